@@ -1,0 +1,21 @@
+/** The one loop that every operation runs through: try, wait for exactly one thing, try again. */
+
+import type { Operation, Step } from './operation.ts';
+import { DONE, wantOf, YIELD } from './want.ts';
+
+/**
+ * Drives `operation` one attempt further. It is called when the operation starts and whenever what it wanted may have
+ * come; the waiting in between is the venue's, so that this loop knows neither sockets nor clocks.
+ */
+export function drive<T>(operation: Operation<T>, step: Step<T>): void {
+  let code;
+  try {
+    code = step.attempt();
+  } catch (error) {
+    operation.fail(error instanceof Error ? error : new Error(String(error)));
+    return;
+  }
+  if (code === DONE) operation.succeed(step.result());
+  else if (code === YIELD) operation.yield();
+  else operation.wait(wantOf(code));
+}

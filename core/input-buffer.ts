@@ -1,0 +1,92 @@
+/** Received bytes that nobody has taken yet. */
+
+/**
+ * A queue of bytes in one piece of memory. Appending, taking and searching are linear in the bytes moved, however they
+ * arrive: a search begins where the last one for the same byte ended. An empty queue holds no memory.
+ */
+export class InputBuffer {
+  #bytes = NOTHING;
+  #start = 0;
+  #end = 0;
+  #searched = 0;
+  #searchedFor = -1;
+
+  get length(): number {
+    return this.#end - this.#start;
+  }
+
+  /** Copies `chunk` to the end. */
+  append(chunk: Uint8Array): void {
+    if (this.#end + chunk.length > this.#bytes.length) this.#makeRoom(0, chunk.length);
+    this.#bytes.set(chunk, this.#end);
+    this.#end += chunk.length;
+  }
+
+  /** Puts `chunk` back in front, as if it had never been taken. */
+  prepend(chunk: Uint8Array): void {
+    if (chunk.length === 0) return;
+    if (chunk.length > this.#start) this.#makeRoom(chunk.length, 0);
+    this.#start -= chunk.length;
+    this.#bytes.set(chunk, this.#start);
+    this.#searchedFor = -1;
+  }
+
+  /** @returns the distance of the first `byte` from the front; -1 without one. */
+  indexOf(byte: number): number {
+    if (this.#searchedFor !== byte) {
+      this.#searchedFor = byte;
+      this.#searched = this.#start;
+    }
+    const from = Math.max(this.#searched, this.#start);
+    const found = this.#bytes.subarray(from, this.#end).indexOf(byte);
+    this.#searched = found < 0 ? this.#end : from + found;
+    return found < 0 ? -1 : from + found - this.#start;
+  }
+
+  /** Removes and returns the first `count` bytes, copied. `count` is at most `length`. */
+  take(count: number): Uint8Array<ArrayBuffer> {
+    const taken = this.#bytes.slice(this.#start, this.#start + count);
+    this.#drop(count);
+    return taken;
+  }
+
+  /** Removes bytes from the front into `into`; @returns how many. */
+  takeInto(into: Uint8Array): number {
+    const count = Math.min(into.length, this.length);
+    into.set(this.#bytes.subarray(this.#start, this.#start + count));
+    this.#drop(count);
+    return count;
+  }
+
+  /** Forgets everything. */
+  clear(): void {
+    this.#drop(this.length);
+  }
+
+  #drop(count: number): void {
+    this.#start += count;
+    if (this.#start < this.#end) return;
+    this.#bytes = NOTHING;
+    this.#start = this.#end = 0;
+    this.#searchedFor = -1;
+  }
+
+  /** Moves the content so that `before` bytes fit in front of it and `after` bytes behind; grows by doubling. */
+  #makeRoom(before: number, after: number): void {
+    const { length } = this;
+    const needed = before + length + after;
+    // Moving within the same memory is worth its cost only when at least half of it is free.
+    const fits = needed <= this.#bytes.length && length * 2 <= this.#bytes.length;
+    const target = fits ? this.#bytes : new Uint8Array(Math.max(needed, length * 2, SMALLEST));
+    const start = before === 0 ? 0 : target.length - length - after;
+    if (fits) target.copyWithin(start, this.#start, this.#end);
+    else target.set(this.#bytes.subarray(this.#start, this.#end), start);
+    this.#searched += start - this.#start;
+    this.#bytes = target;
+    this.#start = start;
+    this.#end = start + length;
+  }
+}
+
+const NOTHING = new Uint8Array(0);
+const SMALLEST = 256;

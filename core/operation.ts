@@ -1,0 +1,270 @@
+/** A running operation: a promise of its result that also shows itself while it runs. */
+
+import { Observable, Subject } from 'rxjs';
+
+import type { Deadlines } from './deadlines.ts';
+import { Deadline } from './deadlines.ts';
+import { drive } from './drive.ts';
+import { AbortError, OperationTimeoutError, WantioError } from './errors.ts';
+import type { OperationName, Progress } from './errors.ts';
+import { TimeoutBudget } from './timeouts.ts';
+import type { TimeoutMode, Timeouts } from './timeouts.ts';
+import type { StepCode, Want, YIELD } from './want.ts';
+
+/** What every operation takes. */
+export interface OperationOptions {
+  /** Cancels the operation; it rejects with an `AbortError` whose `cause` is the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+  /** Overrides the connection's defaults, limit by limit. */
+  readonly timeouts?: Timeouts | undefined;
+}
+
+/** The work of an operation, in steps that never wait. */
+export interface Step<T> {
+  readonly name: OperationName;
+  /** Does what can be done now. Throws when it cannot be done at all. */
+  attempt(): StepCode | typeof YIELD;
+  /** The result, once `attempt` has returned `DONE`. */
+  result(): T;
+  /** How far it has come: the index of the last byte sent, or the number of bytes gathered. */
+  progress(): number;
+  /** Hands over what was achieved, when it fails: called at most once. */
+  handOver?(): Progress;
+  /** Says that its limit has passed; `true` makes that a result instead of a failure. */
+  timedOut?(): boolean;
+  /** Gives back what it holds, once settled; after a failure its result was not taken. */
+  release?(failed: boolean): void;
+}
+
+/** Where an operation waits: it knows the time, and wakes the operation when its want may be satisfied. */
+export interface Venue {
+  readonly deadlines: Deadlines;
+  now(): number;
+  /** Whether so much was done here in this turn that the next operation must begin in the next one, for the sake of others. */
+  readonly exhausted: boolean;
+  /**
+   * Remember `operation`, and call its `resume` when its `want` may be satisfied; in the next turn when that is `null`.
+   */
+  park(operation: Operation<unknown>): void;
+  /** `operation` is over; forget it. */
+  settled(operation: Operation<unknown>, error?: Error): void;
+}
+
+/**
+ * One handshake, send, receive, connect, accept, select or shutdown, from its start until it is settled. It starts eagerly, and
+ * behaves as a Promise: `await` it, or call `then`, `catch` and `finally`. One that fails while nobody looks surfaces as
+ * an unhandled rejection.
+ */
+export class Operation<T> implements Promise<T> {
+  /** What it waits for; `null` while it does not wait. */
+  want: Want | null = null;
+
+  readonly #step: Step<T>;
+  readonly #venue: Venue;
+  readonly #budget: TimeoutBudget;
+  #signal: AbortSignal | undefined;
+  #onAbort: (() => void) | undefined;
+  #deadline: Deadline | undefined;
+  #waitMode: TimeoutMode = 'block';
+  #state: 'running' | 'fulfilled' | 'rejected' = 'running';
+  #value: T | undefined;
+  #error: Error | undefined;
+  #promise: Promise<T> | undefined;
+  #resolve: ((value: T) => void) | undefined;
+  #reject: ((error: Error) => void) | undefined;
+  #progress: Subject<number> | undefined;
+
+  /** @internal Operations are made by connections, listeners and reactors. */
+  constructor(step: Step<T>, venue: Venue, timeouts: Timeouts, signal?: AbortSignal) {
+    this.#step = step;
+    this.#venue = venue;
+    this.#budget = new TimeoutBudget(timeouts, limited(timeouts) ? venue.now() : 0);
+    this.#signal = signal;
+  }
+
+  /** Begins; called once by the maker. @internal */
+  start(): this {
+    if (this.#signal?.aborted === true) this.fail(new AbortError(this.name, this.#signal.reason));
+    else if (this.#venue.exhausted) this.yield();
+    else drive(this, this.#step);
+    return this;
+  }
+
+  get name(): OperationName {
+    return this.#step.name;
+  }
+
+  get settled(): boolean {
+    return this.#state !== 'running';
+  }
+
+  /** How far it has come: the index of the last byte sent, or the number of bytes gathered. */
+  get last(): number {
+    return this.#step.progress();
+  }
+
+  /** The same as {@link last}, told whenever a wait begins or ends; it completes when the operation settles. */
+  get progress$(): Observable<number> {
+    return new Observable<number>((subscriber) => {
+      if (this.settled) {
+        subscriber.next(this.last);
+        subscriber.complete();
+        return undefined;
+      }
+      this.#progress ??= new Subject();
+      return this.#progress.subscribe(subscriber);
+    });
+  }
+
+  /** Milliseconds that the present wait may still last, and the limit that will end it; `null` while it does not wait or has no limit. */
+  get remaining(): { ms: number; mode: TimeoutMode } | null {
+    const deadline = this.#deadline;
+    if (deadline === undefined || !deadline.armed) return null;
+    return { ms: Math.max(0, deadline.at - this.#venue.now()), mode: this.#waitMode };
+  }
+
+  then<R = T, E = never>(
+    onFulfilled?: ((value: T) => R | PromiseLike<R>) | null,
+    onRejected?: ((reason: unknown) => E | PromiseLike<E>) | null,
+  ): Promise<R | E> {
+    return this.#asPromise().then(onFulfilled, onRejected);
+  }
+
+  catch<E = never>(onRejected?: ((reason: unknown) => E | PromiseLike<E>) | null): Promise<T | E> {
+    return this.#asPromise().catch(onRejected);
+  }
+
+  finally(onFinally?: (() => void) | null): Promise<T> {
+    return this.#asPromise().finally(onFinally);
+  }
+
+  get [Symbol.toStringTag](): string {
+    return 'Operation';
+  }
+
+  /** Goes on after a want may have been satisfied. @internal */
+  resume(): void {
+    if (this.#state !== 'running') return;
+    this.want = null;
+    drive(this, this.#step);
+  }
+
+  /** Waits for `want`, or fails at once when its limits leave no time. @internal */
+  wait(want: Want): void {
+    this.want = want;
+    if (!this.#budget.unlimited) {
+      const now = this.#venue.now();
+      const budget = this.#budget.waitBudget(now);
+      this.#waitMode = this.#budget.mode(now);
+      if (budget <= 0) {
+        this.#timeOut(this.#waitMode);
+        return;
+      }
+      if (budget !== Infinity) {
+        this.#deadline ??= new Deadline(this);
+        this.#venue.deadlines.arm(this.#deadline, now + budget);
+      }
+    }
+    if (this.#signal !== undefined && this.#onAbort === undefined) this.#listenForAbort(this.#signal);
+    this.#progress?.next(this.last);
+    // An observer of the progress may have cancelled.
+    if (this.#state === 'running') this.#venue.park(this as Operation<unknown>);
+  }
+
+  /** Gives way: goes on in the next turn, inside its limits. @internal */
+  yield(): void {
+    if (this.#deadline !== undefined) this.#venue.deadlines.cancel(this.#deadline);
+    this.#venue.park(this as Operation<unknown>);
+  }
+
+  /** @internal The deadline armed by {@link wait} has passed. */
+  expire(): void {
+    this.#timeOut(this.#waitMode);
+  }
+
+  /** @internal */
+  succeed(value: T): void {
+    if (this.#state !== 'running') return;
+    this.#state = 'fulfilled';
+    this.#value = value;
+    this.#cleanUp();
+    this.#resolve?.(value);
+  }
+
+  /** @internal */
+  fail(error: Error): void {
+    if (this.#state !== 'running') return;
+    this.#state = 'rejected';
+    this.#error = error;
+    const progress = this.#step.handOver?.();
+    if (error instanceof WantioError) {
+      error.operation ??= this.name;
+      if (progress !== undefined) Object.assign(error, progress);
+    }
+    this.#cleanUp(error);
+    if (this.#reject !== undefined) this.#reject(error);
+    // Nobody has looked yet. A rejected promise made now is reported by the process unless somebody looks in time.
+    else this.#promise = Promise.reject(error);
+  }
+
+  /** Rejects without having begun: nothing was done, nothing is handed over. @internal */
+  refuse(error: WantioError): this {
+    this.#state = 'rejected';
+    this.#error = error;
+    error.operation ??= this.name;
+    this.#promise = Promise.reject(error);
+    return this;
+  }
+
+  #timeOut(mode: TimeoutMode): void {
+    if (this.#step.timedOut?.() === true) {
+      this.succeed(this.#step.result());
+      return;
+    }
+    this.fail(new OperationTimeoutError(this.name, mode, this.#budget.limitMs(mode), this.want));
+  }
+
+  #cleanUp(error?: Error): void {
+    this.want = null;
+    if (this.#deadline !== undefined) this.#venue.deadlines.cancel(this.#deadline);
+    if (this.#onAbort !== undefined) this.#signal?.removeEventListener('abort', this.#onAbort);
+    this.#onAbort = this.#signal = undefined;
+    this.#step.release?.(error !== undefined);
+    this.#venue.settled(this as Operation<unknown>, error);
+    const progress = this.#progress;
+    if (progress === undefined) return;
+    this.#progress = undefined;
+    progress.next(this.last);
+    progress.complete();
+  }
+
+  #listenForAbort(signal: AbortSignal): void {
+    this.#onAbort = () => {
+      this.fail(new AbortError(this.name, signal.reason));
+    };
+    signal.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  #asPromise(): Promise<T> {
+    if (this.#promise !== undefined) return this.#promise;
+    if (this.#state === 'fulfilled') return (this.#promise = Promise.resolve(this.#value as T));
+    if (this.#state === 'rejected') return (this.#promise = Promise.reject(this.#error as Error));
+    return (this.#promise = new Promise<T>((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    }));
+  }
+}
+
+/** Limits of a call over the defaults of its connection, limit by limit. */
+export function mergeTimeouts(defaults: Timeouts, given: Timeouts | undefined): Timeouts {
+  if (given === undefined) return defaults;
+  return {
+    blockMs: 'blockMs' in given ? given.blockMs : defaults.blockMs,
+    totalMs: 'totalMs' in given ? given.totalMs : defaults.totalMs,
+  };
+}
+
+function limited(timeouts: Timeouts): boolean {
+  return timeouts.blockMs !== undefined || timeouts.totalMs !== undefined;
+}

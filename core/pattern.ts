@@ -1,0 +1,93 @@
+/** What `receive` gathers: a line, everything, a number of bytes, or whatever is there. */
+
+import { BoundsError } from './errors.ts';
+import type { InputBuffer } from './input-buffer.ts';
+
+/**
+ * A pattern by its name. `'*l'`: a line, as text without its LF and with every CR removed. `'*a'`: all bytes until the
+ * end. `'*s'`: some bytes, at least one, or none at the end. A number: that many bytes.
+ */
+export type PatternName = '*l' | '*a' | '*s' | number;
+
+/** What a pattern's receive resolves to: text for a line, bytes otherwise. */
+export type Received<P extends PatternName> = P extends '*l' ? string : Uint8Array;
+
+/** A rule that says when enough has come. It must give the same whatever pieces the bytes came in. */
+export interface Pattern<T> {
+  /** The bound that holds when the caller sets none, in bytes. */
+  readonly defaultMaxBytes: number;
+  /**
+   * Looks at what has come.
+   * @param ended whether nothing more will come.
+   * @returns how many bytes {@link take} will remove; -1 while more must come; -2 when that cannot come any more.
+   */
+  measure(input: InputBuffer, ended: boolean, maxBytes: number): number;
+  /** Removes the measured bytes and makes the result of them. */
+  take(input: InputBuffer, count: number): T;
+  /** How much of an unfinished input belongs to this receive and is handed over when it fails. */
+  readonly partialOf: (input: InputBuffer) => number;
+}
+
+/** @throws {RangeError} when `name` is neither a known pattern nor a count of bytes. */
+export function patternOf(name: PatternName): Pattern<string | Uint8Array> {
+  if (name === '*l') return LINE;
+  if (name === '*a') return ALL;
+  if (name === '*s') return SOME;
+  if (typeof name === 'number' && Number.isSafeInteger(name) && name >= 0) return exactly(name);
+  throw new RangeError(`receive takes '*l', '*a', '*s' or a number of bytes ≥ 0, not ${String(name)}`);
+}
+
+/** {@link Pattern.measure}: more must come. */
+export const MORE = -1;
+/** {@link Pattern.measure}: the end came too early. */
+export const TOO_EARLY = -2;
+
+const LINE: Pattern<string> = {
+  defaultMaxBytes: 64 * 1024,
+  measure(input, ended, maxBytes) {
+    const length = input.indexOf(LF);
+    if (length > maxBytes || (length < 0 && input.length > maxBytes)) throw new BoundsError('the line', 'maxBytes', maxBytes);
+    if (length >= 0) return length + 1;
+    return ended ? TOO_EARLY : MORE;
+  },
+  take(input, count) {
+    const bytes = input.take(count);
+    const line = Buffer.from(bytes.buffer, 0, count - 1);
+    const text = line.toString('utf8');
+    return text.includes('\r') ? text.replaceAll('\r', '') : text;
+  },
+  partialOf: (input) => input.length,
+};
+
+const ALL: Pattern<Uint8Array> = {
+  defaultMaxBytes: 16 * 1024 * 1024,
+  measure(input, ended, maxBytes) {
+    if (input.length > maxBytes) throw new BoundsError('the input', 'maxBytes', maxBytes);
+    return ended ? input.length : MORE;
+  },
+  take: (input, count) => input.take(count),
+  partialOf: (input) => input.length,
+};
+
+const SOME: Pattern<Uint8Array> = {
+  defaultMaxBytes: 64 * 1024,
+  measure(input, ended, maxBytes) {
+    return input.length > 0 ? Math.min(input.length, maxBytes) : ended ? 0 : MORE;
+  },
+  take: (input, count) => input.take(count),
+  partialOf: () => 0,
+};
+
+function exactly(wanted: number): Pattern<Uint8Array> {
+  return {
+    defaultMaxBytes: Infinity,
+    measure(input, ended, maxBytes) {
+      if (wanted > maxBytes) throw new BoundsError('the number of bytes asked for', 'maxBytes', maxBytes);
+      return input.length >= wanted ? wanted : ended ? TOO_EARLY : MORE;
+    },
+    take: (input, count) => input.take(count),
+    partialOf: (input) => Math.min(input.length, wanted),
+  };
+}
+
+const LF = 10;

@@ -1,0 +1,90 @@
+/** Receiving as a step: gather until the pattern has enough. */
+
+import { ClosedError } from './errors.ts';
+import type { Progress } from './errors.ts';
+import type { Inflow } from './inflow.ts';
+import type { Step } from './operation.ts';
+import { MORE, TOO_EARLY } from './pattern.ts';
+import type { Pattern } from './pattern.ts';
+import { DONE, END, YIELD } from './want.ts';
+import type { StepCode } from './want.ts';
+
+/** Gathers what `pattern` asks for. The bytes stay in the connection until all are there, or the operation fails. */
+export class ReceiveStep<T> implements Step<T> {
+  readonly name = 'receive';
+  readonly #inflow: Inflow;
+  readonly #pattern: Pattern<T>;
+  readonly #maxBytes: number;
+  #count = 0;
+
+  /** @throws {RangeError} when `maxBytes` is not at least 1. */
+  constructor(inflow: Inflow, pattern: Pattern<T>, maxBytes: number = pattern.defaultMaxBytes) {
+    if (!(maxBytes >= 1)) throw new RangeError(`maxBytes must be at least 1, not ${String(maxBytes)}`);
+    this.#inflow = inflow;
+    this.#pattern = pattern;
+    this.#maxBytes = maxBytes;
+  }
+
+  attempt(): StepCode | typeof YIELD {
+    const { input } = this.#inflow;
+    for (let budget = BYTES_PER_ATTEMPT; ;) {
+      const count = this.#pattern.measure(input, this.#inflow.ended, this.#maxBytes);
+      if (count === TOO_EARLY) throw new ClosedError(`receive failed: the peer closed the connection after ${String(input.length)} bytes of an unfinished message`);
+      if (count !== MORE) {
+        this.#count = count;
+        return DONE;
+      }
+      if (budget <= 0) return YIELD;
+      const pulled = this.#inflow.pull();
+      if (pulled !== END && pulled < 0) return pulled as StepCode;
+      budget -= pulled;
+    }
+  }
+
+  result(): T {
+    return this.#pattern.take(this.#inflow.input, this.#count);
+  }
+
+  progress(): number {
+    return this.#pattern.partialOf(this.#inflow.input);
+  }
+
+  handOver(): Progress {
+    const { input } = this.#inflow;
+    return { partial: input.take(Math.min(this.#pattern.partialOf(input), this.#maxBytes)) };
+  }
+}
+
+/** Receives what is there, at least one byte, straight into the caller's memory; resolves to the count, 0 at the end. */
+export class ReceiveIntoStep implements Step<number> {
+  readonly name = 'receive';
+  readonly #inflow: Inflow;
+  readonly #into: Uint8Array;
+  #count = 0;
+
+  /** @throws {RangeError} when `into` is empty. */
+  constructor(inflow: Inflow, into: Uint8Array) {
+    if (into.length === 0) throw new RangeError('receiveInto needs room for at least one byte');
+    this.#inflow = inflow;
+    this.#into = into;
+  }
+
+  attempt(): StepCode {
+    const inflow = this.#inflow;
+    const count = inflow.input.length > 0 ? inflow.input.takeInto(this.#into) : inflow.pullInto(this.#into);
+    if (count !== END && count < 0) return count as StepCode;
+    this.#count = Math.max(0, count);
+    return DONE;
+  }
+
+  result(): number {
+    return this.#count;
+  }
+
+  progress(): number {
+    return this.#count;
+  }
+}
+
+// The share of one operation in one turn.
+const BYTES_PER_ATTEMPT = 1024 * 1024;

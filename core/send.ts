@@ -1,0 +1,124 @@
+/** Sending as a step: from a first byte to a last one, resumed where it stopped. */
+
+import type { Progress } from './errors.ts';
+import type { Step } from './operation.ts';
+import type { Outflow } from './outflow.ts';
+import { YIELD } from './want.ts';
+import type { StepCode } from './want.ts';
+
+/** What can be sent: bytes, text (as UTF-8), or several of them one after the other. */
+export type Sendable = string | Uint8Array | readonly (string | Uint8Array)[];
+
+/** Which part of the data to send; both indexes count bytes and are inclusive. */
+export interface SendRange {
+  /** The first byte to send; 0 by default. It may equal the length: then nothing is sent, and what is held below is flushed. */
+  readonly first?: number | undefined;
+  /** The last byte to send; the last one of the data by default. */
+  readonly last?: number | undefined;
+}
+
+/** Sends a range of bytes and resolves to the index of the last byte once nothing is held below any more. */
+export class SendStep implements Step<number> {
+  readonly name = 'send';
+  readonly #outflow: Outflow;
+  readonly #pieces: readonly Uint8Array[];
+  readonly #end: number;
+  #piece = 0;
+  #pieceStart = 0;
+  #next: number;
+
+  /** @throws {RangeError} when the range lies outside of the data. */
+  constructor(outflow: Outflow, data: Sendable, range: SendRange | undefined) {
+    this.#outflow = outflow;
+    this.#pieces = piecesOf(data);
+    const length = this.#pieces.reduce((sum, piece) => sum + piece.length, 0);
+    const first = range?.first ?? 0;
+    const last = range?.last ?? length - 1;
+    if (!Number.isInteger(first) || first < 0 || first > length) throw new RangeError(`first must lie in 0…${String(length)}, not ${String(first)}`);
+    if (!Number.isInteger(last) || last < first - 1 || last >= length) {
+      throw new RangeError(`last must lie in ${String(first - 1)}…${String(length - 1)}, not ${String(last)}`);
+    }
+    this.#next = first;
+    this.#end = last + 1;
+  }
+
+  attempt(): StepCode | typeof YIELD {
+    for (let budget = BYTES_PER_ATTEMPT; this.#next < this.#end;) {
+      if (budget <= 0) return YIELD;
+      const count = this.#outflow.write(this.#view());
+      if (count < 0) return count as StepCode;
+      if (count === 0) return YIELD;
+      this.#next += count;
+      budget -= count;
+    }
+    return this.#outflow.flush();
+  }
+
+  result(): number {
+    return this.#next - 1;
+  }
+
+  progress(): number {
+    return this.#next - 1;
+  }
+
+  handOver(): Progress {
+    const rest = [];
+    for (let at = this.#next; at < this.#end; at += rest.at(-1)?.length ?? 0) {
+      this.#seek(at);
+      rest.push(this.#within(at));
+    }
+    return { last: this.#next - 1, rest: rest.length === 1 ? rest[0] : Buffer.concat(rest) };
+  }
+
+  #view(): Uint8Array {
+    this.#seek(this.#next);
+    return this.#within(this.#next);
+  }
+
+  /** Makes the piece that holds byte `at` the current one. `at` never goes back. */
+  #seek(at: number): void {
+    let piece = this.#pieces[this.#piece];
+    while (at >= this.#pieceStart + piece.length && this.#piece < this.#pieces.length - 1) {
+      this.#pieceStart += piece.length;
+      piece = this.#pieces[++this.#piece];
+    }
+  }
+
+  #within(at: number): Uint8Array {
+    const piece = this.#pieces[this.#piece];
+    const from = at - this.#pieceStart;
+    const to = Math.min(piece.length, this.#end - this.#pieceStart);
+    return from === 0 && to === piece.length ? piece : piece.subarray(from, to);
+  }
+}
+
+/** Text becomes bytes; small neighbours become one piece, so that they leave in one write and one TLS record. */
+function piecesOf(data: Sendable): readonly Uint8Array[] {
+  if (typeof data === 'string') return [Buffer.from(data)];
+  if (data instanceof Uint8Array) return [data];
+  const pieces: Uint8Array[] = [];
+  let small: Uint8Array[] = [];
+  let size = 0;
+  const flush = (): void => {
+    if (small.length > 0) pieces.push(small.length === 1 ? small[0] : Buffer.concat(small));
+    small = [];
+    size = 0;
+  };
+  for (const part of data) {
+    const bytes = typeof part === 'string' ? Buffer.from(part) : part;
+    if (size + bytes.length > GATHERED) flush();
+    if (bytes.length > GATHERED) pieces.push(bytes);
+    else {
+      small.push(bytes);
+      size += bytes.length;
+    }
+  }
+  flush();
+  return pieces.length > 0 ? pieces : [new Uint8Array(0)];
+}
+
+// What TLS seals at a time; a copy of that much costs less than another record and another system call.
+const GATHERED = 64 * 1024;
+// The share of one operation in one turn.
+const BYTES_PER_ATTEMPT = 1024 * 1024;

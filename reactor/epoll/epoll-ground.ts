@@ -1,0 +1,33 @@
+/** Real descriptors, real time. */
+
+import { systemClock } from '../clock.ts';
+import type { Ground } from '../ground.ts';
+import { lookUp } from '../look-up.ts';
+import type { SystemCalls } from '../system-calls.ts';
+import { EpollSelector } from './epoll-selector.ts';
+import { libc } from './libc.ts';
+
+/**
+ * The ground of a reactor over real sockets.
+ * @param wrap puts something between the reactor and the system's socket calls, such as an injector of faults.
+ * @throws {UnsupportedError} where there is no epoll, or in a worker thread.
+ */
+export function epollGround(wrap: (calls: SystemCalls) => SystemCalls = (calls) => calls): Ground {
+  return {
+    clock: systemClock,
+    selector: new EpollSelector(),
+    calls: wrap(libc()),
+    lookUp,
+    defer: (task) => void setImmediate(task),
+    wakeAt(at, task) {
+      const timer = setTimeout(task, Math.min(LONGEST_MS, Math.max(1, Math.ceil(at - systemClock.now()))));
+      timer.unref();
+      return () => {
+        clearTimeout(timer);
+      };
+    },
+  };
+}
+
+// setTimeout counts in 31 bits; waking early is harmless.
+const LONGEST_MS = 2 ** 31 - 1;

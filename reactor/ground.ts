@@ -1,0 +1,23 @@
+/** What a reactor stands on: real descriptors and time, or simulated ones. */
+
+import type { Clock } from '../core/clock.ts';
+import type { Address } from './address.ts';
+import type { Selector } from './selector.ts';
+import type { SystemCalls } from './system-calls.ts';
+
+/** The seams of one reactor, bundled. Everything above is the same code on every ground. */
+export interface Ground {
+  readonly clock: Clock;
+  readonly selector: Selector;
+  readonly calls: SystemCalls;
+  /**
+   * Finds the addresses of a name.
+   * @param signal when it is aborted nobody waits for the answer any more.
+   * @throws {SystemError} when there is none.
+   */
+  lookUp(host: string, port: number, signal: AbortSignal): Promise<readonly Address[]>;
+  /** Runs `task` soon, outside of any handler, after the continuations of whatever runs now. */
+  defer(task: () => void): void;
+  /** Runs `task` once the clock has reached `at`; @returns how to cancel it. It does not keep the process alive. */
+  wakeAt(at: number, task: () => void): () => void;
+}

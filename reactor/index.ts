@@ -1,0 +1,30 @@
+/** wantio: the reactor, its connections and operations. */
+
+export { TICK_MS } from '../core/clock.ts';
+export type { Clock } from '../core/clock.ts';
+export * from '../core/errors.ts';
+export { Operation } from '../core/operation.ts';
+export type { OperationOptions } from '../core/operation.ts';
+export type { PatternName, Received } from '../core/pattern.ts';
+export type { Sendable, SendRange } from '../core/send.ts';
+export type { Direction } from '../core/shutdown.ts';
+export type { TimeoutMode, Timeouts } from '../core/timeouts.ts';
+export type { LayerOptions, TransportLayer } from '../core/transport-layer.ts';
+export type { Transport } from '../core/transport.ts';
+export * from '../core/want.ts';
+export { formatAddress, parseTarget } from './address.ts';
+export type { Address, Target } from './address.ts';
+export type { ConnectOptions } from './connect.ts';
+export { Connection } from './connection.ts';
+export type { ConnectionBasis, ConnectionEvents, ConnectionStatistics, ReceiveOptions, Wanting } from './connection.ts';
+export { epollGround } from './epoll/epoll-ground.ts';
+export type { Ground } from './ground.ts';
+export { Listener } from './listener.ts';
+export type { ListenerEvents, ListenOptions } from './listener.ts';
+export { Reactor } from './reactor.ts';
+export type { CloseOptions, ReactorEvents } from './reactor.ts';
+export type { Selectable, Selected, Selection } from './select.ts';
+export type { Selector } from './selector.ts';
+export type { Handler, ServeOptions } from './serve.ts';
+export type { SocketOptionName, SocketOptions } from './socket-options.ts';
+export type { SystemCalls } from './system-calls.ts';

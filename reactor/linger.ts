@@ -1,0 +1,63 @@
+/** The last moments of a connection that failed: its alert must reach the peer. */
+
+import type { Transport } from '../core/transport.ts';
+import { DONE, END } from '../core/want.ts';
+import type { HandleOwner } from './handle.ts';
+import type { Reactor } from './reactor.ts';
+import type { SocketTransport } from './socket-transport.ts';
+
+/**
+ * Keeps a descriptor a little longer than its connection: sends what the transport still holds (a TLS alert), says that nothing
+ * more will come, and drops what arrives until the peer ends. Closing at once would make the kernel answer unread bytes
+ * with a reset, and a reset destroys the alert on its way.
+ */
+export class Linger implements HandleOwner {
+  readonly #transport: Transport;
+  readonly #socket: SocketTransport;
+  readonly #reactor: Reactor;
+  readonly #cancel: () => void;
+  #budget = BYTES_AT_MOST;
+  #over = false;
+
+  constructor(transport: Transport, socket: SocketTransport, reactor: Reactor) {
+    this.#transport = transport;
+    this.#socket = socket;
+    this.#reactor = reactor;
+    reactor.hold();
+    this.#cancel = reactor.after(LINGER_MS, () => {
+      this.#end();
+    });
+    socket.handle.owner = this;
+    reactor.enqueue(socket.handle);
+  }
+
+  dispatch(): void {
+    if (this.#over) return;
+    try {
+      if (this.#transport.hasUnflushed && this.#transport.flush() !== DONE) return;
+      this.#socket.shutdown();
+      while (this.#budget > 0) {
+        const count = this.#socket.read(scratch);
+        if (count === END) break;
+        if (count < 0) return;
+        this.#budget -= count;
+      }
+    } catch {
+      // The peer is gone: there is nobody left to be told.
+    }
+    this.#end();
+  }
+
+  #end(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#cancel();
+    this.#socket.handle.owner = undefined;
+    this.#transport.close();
+    this.#reactor.release();
+  }
+}
+
+const scratch = new Uint8Array(16 * 1024);
+const LINGER_MS = 500;
+const BYTES_AT_MOST = 256 * 1024;

@@ -1,0 +1,359 @@
+/**
+ * The select-style loop.
+ *
+ * Theory of operation. A turn is: ask the selector for news, dispatch the handles that have any (each once), resume the
+ * selects that waited for one of them, expire deadlines. It runs when the selector wakes the reactor, when the timer for
+ * the next deadline fires, or in the next iteration of the event loop while a handle was left ready. Asking first, even
+ * when only a deadline is due, lets data that came while the loop was busy win over it. What handlers throw ends neither
+ * the turn nor the loop; promises that they settle go on after the batch and before the next turn, because a turn is one
+ * macrotask.
+ */
+
+import { EventEmitter } from 'eventemitter3';
+
+import { Deadline, Deadlines } from '../core/deadlines.ts';
+import { ClosedError } from '../core/errors.ts';
+import { Operation } from '../core/operation.ts';
+import type { OperationOptions, Step, Venue } from '../core/operation.ts';
+import type { TransportLayer } from '../core/transport-layer.ts';
+import { checkTarget } from './address.ts';
+import { ConnectStep } from './connect.ts';
+import type { ConnectOptions } from './connect.ts';
+import type { Connection, ConnectionBasis } from './connection.ts';
+import { epollGround } from './epoll/epoll-ground.ts';
+import type { Ground } from './ground.ts';
+import type { Handle } from './handle.ts';
+import { Listener } from './listener.ts';
+import type { ListenOptions } from './listener.ts';
+import { ReadyQueue } from './ready-queue.ts';
+import { SelectStep } from './select.ts';
+import type { Selectable, Selected, Selection } from './select.ts';
+
+/** What a reactor tells. */
+export interface ReactorEvents {
+  /** A handle was told to be ready 64 times while nobody did any input or output on it. */
+  spin: (connection: Connection) => void;
+}
+
+/** How a reactor ends. */
+export interface CloseOptions {
+  /** How long running work may take to end, in milliseconds; 10 seconds by default. What is left then is aborted. */
+  readonly timeoutMs?: number | undefined;
+}
+
+/** The work of an operation that belongs to no connection: it wakes the operation by itself. @internal */
+export interface ReactorStep<T> extends Step<T> {
+  runsIn(operation: Operation<unknown>): void;
+}
+
+/** One event loop over non-blocking descriptors, inside of Node's. It keeps the process alive while it has anything open. */
+export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
+  /** @internal */ readonly ground: Ground;
+  readonly deadlines: Deadlines;
+  readonly exhausted = false;
+  /** How many turns have run. */
+  turns = 0;
+
+  readonly #queue = new ReadyQueue();
+  readonly #connections = new Set<Connection>();
+  readonly #listeners = new Set<Listener>();
+  readonly #parked = new Set<Operation<unknown>>();
+  readonly #yielded: Operation<unknown>[] = [];
+  readonly #running = new Set<Operation<unknown>>();
+  #holds = 0;
+  #ref = true;
+  #scheduled = false;
+  #timerAt = Infinity;
+  #cancelTimer: () => void = () => undefined;
+  #state: 'open' | 'draining' | 'closed' = 'open';
+  #closing: Promise<void> | undefined;
+  #drained: (() => void) | undefined;
+  readonly #drain = new AbortController();
+
+  /**
+   * @param ground what it stands on: the system's sockets unless given.
+   * @throws {UnsupportedError} where real sockets cannot be had: no Linux, or a worker thread.
+   */
+  constructor(ground: Ground = epollGround()) {
+    super();
+    this.ground = ground;
+    this.deadlines = new Deadlines(ground.clock.now(), (at) => {
+      if (at < this.#timerAt) this.#setTimer(at);
+    });
+    ground.selector.onReady(() => {
+      this.#schedule();
+    });
+  }
+
+  /** Every open connection. */
+  get connections(): ReadonlySet<Connection> {
+    return this.#connections;
+  }
+
+  /** Every open listener. */
+  get openListeners(): ReadonlySet<Listener> {
+    return this.#listeners;
+  }
+
+  /** Aborted when {@link close} begins, so that handlers can stop at a good place. */
+  get draining(): AbortSignal {
+    return this.#drain.signal;
+  }
+
+  /** The ground's monotonic time in milliseconds. */
+  now(): number {
+    return this.ground.clock.now();
+  }
+
+  /**
+   * Listens on a TCP address or on the path of a Unix socket. Port 0 lets the system choose; see `listener.address`.
+   * @throws {SystemError} such as `EADDRINUSE`.
+   */
+  async listen(options: ListenOptions): Promise<Listener> {
+    this.#assertOpen('listen');
+    checkTarget(options);
+    const address = 'path' in options ? undefined : await this.#bindAddress(options.host, options.port);
+    this.#assertOpen('listen');
+    return new Listener(this, address ?? { family: 'unix', path: (options as { path: string }).path }, options);
+  }
+
+  /**
+   * Connects to a host by name or number, or to a Unix socket: looks the name up, tries its addresses by the rules of happy
+   * eyeballs (RFC 8305), all inside the call's deadlines. What was made is closed when it fails.
+   * @throws {SystemError} such as `ECONNREFUSED` or `ENOTFOUND`, through the operation.
+   */
+  connect(options: ConnectOptions): Operation<Connection> {
+    this.#assertOpen('connect');
+    checkTarget(options);
+    return this.run(new ConnectStep(this, options), options);
+  }
+
+  /**
+   * Connects, lays `layer` over the connection and runs its handshake; what was made is closed when it fails. The block
+   * limit holds for each wait, the total for all of it together. `serverName` is the host unless given.
+   */
+  connectSecure<C extends Connection>(options: ConnectOptions & { readonly secure: TransportLayer<C, ConnectionBasis>; readonly serverName?: string }): Operation<C> {
+    this.#assertOpen('connect');
+    checkTarget(options);
+    // The layer makes connections of its own type; without one there would be none to return.
+    return this.run(new ConnectStep(this, options, options.secure, options.serverName) as unknown as ReactorStep<C>, options);
+  }
+
+  /**
+   * Waits until at least one of the sets is ready, as select(2) does, without its limits. Bytes that were received and
+   * not taken count as readable.
+   * @param ms how long to wait; no limit without it, and 0 only looks.
+   * @returns the ready ones; `timedOut` when none became ready in time.
+   */
+  select<R extends Selectable = never, W extends Selectable = never>(selection: Selection<R, W>, ms?: number, options?: { readonly signal?: AbortSignal }): Operation<Selected<R, W>> {
+    this.#assertOpen('select');
+    return this.run(new SelectStep(selection), { timeouts: { totalMs: ms }, signal: options?.signal });
+  }
+
+  /** Keeps the process alive while anything is open; this is so from the start. */
+  ref(): this {
+    this.#ref = true;
+    this.#applyRef();
+    return this;
+  }
+
+  /** Lets the process end although something is open. */
+  unref(): this {
+    this.#ref = false;
+    this.#applyRef();
+    return this;
+  }
+
+  /**
+   * Drains: stops accepting, tells `draining`, waits until every connection and operation has ended, and aborts what is
+   * left at the deadline. Calling it again waits for the same end; {@link abort} does not wait.
+   */
+  close(options?: CloseOptions): Promise<void> {
+    this.#closing ??= this.#close(options?.timeoutMs ?? DRAIN_MS);
+    return this.#closing;
+  }
+
+  /** Breaks every connection now. */
+  abort(): void {
+    for (const listener of [...this.#listeners]) listener.close();
+    for (const connection of [...this.#connections]) connection.abort();
+    for (const operation of [...this.#running]) operation.fail(closedBy('abort'));
+    this.#endWhenIdle();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(timeoutMs: number): Promise<void> {
+    if (this.#state === 'closed') return;
+    this.#state = 'draining';
+    for (const listener of [...this.#listeners]) listener.close();
+    this.#drain.abort(closedBy('close'));
+    const cancel = this.after(timeoutMs, () => {
+      this.abort();
+    });
+    await new Promise<void>((resolve) => {
+      this.#drained = resolve;
+      this.#endWhenIdle();
+    });
+    cancel();
+    this.#state = 'closed';
+    this.#cancelTimer();
+    this.ground.selector.close();
+  }
+
+  #endWhenIdle(): void {
+    if (this.#drained !== undefined && this.#holds === 0) this.#drained();
+  }
+
+  async #bindAddress(host: string, port: number) {
+    const [address] = await this.ground.lookUp(host, port, new AbortController().signal);
+    return address;
+  }
+
+  #assertOpen(what: string): void {
+    if (this.#state !== 'open') throw closedBy(what);
+  }
+
+  // What follows is for connections, listeners and steps.
+
+  /** Starts an operation that belongs to no connection. @internal */
+  run<T>(step: ReactorStep<T>, options?: OperationOptions): Operation<T> {
+    const operation = new Operation(step, this, options?.timeouts ?? {}, options?.signal);
+    step.runsIn(operation as Operation<unknown>);
+    this.#running.add(operation as Operation<unknown>);
+    this.hold();
+    return operation.start();
+  }
+
+  /** @internal */
+  park(operation: Operation<unknown>): void {
+    if (operation.want !== null) {
+      this.#parked.add(operation);
+      return;
+    }
+    this.#yielded.push(operation);
+    this.#schedule();
+  }
+
+  /** @internal */
+  settled(operation: Operation<unknown>): void {
+    this.#parked.delete(operation);
+    if (this.#running.delete(operation)) this.release();
+  }
+
+  /** Gives `handle` a place in the next turn. @internal */
+  enqueue(handle: Handle): void {
+    this.#queue.add(handle);
+    this.#schedule();
+  }
+
+  /** Resumes a parked operation after the present batch. @internal */
+  wake(operation: Operation<unknown>): void {
+    if (!this.#parked.delete(operation)) return;
+    this.#yielded.push(operation);
+    this.#schedule();
+  }
+
+  /** Runs `task` in `ms` unless cancelled by what is returned. @internal */
+  after(ms: number, task: () => void): () => void {
+    if (ms === Infinity) return () => undefined;
+    const deadline = new Deadline({ expire: task });
+    this.deadlines.arm(deadline, this.now() + ms);
+    return () => {
+      this.deadlines.cancel(deadline);
+    };
+  }
+
+  /** Something is open, and keeps the loop alive until it is released. @internal */
+  hold(): void {
+    if (this.#holds++ === 0) this.#applyRef();
+  }
+
+  /** @internal */
+  release(): void {
+    if (--this.#holds > 0) return;
+    this.#applyRef();
+    this.#endWhenIdle();
+  }
+
+  /** @internal */
+  opened(part: Connection | Listener): void {
+    if (part instanceof Listener) this.#listeners.add(part);
+    else this.#connections.add(part);
+    this.hold();
+  }
+
+  /** @internal */
+  closed(part: Connection | Listener): void {
+    const known = part instanceof Listener ? this.#listeners.delete(part) : this.#connections.delete(part);
+    if (known) this.release();
+  }
+
+  #applyRef(): void {
+    if (this.#state !== 'closed') this.ground.selector.setRef(this.#ref && this.#holds > 0);
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#state === 'closed') return;
+    this.#scheduled = true;
+    this.ground.defer(this.#turn);
+  }
+
+  readonly #turn = (): void => {
+    this.#scheduled = false;
+    if (this.#state === 'closed') return;
+    this.turns++;
+    this.ground.selector.poll(this.#queue);
+    this.#queue.drain(dispatch);
+    if (this.#yielded.length > 0) for (const operation of this.#yielded.splice(0)) guarded(() => { operation.resume(); });
+    if (this.deadlines.size > 0) this.#expire();
+    if (this.#queue.length > 0 || this.#yielded.length > 0) this.#schedule();
+  };
+
+  #expire(): void {
+    this.deadlines.expire(this.now());
+    const next = this.deadlines.nextAt();
+    if (next < this.#timerAt) this.#setTimer(next);
+  }
+
+  #setTimer(at: number): void {
+    this.#cancelTimer();
+    this.#timerAt = at;
+    this.#cancelTimer = this.ground.wakeAt(at, () => {
+      this.#timerAt = Infinity;
+      this.#turn();
+      if (this.#timerAt === Infinity && this.deadlines.size > 0) this.#setTimer(this.deadlines.nextAt());
+    });
+  }
+}
+
+function dispatch(handle: Handle): void {
+  try {
+    handle.owner?.dispatch();
+  } catch (error) {
+    rethrow(error);
+  }
+}
+
+function guarded(task: () => void): void {
+  try {
+    task();
+  } catch (error) {
+    rethrow(error);
+  }
+}
+
+/** Throws from a microtask of its own, after the batch. */
+function rethrow(error: unknown): void {
+  queueMicrotask(() => {
+    throw error;
+  });
+}
+
+function closedBy(what: string): ClosedError {
+  return new ClosedError(`${what} refused: the reactor is closed or closing`);
+}
+
+const DRAIN_MS = 10_000;

@@ -1,0 +1,83 @@
+/** select(2), without its limits. */
+
+import type { Operation } from '../core/operation.ts';
+import { DONE, WANT_READ, YIELD } from '../core/want.ts';
+import type { StepCode } from '../core/want.ts';
+import type { ReactorStep } from './reactor.ts';
+
+/** What can be selected on: connections and listeners. */
+export interface Selectable {
+  /** Whether it can be received from, or accepted from, now. A closed one counts as ready, so that its user finds out. */
+  readonly readableNow: boolean;
+  /** Whether it can be sent to now. */
+  readonly writableNow: boolean;
+  /** @internal */
+  watch(operation: Operation<unknown>): void;
+  /** @internal */
+  unwatch(operation: Operation<unknown>): void;
+}
+
+/** The sets to wait for. */
+export interface Selection<R extends Selectable = Selectable, W extends Selectable = Selectable> {
+  readonly read?: Iterable<R>;
+  readonly write?: Iterable<W>;
+}
+
+/** The ready ones, in the order in which they were given. */
+export interface Selected<R extends Selectable = Selectable, W extends Selectable = Selectable> {
+  readonly readable: R[];
+  readonly writable: W[];
+  /** Whether time ran out before any became ready. */
+  readonly timedOut: boolean;
+}
+
+/** Waits until a member of either set is ready. It looks first in the turn after the call, when the selector has been asked. */
+export class SelectStep<R extends Selectable, W extends Selectable> implements ReactorStep<Selected<R, W>> {
+  readonly name = 'select';
+  readonly #read: readonly R[];
+  readonly #write: readonly W[];
+  #operation: Operation<unknown> | undefined;
+  #asked = false;
+  #readable: R[] = [];
+  #writable: W[] = [];
+
+  constructor(selection: Selection<R, W>) {
+    this.#read = [...(selection.read ?? [])];
+    this.#write = [...(selection.write ?? [])];
+  }
+
+  runsIn(operation: Operation<unknown>): void {
+    this.#operation = operation;
+    for (const member of this.#read) member.watch(operation);
+    for (const member of this.#write) member.watch(operation);
+  }
+
+  attempt(): StepCode | typeof YIELD {
+    if (!this.#asked) {
+      this.#asked = true;
+      return YIELD;
+    }
+    this.#readable = this.#read.filter((member) => member.readableNow);
+    this.#writable = this.#write.filter((member) => member.writableNow);
+    return this.progress() > 0 ? DONE : WANT_READ;
+  }
+
+  result(): Selected<R, W> {
+    return { readable: this.#readable, writable: this.#writable, timedOut: this.progress() === 0 };
+  }
+
+  progress(): number {
+    return this.#readable.length + this.#writable.length;
+  }
+
+  timedOut(): boolean {
+    return true;
+  }
+
+  release(): void {
+    const operation = this.#operation;
+    if (operation === undefined) return;
+    for (const member of this.#read) member.unwatch(operation);
+    for (const member of this.#write) member.unwatch(operation);
+  }
+}

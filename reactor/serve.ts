@@ -1,0 +1,108 @@
+/** The life of served connections, from accept to close. */
+
+import { AbortError, WantioError } from '../core/errors.ts';
+import { checkTimeouts } from '../core/timeouts.ts';
+import type { Timeouts } from '../core/timeouts.ts';
+import type { TransportLayer } from '../core/transport-layer.ts';
+import type { Connection, ConnectionBasis } from './connection.ts';
+import type { Listener } from './listener.ts';
+import type { Reactor } from './reactor.ts';
+
+/** How to serve. */
+export interface ServeOptions<C extends Connection = Connection> {
+  /** A layer, such as a `TlsContext`, laid over each connection. */
+  readonly secure?: TransportLayer<C, ConnectionBasis> | undefined;
+  /** The limits of each connection's operations. */
+  readonly timeouts?: Timeouts | undefined;
+  /** How long a handshake may take altogether, in milliseconds; 10 seconds by default. */
+  readonly handshakeMs?: number | undefined;
+  /** How many connections are served at a time; more wait in the backlog. No limit by default. */
+  readonly maxConnections?: number | undefined;
+  /** How many handshakes may be unfinished; the oldest is dropped for a new one. 1024 by default. */
+  readonly maxHandshakes?: number | undefined;
+}
+
+/**
+ * Uses one connection. When its promise settles the connection is closed.
+ * @param signal aborted when the reactor drains: stop at the next good place.
+ */
+export type Handler<C extends Connection = Connection> = (connection: C, context: { readonly signal: AbortSignal }) => Promise<void> | void;
+
+/** Serves the connections of one listener. */
+export class Server {
+  readonly #listener: Listener;
+  readonly #reactor: Reactor;
+  readonly #options: ServeOptions;
+  readonly #handler: Handler;
+  readonly #roomAgain: () => void;
+  readonly #maxConnections: number;
+  readonly #handshaking = new Set<Connection>();
+  #serving = 0;
+
+  /** @param roomAgain called when {@link hasRoom} becomes true. */
+  constructor(listener: Listener, reactor: Reactor, options: ServeOptions, handler: Handler, roomAgain: () => void) {
+    checkTimeouts(options.timeouts ?? {});
+    this.#listener = listener;
+    this.#reactor = reactor;
+    this.#options = options;
+    this.#handler = handler;
+    this.#roomAgain = roomAgain;
+    this.#maxConnections = options.maxConnections ?? Infinity;
+  }
+
+  get hasRoom(): boolean {
+    return this.#serving < this.#maxConnections;
+  }
+
+  /** Serves `connection` until its handler settles, then closes it. */
+  take(connection: Connection): void {
+    this.#serving++;
+    void this.#serve(connection).finally(() => {
+      if (this.#serving-- === this.#maxConnections) this.#roomAgain();
+    });
+  }
+
+  async #serve(accepted: Connection): Promise<void> {
+    let connection = accepted;
+    try {
+      accepted.timeouts = this.#options.timeouts ?? {};
+      const { secure } = this.#options;
+      if (secure !== undefined) {
+        connection = accepted.secure(secure, { role: 'server' });
+        await this.#handshake(connection);
+      }
+      await this.#handler(connection, { signal: this.#reactor.draining });
+    } catch (error) {
+      this.#tell(error, connection);
+    }
+    await connection.close();
+  }
+
+  async #handshake(connection: Connection): Promise<void> {
+    const { handshakeMs = HANDSHAKE_MS, maxHandshakes = HANDSHAKES } = this.#options;
+    const handshaking = this.#handshaking;
+    if (handshaking.size >= maxHandshakes) for (const oldest of handshaking) {
+      oldest.abort();
+      break;
+    }
+    handshaking.add(connection);
+    try {
+      const { totalMs } = connection.timeouts;
+      const limit = totalMs === undefined || totalMs < 0 ? handshakeMs : Math.min(totalMs, handshakeMs);
+      await connection.handshake({ timeouts: { totalMs: limit } });
+    } finally {
+      handshaking.delete(connection);
+    }
+  }
+
+  #tell(error: unknown, connection: Connection): void {
+    if (error instanceof AbortError && this.#reactor.draining.aborted) return;
+    const known = error instanceof Error ? error : new Error(String(error));
+    if (this.#listener.listenerCount('clientError') > 0) this.#listener.emit('clientError', known, connection);
+    // What a client does wrong needs no witness; what the handler does wrong must not pass unseen.
+    else if (!(known instanceof WantioError)) process.emitWarning(known);
+  }
+}
+
+const HANDSHAKE_MS = 10_000;
+const HANDSHAKES = 1024;

@@ -1,0 +1,131 @@
+/** The transport over one stream socket. */
+
+import type { Transport } from '../core/transport.ts';
+import { DONE, END, WANT_READ, WANT_WRITE } from '../core/want.ts';
+import type { StepCode } from '../core/want.ts';
+import { formatAddress } from './address.ts';
+import type { Address } from './address.ts';
+import { HANGUP, READABLE, WRITABLE } from './handle.ts';
+import type { Handle } from './handle.ts';
+import type { Selector } from './selector.ts';
+import { optionEntries } from './socket-options.ts';
+import type { SocketOptionName, SocketOptions } from './socket-options.ts';
+import { EAGAIN, EINTR, ENOBUFS, ENOMEM, ENOTCONN, systemError } from './system-calls.ts';
+import type { SystemCalls } from './system-calls.ts';
+
+/**
+ * Owns one connected descriptor, from its registration until it is closed. No call is made while the handle's readiness
+ * says that it would be in vain.
+ */
+export class SocketTransport implements Transport {
+  readonly hasBuffered = false;
+  readonly hasUnflushed = false;
+  failure: Error | undefined;
+  readonly handle: Handle;
+  readonly remoteAddress: Address | undefined;
+  readonly #calls: SystemCalls;
+  readonly #selector: Selector;
+  #sendShut = false;
+  #closed = false;
+
+  /** @param handle a registered handle. */
+  constructor(calls: SystemCalls, selector: Selector, handle: Handle, remoteAddress: Address | undefined) {
+    this.#calls = calls;
+    this.#selector = selector;
+    this.handle = handle;
+    this.remoteAddress = remoteAddress;
+  }
+
+  read(into: Uint8Array): number {
+    const { handle } = this;
+    while ((handle.readiness & READABLE) !== 0) {
+      const count = this.#calls.recv(handle.fd, into);
+      if (count > 0) {
+        if (count < into.length && (handle.readiness & HANGUP) === 0) handle.readiness &= ~READABLE;
+        return count;
+      }
+      if (count === 0) return END;
+      if (count === -EAGAIN) handle.readiness &= ~READABLE;
+      else if (count !== -EINTR) throw (this.failure = systemError(count, 'recv', formatAddress(this.remoteAddress)));
+    }
+    return WANT_READ;
+  }
+
+  write(from: Uint8Array): number {
+    const { handle } = this;
+    if (from.length === 0) return 0;
+    while ((handle.readiness & WRITABLE) !== 0) {
+      const count = this.#calls.send(handle.fd, from);
+      if (count >= 0) {
+        if (count < from.length && count > 0 && (handle.readiness & HANGUP) === 0) handle.readiness &= ~WRITABLE;
+        return count;
+      }
+      if (count === -EAGAIN) handle.readiness &= ~WRITABLE;
+      // The system is short of memory for a moment, and will not tell when it is over.
+      else if (count === -ENOBUFS || count === -ENOMEM) return 0;
+      else if (count !== -EINTR) throw systemError(count, 'send', formatAddress(this.remoteAddress));
+    }
+    return WANT_WRITE;
+  }
+
+  handshake(): StepCode {
+    return DONE;
+  }
+
+  flush(): StepCode {
+    return DONE;
+  }
+
+  shutdown(): StepCode {
+    if (!this.#sendShut) {
+      this.#sendShut = true;
+      const result = this.#calls.shutdown(this.handle.fd, 1);
+      if (result < 0 && result !== -ENOTCONN) throw systemError(result, 'shutdown');
+    }
+    return DONE;
+  }
+
+  onLookupAnswered(): void {
+    // A socket never looks anything up.
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#selector.deregister(this.handle);
+    this.handle.readiness = 0;
+    this.#calls.close(this.handle.fd);
+  }
+
+  abort(): void {
+    if (this.#closed) return;
+    this.#calls.setOption(this.handle.fd, 'linger', 0);
+    this.close();
+  }
+
+  get localAddress(): Address | undefined {
+    return this.#closed ? undefined : this.#calls.localAddress(this.handle.fd);
+  }
+
+  /** @throws {SystemError} when the kernel refuses the option or its value. */
+  setOption(name: SocketOptionName, value: number): void {
+    const result = this.#calls.setOption(this.handle.fd, name, value);
+    if (result < 0) throw systemError(result, 'setsockopt', name);
+  }
+
+  /** @throws {SystemError} when the kernel does not know the option for this kind of socket. */
+  option(name: SocketOptionName): number {
+    const value = this.#calls.option(this.handle.fd, name);
+    // -1 is how `linger` says off.
+    if (value < -1 || (value === -1 && name !== 'linger')) throw systemError(value, 'getsockopt', name);
+    return value;
+  }
+}
+
+/** Sets the options of a new socket. @throws {SystemError} when the kernel refuses one. */
+export function applyOptions(calls: SystemCalls, fd: number, options: SocketOptions, family: Address['family']): void {
+  for (const [name, value] of optionEntries(options, family)) {
+    const result = calls.setOption(fd, name, value);
+    if (result < 0) throw systemError(result, 'setsockopt', name);
+  }
+}

@@ -1,0 +1,48 @@
+/** The system calls that sockets need, as one interface that can be wrapped or simulated. */
+
+import { constants } from 'node:os';
+import { getSystemErrorMap } from 'node:util';
+
+import { SystemError } from '../core/errors.ts';
+import type { Address } from './address.ts';
+import type { SocketOptionName } from './socket-options.ts';
+
+/**
+ * Non-blocking socket calls. Each returns a number ≥ 0, or a negative errno: nothing is thrown and nothing allocated on
+ * the way of the bytes. Descriptors are closed on exec.
+ */
+export interface SystemCalls {
+  /** @returns a new stream socket. */
+  socket(family: Address['family']): number;
+  bind(fd: number, address: Address): number;
+  listen(fd: number, backlog: number): number;
+  connect(fd: number, address: Address): number;
+  /** @returns a new socket; its peer's address is put into `peer`. */
+  accept(fd: number, peer: { address?: Address | undefined }): number;
+  /** @returns a count; 0 at the end of the stream. */
+  recv(fd: number, into: Uint8Array): number;
+  /** @returns a count. A peer that is gone raises no signal. */
+  send(fd: number, from: Uint8Array): number;
+  /** @param how 0: no more receiving, 1: no more sending, 2: neither. */
+  shutdown(fd: number, how: 0 | 1 | 2): number;
+  close(fd: number): number;
+  setOption(fd: number, name: SocketOptionName, value: number): number;
+  /** @returns the value, or a negative errno. */
+  option(fd: number, name: SocketOptionName): number;
+  /** @returns the error that a connect ended with, as a positive errno, 0 for none; it is cleared. */
+  pendingError(fd: number): number;
+  localAddress(fd: number): Address | undefined;
+  peerAddress(fd: number): Address | undefined;
+  /** Removes the file of a Unix socket. */
+  unlink(path: string): number;
+  /** @returns a descriptor that is good for nothing but to be closed when descriptors have run out. */
+  reserve(): number;
+}
+
+/** @returns the error for a negative errno that `syscall` returned. `subject` says what it was about, such as an address. */
+export function systemError(negativeErrno: number, syscall: string, subject?: string): SystemError {
+  const [code, description] = getSystemErrorMap().get(negativeErrno) ?? [`ERRNO_${String(-negativeErrno)}`, 'unknown error'];
+  return new SystemError(code, -negativeErrno, syscall, description, subject);
+}
+
+export const { EAGAIN, ECONNABORTED, EINPROGRESS, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOTCONN, EPERM } = constants.errno;
