@@ -1,0 +1,27 @@
+/** The name that a TLS client asks for and expects. */
+
+import { isIP } from 'node:net';
+
+import * as c from './constants.ts';
+import { openssl } from './openssl.ts';
+import type { Pointer } from './openssl.ts';
+import { refused } from './tls-error.ts';
+
+/**
+ * Sends `name` in the client hello unless it is an address, which RFC 6066 keeps out of it, and makes OpenSSL compare the
+ * certificate with it when `checks` is set.
+ * @throws {TlsError} when OpenSSL refuses the name.
+ */
+export function expectName(connection: Pointer, name: string | undefined, checks: boolean): void {
+  if (name === undefined || name === '') return;
+  const ssl = openssl();
+  const isNumber = isIP(name) !== 0;
+  if (!isNumber && ssl.SSL_ctrl_text(connection, c.SSL_CTRL_SET_TLSEXT_HOSTNAME, c.TLSEXT_NAMETYPE_HOST_NAME, name) <= 0) throw refused(`serverName "${name}"`);
+  if (!checks) return;
+  if (isNumber) {
+    if (ssl.X509_VERIFY_PARAM_set1_ip_asc(ssl.SSL_get0_param(connection), name) <= 0) throw refused(`serverName "${name}"`);
+    return;
+  }
+  ssl.SSL_set_hostflags(connection, c.X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+  if (ssl.SSL_set1_host(connection, name) <= 0) throw refused(`serverName "${name}"`);
+}

@@ -1,0 +1,49 @@
+/** Why a TLS connection failed, from what OpenSSL and the first bytes tell. */
+
+import * as c from './constants.ts';
+import { chainOf } from './certificate.ts';
+import { openssl } from './openssl.ts';
+import type { Pointer } from './openssl.ts';
+import { CertificateError, saysHttp, takeErrorQueue, TlsError } from './tls-error.ts';
+
+/** What is known of the connection that failed. */
+export interface FailureHints {
+  readonly role: 'client' | 'server';
+  readonly serverName: string | undefined;
+  /** What the peer sent first, when it does not look like TLS. */
+  readonly firstBytes: Uint8Array | undefined;
+}
+
+/** @returns the typed error; OpenSSL's queue is empty after that. */
+export function tlsFailure(connection: Pointer, hints: FailureHints): Error {
+  const queue = takeErrorQueue();
+  const result = openssl().SSL_get_verify_result(connection);
+  if (result !== c.X509_V_OK && queue.some(({ reason }) => reason === 'certificate verify failed')) return certificateFailure(connection, result, hints);
+  if (saysHttp(queue) || startsLikeHttp(hints.firstBytes)) {
+    return new TlsError('handshake failed: the peer speaks plain HTTP where TLS was expected', { reason: 'plain HTTP', queue });
+  }
+  if (hints.firstBytes !== undefined) {
+    return new TlsError(`handshake failed: the peer does not speak TLS (its first bytes are ${Buffer.from(hints.firstBytes).toString('hex')})`, { reason: 'not TLS', queue });
+  }
+  const error = new TlsError('TLS failed', { queue });
+  error.message = error.side === 'remote'
+    ? `TLS failed: the peer sent the alert ${String(error.alert)} (${error.reason})`
+    : `TLS failed: ${queue[0]?.reason ?? 'OpenSSL gives no reason'}`;
+  return error;
+}
+
+function certificateFailure(connection: Pointer, result: number, { role, serverName }: FailureHints): CertificateError {
+  const why = openssl().X509_verify_cert_error_string(result);
+  const isName = result === c.X509_V_ERR_HOSTNAME_MISMATCH || result === c.X509_V_ERR_IP_ADDRESS_MISMATCH;
+  if (!isName) return new CertificateError(`the ${role === 'client' ? 'server' : 'client'}'s certificate is not accepted: ${why}`, { result });
+  const [certificate] = chainOf(openssl().SSL_get0_verified_chain(connection));
+  const actual = certificate?.subjectAltName ?? certificate?.subject;
+  const field = certificate?.subjectAltName === undefined ? 'subject' : 'subjectAltName';
+  return new CertificateError(`the server's certificate is not for ${serverName ?? 'this name'} but for ${actual ?? 'nobody'}: ${why}`, { result, expected: serverName, actual, field });
+}
+
+function startsLikeHttp(bytes: Uint8Array | undefined): boolean {
+  if (bytes === undefined) return false;
+  const text = Buffer.from(bytes).toString('latin1');
+  return text.startsWith('HTTP/') || /^(?:GET|HEAD|POST|PUT|DELETE|OPTIONS|PATCH|CONNECT|TRACE) /.test(text);
+}
