@@ -90,8 +90,8 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
   #sending: Operation<unknown> | undefined;
   #receiving: Operation<unknown> | undefined;
   #handshaking: Operation<unknown> | undefined;
-  #readable: ReadinessSignal<this> | undefined;
-  #writable: ReadinessSignal<this> | undefined;
+  #readable: ReadinessSignal | undefined;
+  #writable: ReadinessSignal | undefined;
   #wants: Subject<Wanting> | undefined;
   #waiters: Set<Operation<unknown>> | undefined;
   #lastWant: Want | null = null;
@@ -257,14 +257,14 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
 
   /** Emits this connection, once in a turn at most, while bytes or the end can be received. A hint: a try may still want. */
   get readable$(): Observable<this> {
-    this.#readable ??= new ReadinessSignal<this>(() => { this.#arm(); });
-    return this.#readable.observable;
+    this.#readable ??= new ReadinessSignal(() => { this.#arm(); });
+    return this.#readable.observable as Observable<this>;
   }
 
   /** Emits this connection, once in a turn at most, while it takes bytes. A hint: a try may still want. */
   get writable$(): Observable<this> {
-    this.#writable ??= new ReadinessSignal<this>(() => { this.#arm(); });
-    return this.#writable.observable;
+    this.#writable ??= new ReadinessSignal(() => { this.#arm(); });
+    return this.#writable.observable as Observable<this>;
   }
 
   /** Tells each wait of an operation as it begins. */
@@ -333,6 +333,11 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
 
   get statistics(): ConnectionStatistics {
     return { bytesIn: this.#inflow.total, bytesOut: this.#outflow.total, ageMs: this.now() - this.#openedAt };
+  }
+
+  /** The error that closed it, if one did. */
+  get closeReason(): Error | undefined {
+    return this.#closedBy;
   }
 
   get closed(): boolean {
@@ -442,11 +447,11 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     }
   }
 
-  #canTell(signal: ReadinessSignal<this>, ready: boolean): boolean {
+  #canTell(signal: ReadinessSignal, ready: boolean): boolean {
     return ready && this.#state === 'open' && signal.armed;
   }
 
-  #tell(signal: ReadinessSignal<this>): void {
+  #tell(signal: ReadinessSignal): void {
     if (signal.emit(this)) this.basis.reactor.emit('spin', this);
   }
 

@@ -14,6 +14,8 @@ export type { Transport } from '../core/transport.ts';
 export * from '../core/want.ts';
 export { formatAddress, parseTarget } from './address.ts';
 export type { Address, Target } from './address.ts';
+export { closeOnSignal } from './close-on-signal.ts';
+export type { SignalOptions } from './close-on-signal.ts';
 export type { ConnectOptions } from './connect.ts';
 export { Connection } from './connection.ts';
 export type { ConnectionBasis, ConnectionEvents, ConnectionStatistics, ReceiveOptions, Wanting } from './connection.ts';

@@ -68,6 +68,11 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
   #state: 'open' | 'draining' | 'closed' = 'open';
   #closing: Promise<void> | undefined;
   #drained: (() => void) | undefined;
+  #end: () => void = () => undefined;
+  /** Resolves when the reactor is closed. */
+  readonly ended = new Promise<void>((resolve) => {
+    this.#end = resolve;
+  });
   readonly #drain = new AbortController();
 
   /**
@@ -201,6 +206,7 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
     this.#state = 'closed';
     this.#cancelTimer();
     this.ground.selector.close();
+    this.#end();
   }
 
   #endWhenIdle(): void {

@@ -6,15 +6,15 @@ import { Observable, Subject } from 'rxjs';
  * Hot and shared. Interest is armed while anyone is subscribed; the value is a hint that a try may succeed, and nothing is
  * queued. Emissions that nobody answers with input or output are counted, so that a handler that spins can be told.
  */
-export class ReadinessSignal<T> {
+export class ReadinessSignal {
   /** What subscribers see. */
-  readonly observable: Observable<T>;
-  readonly #subject = new Subject<T>();
+  readonly observable: Observable<unknown>;
+  readonly #subject = new Subject<unknown>();
   #unanswered = 0;
 
   /** @param arm called after each subscription, to look whether readiness is there already. */
   constructor(arm: () => void) {
-    this.observable = new Observable<T>((subscriber) => {
+    this.observable = new Observable<unknown>((subscriber) => {
       const subscription = this.#subject.subscribe(subscriber);
       this.#unanswered = 0;
       arm();
@@ -28,7 +28,7 @@ export class ReadinessSignal<T> {
   }
 
   /** Tells subscribers; @returns whether that was once too often without an answer. */
-  emit(value: T): boolean {
+  emit(value: unknown): boolean {
     const spins = ++this.#unanswered === UNANSWERED_AT_MOST;
     this.#subject.next(value);
     return spins && this.#unanswered === UNANSWERED_AT_MOST;

@@ -1,0 +1,34 @@
+/** Ctrl-C as servers should take it. */
+
+import type { Reactor } from './reactor.ts';
+
+/** How a process ends on a signal. */
+export interface SignalOptions {
+  /** How long running work may take to end after the first signal, in milliseconds; 10 seconds by default. */
+  readonly timeoutMs?: number | undefined;
+  /** Told with the first signal: draining has begun. */
+  readonly onDrain?: ((signal: NodeJS.Signals) => void) | undefined;
+}
+
+/**
+ * On SIGINT or SIGTERM drains the reactor, on a second one aborts what is left. Nothing else is done: the process ends by itself
+ * when nothing keeps it.
+ * @returns resolves once the reactor is closed, by a signal or otherwise; the signals have their usual effect again after that.
+ */
+export async function closeOnSignal(reactor: Reactor, options: SignalOptions = {}): Promise<void> {
+  let draining: Promise<void> | undefined;
+  const onSignal = (signal: NodeJS.Signals): void => {
+    if (draining !== undefined) {
+      reactor.abort();
+      return;
+    }
+    options.onDrain?.(signal);
+    draining = reactor.close(options);
+  };
+  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+  try {
+    await reactor.ended;
+  } finally {
+    process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+  }
+}

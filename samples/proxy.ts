@@ -1,0 +1,93 @@
+/**
+ * A multiplexed TLS proxy: TLS in front, any number of connections, one reactor.
+ *
+ *     npm start                                       (the same as npm run sample -- proxy)
+ *     openssl s_client -connect 127.0.0.1:8443 -quiet
+ *
+ * You will see `listening 127.0.0.1:8443`, and each line that you type into s_client come back from an echo server behind the
+ * proxy. `npm start -- --help` tells how to put it in front of something else. Ctrl-C drains, a second one aborts.
+ */
+
+import { parseArgs } from 'node:util';
+
+import { closeOnSignal, formatAddress, parseTarget, Reactor } from 'wantio';
+import type { Connection, Target } from 'wantio';
+import { Relay } from 'wantio/protocols';
+import { selfSigned, TlsContext } from 'wantio/tls';
+
+const { values } = parseArgs({
+  options: {
+    listen: { type: 'string', default: '127.0.0.1:8443' },
+    upstream: { type: 'string' },
+    'upstream-tls': { type: 'boolean', default: false },
+    certificate: { type: 'string' },
+    key: { type: 'string' },
+    plain: { type: 'boolean', default: false },
+    'block-ms': { type: 'string', default: '60000' },
+    'total-ms': { type: 'string', default: 'Infinity' },
+    'max-connections': { type: 'string', default: '10000' },
+    help: { type: 'boolean', short: 'h', default: false },
+  },
+});
+
+const USAGE = `Usage: npm start -- [options]
+  --listen HOST:PORT      where to listen (127.0.0.1:8443; port 0: the system chooses)
+  --upstream HOST:PORT    where to connect to (an echo server of its own)
+  --upstream-tls          speak TLS to the upstream, and check its certificate
+  --certificate F --key F certificate chain and key in PEM (made on the spot)
+  --plain                 no TLS in front
+  --block-ms MS           longest silence of both sides, and longest single wait of a connect (60000)
+  --total-ms MS           longest life of a proxied connection (no limit)
+  --max-connections N     how many at a time; more wait (10000)
+  --help                  this text`;
+
+if (values.help) console.log(USAGE);
+else await run();
+
+async function run(): Promise<void> {
+  if ((values.certificate === undefined) !== (values.key === undefined)) throw new RangeError('--certificate and --key go together');
+  const idleMs = milliseconds('block-ms');
+  const totalMs = milliseconds('total-ms');
+  const maxConnections = Number(values['max-connections']);
+  if (!Number.isInteger(maxConnections) || maxConnections < 1) throw new RangeError('--max-connections must be a whole number of at least 1');
+  const listenTo = parseTarget(values.listen);
+  const given = values.upstream === undefined ? undefined : parseTarget(values.upstream);
+
+  const made = selfSigned();
+  const front = values.plain ? undefined : await TlsContext.server({
+    certificate: values.certificate === undefined ? { pem: made.certificate } : { file: values.certificate },
+    key: values.key === undefined ? { pem: made.key } : { file: values.key },
+  });
+  const back = values['upstream-tls'] ? await TlsContext.client() : undefined;
+
+  const reactor = new Reactor();
+  const listener = await reactor.listen(listenTo);
+  const upstream = given ?? await echoUpstream(reactor);
+  listener.on('clientError', (error) => { console.error(error.message); });
+  listener.on('overload', (error, pauseMs) => { console.error(`${error.message}; accepting pauses for ${String(pauseMs)} ms`); });
+  listener.serve<Connection>({ secure: front, maxConnections, timeouts: { totalMs: 10_000 } }, async (client) => {
+    const timeouts = { blockMs: idleMs, totalMs: 10_000 };
+    const server = back === undefined ? await reactor.connect({ ...upstream, timeouts }) : await reactor.connectSecure({ ...upstream, timeouts, secure: back });
+    await new Relay(client, server, { idleMs, totalMs }).done;
+  });
+
+  const address = formatAddress(listener.address);
+  console.log(`listening ${address}`);
+  console.log(values.plain ? `try: nc ${address.replace(/:(\d+)$/, ' $1')}` : `try: openssl s_client -connect ${address} -quiet`);
+  await closeOnSignal(reactor, { onDrain: () => { console.log(`draining ${String(reactor.connections.size)} connections; Ctrl-C again to abort`); } });
+}
+
+/** Something to be a proxy for, when nothing is given. */
+async function echoUpstream(reactor: Reactor): Promise<Target> {
+  const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
+  listener.serve({}, async (connection) => {
+    for await (const bytes of connection) await connection.send(bytes);
+  });
+  return listener.address as Target;
+}
+
+function milliseconds(name: 'block-ms' | 'total-ms'): number {
+  const value = Number(values[name]);
+  if (Number.isNaN(value)) throw new RangeError(`--${name} must be a number of milliseconds, not ${values[name]}`);
+  return value;
+}

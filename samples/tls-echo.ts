@@ -1,0 +1,36 @@
+/**
+ * Operations style: await each line, await each answer; TLS, timeouts and closing are taken care of.
+ *
+ *     npm run sample -- tls-echo --port 7443
+ *     openssl s_client -connect 127.0.0.1:7443 -quiet
+ *
+ * You will see `listening 127.0.0.1:7443`, and each line that you type into s_client come back. The certificate is made on the
+ * spot; --certificate FILE and --key FILE (PEM) use another one.
+ */
+
+import { parseArgs } from 'node:util';
+
+import { closeOnSignal, formatAddress, Reactor } from 'wantio';
+import { selfSigned, TlsContext } from 'wantio/tls';
+
+const { values } = parseArgs({
+  options: { port: { type: 'string', default: '0' }, certificate: { type: 'string' }, key: { type: 'string' } },
+});
+const made = selfSigned();
+const context = await TlsContext.server({
+  certificate: values.certificate === undefined ? { pem: made.certificate } : { file: values.certificate },
+  key: values.key === undefined ? { pem: made.key } : { file: values.key },
+});
+
+const reactor = new Reactor();
+const listener = await reactor.listen({ host: '127.0.0.1', port: Number(values.port) });
+listener.on('clientError', (error) => {
+  console.error(error.message);
+});
+listener.serve({ secure: context, timeouts: { blockMs: 60_000 } }, async (connection, { signal }) => {
+  for await (const line of connection.lines({ maxBytes: 4096, signal })) await connection.send(`${line}\n`);
+});
+console.log(`listening ${formatAddress(listener.address)}`);
+
+await closeOnSignal(reactor);
+context.close();

@@ -1,0 +1,35 @@
+/** `npm run sample -- NAME [arguments]`: runs samples/NAME.ts in this very process, so that signals and exit codes are the sample's own. */
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+
+const folder = join(import.meta.dirname, '..', 'samples');
+const names = existsSync(folder)
+  ? readdirSync(folder).filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts')).map((file) => file.slice(0, -'.ts'.length)).sort()
+  : [];
+
+const [name, ...rest] = process.argv.slice(2);
+if (name === undefined || !names.includes(name)) {
+  const problem = name === undefined ? 'which sample?' : `no sample named "${name}".`;
+  console.error(`${problem} There are: ${names.join(', ') || 'none yet'}`);
+  process.exit(2);
+}
+
+const file = join(folder, `${name}.ts`);
+process.argv = [process.argv[0], file, ...rest];
+try {
+  await import(pathToFileURL(file).href);
+} catch (error) {
+  const code = exitCodeOf(error);
+  if (code === undefined) throw error;
+  console.error(`${name}: ${(error as Error).message}`);
+  process.exit(code);
+}
+
+/** 2 for arguments that are wrong, 1 for what the system or a file refused; none for a fault of the sample itself. */
+function exitCodeOf(error: unknown): number | undefined {
+  if (error instanceof RangeError) return 2;
+  const code = error instanceof Error && 'code' in error ? String(error.code) : undefined;
+  if (code?.startsWith('ERR_PARSE_ARGS') === true) return 2;
+  return code === undefined ? undefined : 1;
+}
