@@ -250,7 +250,10 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
 
   /** Puts bytes back, to be received next. */
   unread(bytes: Uint8Array): void {
-    if (this.#state === 'open') this.#inflow.input.prepend(bytes);
+    if (this.#state !== 'open') return;
+    this.#inflow.input.prepend(bytes);
+    this.#readable?.answered();
+    this.#arm();
   }
 
   // Readiness.

@@ -1,6 +1,9 @@
 /** One kind of readiness of one connection, as an observable. */
 
+import { AsyncLocalStorage } from 'node:async_hooks';
+
 import { Observable, Subject } from 'rxjs';
+import type { Subscriber } from 'rxjs';
 
 /**
  * Hot and shared. Interest is armed while anyone is subscribed; the value is a hint that a try may succeed, and nothing is
@@ -10,12 +13,23 @@ export class ReadinessSignal {
   /** What subscribers see. */
   readonly observable: Observable<unknown>;
   readonly #subject = new Subject<unknown>();
+  readonly #arm: () => void;
   #unanswered = 0;
 
-  /** @param arm called after each subscription, to look whether readiness is there already. */
+  /** @param arm called whenever telling begins, to look whether readiness is there already. */
   constructor(arm: () => void) {
+    this.#arm = arm;
     this.observable = new Observable<unknown>((subscriber) => {
-      const subscription = this.#subject.subscribe(subscriber);
+      // Handlers see the AsyncLocalStorage of their subscription, not of whatever made the connection ready.
+      const inContext = AsyncLocalStorage.snapshot();
+      const subscription = this.#subject.subscribe({
+        next: (value) => {
+          inContext(tell, subscriber, value);
+        },
+        complete: () => {
+          subscriber.complete();
+        },
+      });
       this.#unanswered = 0;
       arm();
       return subscription;
@@ -36,12 +50,18 @@ export class ReadinessSignal {
 
   /** Input or output was tried. */
   answered(): void {
+    const disarmed = this.#unanswered >= UNANSWERED_AT_MOST;
     this.#unanswered = 0;
+    if (disarmed && this.#subject.observed) this.#arm();
   }
 
   complete(): void {
     this.#subject.complete();
   }
+}
+
+function tell(subscriber: Subscriber<unknown>, value: unknown): void {
+  subscriber.next(value);
 }
 
 // Well above what a handler that counts, logs or waits for a condition would let pass.
