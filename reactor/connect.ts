@@ -3,7 +3,6 @@
  * the layer's handshake; all of it one operation with one deadline.
  */
 
-import { ClosedError } from '../core/errors.ts';
 import type { SystemError } from '../core/errors.ts';
 import type { Operation, OperationOptions } from '../core/operation.ts';
 import type { TransportLayer } from '../core/transport-layer.ts';
@@ -82,7 +81,7 @@ export class ConnectStep implements ReactorStep<Connection> {
     if (this.#lookingUp) return WANT_LOOKUP;
     this.#lookingUp = true;
     const { host, port } = options;
-    this.#reactor.ground.lookUp(host, port, this.#lookUp.signal).then(
+    this.#reactor.resolve(host, port, this.#lookUp.signal).then(
       (addresses) => {
         this.#addresses = interleaved(addresses);
         this.#wake();
@@ -113,7 +112,7 @@ export class ConnectStep implements ReactorStep<Connection> {
       if (this.#attempts.length > 0 && !this.#isNext) return false;
       const address = addresses.shift();
       if (address !== undefined) this.#try(address, addresses.length > 0);
-      else if (this.#attempts.length === 0) throw this.#failure ?? new ClosedError('connect failed: the name has no address');
+      else if (this.#attempts.length === 0) throw this.#failure as Error;
       else return false;
     }
   }

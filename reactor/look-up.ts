@@ -5,7 +5,6 @@ import { lookup } from 'node:dns/promises';
 import PQueue from 'p-queue';
 
 import { ClosedError, SystemError } from '../core/errors.ts';
-import { numericAddress } from './address.ts';
 import type { Address } from './address.ts';
 
 // getaddrinfo(3) cannot be cancelled and holds a thread of the pool, which file access and crypto need as well.
@@ -18,12 +17,10 @@ export function abandonedLookUps(): number {
 }
 
 /**
- * Finds the addresses of a name, in the order of the system's preference. A number is its own address, at once.
+ * Finds the addresses of a name, in the order of the system's preference.
  * @throws {SystemError} `ENOTFOUND` and its like.
  */
 export async function lookUp(host: string, port: number, signal: AbortSignal): Promise<readonly Address[]> {
-  const numeric = numericAddress(host, port);
-  if (numeric !== undefined) return [numeric];
   const found = await queue.add(() => resolve(host, signal));
   return found.map(({ address, family }) => ({ family: family === 6 ? 'IPv6' : 'IPv4', host: address, port }));
 }

@@ -16,7 +16,8 @@ import { ClosedError } from '../core/errors.ts';
 import { Operation } from '../core/operation.ts';
 import type { OperationOptions, Step, Venue } from '../core/operation.ts';
 import type { TransportLayer } from '../core/transport-layer.ts';
-import { checkTarget } from './address.ts';
+import { checkTarget, numericAddress } from './address.ts';
+import type { Address } from './address.ts';
 import { ConnectStep } from './connect.ts';
 import type { ConnectOptions } from './connect.ts';
 import type { Connection, ConnectionBasis } from './connection.ts';
@@ -117,9 +118,9 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
   async listen(options: ListenOptions): Promise<Listener> {
     this.#assertOpen('listen');
     checkTarget(options);
-    const address = 'path' in options ? undefined : await this.#bindAddress(options.host, options.port);
+    const [address] = 'path' in options ? [{ family: 'unix', path: options.path } as const] : await this.resolve(options.host, options.port, this.draining);
     this.#assertOpen('listen');
-    return new Listener(this, address ?? { family: 'unix', path: (options as { path: string }).path }, options);
+    return new Listener(this, address, options);
   }
 
   /**
@@ -152,7 +153,7 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
    */
   select<R extends Selectable = never, W extends Selectable = never>(selection: Selection<R, W>, ms?: number, options?: { readonly signal?: AbortSignal }): Operation<Selected<R, W>> {
     this.#assertOpen('select');
-    return this.run(new SelectStep(selection), { timeouts: { totalMs: ms }, signal: options?.signal });
+    return this.#adopt(new SelectStep(selection), { timeouts: { totalMs: ms }, signal: options?.signal }).startNextTurn();
   }
 
   /** Keeps the process alive while anything is open; this is so from the start. */
@@ -213,11 +214,6 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
     if (this.#drained !== undefined && this.#holds === 0) this.#drained();
   }
 
-  async #bindAddress(host: string, port: number) {
-    const [address] = await this.ground.lookUp(host, port, new AbortController().signal);
-    return address;
-  }
-
   #assertOpen(what: string): void {
     if (this.#state !== 'open') throw closedBy(what);
   }
@@ -225,12 +221,24 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
   // What follows is for connections, listeners and steps.
 
   /** Starts an operation that belongs to no connection. @internal */
-  run<T>(step: ReactorStep<T>, options?: OperationOptions): Operation<T> {
-    const operation = new Operation(step, this, options?.timeouts ?? {}, options?.signal);
+  run<T>(step: ReactorStep<T>, options: OperationOptions): Operation<T> {
+    return this.#adopt(step, options).start();
+  }
+
+  #adopt<T>(step: ReactorStep<T>, options: OperationOptions): Operation<T> {
+    const operation = new Operation(step, this, options.timeouts ?? {}, options.signal);
     step.runsIn(operation as Operation<unknown>);
     this.#running.add(operation as Operation<unknown>);
     this.hold();
-    return operation.start();
+    return operation;
+  }
+
+  /** Finds the addresses of a host, at least one. A number is its own address, at once. @internal */
+  async resolve(host: string, port: number, signal: AbortSignal): Promise<readonly Address[]> {
+    const numeric = numericAddress(host, port);
+    const addresses = numeric === undefined ? await this.ground.lookUp(host, port, signal) : [numeric];
+    if (addresses.length === 0) throw new ClosedError(`look-up failed: ${host} has no address`);
+    return addresses;
   }
 
   /** @internal */

@@ -1,7 +1,7 @@
 /** select(2), without its limits. */
 
 import type { Operation } from '../core/operation.ts';
-import { DONE, WANT_READ, YIELD } from '../core/want.ts';
+import { DONE, WANT_READ } from '../core/want.ts';
 import type { StepCode } from '../core/want.ts';
 import type { ReactorStep } from './reactor.ts';
 
@@ -31,13 +31,12 @@ export interface Selected<R extends Selectable = Selectable, W extends Selectabl
   readonly timedOut: boolean;
 }
 
-/** Waits until a member of either set is ready. It looks first in the turn after the call, when the selector has been asked. */
+/** Waits until a member of either set is ready. It is started in the turn after the call, when the selector has been asked. */
 export class SelectStep<R extends Selectable, W extends Selectable> implements ReactorStep<Selected<R, W>> {
   readonly name = 'select';
   readonly #read: readonly R[];
   readonly #write: readonly W[];
   #operation: Operation<unknown> | undefined;
-  #asked = false;
   #readable: R[] = [];
   #writable: W[] = [];
 
@@ -52,11 +51,7 @@ export class SelectStep<R extends Selectable, W extends Selectable> implements R
     for (const member of this.#write) member.watch(operation);
   }
 
-  attempt(): StepCode | typeof YIELD {
-    if (!this.#asked) {
-      this.#asked = true;
-      return YIELD;
-    }
+  attempt(): StepCode {
     this.#readable = this.#read.filter((member) => member.readableNow);
     this.#writable = this.#write.filter((member) => member.writableNow);
     return this.progress() > 0 ? DONE : WANT_READ;
