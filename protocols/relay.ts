@@ -67,9 +67,6 @@ export class Relay {
     const ended = (): void => {
       if (--this.#open === 0) void this.#finish();
     };
-    const failed = (error: Error): void => {
-      this.#fail(error);
-    };
     const totalMs = limit(options.totalMs);
     this.#cancelTotal = first.basis.reactor.after(totalMs, () => {
       this.#timeOut('total', totalMs);
@@ -78,8 +75,11 @@ export class Relay {
     this.#removeAbort = onAbort(options.signal, () => {
       this.#fail(new ClosedError('relay failed: it was cancelled', { cause: options.signal?.reason }));
     });
-    this.#forward = new Pump(first, second, { moved, ended, failed });
-    this.#backward = new Pump(second, first, { moved, ended, failed });
+    this.#forward = new Pump(first, second, { moved, ended, failed: this.#fail });
+    this.#backward = new Pump(second, first, { moved, ended, failed: this.#fail });
+    // A side from which nothing is read, because the other takes nothing, would not be missed otherwise.
+    first.on('broken', this.#fail);
+    second.on('broken', this.#fail);
     this.#forward.start();
     this.#backward.start();
   }
@@ -95,12 +95,12 @@ export class Relay {
     this.#resolve(this.statistics);
   }
 
-  #fail(error: Error): void {
+  readonly #fail = (error: Error): void => {
     if (!this.#release()) return;
     this.#first.abort();
     this.#second.abort();
     this.#reject(error);
-  }
+  };
 
   /** @returns whether this was the first call. */
   #release(): boolean {
@@ -109,6 +109,8 @@ export class Relay {
     this.#cancelIdle();
     this.#cancelTotal();
     this.#removeAbort();
+    this.#first.off('broken', this.#fail);
+    this.#second.off('broken', this.#fail);
     this.#forward.stop();
     this.#backward.stop();
     return true;

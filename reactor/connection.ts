@@ -25,7 +25,7 @@ import { END, isWant, wantOf } from '../core/want.ts';
 import type { StepCode, Want, WantCode } from '../core/want.ts';
 import { formatAddress } from './address.ts';
 import type { Address } from './address.ts';
-import { READABLE, WRITABLE } from './handle.ts';
+import { BROKEN, READABLE, WRITABLE } from './handle.ts';
 import type { HandleOwner } from './handle.ts';
 import { InflowTransport } from './inflow-transport.ts';
 import { Linger } from './linger.ts';
@@ -48,6 +48,8 @@ export interface ConnectionBasis {
 export interface ConnectionEvents {
   /** The connection is closed and its descriptor given back; with the error that closed it, if one did. */
   close: (error?: Error) => void;
+  /** The peer reset the connection, or the network broke it, while nobody was receiving. Told to those who listen, once. */
+  broken: (error: Error) => void;
   /** The handshake of a layer such as TLS is complete. */
   secure: () => void;
 }
@@ -401,6 +403,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
   /** @internal */
   dispatch(): void {
     const { transport } = this;
+    if ((this.basis.socket.handle.readiness & BROKEN) !== 0 && this.listenerCount('broken') > 0) this.#tellBroken();
     if (transport.hasUnflushed && (this.basis.socket.handle.readiness & WRITABLE) !== 0) this.#flush();
     const receiving = this.#receiving;
     if (receiving !== undefined && this.#mayResume(receiving)) receiving.resume();
@@ -452,6 +455,13 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
 
   #canTell(signal: ReadinessSignal, ready: boolean): boolean {
     return ready && this.#state === 'open' && signal.armed;
+  }
+
+  #tellBroken(): void {
+    const { socket } = this.basis;
+    socket.handle.readiness &= ~BROKEN;
+    const error = socket.takeError();
+    if (error !== undefined) this.emit('broken', error);
   }
 
   #tell(signal: ReadinessSignal): void {

@@ -5,6 +5,8 @@ export const READABLE = 1;
 export const WRITABLE = 2;
 /** The peer has ended or the descriptor failed: short counts no longer mean that nothing is left. */
 export const HANGUP = 4;
+/** The connection was reset or broke; what had come before can still be received. */
+export const BROKEN = 8;
 
 /** Who is told that a handle has news. */
 export interface HandleOwner {

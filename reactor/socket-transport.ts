@@ -37,6 +37,7 @@ export class SocketTransport implements Transport {
   }
 
   read(into: Uint8Array): number {
+    if (this.failure !== undefined) throw this.failure;
     const { handle } = this;
     while ((handle.readiness & READABLE) !== 0) {
       const count = this.#calls.recv(handle.fd, into);
@@ -101,6 +102,14 @@ export class SocketTransport implements Transport {
     if (this.#closed) return;
     this.#calls.setOption(this.handle.fd, 'linger', 0);
     this.close();
+  }
+
+  /** Asks what broke the connection, which the system tells once; reading fails with it from then on. */
+  takeError(): Error | undefined {
+    if (this.failure !== undefined || this.#closed) return this.failure;
+    const errno = this.#calls.pendingError(this.handle.fd);
+    if (errno > 0) this.failure = systemError(-errno, 'recv', formatAddress(this.remoteAddress));
+    return this.failure;
   }
 
   get localAddress(): Address | undefined {

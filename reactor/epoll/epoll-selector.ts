@@ -10,7 +10,7 @@
 import { isMainThread } from 'node:worker_threads';
 
 import { UnsupportedError } from '../../core/errors.ts';
-import { HANGUP, READABLE, WRITABLE } from '../handle.ts';
+import { BROKEN, HANGUP, READABLE, WRITABLE } from '../handle.ts';
 import type { Handle } from '../handle.ts';
 import type { Batch, Selector } from '../selector.ts';
 import { EPERM, systemError } from '../system-calls.ts';
@@ -92,6 +92,7 @@ function readinessOf(events: number): number {
   if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) !== 0) readiness |= READABLE;
   if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) !== 0) readiness |= WRITABLE;
   if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) !== 0) readiness |= HANGUP;
+  if ((events & EPOLLERR) !== 0) readiness |= BROKEN;
   return readiness;
 }
 
