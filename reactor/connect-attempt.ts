@@ -1,12 +1,12 @@
 /** One socket on its way to one address. */
 
 import type { SystemError } from '../core/errors.ts';
-import { formatAddress } from './address.ts';
+import { formatAddress, numericAddress } from './address.ts';
 import type { Address } from './address.ts';
+import type { ConnectOptions } from './connect.ts';
 import { Handle, WRITABLE } from './handle.ts';
 import type { HandleOwner } from './handle.ts';
 import type { Reactor } from './reactor.ts';
-import type { SocketOptions } from './socket-options.ts';
 import { applyOptions, SocketTransport } from './socket-transport.ts';
 import { EAGAIN, EINPROGRESS, EINTR, systemError } from './system-calls.ts';
 
@@ -26,7 +26,7 @@ export class ConnectAttempt implements HandleOwner {
   #taken = false;
 
   /** @throws {SystemError} when it fails at once. */
-  constructor(reactor: Reactor, address: Address, options: SocketOptions, wake: () => void) {
+  constructor(reactor: Reactor, address: Address, options: ConnectOptions, wake: () => void) {
     this.#reactor = reactor;
     this.#address = address;
     this.#wake = wake;
@@ -37,6 +37,7 @@ export class ConnectAttempt implements HandleOwner {
     this.#handle.owner = this;
     try {
       applyOptions(calls, fd, options, address.family);
+      if (options.localAddress !== undefined) this.#bind(options.localAddress);
       this.#connect();
     } catch (error) {
       this.close();
@@ -74,6 +75,13 @@ export class ConnectAttempt implements HandleOwner {
     this.#handle.owner = undefined;
     if (this.#socket !== undefined) this.#socket.close();
     else this.#reactor.ground.calls.close(this.#handle.fd);
+  }
+
+  #bind(host: string): void {
+    const local = numericAddress(host, 0);
+    if (local === undefined) throw new RangeError(`localAddress must be an address, not "${host}"`);
+    const result = this.#reactor.ground.calls.bind(this.#handle.fd, local);
+    if (result < 0) throw systemError(result, 'bind', host);
   }
 
   #connect(): void {

@@ -17,7 +17,12 @@ import type { SocketOptions } from './socket-options.ts';
 import type { SocketTransport } from './socket-transport.ts';
 
 /** Where to connect to, and how. */
-export type ConnectOptions = Target & SocketOptions & OperationOptions;
+export type ConnectOptions = Target &
+  SocketOptions &
+  OperationOptions & {
+    /** The own address to connect from, as a number; the system's choice unless given. */
+    readonly localAddress?: string | undefined;
+  };
 
 /** The addresses of a target are tried in turn, overlapping; the first that answers wins and the others are closed. */
 export class ConnectStep implements ReactorStep<Connection> {
