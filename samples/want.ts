@@ -3,7 +3,7 @@
  *
  *     npm run sample -- want
  *
- * You will see each wait of a client's TLS handshake (`wants to read`, `wants to write`), and then those of a send of 4 MiB
+ * You will see each wait of a client's TLS handshake (`wants to read`, `wants to write`), and then those of a send of 1 MiB
  * to a reader that takes its time: `wants to write`, with the index of the last byte sent so far.
  */
 
@@ -18,15 +18,15 @@ const reactor = new Reactor();
 const listener = await reactor.listen({ host: '127.0.0.1', port: 0, receiveBuffer: 64 * 1024 });
 console.log(`listening ${formatAddress(listener.address)}`);
 listener.serve({ secure: server }, async (connection) => {
-  // The slow reader: it looks at a small piece only every 20 ms.
+  // The slow reader: it looks at a small piece every 10 ms.
   for (let left = SIZE; left > 0; ) {
     const bytes = await connection.receive('*s');
     left -= bytes.length;
-    if (left % 16 === 0) await reactor.select({}, 20);
+    if (left % 16 === 0) await reactor.select({}, 10);
   }
 });
 
-const SIZE = 4 * 1024 * 1024;
+const SIZE = 1024 * 1024;
 const { port } = listener.address as { port: number };
 const plain = await reactor.connect({ host: '127.0.0.1', port, sendBuffer: 64 * 1024 });
 const connection = plain.secure(client, { serverName: 'localhost' });

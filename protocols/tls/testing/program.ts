@@ -32,6 +32,10 @@ export class Program {
     void this.#exited.then(() => { this.#changed(); });
   }
 
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
   write(text: string): void {
     this.#child.stdin.write(text);
   }

@@ -1,0 +1,200 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { connect, createServer as createTcpServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { connect as tlsConnect } from 'node:tls';
+import { fileURLToPath } from 'node:url';
+
+import { describe, expect, it } from 'vitest';
+
+import { localhost } from '../protocols/tls/testing/secure-reactor.ts';
+import { certificateFiles, isInstalled, Program } from '../protocols/tls/testing/program.ts';
+
+const runner = fileURLToPath(new URL('../scripts/sample.ts', import.meta.url));
+const run = ['--conditions=source', '--import', import.meta.resolve('tsx'), runner];
+
+async function start(...args: string[]): Promise<{ program: Program; port: number }> {
+  const program = new Program(process.execPath, ...run, ...args);
+  const [first, port] = await program.says(/^listening \S+:(\d+)\n/);
+  expect(program.output.startsWith(first)).toBe(true);
+  return { program, port: Number(port) };
+}
+
+/** Sends `lines` one after the other and expects each to come back. */
+async function expectEcho(socket: ReturnType<typeof connect>, ...lines: string[]): Promise<void> {
+  socket.setEncoding('utf8');
+  for (const line of lines) {
+    socket.write(line);
+    let answer = '';
+    while (answer.length < line.length) answer += String((await once(socket, 'data'))[0]);
+    expect(answer).toBe(line);
+  }
+}
+
+async function expectDrain(program: Program): Promise<void> {
+  const killed = program.kill('SIGTERM');
+  await killed;
+  expect(await program.exit()).toBe(0);
+}
+
+describe.each(['echo', 'select-echo'])('the sample %s', (name) => {
+  it('sends back what several clients send, however much', async () => {
+    const { program, port } = await start(name, '--port', '0');
+    const clients = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1'), connect(port, '127.0.0.1')];
+    await Promise.all(clients.map((client, index) => expectEcho(client, `I am ${String(index)}\n`, 'x'.repeat(3_000_000))));
+    for (const client of clients) client.end();
+    await Promise.all(clients.map((client) => once(client, 'close')));
+    await expectDrain(program);
+  });
+
+  it('goes on after a client that resets', async () => {
+    const { program, port } = await start(name);
+    const bad = connect(port, '127.0.0.1');
+    await expectEcho(bad, 'once\n');
+    bad.resetAndDestroy();
+    const good = connect(port, '127.0.0.1');
+    await expectEcho(good, 'still here\n');
+    good.destroy();
+    await expectDrain(program);
+  });
+});
+
+describe('the sample tls-echo', () => {
+  it('talks to node:tls, openssl and curl, and survives garbage', async () => {
+    const { program, port } = await start('tls-echo');
+    const garbage = connect(port, '127.0.0.1');
+    garbage.on('error', () => undefined).write('garbage garbage garbage');
+    await program.says(/the peer does not speak TLS/);
+    const socket = tlsConnect({ port, host: '127.0.0.1', rejectUnauthorized: false });
+    await once(socket, 'secureConnect');
+    await expectEcho(socket, 'over TLS\n');
+    socket.end();
+    if (isInstalled('openssl')) for (const version of ['-tls1_2', '-tls1_3']) {
+      const client = new Program('openssl', 's_client', '-connect', `127.0.0.1:${String(port)}`, '-quiet', version);
+      client.write('from s_client\n');
+      await client.says(/^from s_client$/m);
+      await client.kill();
+    }
+    if (isInstalled('curl')) {
+      const client = new Program('curl', '--silent', '--insecure', '--http0.9', '--max-time', '1', `https://127.0.0.1:${String(port)}/`);
+      await client.says(/^GET \/ HTTP\/1.1$/m);
+      await client.kill();
+    }
+    await expectDrain(program);
+  });
+
+  it('uses a given certificate', async () => {
+    const { certificate, key } = certificateFiles();
+    const { program, port } = await start('tls-echo', '--certificate', certificate, '--key', key);
+    const socket = tlsConnect({ port, host: '127.0.0.1', servername: 'localhost', ca: localhost.certificate });
+    await once(socket, 'secureConnect');
+    expect(socket.authorized).toBe(true);
+    socket.destroy();
+    await expectDrain(program);
+  });
+});
+
+describe('the samples that run by themselves', () => {
+  it('want shows the wants of a handshake and of a send', async () => {
+    const program = new Program(process.execPath, ...run, 'want');
+    expect(await program.exit()).toBe(0);
+    expect(program.output).toMatch(/^listening .*\nhandshake wants to read\n/);
+    expect(program.output).toMatch(/send wants to write\n(?:.*\n)*all is sent; the last byte is 1048575\n/);
+  });
+
+  it('timeouts shows the total passing and the block not, and ends with the whole line', async () => {
+    const program = new Program(process.execPath, ...run, 'timeouts');
+    expect(await program.exit()).toBe(0);
+    expect(program.output).toContain('receive timed out (total 500 ms) waiting to read; so far: "a');
+    expect(program.output).not.toContain('block 200');
+    expect(program.output).toMatch(/the whole line: a peer that types slowly, letter by letter\n$/);
+  });
+});
+
+describe('the proxy', () => {
+  it('stands before an echo server of its own, over TLS, and tells how to try it', async () => {
+    const { program, port } = await start('proxy', '--listen', '127.0.0.1:0');
+    await program.says(new RegExp(`\ntry: openssl s_client -connect 127.0.0.1:${String(port)} -quiet\n`));
+    const socket = tlsConnect({ port, host: '127.0.0.1', rejectUnauthorized: false });
+    await once(socket, 'secureConnect');
+    await expectEcho(socket, 'through the proxy\n', 'y'.repeat(2_000_000));
+    if (isInstalled('openssl')) for (const version of ['-tls1_2', '-tls1_3']) {
+      const client = new Program('openssl', 's_client', '-connect', `127.0.0.1:${String(port)}`, '-quiet', version);
+      client.write('from s_client\n');
+      await client.says(/^from s_client$/m);
+      await client.kill();
+    }
+    socket.end();
+    await once(socket, 'close');
+    await expectDrain(program);
+  });
+
+  it.skipIf(!isInstalled('curl'))('stands before a web server, with and without TLS', async () => {
+    const web = createServer((request, response) => response.end(`page ${String(request.url)}`)).listen(0, '127.0.0.1');
+    await once(web, 'listening');
+    const upstream = `127.0.0.1:${String((web.address() as AddressInfo).port)}`;
+    const { certificate, key } = certificateFiles();
+    for (const front of [['--plain'], ['--certificate', certificate, '--key', key]]) {
+      const { program, port } = await start('proxy', '--listen', 'localhost:0', '--upstream', upstream, ...front);
+      const client = new Program('curl', '--silent', '--show-error', '--cacert', certificate, `${front.includes('--plain') ? 'http' : 'https'}://localhost:${String(port)}/x`);
+      expect(await client.exit()).toBe(0);
+      expect(client.output).toBe('page /x');
+      await program.kill();
+    }
+    web.close();
+  });
+
+  it('drains on the first signal and aborts on the second', async () => {
+    const { program, port } = await start('proxy', '--listen', '127.0.0.1:0', '--plain');
+    const socket = connect(port, '127.0.0.1');
+    await expectEcho(socket, 'before\n');
+    const pid = program.pid;
+    process.kill(pid, 'SIGINT');
+    await program.says(/draining \d+ connections/);
+    await expectEcho(socket, 'a drain lets what runs go on\n');
+    const closed = new Promise((resolve) => socket.on('error', () => undefined).once('close', resolve));
+    process.kill(pid, 'SIGINT');
+    await closed;
+    expect(await program.exit()).toBe(0);
+  });
+
+  it('goes on when the upstream refuses', async () => {
+    const server = createTcpServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port: refused } = server.address() as AddressInfo;
+    server.close();
+    const { program, port } = await start('proxy', '--listen', '127.0.0.1:0', '--plain', '--upstream', `127.0.0.1:${String(refused)}`);
+    for (let i = 0; i < 2; i++) {
+      const socket = connect(port, '127.0.0.1').on('error', () => undefined);
+      socket.resume();
+      await new Promise((resolve) => socket.once('close', resolve));
+    }
+    await program.says(/connect ECONNREFUSED: connection refused/);
+    await expectDrain(program);
+  });
+
+  it.each([
+    [['--help'], 0, /^Usage: npm start/],
+    [['--no-such-option'], 2, /^proxy: Unknown option '--no-such-option'/],
+    [['--listen', 'nowhere'], 2, /^proxy: "nowhere" is not an address; write HOST:PORT/],
+    [['--listen', '127.0.0.1:99999'], 2, /^proxy: .*99999/],
+    [['--block-ms', 'soon'], 2, /^proxy: --block-ms must be a number of milliseconds, not soon/],
+    [['--max-connections', '0'], 2, /^proxy: --max-connections must be/],
+    [['--certificate', '/no/such.pem', '--key', '/no/such.key'], 1, /^proxy: cannot read the certificate \/no\/such.pem: no such file/],
+    [['--certificate', '/no/such.pem'], 2, /^proxy: --certificate and --key go together/],
+    [['--listen', '192.0.2.1:0'], 1, /^proxy: bind EADDRNOTAVAIL/],
+  ])('answers %j with one clear line and exit code %i', async (args, code, line) => {
+    const program = new Program(process.execPath, ...run, 'proxy', ...args);
+    expect(await program.exit()).toBe(code);
+    expect(program.output).toMatch(line);
+    if (code !== 0) expect(program.output.trim().split('\n')).toHaveLength(1);
+  });
+
+  it('says that its port is in use', async () => {
+    const { program, port } = await start('proxy', '--listen', '127.0.0.1:0');
+    const second = new Program(process.execPath, ...run, 'proxy', '--listen', `127.0.0.1:${String(port)}`);
+    expect(await second.exit()).toBe(1);
+    expect(second.output).toBe(`proxy: bind EADDRINUSE: address already in use (127.0.0.1:${String(port)})\n`);
+    await expectDrain(program);
+  });
+});
