@@ -1,7 +1,7 @@
 /** A connection: readiness, operations and life of one transport. */
 
 import { EventEmitter } from 'eventemitter3';
-import { Observable, Subject } from 'rxjs';
+import { type Observable, Subject } from 'rxjs';
 
 import { BusyError, ClosedError, SystemError } from '../core/errors.ts';
 import type { OperationName } from '../core/errors.ts';
@@ -21,7 +21,7 @@ import { checkTimeouts } from '../core/timeouts.ts';
 import type { TimeoutMode, Timeouts } from '../core/timeouts.ts';
 import type { LayerOptions, TransportLayer } from '../core/transport-layer.ts';
 import type { Transport } from '../core/transport.ts';
-import { END, isWant, wantOf } from '../core/want.ts';
+import { type END, isWant, wantOf } from '../core/want.ts';
 import type { StepCode, Want, WantCode } from '../core/want.ts';
 import { formatAddress } from './address.ts';
 import type { Address } from './address.ts';

@@ -103,7 +103,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
     if (this.#closed) throw new ClosedError('serve refused: the listener is closed');
     if (this.#server !== undefined) throw new BusyError('accept', 'accept');
     // The layer of `options` makes the very type of connection that the handler takes.
-    this.#server = new Server(this, this.#reactor, options as unknown as ServeOptions, handler as unknown as Handler, () => {
+    this.#server = new Server(this, this.#reactor, options, handler as unknown as Handler, () => {
       this.#resume();
     });
     this.#resume();

@@ -11,7 +11,7 @@
 import { parseArgs } from 'node:util';
 
 import { closeOnSignal, formatAddress, parseTarget, Reactor } from 'wantio';
-import type { Connection, Target } from 'wantio';
+import type { Target } from 'wantio';
 import { Relay } from 'wantio/protocols';
 import { selfSigned, TlsContext } from 'wantio/tls';
 
@@ -65,7 +65,7 @@ async function run(): Promise<void> {
   const upstream = given ?? await echoUpstream(reactor);
   listener.on('clientError', (error) => { console.error(error.message); });
   listener.on('overload', (error, pauseMs) => { console.error(`${error.message}; accepting pauses for ${String(pauseMs)} ms`); });
-  listener.serve<Connection>({ secure: front, maxConnections, timeouts: { totalMs: 10_000 } }, async (client) => {
+  listener.serve({ secure: front, maxConnections, timeouts: { totalMs: 10_000 } }, async (client) => {
     const timeouts = { blockMs: idleMs, totalMs: 10_000 };
     const server = back === undefined ? await reactor.connect({ ...upstream, timeouts }) : await reactor.connectSecure({ ...upstream, timeouts, secure: back });
     await new Relay(client, server, { idleMs, totalMs }).done;
@@ -83,7 +83,7 @@ async function echoUpstream(reactor: Reactor): Promise<Target> {
   listener.serve({}, async (connection) => {
     for await (const bytes of connection) await connection.send(bytes);
   });
-  return listener.address as Target;
+  return listener.address;
 }
 
 function milliseconds(name: 'block-ms' | 'total-ms'): number {

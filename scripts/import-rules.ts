@@ -148,6 +148,7 @@ const STREAM_MODULES = new Set(['node:net', 'node:tls', 'node:stream']);
 const ALLOWANCES: readonly { readonly under: string; readonly module: string; readonly names: readonly string[] }[] = [
   { under: 'protocols/tls/', module: 'node:tls', names: ['rootCertificates'] },
   { under: 'reactor/', module: 'node:net', names: ['isIP', 'isIPv4', 'isIPv6'] },
+  { under: 'protocols/', module: 'node:net', names: ['isIP', 'isIPv4', 'isIPv6'] },
 ];
 
 const AMBIENT = new Set(['setTimeout', 'setInterval', 'setImmediate', 'clearTimeout', 'clearInterval', 'clearImmediate', 'process']);

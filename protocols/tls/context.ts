@@ -128,7 +128,8 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
 
   /** @internal */
   connection(transport: Transport, basis: ConnectionBasis): SecureConnection {
-    return new SecureConnection(transport as TlsTransport, basis);
+    if (!(transport instanceof TlsTransport)) throw new TypeError('a secure connection needs the transport that its context has made');
+    return new SecureConnection(transport, basis);
   }
 
   /** Gives the context back; connections that use it go on. */

@@ -43,7 +43,7 @@ function load(): OpenSsl {
 
 function declare(library: ReturnType<typeof koffi.load>) {
   // The binding is untyped; each declaration says what the function takes and gives.
-  const func = <A extends unknown[], R>(prototype: string): ((...args: A) => R) => library.func(prototype) as unknown as (...args: A) => R;
+  const func = <A extends unknown[], R>(prototype: string): ((...args: A) => R) => library.func(prototype);
   const free = (name: string): ((object: Pointer) => void) => func<[Pointer], void>(`void ${name}(uintptr_t)`);
 
   const alpnCallback = koffi.pointer(koffi.proto('int (uintptr_t, uintptr_t, uintptr_t, uintptr_t, uint, uintptr_t)'));

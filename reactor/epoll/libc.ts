@@ -56,7 +56,7 @@ function load(): Libc {
   if (process.platform !== 'linux') throw new UnsupportedError(`real sockets need Linux (epoll); on ${process.platform} use the simulated network`);
   const library = koffi.load(null);
   // The binding is untyped; each declaration below says what the function takes and gives.
-  const func = <A extends unknown[], R>(prototype: string): ((...args: A) => R) => library.func(prototype) as unknown as (...args: A) => R;
+  const func = <A extends unknown[], R>(prototype: string): ((...args: A) => R) => library.func(prototype);
 
   const socket = func<[number, number, number], number>('int socket(int, int, int)');
   const bind = func<[number, Uint8Array, number], number>('int bind(int, uint8_t*, uint)');
@@ -161,7 +161,7 @@ function load(): Libc {
 }
 
 function uvPollOf(library: ReturnType<typeof koffi.load>): PollCalls['uvPoll'] {
-  const func = <A extends unknown[], R>(prototype: string): ((...args: A) => R) => library.func(prototype) as unknown as (...args: A) => R;
+  const func = <A extends unknown[], R>(prototype: string): ((...args: A) => R) => library.func(prototype);
   const loop = func<[], number>('uintptr_t uv_default_loop()');
   const handleSize = func<[number], number>('ulong uv_handle_size(int)');
   const init = func<[number, Uint8Array, number], number>('int uv_poll_init(uintptr_t, uint8_t*, int)');
