@@ -211,6 +211,8 @@ export class TlsTransport implements Transport {
   /** Moves what OpenSSL has sealed to the transport below. @throws what the transport below threw, every time. */
   #seal(): StepCode {
     if (this.#sendFailure !== undefined) throw this.#sendFailure as Error;
+    const sealed = (scratch[depth] ??= new Uint8Array(SCRATCH_BYTES));
+    depth++;
     try {
       for (;;) {
         let bytes = this.#pending;
@@ -233,6 +235,8 @@ export class TlsTransport implements Transport {
       this.#sendFailure = error;
       this.#pending = undefined;
       throw error;
+    } finally {
+      depth--;
     }
   }
 
@@ -327,13 +331,17 @@ function memoryBio(ssl: OpenSsl): Pointer {
 }
 
 let living = 0;
-// Shared by all connections: both are used up before anyone else can run.
+// Shared by all connections: it is used up before anyone else can run.
 const opened = new Uint8Array(64 * 1024);
-const sealed = new Uint8Array(72 * 1024);
+// Ciphertext on its way down, one buffer for each layer of TLS over TLS: the layer below fills its own while this one waits.
+const scratch: Uint8Array[] = [];
+let depth = 0;
 
 const WANTS = new Set([c.SSL_ERROR_WANT_READ, c.SSL_ERROR_WANT_X509_LOOKUP, c.SSL_ERROR_WANT_CLIENT_HELLO_CB, c.SSL_ERROR_WANT_RETRY_VERIFY]);
 // Four records, which one system call takes.
 const SEALED_AT_MOST = 64 * 1024;
+// What is sealed at most, and what four records add to it.
+const SCRATCH_BYTES = 72 * 1024;
 const PENDING_AT_MOST = 64 * 1024;
 // More than a handshake flight; a connection that moved more gives the memory back when it falls idle.
 const KEPT_AT_MOST = 32 * 1024;

@@ -1,0 +1,80 @@
+import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { Worker } from 'node:worker_threads';
+
+import { describe, expect, it } from 'vitest';
+
+import { withReactor } from './testing/with-reactor.ts';
+
+const reactorUrl = new URL('index.ts', import.meta.url).href;
+
+/** Runs a program of its own; @returns its output. */
+function run(program: string): { stdout: string; stderr: string; status: number | null; signal: NodeJS.Signals | null } {
+  return spawnSync(process.execPath, ['--import', import.meta.resolve('tsx'), '--input-type=module', '-e', `import { Reactor } from '${reactorUrl}';\n${program}`], { encoding: 'utf8', timeout: 20_000 });
+}
+
+describe('a reactor and its process', () => {
+  it('keeps the process alive while anything is open, and lets it end after that', () => {
+    expect(run(`
+      const reactor = new Reactor();
+      const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
+      setTimeout(() => { console.log('closing'); listener.close(); }, 20);
+    `)).toMatchObject({ stdout: 'closing\n', stderr: '', status: 0 });
+  });
+
+  it('lets the process end with something open when it is not referenced', () => {
+    expect(run(`
+      const reactor = new Reactor().unref();
+      await reactor.listen({ host: '127.0.0.1', port: 0 });
+      console.log('listening');
+    `)).toMatchObject({ stdout: 'listening\n', stderr: '', status: 0 });
+  });
+
+  it('finishes the batch when a handler throws, and lets the error surface', () => {
+    const { stdout, status } = run(`
+      process.on('uncaughtException', (error) => { console.log('uncaught', error.message); });
+      const reactor = new Reactor();
+      const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
+      listener.serve({}, async (c) => { await c.send('x'); await c.receive('*a'); });
+      const clients = await Promise.all([1, 2].map(() => reactor.connect({ host: '127.0.0.1', port: listener.address.port })));
+      await reactor.select({ read: clients.slice(0, 1) });
+      let heard = 0;
+      for (const client of clients) client.readable$.subscribe(() => {
+        client.tryReceive();
+        if (++heard === 2) setTimeout(() => { reactor.abort(); void reactor.close(); }, 5);
+        throw new Error('handler ' + heard);
+      });
+    `);
+    expect(status).toBe(0);
+    expect(stdout).toBe('uncaught handler 1\nuncaught handler 2\n');
+  });
+
+  it('surfaces an operation that fails while nobody looks', () => {
+    const { stderr, status } = run(`
+      const reactor = new Reactor();
+      void reactor.connect({ host: '127.0.0.1', port: 1 });
+    `);
+    expect(status).toBe(1);
+    expect(stderr).toContain('connect ECONNREFUSED');
+  });
+
+  it('says that it cannot run in a worker thread', async () => {
+    const file = `/tmp/wantio-worker-${String(process.pid)}.mjs`;
+    writeFileSync(file, `
+      import { parentPort } from 'node:worker_threads';
+      import { register } from '${import.meta.resolve('tsx/esm/api')}';
+      register();
+      const { Reactor } = await import('${reactorUrl}');
+      try { new Reactor(); } catch (error) { parentPort.postMessage([error.name, error.code]); }
+    `);
+    const worker = new Worker(file);
+    expect(await new Promise((resolve) => worker.once('message', resolve))).toEqual(['UnsupportedError', 'ERR_WANTIO_UNSUPPORTED']);
+    await worker.terminate();
+  });
+
+  it('waits in select without any members for as long as it is told', () => withReactor(async (reactor) => {
+    const startedAt = reactor.now();
+    expect(await reactor.select({}, 20)).toEqual({ readable: [], writable: [], timedOut: true });
+    expect(reactor.now() - startedAt).toBeGreaterThanOrEqual(20);
+  }));
+});
