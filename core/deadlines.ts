@@ -56,8 +56,12 @@ export class Deadlines {
     return this.#size;
   }
 
-  /** Arms `deadline` for the moment `at`, wherever it was armed before. A moment in the past is due at the next {@link expire}. */
+  /**
+   * Arms `deadline` for the moment `at`, wherever it was armed before. A moment in the past is due at the next {@link expire}.
+   * @throws {RangeError} when `at` is NaN.
+   */
   arm(deadline: Deadline, at: number): void {
+    if (Number.isNaN(at)) throw new RangeError('a deadline needs a moment, not NaN');
     if (deadline.slot !== NO_SLOT) this.#unlink(deadline);
     deadline.at = at;
     this.#link(deadline);

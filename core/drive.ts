@@ -15,6 +15,8 @@ export function drive<T>(operation: Operation<T>, step: Step<T>): void {
     operation.fail(error instanceof Error ? error : new Error(String(error)));
     return;
   }
+  // What the attempt set off, such as the end of its connection, may have settled it.
+  if (operation.settled) return;
   if (code === DONE) operation.succeed(step.result());
   else if (code === YIELD) operation.yield();
   else operation.wait(wantOf(code));

@@ -85,8 +85,15 @@ export class Operation<T> implements Promise<T> {
   /** Begins; called once by the maker. @internal */
   start(): this {
     if (this.#signal?.aborted === true) this.fail(new AbortError(this.name, this.#signal.reason));
-    else if (this.#venue.exhausted) this.yield();
+    else if (this.#venue.exhausted) this.#giveWay();
     else drive(this, this.#step);
+    return this;
+  }
+
+  /** Begins in the next turn. @internal */
+  startNextTurn(): this {
+    if (this.#signal?.aborted === true) this.fail(new AbortError(this.name, this.#signal.reason));
+    else this.#giveWay();
     return this;
   }
 
@@ -165,16 +172,23 @@ export class Operation<T> implements Promise<T> {
         this.#venue.deadlines.arm(this.#deadline, now + budget);
       }
     }
-    if (this.#signal !== undefined && this.#onAbort === undefined) this.#listenForAbort(this.#signal);
+    this.#listenForAbort();
     this.#progress?.next(this.last);
-    // An observer of the progress may have cancelled.
+    // It may have been cancelled meanwhile, by an observer of the progress for one.
     if (this.#state === 'running') this.#venue.park(this as Operation<unknown>);
   }
 
-  /** Gives way: goes on in the next turn, inside its limits. @internal */
+  /** Gives way after an attempt: goes on in the next turn, inside its total limit. @internal */
   yield(): void {
     if (this.#deadline !== undefined) this.#venue.deadlines.cancel(this.#deadline);
-    this.#venue.park(this as Operation<unknown>);
+    if (!this.#budget.unlimited) {
+      const now = this.#venue.now();
+      if (this.#budget.mode(now) === 'total' && this.#budget.waitBudget(now) <= 0) {
+        this.#timeOut('total');
+        return;
+      }
+    }
+    this.#giveWay();
   }
 
   /** @internal The deadline armed by {@link wait} has passed. */
@@ -216,6 +230,11 @@ export class Operation<T> implements Promise<T> {
     return this;
   }
 
+  #giveWay(): void {
+    this.#listenForAbort();
+    if (this.#state === 'running') this.#venue.park(this as Operation<unknown>);
+  }
+
   #timeOut(mode: TimeoutMode): void {
     if (this.#step.timedOut?.() === true) {
       this.succeed(this.#step.result());
@@ -238,17 +257,21 @@ export class Operation<T> implements Promise<T> {
     progress.complete();
   }
 
-  #listenForAbort(signal: AbortSignal): void {
+  #listenForAbort(): void {
+    const signal = this.#signal;
+    if (signal === undefined || this.#onAbort !== undefined) return;
     this.#onAbort = () => {
       this.fail(new AbortError(this.name, signal.reason));
     };
-    signal.addEventListener('abort', this.#onAbort, { once: true });
+    // A signal that fired during the attempt does not fire again.
+    if (signal.aborted) this.#onAbort();
+    else signal.addEventListener('abort', this.#onAbort, { once: true });
   }
 
   #asPromise(): Promise<T> {
     if (this.#promise !== undefined) return this.#promise;
     if (this.#state === 'fulfilled') return (this.#promise = Promise.resolve(this.#value as T));
-    if (this.#state === 'rejected') return (this.#promise = Promise.reject(this.#error as Error));
+    if (this.#state === 'rejected') return (this.#promise = Promise.reject(this.#error));
     return (this.#promise = new Promise<T>((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;

@@ -24,8 +24,8 @@ export interface Pattern<T> {
   measure(input: InputBuffer, ended: boolean, maxBytes: number): number;
   /** Removes the measured bytes and makes the result of them. */
   take(input: InputBuffer, count: number): T;
-  /** How much of an unfinished input belongs to this receive and is handed over when it fails. */
-  readonly partialOf: (input: InputBuffer) => number;
+  /** How much of an unfinished input belongs to this receive and is handed over when it fails; it never exceeds the bound. */
+  readonly partialOf: (input: InputBuffer, maxBytes: number) => number;
 }
 
 /** @throws {RangeError} when `name` is neither a known pattern nor a count of bytes. */
@@ -56,7 +56,7 @@ const LINE: Pattern<string> = {
     const text = line.toString('utf8');
     return text.includes('\r') ? text.replaceAll('\r', '') : text;
   },
-  partialOf: (input) => input.length,
+  partialOf: (input, maxBytes) => Math.min(input.length, maxBytes),
 };
 
 const ALL: Pattern<Uint8Array> = {
@@ -66,7 +66,7 @@ const ALL: Pattern<Uint8Array> = {
     return ended ? input.length : MORE;
   },
   take: (input, count) => input.take(count),
-  partialOf: (input) => input.length,
+  partialOf: (input, maxBytes) => Math.min(input.length, maxBytes),
 };
 
 const SOME: Pattern<Uint8Array> = {
@@ -86,7 +86,8 @@ function exactly(wanted: number): Pattern<Uint8Array> {
       return input.length >= wanted ? wanted : ended ? TOO_EARLY : MORE;
     },
     take: (input, count) => input.take(count),
-    partialOf: (input) => Math.min(input.length, wanted),
+    // What is refused for its size gathers nothing, whatever has come already.
+    partialOf: (input, maxBytes) => (wanted > maxBytes ? 0 : Math.min(input.length, wanted)),
   };
 }
 

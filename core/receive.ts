@@ -16,6 +16,7 @@ export class ReceiveStep<T> implements Step<T> {
   readonly #pattern: Pattern<T>;
   readonly #maxBytes: number;
   #count = 0;
+  #taken: number | undefined;
 
   /** @throws {RangeError} when `maxBytes` is not at least 1. */
   constructor(inflow: Inflow, pattern: Pattern<T>, maxBytes: number = pattern.defaultMaxBytes) {
@@ -42,16 +43,17 @@ export class ReceiveStep<T> implements Step<T> {
   }
 
   result(): T {
+    this.#taken = this.#count;
     return this.#pattern.take(this.#inflow.input, this.#count);
   }
 
   progress(): number {
-    return this.#pattern.partialOf(this.#inflow.input);
+    return this.#taken ?? this.#pattern.partialOf(this.#inflow.input, this.#maxBytes);
   }
 
   handOver(): Progress {
-    const { input } = this.#inflow;
-    return { partial: input.take(Math.min(this.#pattern.partialOf(input), this.#maxBytes)) };
+    this.#taken = this.progress();
+    return { partial: this.#inflow.input.take(this.#taken) };
   }
 }
 

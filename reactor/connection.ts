@@ -410,7 +410,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     const sending = this.#sending;
     if (sending !== undefined && sending !== receiving && this.#mayResume(sending)) sending.resume();
     const handshaking = this.#handshaking;
-    if (handshaking !== undefined && this.#mayResume(handshaking)) handshaking.resume();
+    if (handshaking !== undefined && this.#mayResume(handshaking) && this.basis.reactor.takeHandshakeStep()) handshaking.resume();
     if (this.#readable !== undefined && this.#canTell(this.#readable, this.#hasInput)) this.#tell(this.#readable);
     if (this.#writable !== undefined && this.#canTell(this.#writable, this.writableNow)) this.#tell(this.#writable);
     this.#lookupAnswered = false;

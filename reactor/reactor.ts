@@ -61,6 +61,7 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
   readonly #parked = new Set<Operation<unknown>>();
   readonly #yielded: Operation<unknown>[] = [];
   readonly #running = new Set<Operation<unknown>>();
+  #handshakeSteps = 0;
   #holds = 0;
   #ref = true;
   #scheduled = false;
@@ -270,6 +271,11 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
     this.#schedule();
   }
 
+  /** Whether one more handshake may go on in this turn: each costs some hundred microseconds, and others wait meanwhile. @internal */
+  takeHandshakeStep(): boolean {
+    return this.#handshakeSteps-- > 0;
+  }
+
   /** Runs `task` in `ms` unless cancelled by what is returned. @internal */
   after(ms: number, task: () => void): () => void {
     if (ms === Infinity) return () => undefined;
@@ -319,6 +325,7 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
     this.#scheduled = false;
     if (this.#state === 'closed') return;
     this.turns++;
+    this.#handshakeSteps = HANDSHAKE_STEPS;
     this.ground.selector.poll(this.#queue);
     this.#queue.drain(dispatch);
     if (this.#yielded.length > 0) for (const operation of this.#yielded.splice(0)) guarded(() => { operation.resume(); });
@@ -370,4 +377,6 @@ function closedBy(what: string): ClosedError {
   return new ClosedError(`${what} refused: the reactor is closed or closing`);
 }
 
+// Some ten milliseconds of work.
+const HANDSHAKE_STEPS = 32;
 const DRAIN_MS = 10_000;

@@ -53,7 +53,9 @@ export class TlsTransport implements Transport {
   /** The first bytes from the peer, kept while they look like anything but TLS. */
   #firstBytes: Uint8Array | undefined;
   #received = false;
-  #inflated = 0;
+  /** The most that each BIO has held since it was made. */
+  #opened = 0;
+  #sealed = 0;
   #onEstablished: () => void = () => undefined;
 
   /** @throws {TlsError} when OpenSSL has no memory, or refuses the name. */
@@ -220,6 +222,7 @@ export class TlsTransport implements Transport {
           const count = this.#openssl.BIO_read(this.#writeBio, sealed, sealed.length);
           if (count <= 0) return this.#below.flush();
           bytes = sealed.subarray(0, count);
+          if (count > this.#sealed) this.#sealed = count;
         }
         const written = this.#below.write(bytes);
         if (written === bytes.length) {
@@ -268,7 +271,7 @@ export class TlsTransport implements Transport {
     else {
       if (!this.#received) this.#lookAtFirst(count);
       this.#openssl.BIO_write(this.#readBio, opened, count);
-      if (count > this.#inflated) this.#inflated = count;
+      if (count > this.#opened) this.#opened = count;
     }
     this.#holds = true;
     return DONE;
@@ -300,12 +303,17 @@ export class TlsTransport implements Transport {
     if (this.#openssl.ERR_peek_error() !== 0) this.#openssl.ERR_clear_error();
   }
 
-  /** A memory BIO keeps the size of its largest content. Called when the read BIO is empty and the connection falls idle. */
+  /** A memory BIO keeps the size of its largest content. Called when the connection has nothing more to read. */
   #deflate(): void {
-    if (this.#inflated <= KEPT_AT_MOST) return;
-    this.#inflated = 0;
-    this.#openssl.SSL_set0_rbio(this.#ssl, (this.#readBio = memoryBio(this.#openssl)));
-    if (this.#ended) this.#openssl.BIO_ctrl(this.#readBio, c.BIO_C_SET_BUF_MEM_EOF_RETURN, 0, null);
+    if (this.#opened > KEPT_AT_MOST) {
+      this.#opened = 0;
+      this.#openssl.SSL_set0_rbio(this.#ssl, (this.#readBio = memoryBio(this.#openssl)));
+      if (this.#ended) this.#openssl.BIO_ctrl(this.#readBio, c.BIO_C_SET_BUF_MEM_EOF_RETURN, 0, null);
+    }
+    if (this.#sealed > KEPT_AT_MOST && this.#openssl.BIO_ctrl_pending(this.#writeBio) === 0) {
+      this.#sealed = 0;
+      this.#openssl.SSL_set0_wbio(this.#ssl, (this.#writeBio = memoryBio(this.#openssl)));
+    }
   }
 
   #free(): void {
