@@ -77,7 +77,7 @@ describe('a TLS server stays well when a client', () => {
   it('sends a record that is too long, and gets an alert for it', () => withSecureReactor(async (secure) => {
     let answer: Uint8Array = new Uint8Array();
     const error = await serverErrorOf(secure, async (port) => { answer = await sendPlain(port, Buffer.from([22, 3, 1, 255, 255, 1, 2, 3])); });
-    expect(error).toMatchObject({ name: 'TlsError', side: 'local', library: 'SSL routines', queue: [{ reason: expect.any(String) as string }] });
+    expect(error).toMatchObject({ name: 'TlsError', side: 'local', library: 'SSL routines', reason: expect.stringContaining('length too long') as string });
     expect([...answer.subarray(0, 2)]).toEqual([21, 3]);
   }));
 

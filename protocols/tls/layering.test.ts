@@ -75,6 +75,19 @@ describe('TLS over a connection', () => {
     abort(client, server);
   }));
 
+  it('costs nothing while its handshake waits for the peer', () => withSecureReactor(async (secure) => {
+    const [client, server] = await securePair(secure);
+    const shaking = [client.handshake({ timeouts: { totalMs: 60 } }), server.receive('*l', { timeouts: { totalMs: 60 } })];
+    // Half a client hello: both sides have something, and both must wait.
+    client.basis.socket.write(Buffer.from([22, 3, 1]));
+    await secure.reactor.select({}, 20);
+    const before = secure.reactor.turns;
+    await secure.reactor.select({}, 20);
+    expect(secure.reactor.turns - before).toBeLessThan(8);
+    abort(client, server);
+    await Promise.allSettled(shaking);
+  }));
+
   it('keeps a connection whose handshake timed out when asked to, and closes it otherwise', () => withSecureReactor(async (secure) => {
     const [client, server] = await securePair(secure);
     await expect(client.handshake({ timeouts: { totalMs: 5 }, keepOpen: true })).rejects.toBeInstanceOf(OperationTimeoutError);

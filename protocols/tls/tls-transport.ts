@@ -127,6 +127,8 @@ export class TlsTransport implements Transport {
         return DONE;
       }
       if (reason !== c.SSL_ERROR_WANT_READ) return WANT_LOOKUP;
+      // OpenSSL has used up what it was given: only the transport below can have more.
+      this.#holds = false;
       const fed = this.#feed();
       if (fed !== DONE) return fed;
     }
@@ -176,6 +178,7 @@ export class TlsTransport implements Transport {
     const count = this.#openssl.SSL_write(this.#ssl, from, Math.min(from.length, SEALED_AT_MOST));
     if (count <= 0) {
       if (this.#openssl.SSL_get_error(this.#ssl, count) !== c.SSL_ERROR_WANT_READ) throw this.#fail();
+      this.#holds = false;
       const fed = this.#feed();
       return fed === DONE ? 0 : fed;
     }

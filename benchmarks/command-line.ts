@@ -1,0 +1,68 @@
+/** The command line of the benchmarks. */
+import { parseArgs } from 'node:util';
+import { WORKLOADS, type Scenario, type Workload } from './workloads.ts';
+
+export interface Command {
+  readonly courses: readonly (readonly [Workload, Scenario])[];
+  readonly seconds: number;
+  readonly rounds: number;
+  readonly json: boolean;
+  readonly help: boolean;
+}
+
+/** What is wrong with the command line, in one line. */
+export class UsageError extends Error {}
+
+export function parseCommand(parameters: readonly string[]): Command {
+  const { values, positionals } = parse(parameters);
+  return {
+    courses: positionals.length === 0 ? coursesOf(WORKLOADS) : positionals.flatMap(coursesNamed),
+    seconds: positive('--seconds', values.seconds, 2),
+    rounds: Math.ceil(positive('--rounds', values.rounds, 3)),
+    json: values.json === true,
+    help: values.help === true,
+  };
+}
+
+export const HELP = `npm run bench -- [WORKLOAD …] [--seconds S] [--rounds R] [--json]
+
+Measures servers side by side on this machine: the peers take turns, each in a process of
+its own, and the medians of all rounds are shown. Without a WORKLOAD, all of them run.
+
+workloads:
+${WORKLOADS.map(({ name, about, scenarios }) => `  ${name.padEnd(14)} ${about}\n${' '.repeat(17)}${scenarios.map((scenario) => `${name}/${scenario.name}`).join('  ')}`).join('\n')}
+
+options:
+  --seconds S    how long each round of each peer is measured, after its warm-up (2)
+  --rounds R     how many rounds (3)
+  --json         print one JSON document instead of tables
+  --help         this text`;
+
+function parse(parameters: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...parameters],
+      allowPositionals: true,
+      options: { seconds: { type: 'string' }, rounds: { type: 'string' }, json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
+    });
+  } catch (error) {
+    throw new UsageError((error as Error).message.split('. ')[0]); // Node.js goes on about how it may be quoted
+  }
+}
+
+/** `tcp-echo` stands for all its scenarios, `tcp-echo/50x64` for one. */
+function coursesNamed(name: string): (readonly [Workload, Scenario])[] {
+  const courses = coursesOf(WORKLOADS).filter(([workload, scenario]) => name === workload.name || name === `${workload.name}/${scenario.name}`);
+  if (courses.length === 0) throw new UsageError(`no workload "${name}". There are: ${WORKLOADS.map((workload) => workload.name).join(', ')}`);
+  return courses;
+}
+
+function coursesOf(workloads: readonly Workload[]): (readonly [Workload, Scenario])[] {
+  return workloads.flatMap((workload) => workload.scenarios.map((scenario) => [workload, scenario] as const));
+}
+
+function positive(option: string, text: string | undefined, otherwise: number): number {
+  const value = text === undefined ? otherwise : Number(text);
+  if (!(value > 0 && value < Infinity)) throw new UsageError(`${option} takes a number above 0, not "${text}"`);
+  return value;
+}

@@ -1,0 +1,151 @@
+/** One scenario: every peer in turn, A B A B …, so that what the machine does beside falls on all of them. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { CertificateFiles } from './certificate.ts';
+import type { Child } from './child.ts';
+import type { Count, Endpoint, LoadRequest, Memory, ServerRequest } from './messages.ts';
+import { peersFor, startLoad, startServer, startUpstream, type Peer } from './peers.ts';
+import type { Scenario } from './workloads.ts';
+
+export interface Effort {
+  readonly rounds: number;
+  readonly seconds: number;
+}
+
+export interface Sample {
+  /** In the scenario's unit: per second, or KiB of one connection. */
+  readonly rate: number;
+  /** Per second of processor time that the server took; none for memory. */
+  readonly ratePerCpuSecond?: number;
+}
+
+export interface PeerResult {
+  readonly peer: Peer;
+  readonly samples: readonly Sample[];
+}
+
+export async function measure(scenario: Scenario, effort: Effort, files: CertificateFiles, tell: (progress: string) => void): Promise<PeerResult[]> {
+  const upstream = scenario.program === 'proxy' ? startUpstream() : undefined;
+  const load = startLoad();
+  const parameters = scenario.tls ? ['--certificate', files.certificate, '--key', files.key] : [];
+  try {
+    if (upstream) {
+      const { host, port } = await upstream.listening();
+      parameters.push('--upstream', `${host}:${port}`);
+    }
+    const start = async (peer: Peer): Promise<Contestant> => {
+      const server = startServer(peer.name, scenario.program, parameters);
+      const endpoint = { ...(await server.listening()), authority: scenario.tls ? files.certificate : undefined };
+      return { peer, server, endpoint };
+    };
+    return await (scenario.unit === 'KiB' ? measureMemory : measureThroughput)({ scenario, effort, load, start, tell });
+  } finally {
+    await Promise.all([load.stop(), upstream?.stop()]);
+  }
+}
+
+interface Contestant {
+  readonly peer: Peer;
+  readonly server: Child;
+  readonly endpoint: Endpoint;
+}
+
+interface Course {
+  readonly scenario: Scenario;
+  readonly effort: Effort;
+  readonly load: Child;
+  readonly start: (peer: Peer) => Promise<Contestant>;
+  readonly tell: (progress: string) => void;
+}
+
+async function measureThroughput({ scenario, effort, load, start, tell }: Course): Promise<PeerResult[]> {
+  const contestants: (Contestant & { samples: Sample[] })[] = [];
+  try {
+    for (const peer of peersFor(scenario)) contestants.push({ ...(await start(peer)), samples: [] });
+    for (let round = 1; round <= effort.rounds; round++) {
+      for (const { peer, server, endpoint, samples } of contestants) {
+        tell(`round ${round} of ${effort.rounds}: ${peer.title}`);
+        await ask(load, { ask: 'open', plan: scenario.plan, endpoint });
+        await sleep(round === 1 ? FIRST_WARM_UP_MS : WARM_UP_MS);
+        const before = await mark(load, server);
+        await sleep(effort.seconds * 1000);
+        const after = await mark(load, server);
+        await ask(load, { ask: 'close' });
+        samples.push(sampleBetween(before, after, scenario));
+      }
+    }
+    return contestants.map(({ peer, samples }) => ({ peer, samples }));
+  } catch (error) {
+    throw causeOf(error, contestants.map(({ server }) => server));
+  } finally {
+    await Promise.all(contestants.map(async ({ server }) => server.stop()));
+  }
+}
+
+/** Every round has a server of its own: what a process has once had of the system it seldom gives back. */
+async function measureMemory({ scenario, effort, load, start, tell }: Course): Promise<PeerResult[]> {
+  const results = peersFor(scenario).map((peer) => ({ peer, samples: [] as Sample[] }));
+  for (let round = 1; round <= effort.rounds; round++) {
+    for (const { peer, samples } of results) {
+      tell(`round ${round} of ${effort.rounds}: ${peer.title}`);
+      const { server, endpoint } = await start(peer);
+      try {
+        // What the first connections bring with them, code above all, is not the price of a connection.
+        await ask(load, { ask: 'open', plan: { ...scenario.plan, connections: FIRST_CONNECTIONS }, endpoint });
+        await ask(load, { ask: 'close' });
+        await sleep(SETTLE_MS);
+        const before = await askServer(server, { ask: 'memory' });
+        await ask(load, { ask: 'open', plan: scenario.plan, endpoint });
+        await sleep(SETTLE_MS);
+        const after = await askServer(server, { ask: 'memory' });
+        await ask(load, { ask: 'count' }); // fails if a connection was lost
+        samples.push({ rate: (after.rssBytes - before.rssBytes) / 1024 / scenario.plan.connections });
+        await ask(load, { ask: 'close' });
+      } catch (error) {
+        throw causeOf(error, [server]);
+      } finally {
+        await server.stop();
+      }
+    }
+  }
+  return results;
+}
+
+interface Mark {
+  readonly done: Count;
+  readonly processorSeconds: number;
+  readonly atMs: number;
+}
+
+/** Each of the two carries its own moment: a busy load generator may answer a little late. */
+async function mark(load: Child, server: Child): Promise<Mark> {
+  const usage = { processorSeconds: server.processorSeconds, atMs: performance.now() };
+  return { ...usage, done: await ask<Count>(load, { ask: 'count' }) };
+}
+
+function sampleBetween(before: Mark, after: Mark, { unit }: Scenario): Sample {
+  const amount = (after.done.count - before.done.count) / (unit === 'MB' ? 1e6 : 1);
+  if (amount === 0) throw new Error('nothing came back: the server answers no request');
+  const rate = (amount * 1000) / (after.done.atMs - before.done.atMs);
+  const processors = ((after.processorSeconds - before.processorSeconds) * 1000) / (after.atMs - before.atMs);
+  return { rate, ratePerCpuSecond: rate / processors };
+}
+
+/** A server that has ended is what the load suffers from, whatever the load says. */
+function causeOf(error: unknown, servers: readonly Child[]): unknown {
+  return servers.find(({ ended }) => ended)?.ended ?? error;
+}
+
+async function ask<Answer = undefined>(load: Child, request: LoadRequest): Promise<Answer> {
+  return load.ask<Answer>(request);
+}
+
+async function askServer(server: Child, request: ServerRequest): Promise<Memory> {
+  return server.ask<Memory>(request);
+}
+
+/** Enough for the compilers of both processes. */
+const FIRST_WARM_UP_MS = 2_500;
+const WARM_UP_MS = 500;
+/** A client's handshake is over before the server's is. */
+const SETTLE_MS = 500;
+const FIRST_CONNECTIONS = 200;

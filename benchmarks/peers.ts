@@ -1,0 +1,39 @@
+/** Who is measured: the first is what the others are compared with. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { Child } from './child.ts';
+import type { Scenario } from './workloads.ts';
+
+export interface Peer {
+  readonly name: string;
+  readonly title: string;
+}
+
+export const PEERS: readonly Peer[] = [
+  { name: 'node', title: 'node' },
+  { name: 'wantio-readiness', title: 'wantio readiness' },
+  { name: 'wantio-operations', title: 'wantio operations' },
+];
+
+/** @returns the peers that have a server for this scenario. */
+export function peersFor({ program }: Scenario): Peer[] {
+  return PEERS.filter(({ name }) => existsSync(serverFile(name, program)));
+}
+
+/** Servers take turns, so that they share a processor; it is never the load's, where there are two. */
+export function startServer(peer: string, program: string, parameters: readonly string[]): Child {
+  return new Child(`${peer}-${program}`, serverFile(peer, program), parameters, 0);
+}
+
+export function startLoad(): Child {
+  return new Child('the load generator', join(import.meta.dirname, 'load', 'main.js'), [], 1);
+}
+
+/** What stands behind a proxy. */
+export function startUpstream(): Child {
+  return new Child('the server behind the proxy', serverFile('node', 'echo'), [], 2);
+}
+
+function serverFile(peer: string, program: string): string {
+  return join(import.meta.dirname, 'servers', `${peer}-${program}.js`);
+}

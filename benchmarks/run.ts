@@ -1,0 +1,37 @@
+/** `npm run bench`: runs workloads and prints what came out. */
+import { makeCertificate } from './certificate.ts';
+import { Child } from './child.ts';
+import { HELP, parseCommand, UsageError, type Command } from './command-line.ts';
+import { measure } from './measure.ts';
+import { json, machine, table } from './report.ts';
+
+process.on('exit', () => { Child.killAll(); });
+process.on('SIGINT', () => process.exit(130));
+process.on('SIGTERM', () => process.exit(143));
+
+try {
+  const command = parseCommand(process.argv.slice(2));
+  if (command.help) console.log(HELP);
+  else await run(command);
+} catch (error) {
+  console.error(error instanceof UsageError ? error.message : `the benchmark failed: ${(error as Error).message}`);
+  process.exit(error instanceof UsageError ? 2 : 1);
+}
+
+async function run({ courses, seconds, rounds, json: asJson }: Command): Promise<void> {
+  const files = makeCertificate();
+  const documents: object[] = [];
+  if (!asJson) console.log(`${machine()}\n${rounds} rounds of ${seconds} s, medians\n`);
+  for (const [workload, scenario] of courses) {
+    const results = await measure(scenario, { rounds, seconds }, files, (progress) => { tell(`${workload.name}/${scenario.name}, ${progress}`); });
+    tell('');
+    documents.push(json(workload, scenario, results));
+    if (!asJson) console.log(`${table(workload, scenario, results)}\n`);
+  }
+  if (asJson) console.log(JSON.stringify({ machine: machine(), seconds, rounds, results: documents }, null, 2));
+}
+
+/** One line of progress that gives way to the next, where somebody watches. */
+function tell(progress: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${progress}`);
+}

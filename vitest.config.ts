@@ -1,0 +1,24 @@
+import { randomInt } from 'node:crypto';
+import { defineConfig } from 'vitest/config';
+import { SummaryReporter } from './scripts/summary-reporter.ts';
+
+// One seed for the whole run, so that one variable replays all of it.
+process.env.WANTIO_SEED ??= String(randomInt(0x7fffffff));
+
+const conditions = ['source', 'node', 'module', 'import', 'default'];
+
+export default defineConfig({
+  resolve: { conditions },
+  ssr: { resolve: { conditions, externalConditions: conditions } },
+  test: {
+    include: ['**/*.test.ts'],
+    exclude: ['node_modules/**', 'dist/**', '.cache/**'],
+    pool: 'forks',
+    maxWorkers: 2,
+    execArgv: ['--conditions=source', '--expose-gc'],
+    testTimeout: 30_000,
+    setupFiles: ['scripts/vitest-setup.ts'],
+    env: { WANTIO_SEED: process.env.WANTIO_SEED },
+    reporters: ['default', new SummaryReporter({ failOnSkipped: process.env.CI === 'true' })],
+  },
+});
