@@ -31,6 +31,7 @@ import { InflowTransport } from './inflow-transport.ts';
 import { Linger } from './linger.ts';
 import type { Reactor } from './reactor.ts';
 import { ReadinessSignal } from './readiness-signal.ts';
+import type { SignalOwner } from './readiness-signal.ts';
 import type { Selectable } from './select.ts';
 import type { SocketOptionName } from './socket-options.ts';
 import type { SocketTransport } from './socket-transport.ts';
@@ -77,7 +78,7 @@ export interface ReceiveOptions extends OperationOptions {
 }
 
 /** A bidirectional stream of bytes. */
-export class Connection extends EventEmitter<ConnectionEvents> implements Venue, HandleOwner, Selectable {
+export class Connection extends EventEmitter<ConnectionEvents> implements Venue, HandleOwner, Selectable, SignalOwner {
   /** @internal */ readonly basis: ConnectionBasis;
   /** The limits of operations that bring none of their own; copied when an operation starts. */
   timeouts: Timeouts = {};
@@ -255,20 +256,20 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     if (this.#state !== 'open') return;
     this.#inflow.input.prepend(bytes);
     this.#readable?.answered();
-    this.#arm();
+    this.armed();
   }
 
   // Readiness.
 
   /** Emits this connection, once in a turn at most, while bytes or the end can be received. A hint: a try may still want. */
   get readable$(): Observable<this> {
-    this.#readable ??= new ReadinessSignal(() => { this.#arm(); });
+    this.#readable ??= new ReadinessSignal(this);
     return this.#readable.observable as Observable<this>;
   }
 
   /** Emits this connection, once in a turn at most, while it takes bytes. A hint: a try may still want. */
   get writable$(): Observable<this> {
-    this.#writable ??= new ReadinessSignal(() => { this.#arm(); });
+    this.#writable ??= new ReadinessSignal(this);
     return this.#writable.observable as Observable<this>;
   }
 
@@ -400,6 +401,11 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     this.#waiters?.delete(operation);
   }
 
+  /** Gives readiness that is there already to whoever has just begun to wait for it, in the next turn. @internal */
+  armed(): void {
+    if (this.#isDue) this.basis.reactor.enqueue(this.basis.socket.handle);
+  }
+
   /** @internal */
   dispatch(): void {
     const { transport } = this;
@@ -466,11 +472,6 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
 
   #tell(signal: ReadinessSignal): void {
     if (signal.emit(this)) this.basis.reactor.emit('spin', this);
-  }
-
-  /** Gives readiness that is there already to whoever has just subscribed, in the next turn. */
-  #arm(): void {
-    if (this.#isDue) this.basis.reactor.enqueue(this.basis.socket.handle);
   }
 
   #begin<T>(step: Step<T>, options: OperationOptions | undefined, slots: number): Operation<T> {

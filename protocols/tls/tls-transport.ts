@@ -123,6 +123,7 @@ export class TlsTransport implements Transport {
         this.#established = true;
         // Data may have come along with the last flight.
         this.#holds = true;
+        this.#deflate(0);
         this.#onEstablished();
         return DONE;
       }
@@ -153,7 +154,7 @@ export class TlsTransport implements Transport {
         this.#holds = false;
         if (reason === c.SSL_ERROR_ZERO_RETURN) return END;
         if (reason !== c.SSL_ERROR_WANT_READ) throw this.#fail();
-        this.#deflate();
+        this.#deflate(KEPT_AT_MOST);
       }
       // What OpenSSL answered by itself, such as a key update, goes out; a read never waits for it, but too much of it stops the intake.
       if (this.#trySeal() !== DONE && (this.#pending?.length ?? 0) > PENDING_AT_MOST) return WANT_WRITE;
@@ -306,14 +307,14 @@ export class TlsTransport implements Transport {
     if (this.#openssl.ERR_peek_error() !== 0) this.#openssl.ERR_clear_error();
   }
 
-  /** A memory BIO keeps the size of its largest content. Called when the connection has nothing more to read. */
-  #deflate(): void {
-    if (this.#opened > KEPT_AT_MOST) {
+  /** A memory BIO keeps the size of its largest content: an empty one that held more than `keep` bytes is replaced. */
+  #deflate(keep: number): void {
+    if (this.#opened > keep && this.#openssl.BIO_ctrl_pending(this.#readBio) === 0) {
       this.#opened = 0;
       this.#openssl.SSL_set0_rbio(this.#ssl, (this.#readBio = memoryBio(this.#openssl)));
       if (this.#ended) this.#openssl.BIO_ctrl(this.#readBio, c.BIO_C_SET_BUF_MEM_EOF_RETURN, 0, null);
     }
-    if (this.#sealed > KEPT_AT_MOST && this.#openssl.BIO_ctrl_pending(this.#writeBio) === 0) {
+    if (this.#sealed > keep && this.#openssl.BIO_ctrl_pending(this.#writeBio) === 0) {
       this.#sealed = 0;
       this.#openssl.SSL_set0_wbio(this.#ssl, (this.#writeBio = memoryBio(this.#openssl)));
     }
