@@ -201,8 +201,8 @@ export class Operation<T> implements Promise<T> {
     if (this.#state !== 'running') return;
     this.#state = 'fulfilled';
     this.#value = value;
-    this.#cleanUp();
     this.#resolve?.(value);
+    this.#cleanUp();
   }
 
   /** @internal */
@@ -215,10 +215,10 @@ export class Operation<T> implements Promise<T> {
       error.operation ??= this.name;
       if (progress !== undefined) Object.assign(error, progress);
     }
-    this.#cleanUp(error);
     if (this.#reject !== undefined) this.#reject(error);
     // Nobody has looked yet. A rejected promise made now is reported by the process unless somebody looks in time.
     else this.#promise = Promise.reject(error);
+    this.#cleanUp(error);
   }
 
   /** Rejects without having begun: nothing was done, nothing is handed over. @internal */
@@ -249,12 +249,15 @@ export class Operation<T> implements Promise<T> {
     if (this.#onAbort !== undefined) this.#signal?.removeEventListener('abort', this.#onAbort);
     this.#onAbort = this.#signal = undefined;
     this.#step.release?.(error !== undefined);
-    this.#venue.settled(this as Operation<unknown>, error);
-    const progress = this.#progress;
-    if (progress === undefined) return;
-    this.#progress = undefined;
-    progress.next(this.last);
-    progress.complete();
+    try {
+      this.#venue.settled(this as Operation<unknown>, error);
+    } finally {
+      // Told last, so that an observer may begin the next operation; told even if the venue's own observers throw.
+      const progress = this.#progress;
+      this.#progress = undefined;
+      progress?.next(this.last);
+      progress?.complete();
+    }
   }
 
   #listenForAbort(): void {

@@ -1,0 +1,64 @@
+import { expect, test } from 'vitest';
+
+import { drive } from './drive.ts';
+import { Operation } from './operation.ts';
+import { ManualVenue } from './testing/manual-venue.ts';
+import { ScriptedStep } from './testing/scripted-step.ts';
+import type { Attempt } from './testing/scripted-step.ts';
+import { DONE, WANT_LOOKUP, WANT_READ, WANT_WRITE, YIELD } from './want.ts';
+
+/** An operation that has not begun, one drive after it. */
+function driven(...attempts: Attempt[]): { operation: Operation<string>; step: ScriptedStep; venue: ManualVenue } {
+  const venue = new ManualVenue();
+  const step = new ScriptedStep(...attempts);
+  const operation = new Operation(step, venue, {});
+  drive(operation, step);
+  return { operation, step, venue };
+}
+
+test('one drive is one attempt', () => {
+  expect(driven(WANT_READ, DONE).step.attempts).toBe(1);
+});
+
+test.each([[WANT_READ, 'read'], [WANT_WRITE, 'write'], [WANT_LOOKUP, 'lookup']] as const)('the code %s makes the operation wait for %s', (code, want) => {
+  const { operation, venue } = driven(code);
+  expect([operation.want, venue.parked.size]).toEqual([want, 1]);
+});
+
+test('a step that is done gives its result', async () => {
+  const { operation, venue } = driven(DONE);
+  expect([await operation, venue.parked.size]).toEqual(['result', 0]);
+});
+
+test('a step that gives way waits for nothing but the next turn', () => {
+  const { operation, venue } = driven(YIELD);
+  expect([operation.want, venue.parked.size]).toEqual([null, 1]);
+});
+
+test('a step that throws fails the operation', async () => {
+  const failure = new Error('no');
+  await expect(driven(failure).operation).rejects.toBe(failure);
+});
+
+test('a step that throws what is no error fails the operation with one', async () => {
+  const { operation } = driven(() => {
+    throw 'no';
+  });
+  await expect(operation).rejects.toThrow(new Error('no'));
+});
+
+test.each([['done', DONE], ['wants to read', WANT_READ], ['gives way', YIELD]] as const)('an attempt that ended its own operation changes nothing when it %s', async (_, code) => {
+  const failure = new Error('the connection went');
+  const { operation, venue } = (() => {
+    const venue = new ManualVenue();
+    const step = new ScriptedStep(() => {
+      operation.fail(failure);
+      return code;
+    });
+    const operation = new Operation(step, venue, { blockMs: 5 });
+    drive(operation, step);
+    return { operation, venue };
+  })();
+  expect([venue.parked.size, venue.deadlines.size, operation.want]).toEqual([0, 0, null]);
+  await expect(operation).rejects.toBe(failure);
+});

@@ -1,0 +1,19 @@
+import { expect, test } from 'vitest';
+
+import { HandshakeStep } from './handshake.ts';
+import { ScriptedTransport } from './testing/scripted-transport.ts';
+import { DONE, WANT_LOOKUP, WANT_READ, WANT_WRITE } from './want.ts';
+
+test('a handshake wants what the transport wants until that is done', () => {
+  const step = new HandshakeStep(new ScriptedTransport({ handshakes: [WANT_WRITE, WANT_READ, WANT_LOOKUP] }));
+  expect([step.attempt(), step.attempt(), step.attempt(), step.attempt()]).toEqual([WANT_WRITE, WANT_READ, WANT_LOOKUP, DONE]);
+});
+
+test('a handshake where there is nothing to agree on is done at once', () => {
+  expect(new HandshakeStep(new ScriptedTransport()).attempt()).toBe(DONE);
+});
+
+test('a failed handshake throws what the transport throws', () => {
+  const failure = new Error('no');
+  expect(() => new HandshakeStep(new ScriptedTransport({ handshakes: [failure] })).attempt()).toThrow(failure);
+});

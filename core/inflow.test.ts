@@ -1,0 +1,33 @@
+import { expect, test } from 'vitest';
+
+import { Inflow } from './inflow.ts';
+import { ScriptedTransport } from './testing/scripted-transport.ts';
+import { END, WANT_READ } from './want.ts';
+
+test('what is pulled stands in the buffer', () => {
+  const inflow = new Inflow(new ScriptedTransport({ reads: ['ab', 'cd'] }));
+  expect([inflow.pull(), inflow.pull(), Buffer.from(inflow.input.take(4)).toString()]).toEqual([2, 2, 'abcd']);
+});
+
+test('a want leaves everything as it was', () => {
+  const inflow = new Inflow(new ScriptedTransport());
+  expect([inflow.pull(), inflow.input.length, inflow.ended, inflow.total]).toEqual([WANT_READ, 0, false, 0]);
+});
+
+test('once the end was read, the transport is not asked again', () => {
+  const transport = new ScriptedTransport({ reads: [END] });
+  const inflow = new Inflow(transport);
+  expect([inflow.pull(), inflow.pull(), inflow.ended, transport.calls.read]).toEqual([END, END, true, 1]);
+});
+
+test('bytes read past the buffer count too', () => {
+  const inflow = new Inflow(new ScriptedTransport({ reads: ['abc', 'de'] }));
+  inflow.pull();
+  inflow.pullInto(new Uint8Array(8));
+  expect([inflow.total, inflow.input.length]).toEqual([5, 3]);
+});
+
+test('a failure is thrown to whoever pulls', () => {
+  const failure = new Error('gone');
+  expect(() => new Inflow(new ScriptedTransport({ reads: [failure] })).pull()).toThrow(failure);
+});

@@ -1,0 +1,184 @@
+import { describe, expect, test } from 'vitest';
+
+import { OperationTimeoutError } from './errors.ts';
+import { Operation } from './operation.ts';
+import { ManualVenue } from './testing/manual-venue.ts';
+import { ScriptedStep } from './testing/scripted-step.ts';
+import { failureOf, start } from './testing/start-operation.ts';
+import { DONE, WANT_LOOKUP, WANT_READ, WANT_WRITE, YIELD } from './want.ts';
+
+describe('the block limit', () => {
+  test('ends a single wait', async () => {
+    const { operation, venue } = start([WANT_WRITE], { timeouts: { blockMs: 50 } });
+    venue.advance(49);
+    const before = operation.settled;
+    venue.advance(1);
+    expect(before).toBe(false);
+    expect(await failureOf(operation)).toMatchObject({ mode: 'block', want: 'write', message: 'receive timed out (block 50 ms) waiting to write' });
+  });
+
+  test('begins anew at each wait', () => {
+    const { operation, venue } = start([], { timeouts: { blockMs: 50 } });
+    for (let wait = 0; wait < 10; wait++) {
+      venue.advance(49);
+      venue.ready();
+    }
+    expect(operation.settled).toBe(false);
+  });
+
+  test('holds for a look-up too', async () => {
+    const { operation, venue } = start([WANT_LOOKUP], { timeouts: { blockMs: 50 } });
+    venue.advance(50);
+    expect(await failureOf(operation)).toMatchObject({ mode: 'block', want: 'lookup' });
+  });
+
+  test('of zero tries once and does not wait', async () => {
+    const { operation, step, venue } = start([WANT_READ, DONE], { timeouts: { blockMs: 0 } });
+    expect(await failureOf(operation)).toBeInstanceOf(OperationTimeoutError);
+    expect([step.attempts, venue.parkings, venue.deadlines.size]).toEqual([1, 0, 0]);
+  });
+
+  test('of zero lets a try succeed', async () => {
+    expect(await start([DONE], { timeouts: { blockMs: 0 } }).operation).toBe('result');
+  });
+});
+
+describe('the total limit', () => {
+  test('ends the call however often its waits began anew', async () => {
+    const { operation, step, venue } = start([], { timeouts: { totalMs: 100 } });
+    for (let wait = 0; wait < 4; wait++) {
+      venue.advance(25);
+      venue.ready();
+    }
+    expect(await failureOf(operation)).toMatchObject({ mode: 'total', want: 'read' });
+    expect(step.attempts).toBe(4);
+  });
+
+  test('counts from the start of the call, not from its first wait', async () => {
+    const venue = new ManualVenue();
+    const step = new ScriptedStep(() => {
+      venue.advance(60);
+      return WANT_READ;
+    });
+    const operation = new Operation(step, venue, { totalMs: 100 }).start();
+    venue.advance(39);
+    const before = operation.settled;
+    venue.advance(1);
+    expect([before, operation.settled]).toEqual([false, true]);
+    await failureOf(operation);
+  });
+
+  test('that passed during a try lets no wait begin', async () => {
+    const venue = new ManualVenue();
+    const step = new ScriptedStep(() => {
+      venue.advance(100);
+      return WANT_READ;
+    });
+    const operation = new Operation(step, venue, { totalMs: 100 }).start();
+    expect(await failureOf(operation)).toMatchObject({ mode: 'total' });
+    expect(venue.parkings).toBe(0);
+  });
+
+  test('that passed during a try does not spoil its success', async () => {
+    const venue = new ManualVenue();
+    const step = new ScriptedStep(() => {
+      venue.advance(100);
+      return DONE;
+    });
+    expect(await new Operation(step, venue, { totalMs: 100 }).start()).toBe('result');
+  });
+
+  test('of zero tries once and does not wait', async () => {
+    const { operation, step } = start([WANT_READ], { timeouts: { totalMs: 0 } });
+    expect(await failureOf(operation)).toMatchObject({ mode: 'total' });
+    expect(step.attempts).toBe(1);
+  });
+
+  test('shortens the last wait below the block limit, and is named as what ended it', async () => {
+    const { operation, venue } = start([], { timeouts: { blockMs: 60, totalMs: 100 } });
+    venue.advance(50);
+    venue.ready();
+    venue.advance(50);
+    expect(await failureOf(operation)).toMatchObject({ mode: 'total', message: 'receive timed out (total 100 ms) waiting to read' });
+  });
+
+  test('leaves the block limit to end a wait that is shorter', async () => {
+    const { operation, venue } = start([], { timeouts: { blockMs: 30, totalMs: 100 } });
+    venue.advance(50);
+    expect(await failureOf(operation)).toMatchObject({ mode: 'block' });
+  });
+
+  test('ends an operation that only ever gives way', async () => {
+    const { operation, venue } = start([YIELD, YIELD, YIELD, YIELD], { timeouts: { totalMs: 100 } });
+    for (let turn = 0; turn < 2; turn++) {
+      venue.advance(50);
+      venue.turn();
+    }
+    expect(await failureOf(operation)).toMatchObject({ mode: 'total', want: null });
+  });
+
+  test('of zero ends an operation that gives way after its one try', async () => {
+    const { operation, step } = start([YIELD], { timeouts: { totalMs: 0 } });
+    expect(await failureOf(operation)).toMatchObject({ mode: 'total' });
+    expect(step.attempts).toBe(1);
+  });
+});
+
+describe('a limit', () => {
+  test('that is NaN is refused', () => {
+    expect(() => start([], { timeouts: { blockMs: NaN } })).toThrow(RangeError);
+    expect(() => start([], { timeouts: { totalMs: NaN } })).toThrow(RangeError);
+  });
+
+  test.each([undefined, Infinity, -1])('of %s is none', (ms) => {
+    const { operation, venue } = start([], { timeouts: { blockMs: ms, totalMs: ms } });
+    venue.advance(1e9);
+    expect([operation.settled, venue.deadlines.size]).toEqual([false, 0]);
+  });
+
+  test('no longer holds once the operation is over', () => {
+    const { operation, venue } = start([WANT_READ, DONE], { timeouts: { blockMs: 50 } });
+    venue.ready();
+    expect([operation.settled, venue.deadlines.size]).toEqual([true, 0]);
+  });
+
+  test('of a wait does not hold while the operation gives way', () => {
+    const { operation, venue } = start([WANT_READ, YIELD, DONE], { timeouts: { blockMs: 50 } });
+    venue.ready();
+    const deadlines = venue.deadlines.size;
+    venue.advance(500);
+    venue.turn();
+    expect([deadlines, operation.settled]).toEqual([0, true]);
+  });
+
+  test('may be a result, when the step says so', async () => {
+    const { operation, step, venue } = start([WANT_READ], { timeouts: { blockMs: 50 } });
+    step.resultAtTimeout = 'nothing was ready';
+    venue.advance(50);
+    expect(await operation).toBe('nothing was ready');
+    expect(step.released).toEqual([false]);
+  });
+});
+
+describe('what remains of a wait', () => {
+  test('shrinks as time passes, and starts anew with the next wait', () => {
+    const { operation, venue } = start([], { timeouts: { blockMs: 50 } });
+    const remaining = [operation.remaining];
+    venue.advance(20);
+    remaining.push(operation.remaining);
+    venue.ready();
+    remaining.push(operation.remaining);
+    expect(remaining).toEqual([50, 30, 50].map((ms) => ({ ms, mode: 'block' })));
+  });
+
+  test('names the limit that will end it', () => {
+    const { operation, venue } = start([], { timeouts: { blockMs: 60, totalMs: 100 } });
+    venue.advance(50);
+    venue.ready();
+    expect(operation.remaining).toEqual({ ms: 50, mode: 'total' });
+  });
+
+  test('is nothing without a limit, and nothing once it is over', () => {
+    expect([start([]).operation.remaining, start([DONE], { timeouts: { blockMs: 5 } }).operation.remaining]).toEqual([null, null]);
+  });
+});
