@@ -171,7 +171,7 @@ export class Deadlines {
   #startOf(level: number, slot: number): number {
     const span = SPANS[level];
     const turn = span * SLOTS;
-    return Math.max(this.#tick, Math.floor(this.#tick / turn) * turn + slot * span);
+    return Math.floor(this.#tick / turn) * turn + slot * span;
   }
 }
 

@@ -70,8 +70,7 @@ export class Operation<T> implements Promise<T> {
   #value: T | undefined;
   #error: Error | undefined;
   #promise: Promise<T> | undefined;
-  #resolve: ((value: T) => void) | undefined;
-  #reject: ((error: Error) => void) | undefined;
+  #deferred: Deferred<T> | undefined;
   #progress: Subject<number> | undefined;
 
   /** @internal Operations are made by connections, listeners and reactors. */
@@ -175,7 +174,7 @@ export class Operation<T> implements Promise<T> {
     this.#listenForAbort();
     this.#progress?.next(this.last);
     // It may have been cancelled meanwhile, by an observer of the progress for one.
-    if (this.#state === 'running') this.#venue.park(this as Operation<unknown>);
+    if (this.#state === 'running') this.#venue.park(this);
   }
 
   /** Gives way after an attempt: goes on in the next turn, inside its total limit. @internal */
@@ -201,7 +200,7 @@ export class Operation<T> implements Promise<T> {
     if (this.#state !== 'running') return;
     this.#state = 'fulfilled';
     this.#value = value;
-    this.#resolve?.(value);
+    this.#deferred?.resolve(value);
     this.#cleanUp();
   }
 
@@ -215,7 +214,7 @@ export class Operation<T> implements Promise<T> {
       error.operation ??= this.name;
       if (progress !== undefined) Object.assign(error, progress);
     }
-    if (this.#reject !== undefined) this.#reject(error);
+    if (this.#deferred !== undefined) this.#deferred.reject(error);
     // Nobody has looked yet. A rejected promise made now is reported by the process unless somebody looks in time.
     else this.#promise = Promise.reject(error);
     this.#cleanUp(error);
@@ -232,7 +231,7 @@ export class Operation<T> implements Promise<T> {
 
   #giveWay(): void {
     this.#listenForAbort();
-    if (this.#state === 'running') this.#venue.park(this as Operation<unknown>);
+    if (this.#state === 'running') this.#venue.park(this);
   }
 
   #timeOut(mode: TimeoutMode): void {
@@ -250,7 +249,7 @@ export class Operation<T> implements Promise<T> {
     this.#onAbort = this.#signal = undefined;
     this.#step.release?.(error !== undefined);
     try {
-      this.#venue.settled(this as Operation<unknown>, error);
+      this.#venue.settled(this, error);
     } finally {
       // Told last, so that an observer may begin the next operation; told even if the venue's own observers throw.
       const progress = this.#progress;
@@ -276,10 +275,15 @@ export class Operation<T> implements Promise<T> {
     if (this.#state === 'fulfilled') return (this.#promise = Promise.resolve(this.#value as T));
     if (this.#state === 'rejected') return (this.#promise = Promise.reject(this.#error));
     return (this.#promise = new Promise<T>((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
+      this.#deferred = { resolve, reject };
     }));
   }
+}
+
+/** The two ends of a promise that somebody has asked for. */
+interface Deferred<T> {
+  resolve(value: T): void;
+  reject(error: Error): void;
 }
 
 /** Limits of a call over the defaults of its connection, limit by limit. */

@@ -15,6 +15,7 @@ export class ReceiveStep<T> implements Step<T> {
   readonly #inflow: Inflow;
   readonly #pattern: Pattern<T>;
   readonly #maxBytes: number;
+  #begun = false;
   #count = 0;
   #taken: number | undefined;
 
@@ -27,6 +28,7 @@ export class ReceiveStep<T> implements Step<T> {
   }
 
   attempt(): StepCode | typeof YIELD {
+    this.#begun = true;
     const { input } = this.#inflow;
     for (let budget = BYTES_PER_ATTEMPT; ;) {
       const count = this.#pattern.measure(input, this.#inflow.ended, this.#maxBytes);
@@ -52,7 +54,8 @@ export class ReceiveStep<T> implements Step<T> {
   }
 
   handOver(): Progress {
-    this.#taken = this.progress();
+    // What is there belongs to this receive only if it has looked at it.
+    this.#taken = this.#begun ? this.progress() : 0;
     return { partial: this.#inflow.input.take(this.#taken) };
   }
 }

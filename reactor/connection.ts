@@ -25,6 +25,7 @@ import { type END, isWant, wantOf } from '../core/want.ts';
 import type { StepCode, Want, WantCode } from '../core/want.ts';
 import { formatAddress } from './address.ts';
 import type { Address } from './address.ts';
+import { guarded } from './guarded.ts';
 import { BROKEN, READABLE, WRITABLE } from './handle.ts';
 import type { HandleOwner } from './handle.ts';
 import { InflowTransport } from './inflow-transport.ts';
@@ -467,11 +468,11 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     const { socket } = this.basis;
     socket.handle.readiness &= ~BROKEN;
     const error = socket.takeError();
-    if (error !== undefined) this.emit('broken', error);
+    if (error !== undefined) guarded(() => this.emit('broken', error));
   }
 
   #tell(signal: ReadinessSignal): void {
-    if (signal.emit(this)) this.basis.reactor.emit('spin', this);
+    if (signal.emit(this)) guarded(() => this.basis.reactor.emit('spin', this));
   }
 
   #begin<T>(step: Step<T>, options: OperationOptions | undefined, slots: number): Operation<T> {
@@ -482,9 +483,9 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     }
     this.#readable?.answered();
     this.#writable?.answered();
-    if ((slots & SEND) !== 0) this.#sending = operation as Operation<unknown>;
-    if ((slots & RECEIVE) !== 0) this.#receiving = operation as Operation<unknown>;
-    if ((slots & HANDSHAKE) !== 0) this.#handshaking = operation as Operation<unknown>;
+    if ((slots & SEND) !== 0) this.#sending = operation;
+    if ((slots & RECEIVE) !== 0) this.#receiving = operation;
+    if ((slots & HANDSHAKE) !== 0) this.#handshaking = operation;
     return operation.start();
   }
 
@@ -538,7 +539,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     try {
       if (sending !== undefined) await endOf(sending, timeoutMs, this.basis.reactor);
       const farewell = new Operation(new ShutdownStep(this.#inflow, this.#outflow, 'both'), this, { totalMs: Math.max(0, endsAt - this.now()) });
-      this.#sending = farewell as Operation<unknown>;
+      this.#sending = farewell;
       await farewell.start();
     } catch {
       // Whatever kept the goodbye from being said, what remains is to close.
@@ -555,7 +556,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     if (error === undefined || error instanceof SystemError || this.#inflow.ended) this.transport.close();
     else new Linger(this.transport, this.basis.socket, this.basis.reactor);
     this.basis.reactor.closed(this);
-    this.emit('close', error);
+    guarded(() => this.emit('close', error));
   }
 
   #leave(error: Error | undefined): void {

@@ -13,6 +13,7 @@ import { formatAddress } from './address.ts';
 import type { Address, Target } from './address.ts';
 import { Connection } from './connection.ts';
 import type { ConnectionBasis } from './connection.ts';
+import { guarded } from './guarded.ts';
 import { Handle, READABLE, WRITABLE } from './handle.ts';
 import type { HandleOwner } from './handle.ts';
 import type { Reactor } from './reactor.ts';
@@ -115,7 +116,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
     const operation = new Operation(new AcceptStep(this), this, options?.timeouts ?? {}, options?.signal);
     if (this.#closed) return operation.refuse(new ClosedError('accept refused: the listener is closed'));
     if (this.#accepting !== undefined) return operation.refuse(new BusyError('accept', 'accept'));
-    this.#accepting = operation as Operation<unknown>;
+    this.#accepting = operation;
     return operation.start();
   }
 
@@ -148,7 +149,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
     for (const waiter of this.#waiters ?? []) this.#reactor.wake(waiter);
     this.#connections.complete();
     this.#reactor.closed(this);
-    this.emit('close');
+    guarded(() => this.emit('close'));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -272,7 +273,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
       this.#cancelPause = undefined;
       this.#resume();
     });
-    this.emit('overload', systemError(shortage, 'accept4', formatAddress(this.address)), this.#pauseMs);
+    guarded(() => this.emit('overload', systemError(shortage, 'accept4', formatAddress(this.address)), this.#pauseMs));
   }
 }
 

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 
 import { describe, expect, it } from 'vitest';
@@ -70,6 +70,29 @@ describe('a reactor and its process', () => {
     const worker = new Worker(file);
     expect(await new Promise((resolve) => worker.once('message', resolve))).toEqual(['UnsupportedError', 'ERR_WANTIO_UNSUPPORTED']);
     await worker.terminate();
+    rmSync(file);
+  });
+
+  it('tells the other deadlines when one throws', () => {
+    expect(run(`
+      process.on('uncaughtException', (error) => { console.log(error.message); });
+      const reactor = new Reactor();
+      for (const ms of [10, 10, 20]) reactor.after(ms, () => { throw new Error('at ' + ms); });
+      await reactor.select({}, 30);
+    `)).toMatchObject({ stdout: 'at 10\nat 10\nat 20\n', stderr: '', status: 0 });
+  });
+
+  it('settles an operation whose end makes a close handler throw', () => {
+    expect(run(`
+      process.on('uncaughtException', (error) => { console.log('uncaught', error.message); });
+      const reactor = new Reactor();
+      const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
+      const [client, server] = await Promise.all([reactor.connect({ host: '127.0.0.1', port: listener.address.port }), listener.accept()]);
+      listener.close();
+      client.on('close', () => { throw new Error('handler'); });
+      server.abort();
+      await client.receive().catch((error) => { console.log(error.code); });
+    `)).toMatchObject({ stdout: expect.stringMatching(/^(?:ECONNRESET\nuncaught handler|uncaught handler\nECONNRESET)\n$/) as string, status: 0 });
   });
 
   it('waits in select without any members for as long as it is told', () => withReactor(async (reactor) => {

@@ -23,6 +23,7 @@ import type { ConnectOptions } from './connect.ts';
 import type { Connection, ConnectionBasis } from './connection.ts';
 import { epollGround } from './epoll/epoll-ground.ts';
 import type { Ground } from './ground.ts';
+import { guarded } from './guarded.ts';
 import type { Handle } from './handle.ts';
 import { Listener } from './listener.ts';
 import type { ListenOptions } from './listener.ts';
@@ -228,8 +229,8 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
 
   #adopt<T>(step: ReactorStep<T>, options: OperationOptions): Operation<T> {
     const operation = new Operation(step, this, options.timeouts ?? {}, options.signal);
-    step.runsIn(operation as Operation<unknown>);
-    this.#running.add(operation as Operation<unknown>);
+    step.runsIn(operation);
+    this.#running.add(operation);
     this.hold();
     return operation;
   }
@@ -334,7 +335,12 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
   };
 
   #expire(): void {
-    this.deadlines.expire(this.now());
+    const now = this.now();
+    // One that throws ends the call, not the others: those are told by the next.
+    for (let complete = false; !complete;) guarded(() => {
+      this.deadlines.expire(now);
+      complete = true;
+    });
     const next = this.deadlines.nextAt();
     if (next < this.#timerAt) this.#setTimer(next);
   }
@@ -351,26 +357,7 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
 }
 
 function dispatch(handle: Handle): void {
-  try {
-    handle.owner?.dispatch();
-  } catch (error) {
-    rethrow(error);
-  }
-}
-
-function guarded(task: () => void): void {
-  try {
-    task();
-  } catch (error) {
-    rethrow(error);
-  }
-}
-
-/** Throws from a microtask of its own, after the batch. */
-function rethrow(error: unknown): void {
-  queueMicrotask(() => {
-    throw error;
-  });
+  guarded(() => handle.owner?.dispatch());
 }
 
 function closedBy(what: string): ClosedError {

@@ -5,6 +5,7 @@ import { checkTimeouts } from '../core/timeouts.ts';
 import type { Timeouts } from '../core/timeouts.ts';
 import type { TransportLayer } from '../core/transport-layer.ts';
 import type { Connection, ConnectionBasis } from './connection.ts';
+import { guarded } from './guarded.ts';
 import type { Listener } from './listener.ts';
 import type { Reactor } from './reactor.ts';
 
@@ -98,7 +99,7 @@ export class Server {
   #tell(error: unknown, connection: Connection): void {
     if (error instanceof AbortError && this.#reactor.draining.aborted) return;
     const known = error instanceof Error ? error : new Error(String(error));
-    if (this.#listener.listenerCount('clientError') > 0) this.#listener.emit('clientError', known, connection);
+    if (this.#listener.listenerCount('clientError') > 0) guarded(() => this.#listener.emit('clientError', known, connection));
     // What a client does wrong needs no witness; what the handler does wrong must not pass unseen.
     else if (!(known instanceof WantioError)) process.emitWarning(known);
   }

@@ -45,4 +45,6 @@ export function systemError(negativeErrno: number, syscall: string, subject?: st
   return new SystemError(code, -negativeErrno, syscall, description, subject);
 }
 
-export const { EAGAIN, ECONNABORTED, EINPROGRESS, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOTCONN, EPERM } = constants.errno;
+export const {
+  EADDRINUSE, EADDRNOTAVAIL, EAGAIN, EBADF, ECONNREFUSED, ECONNRESET, EINPROGRESS, EINTR, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOENT, ENOMEM, ENOPROTOOPT, ENOTCONN, EPERM, EPIPE, ETIMEDOUT,
+} = constants.errno;

@@ -4,6 +4,7 @@ import type { X509Certificate } from 'node:crypto';
 
 import { ClosedError } from '../../core/errors.ts';
 import { Connection } from '../../reactor/connection.ts';
+import { guarded } from '../../reactor/guarded.ts';
 import type { ConnectionBasis } from '../../reactor/connection.ts';
 import { certificateOf } from './certificate.ts';
 import * as c from './constants.ts';
@@ -43,7 +44,7 @@ export class SecureConnection extends Connection {
     super(transport, basis);
     this.#tls = transport;
     transport.onEstablished(() => {
-      this.emit('secure');
+      guarded(() => this.emit('secure'));
     });
   }
 
