@@ -58,6 +58,11 @@ export interface Venue {
 export class Operation<T> implements Promise<T> {
   /** What it waits for; `null` while it does not wait. */
   want: Want | null = null;
+  /** The moment when the present wait began, in the venue's milliseconds. */
+  sinceMs = 0;
+
+  /** What the transport had received when the present wait began, for the venue. @internal */
+  receivedBefore = 0;
 
   readonly #step: Step<T>;
   readonly #venue: Venue;
@@ -157,9 +162,10 @@ export class Operation<T> implements Promise<T> {
 
   /** Waits for `want`, or fails at once when its limits leave no time. @internal */
   wait(want: Want): void {
+    const now = this.#venue.now();
     this.want = want;
+    this.sinceMs = now;
     if (!this.#budget.unlimited) {
-      const now = this.#venue.now();
       const budget = this.#budget.waitBudget(now);
       this.#waitMode = this.#budget.mode(now);
       if (budget <= 0) {

@@ -18,17 +18,25 @@ export class ShutdownStep implements Step<void> {
   readonly #inflow: Inflow;
   readonly #outflow: Outflow;
   readonly #direction: Direction;
+  readonly #shakesHands: boolean;
   #dropped = 0;
 
-  constructor(inflow: Inflow, outflow: Outflow, direction: Direction) {
+  /** @param shakesHands whether a handshake that is not complete is completed first; without it there is nothing to say goodbye in. */
+  constructor(inflow: Inflow, outflow: Outflow, direction: Direction, shakesHands = true) {
     this.#inflow = inflow;
     this.#outflow = outflow;
     this.#direction = direction;
+    this.#shakesHands = shakesHands;
   }
 
   attempt(): StepCode {
+    const { transport } = this.#outflow;
+    if (this.#shakesHands) {
+      const code = transport.handshake();
+      if (code !== DONE) return code;
+    }
     if (this.#direction !== 'receive') {
-      const code = this.#outflow.transport.shutdown();
+      const code = transport.shutdown();
       if (code !== DONE) return code;
     }
     return this.#direction === 'send' ? DONE : this.#drop();

@@ -40,6 +40,12 @@ export interface Transport {
   /** Whether accepted bytes are still held here, waiting for the layer below to be writable. */
   readonly hasUnflushed: boolean;
 
+  /**
+   * How many bytes have come in at the bottom. When it has grown since an operation began to wait to read, somebody else has read,
+   * and what that operation waits for may have come with it.
+   */
+  readonly received: number;
+
   /** Registers what to call when a look-up that paused the handshake has been answered. */
   onLookupAnswered(wake: () => void): void;
 

@@ -320,6 +320,11 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     return above;
   }
 
+  /** The operations that are running on it. @internal */
+  get operations(): Operation<unknown>[] {
+    return [...new Set([this.#sending, this.#receiving, this.#handshaking])].filter((operation) => operation !== undefined);
+  }
+
   get localAddress(): Address | undefined {
     return this.basis.socket.localAddress;
   }
@@ -376,10 +381,11 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
   /** @internal */
   park(operation: Operation<unknown>): void {
     const { want } = operation;
+    operation.receivedBefore = this.transport.received;
     this.#lastWant = want;
     if (want !== null) this.#wants?.next({ operation: operation.name, want });
     // It may be ready again already: another operation moved bytes, or the try gave way before the end.
-    if (!operation.settled && this.#mayResume(operation)) this.basis.reactor.enqueue(this.basis.socket.handle);
+    if (!operation.settled && this.#isDue) this.basis.reactor.enqueue(this.basis.socket.handle);
   }
 
   /** @internal */
@@ -390,6 +396,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     if (error === undefined) this.#lastWant = null;
     else if (this.transport.failure !== undefined) this.#destroy(this.transport.failure);
     else if (operation.name === 'handshake' && !this.#keepOpen) this.#destroy(error);
+    this.#wakeOthers();
   }
 
   /** Wakes `operation`, a select, when this connection has news. @internal */
@@ -450,7 +457,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     const { readiness } = this.basis.socket.handle;
     switch (operation.want) {
       case 'read':
-        return (readiness & READABLE) !== 0 || this.transport.hasBuffered;
+        return (readiness & READABLE) !== 0 || this.transport.hasBuffered || this.transport.received !== operation.receivedBefore;
       case 'write':
         return (readiness & WRITABLE) !== 0;
       case 'lookup':
@@ -513,7 +520,15 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
 
   #note<N extends number>(code: N): N {
     this.#lastWant = code < 0 && isWant(code) ? wantOf(code) : null;
+    this.#wakeOthers();
     return code;
+  }
+
+  /** A handshake that one operation or try has brought on is that of all: those that wait for the same bytes must look again. */
+  #wakeOthers(): void {
+    if ((this.#sending !== undefined || this.#receiving !== undefined || this.#handshaking !== undefined) && this.#state !== 'closed' && this.#isDue) {
+      this.basis.reactor.enqueue(this.basis.socket.handle);
+    }
   }
 
   #closedError(name: OperationName): ClosedError {
@@ -538,7 +553,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     this.#state = 'closing';
     try {
       if (sending !== undefined) await endOf(sending, timeoutMs, this.basis.reactor);
-      const farewell = new Operation(new ShutdownStep(this.#inflow, this.#outflow, 'both'), this, { totalMs: Math.max(0, endsAt - this.now()) });
+      const farewell = new Operation(new ShutdownStep(this.#inflow, this.#outflow, 'both', false), this, { totalMs: Math.max(0, endsAt - this.now()) });
       this.#sending = farewell;
       await farewell.start();
     } catch {

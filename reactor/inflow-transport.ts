@@ -8,6 +8,7 @@ import type { StepCode } from '../core/want.ts';
 export class InflowTransport implements Transport {
   readonly #inflow: Inflow;
   readonly #below: Transport;
+  #taken = 0;
 
   constructor(inflow: Inflow) {
     this.#inflow = inflow;
@@ -16,7 +17,14 @@ export class InflowTransport implements Transport {
 
   read(into: Uint8Array): number {
     const { input } = this.#inflow;
-    return input.length > 0 ? input.takeInto(into) : this.#below.read(into);
+    if (input.length === 0) return this.#below.read(into);
+    const count = input.takeInto(into);
+    this.#taken += count;
+    return count;
+  }
+
+  get received(): number {
+    return this.#taken + this.#below.received;
   }
 
   write(from: Uint8Array): number {

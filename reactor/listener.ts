@@ -179,6 +179,11 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
   }
 
   /** @internal */
+  get operations(): Operation<unknown>[] {
+    return this.#accepting === undefined ? [] : [this.#accepting];
+  }
+
+  /** @internal */
   readonly exhausted = false;
 
   /** @internal */

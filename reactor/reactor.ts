@@ -13,9 +13,12 @@ import { EventEmitter } from 'eventemitter3';
 
 import { Deadline, Deadlines } from '../core/deadlines.ts';
 import { ClosedError } from '../core/errors.ts';
+import type { OperationName } from '../core/errors.ts';
 import { Operation } from '../core/operation.ts';
 import type { OperationOptions, Step, Venue } from '../core/operation.ts';
+import type { TimeoutMode } from '../core/timeouts.ts';
 import type { TransportLayer } from '../core/transport-layer.ts';
+import type { Want } from '../core/want.ts';
 import { checkTarget, numericAddress } from './address.ts';
 import type { Address } from './address.ts';
 import { ConnectStep } from './connect.ts';
@@ -46,6 +49,19 @@ export interface CloseOptions {
 /** The work of an operation that belongs to no connection: it wakes the operation by itself. @internal */
 export interface ReactorStep<T> extends Step<T> {
   runsIn(operation: Operation<unknown>): void;
+}
+
+/** One running operation, as it was when it was asked for. */
+export interface OperationSnapshot {
+  readonly name: OperationName;
+  /** What it waits for; `null` when it has its turn or is about to. */
+  readonly want: Want | null;
+  /** The moment when the present wait began, in the reactor's milliseconds. */
+  readonly sinceMs: number;
+  /** What is left of the limit that will end the wait; `null` without one. */
+  readonly remaining: { readonly ms: number; readonly mode: TimeoutMode } | null;
+  /** The peer's address, where there is one. */
+  readonly peer: Address | undefined;
 }
 
 /** One event loop over non-blocking descriptors, inside of Node's. It keeps the process alive while it has anything open. */
@@ -156,6 +172,12 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
   select<R extends Selectable = never, W extends Selectable = never>(selection: Selection<R, W>, ms?: number, options?: { readonly signal?: AbortSignal }): Operation<Selected<R, W>> {
     this.#assertOpen('select');
     return this.#adopt(new SelectStep(selection), { timeouts: { totalMs: ms }, signal: options?.signal }).startNextTurn();
+  }
+
+  /** Every operation that is running now, with what it waits for. */
+  operations(): OperationSnapshot[] {
+    const own = [...this.#running, ...[...this.#listeners].flatMap((listener) => listener.operations)].map((operation) => snapshotOf(operation, undefined));
+    return [...own, ...[...this.#connections].flatMap((connection) => connection.operations.map((operation) => snapshotOf(operation, connection.remoteAddress)))];
   }
 
   /** Keeps the process alive while anything is open; this is so from the start. */
@@ -358,6 +380,11 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
 
 function dispatch(handle: Handle): void {
   guarded(() => handle.owner?.dispatch());
+}
+
+function snapshotOf(operation: Operation<unknown>, peer: Address | undefined): OperationSnapshot {
+  const { name, want, sinceMs, remaining } = operation;
+  return { name, want, sinceMs, remaining, peer };
 }
 
 function closedBy(what: string): ClosedError {

@@ -20,6 +20,7 @@ import type { SystemCalls } from './system-calls.ts';
 export class SocketTransport implements Transport {
   readonly hasBuffered = false;
   readonly hasUnflushed = false;
+  received = 0;
   failure: Error | undefined;
   readonly handle: Handle;
   readonly remoteAddress: Address | undefined;
@@ -42,6 +43,7 @@ export class SocketTransport implements Transport {
     while ((handle.readiness & READABLE) !== 0) {
       const count = this.#calls.recv(handle.fd, into);
       if (count > 0) {
+        this.received += count;
         if (count < into.length && (handle.readiness & HANGUP) === 0) handle.readiness &= ~READABLE;
         return count;
       }

@@ -28,6 +28,7 @@ export class ScriptedTransport implements Transport {
   failure: Error | undefined;
   readonly hasBuffered = false;
   readonly hasUnflushed = false;
+  readonly received = 0;
   /** How often each call was made. */
   readonly calls = { read: 0, write: 0, handshake: 0, flush: 0, shutdown: 0, close: 0, abort: 0 };
   readonly #reads: ReadEvent[];

@@ -75,6 +75,17 @@ describe('TLS over a connection', () => {
     abort(client, server);
   }));
 
+  it('runs one handshake for a send, a receive and a shutdown that wait for it at once', () => withSecureReactor(async (secure) => {
+    const [client, server] = await securePair(secure);
+    const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString();
+    const both = await Promise.all([
+      client.receive('*a'), client.send('from the client').then(() => client.shutdown('send')),
+      server.receive('*a'), server.shutdown('send'),
+    ]);
+    expect([text(both[0]), text(both[2])]).toEqual(['', 'from the client']);
+    await Promise.all([client.close(), server.close()]);
+  }));
+
   it('costs nothing while its handshake waits for the peer', () => withSecureReactor(async (secure) => {
     const [client, plain] = await plainPair(secure);
     const server = plain.secure(await secure.server());

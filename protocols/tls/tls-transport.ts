@@ -105,6 +105,10 @@ export class TlsTransport implements Transport {
     return this.#pending !== undefined || this.#below.hasUnflushed;
   }
 
+  get received(): number {
+    return this.#below.received;
+  }
+
   onLookupAnswered(wake: () => void): void {
     this.#below.onLookupAnswered(wake);
   }

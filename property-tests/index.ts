@@ -1,0 +1,19 @@
+/** wantio/testing: simulated worlds, faults, and random plans of them. It needs no particular test runner; the plans are fast-check's. */
+
+export { FaultInjector } from '../reactor/faults/fault-injector.ts';
+export { PASS, ruleOf } from '../reactor/faults/fault.ts';
+export type { CallContext, Fault, FaultErrno, FaultPlan, FaultRule, FaultyCall } from '../reactor/faults/fault.ts';
+export { Link } from '../reactor/simulated/link.ts';
+export type { LinkOptions } from '../reactor/simulated/link.ts';
+export { SimulatedHost } from '../reactor/simulated/simulated-host.ts';
+export type { HostOptions } from '../reactor/simulated/simulated-host.ts';
+export { SimulatedNetwork } from '../reactor/simulated/simulated-network.ts';
+export type { NameOptions } from '../reactor/simulated/simulated-network.ts';
+export { DeadlockError, LivelockError, World } from '../reactor/simulated/world.ts';
+export type { SimulatedMachine, WorldOptions } from '../reactor/simulated/world.ts';
+export { anyFaults, buffers, harmlessFaults, link, payload } from './kit/arbitraries.ts';
+export { plans, tryLaw } from './kit/law.ts';
+export { LeakError, simulate } from './kit/simulate.ts';
+export type { Simulation, SimulationPlan } from './kit/simulate.ts';
+export { Trace } from './kit/trace.ts';
+export type { TraceEntry } from './kit/trace.ts';

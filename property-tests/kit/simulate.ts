@@ -1,0 +1,80 @@
+/** One run of a scenario in a simulated world, and what is known of it afterwards. */
+
+import { WantioError } from '../../core/errors.ts';
+import { livingTlsTransports } from '../../protocols/tls/tls-transport.ts';
+import { FaultInjector } from '../../reactor/faults/fault-injector.ts';
+import { ruleOf } from '../../reactor/faults/fault.ts';
+import type { Fault, FaultPlan, FaultRule } from '../../reactor/faults/fault.ts';
+import type { LinkOptions } from '../../reactor/simulated/link.ts';
+import { World } from '../../reactor/simulated/world.ts';
+import { Trace } from './trace.ts';
+
+/** All that decides a run. The same plan gives the same run. */
+export interface SimulationPlan {
+  /** How links carry bytes. */
+  readonly link?: LinkOptions | undefined;
+  /** What goes wrong with system calls, on all machines together: a plan, or a rule over the calls. */
+  readonly faults?: FaultPlan | FaultRule | undefined;
+  /** How many steps the run may take; a million unless given. */
+  readonly steps?: number | undefined;
+}
+
+/** What came of a run. */
+export interface Simulation<T> {
+  readonly result: T;
+  readonly trace: Trace;
+  /** How often each kind of fault really happened. */
+  readonly faults: ReadonlyMap<Fault['kind'], number>;
+  readonly faultsInAll: number;
+  /** The virtual time at the end, in milliseconds. */
+  readonly endedAtMs: number;
+  readonly steps: number;
+}
+
+/** Something was not given back at the end of a run. */
+export class LeakError extends WantioError {
+  constructor(leaks: readonly string[]) {
+    super('ERR_WANTIO_LEAK', `not given back: ${leaks.join(', ')}`);
+  }
+}
+
+/**
+ * Runs `scenario` in a new world. When it has settled, what it left open is aborted, and everything must be given back.
+ * @throws what `scenario` throws, with the trace of the run appended to its message.
+ * @throws {DeadlockError} when it can never settle; {LivelockError} when it takes too many steps.
+ * @throws {LeakError} when a descriptor, a deadline or a TLS object is left.
+ */
+export async function simulate<T>(plan: SimulationPlan, scenario: (world: World) => Promise<T>): Promise<Simulation<T>> {
+  const trace = new Trace();
+  const injector = new FaultInjector(typeof plan.faults === 'function' ? plan.faults : ruleOf(plan.faults ?? {}));
+  const world = new World({ ...(plan.link === undefined ? {} : { link: plan.link }), wrap: (ground, host) => trace.wrap(injector.wrap(ground), host.name) });
+  const tlsBefore = livingTlsTransports();
+  try {
+    const result = await world.run(scenario(world), plan.steps);
+    await end(world, tlsBefore);
+    return { result, trace, faults: injector.happened, faultsInAll: injector.total, endedAtMs: world.now(), steps: world.steps };
+  } catch (error) {
+    if (error instanceof Error) error.message += `\n${excerpt(trace)}`;
+    throw error;
+  }
+}
+
+async function end(world: World, tlsBefore: number): Promise<void> {
+  for (const { reactor } of world.machines) reactor.abort();
+  await world.run(Promise.all(world.machines.map(({ reactor }) => reactor.close())));
+  const leaks = world.machines.flatMap(({ host, reactor }) => [
+    ...(host.openDescriptors === 0 ? [] : [`${String(host.openDescriptors)} descriptors of ${host.name}`]),
+    ...(reactor.deadlines.size === 0 ? [] : [`${String(reactor.deadlines.size)} deadlines of ${host.name}`]),
+  ]);
+  const tls = livingTlsTransports() - tlsBefore;
+  if (tls > 0) leaks.push(`${String(tls)} TLS objects`);
+  if (leaks.length > 0) throw new LeakError(leaks);
+}
+
+/** The last calls of a run, which are those that matter. */
+function excerpt(trace: Trace): string {
+  const lines = trace.toString().split('\n');
+  return lines.length <= SHOWN ? lines.join('\n') : [`(${String(lines.length - SHOWN)} calls before)`, ...lines.slice(-SHOWN)].join('\n');
+}
+
+const SHOWN = 60;

@@ -1,0 +1,17 @@
+/** Contexts for laws over TLS, made once. */
+
+import { TlsContext } from '../../protocols/tls/context.ts';
+import type { TlsVersion } from '../../protocols/tls/context.ts';
+import { selfSigned } from '../../protocols/tls/self-signed.ts';
+import type { Contexts } from './scenarios.ts';
+
+const { certificate, key } = selfSigned({ names: ['there'] });
+
+/** Contexts of both sides that agree on `version`. The certificate is for a machine named `there`. */
+export async function contextsFor(version: TlsVersion): Promise<Contexts> {
+  const protocols = { min: version, max: version };
+  return {
+    client: await TlsContext.client({ ca: { pem: certificate }, protocols }),
+    server: await TlsContext.server({ certificate: { pem: certificate }, key: { pem: key }, protocols }),
+  };
+}

@@ -1,0 +1,66 @@
+/** What happened in a simulated run, as text and as a diagram. */
+
+import { formatAddress } from '../../reactor/address.ts';
+import type { Ground } from '../../reactor/ground.ts';
+import type { SystemCalls } from '../../reactor/system-calls.ts';
+
+/** One system call of one host. */
+export interface TraceEntry {
+  readonly atMs: number;
+  readonly host: string;
+  readonly call: 'accept' | 'close' | 'connect' | 'listen' | 'recv' | 'send' | 'shutdown' | 'socket';
+  readonly fd: number;
+  /** What it was about, such as an address or a number of bytes. */
+  readonly subject: string;
+  /** What it returned: a count, a descriptor, or a negative errno. */
+  readonly result: number;
+}
+
+/** Records the calls of several hosts in the order in which they were made. */
+export class Trace {
+  readonly entries: TraceEntry[] = [];
+
+  /** @returns `ground` whose calls are recorded under the name of `host`. */
+  wrap(ground: Ground, host: string): Ground {
+    const { calls } = ground;
+    const note = (call: TraceEntry['call'], fd: number, subject: string, result: number): number => {
+      this.entries.push({ atMs: ground.clock.now(), host, call, fd, subject, result });
+      return result;
+    };
+    const noted: SystemCalls = {
+      socket: (family) => note('socket', -1, family, calls.socket(family)),
+      accept: (fd, peer) => note('accept', fd, formatAddress(peer.address), calls.accept(fd, peer)),
+      connect: (fd, address) => note('connect', fd, formatAddress(address), calls.connect(fd, address)),
+      listen: (fd, backlog) => note('listen', fd, String(backlog), calls.listen(fd, backlog)),
+      recv: (fd, into) => note('recv', fd, `${String(into.length)} B`, calls.recv(fd, into)),
+      send: (fd, from) => note('send', fd, `${String(from.length)} B`, calls.send(fd, from)),
+      shutdown: (fd, how) => note('shutdown', fd, String(how), calls.shutdown(fd, how)),
+      close: (fd) => note('close', fd, '', calls.close(fd)),
+      bind: (fd, address) => calls.bind(fd, address),
+      setOption: (fd, name, value) => calls.setOption(fd, name, value),
+      option: (fd, name) => calls.option(fd, name),
+      pendingError: (fd) => calls.pendingError(fd),
+      localAddress: (fd) => calls.localAddress(fd),
+      peerAddress: (fd) => calls.peerAddress(fd),
+      unlink: (path) => calls.unlink(path),
+      reserve: () => calls.reserve(),
+    };
+    return { ...ground, calls: noted };
+  }
+
+  /** One line a call: when, who, what, and what came of it. */
+  toString(): string {
+    return this.entries
+      .map(({ atMs, host, call, fd, subject, result }) => `${atMs.toFixed(1).padStart(9)} ms  ${host.padEnd(8)} ${call}(${[fd, subject].filter((part) => part !== -1 && part !== '').join(', ')}) = ${String(result)}`)
+      .join('\n');
+  }
+
+  /** A sequence diagram in Mermaid's notation of what the hosts did, one line for each call that moved or changed something. */
+  toMermaid(): string {
+    const hosts = [...new Set(this.entries.map(({ host }) => host))];
+    const lines = this.entries
+      .filter(({ call, result }) => result >= 0 && call !== 'socket')
+      .map(({ atMs, host, call, fd, subject, result }) => `  Note over ${host}: ${atMs.toFixed(1)} ms ${call} ${String(fd)} ${call === 'recv' || call === 'send' ? `${String(result)} of ${subject}` : subject}`.trimEnd());
+    return ['sequenceDiagram', ...hosts.map((host) => `  participant ${host}`), ...lines].join('\n');
+  }
+}

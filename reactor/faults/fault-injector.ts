@@ -1,0 +1,191 @@
+/**
+ * Puts faults between a reactor and its ground, real or simulated.
+ *
+ * Theory of operation. A selector tells readiness once, and trusts that a call which moved less than it was asked to has used
+ * it up. A fault that makes a call want or fall short breaks that trust, for the kernel below knows nothing of it: so the
+ * injector tells the readiness again itself, in the next turn or after the fault's delay.
+ */
+
+import { constants } from 'node:os';
+
+import type { Ground } from '../ground.ts';
+import { READABLE, WRITABLE } from '../handle.ts';
+import type { Handle } from '../handle.ts';
+import type { Batch, Selector } from '../selector.ts';
+import type { SystemCalls } from '../system-calls.ts';
+import type { Fault, FaultRule, FaultyCall } from './fault.ts';
+
+/** Injects faults by a rule, and counts those that really happened. */
+export class FaultInjector {
+  /** How often each kind of fault happened. A fault that changed nothing (a short count where less was there) does not count. */
+  readonly happened = new Map<Fault['kind'], number>();
+  readonly #rule: FaultRule;
+  readonly #indexes = new Map<FaultyCall, number>();
+
+  constructor(rule: FaultRule) {
+    this.#rule = rule;
+  }
+
+  /** How many faults happened in all. */
+  get total(): number {
+    return [...this.happened.values()].reduce((sum, count) => sum + count, 0);
+  }
+
+  /** @returns `ground` with faults. Several may be wrapped; they share the rule and the counts. */
+  wrap(ground: Ground): Ground {
+    const selector = new InsistentSelector(ground.selector);
+    const later = (ms: number, task: () => void): void => {
+      if (ms <= 0) task();
+      else ground.wakeAt(ground.clock.now() + ms, task);
+    };
+    return { ...ground, selector, calls: this.#faulty(ground.calls, selector, later) };
+  }
+
+  #faulty(calls: SystemCalls, selector: InsistentSelector, later: (ms: number, task: () => void) => void): SystemCalls {
+    /** Faults that last, by descriptor. */
+    const lasting = new Map<number, 'reset' | 'end' | 'hold'>();
+
+    /** Moves bytes with the fault that the rule chooses. */
+    const move = (call: 'recv' | 'send', fd: number, bytes: Uint8Array): number => {
+      const ready = call === 'recv' ? READABLE : WRITABLE;
+      const fault = lasting.has(fd) ? { kind: lasting.get(fd) as 'reset' | 'end' | 'hold' } : this.#choose(call, fd, bytes.length);
+      switch (fault.kind) {
+        case 'pass':
+          return calls[call](fd, bytes);
+        case 'delay':
+          this.#count(fault);
+          later(fault.ms, () => { selector.again(fd, ready); });
+          return -EAGAIN;
+        case 'short': {
+          const count = calls[call](fd, bytes.subarray(0, Math.max(1, fault.bytes)));
+          if (count < bytes.length && count === Math.max(1, fault.bytes)) {
+            this.#count(fault);
+            selector.again(fd, ready);
+          }
+          return count;
+        }
+        case 'zero':
+          this.#count(fault);
+          if (call === 'send') return 0;
+          selector.again(fd, ready);
+          return -EAGAIN;
+        case 'errno':
+          this.#count(fault);
+          if (fault.code === 'EAGAIN') selector.again(fd, ready);
+          return -constants.errno[fault.code];
+        case 'reset':
+          if (!lasting.has(fd)) this.#last(lasting, fd, fault);
+          calls.setOption(fd, 'linger', 0);
+          return -ECONNRESET;
+        case 'end':
+          if (!lasting.has(fd)) this.#last(lasting, fd, fault);
+          return call === 'recv' ? 0 : -EPIPE;
+        case 'hold':
+          if (!lasting.has(fd)) this.#last(lasting, fd, fault);
+          return -EAGAIN;
+      }
+    };
+
+    /** Fails with the fault that the rule chooses, or makes the call. */
+    const attempt = (call: FaultyCall, fd: number, make: () => number): number => {
+      const fault = this.#choose(call, fd, 0);
+      if (fault.kind !== 'errno') return make();
+      this.#count(fault);
+      if (fault.code === 'EAGAIN') selector.again(fd, READABLE);
+      return -constants.errno[fault.code];
+    };
+
+    return {
+      socket: (family) => attempt('socket', -1, () => calls.socket(family)),
+      accept: (fd, peer) => attempt('accept', fd, () => calls.accept(fd, peer)),
+      connect: (fd, address) => attempt('connect', fd, () => calls.connect(fd, address)),
+      recv: (fd, into) => move('recv', fd, into),
+      send: (fd, from) => move('send', fd, from),
+      close: (fd) => {
+        lasting.delete(fd);
+        return calls.close(fd);
+      },
+      bind: (fd, address) => calls.bind(fd, address),
+      listen: (fd, backlog) => calls.listen(fd, backlog),
+      shutdown: (fd, how) => calls.shutdown(fd, how),
+      setOption: (fd, name, value) => calls.setOption(fd, name, value),
+      option: (fd, name) => calls.option(fd, name),
+      pendingError: (fd) => calls.pendingError(fd),
+      localAddress: (fd) => calls.localAddress(fd),
+      peerAddress: (fd) => calls.peerAddress(fd),
+      unlink: (path) => calls.unlink(path),
+      reserve: () => calls.reserve(),
+    };
+  }
+
+  #choose(call: FaultyCall, fd: number, bytes: number): Fault {
+    const index = this.#indexes.get(call) ?? 0;
+    this.#indexes.set(call, index + 1);
+    return this.#rule({ call, fd, index, bytes });
+  }
+
+  #last(lasting: Map<number, string>, fd: number, fault: Fault): void {
+    lasting.set(fd, fault.kind);
+    this.#count(fault);
+  }
+
+  #count({ kind }: Fault): void {
+    this.happened.set(kind, (this.happened.get(kind) ?? 0) + 1);
+  }
+}
+
+/** A selector that also tells what the injector makes it tell. */
+class InsistentSelector implements Selector {
+  readonly #selector: Selector;
+  readonly #handles = new Map<number, Handle>();
+  readonly #again = new Map<Handle, number>();
+  #wake: () => void = () => undefined;
+
+  constructor(selector: Selector) {
+    this.#selector = selector;
+  }
+
+  /** Tells that `fd` is ready, in the next turn. */
+  again(fd: number, readiness: number): void {
+    const handle = this.#handles.get(fd);
+    if (handle === undefined) return;
+    this.#again.set(handle, (this.#again.get(handle) ?? 0) | readiness);
+    this.#wake();
+  }
+
+  register(handle: Handle): void {
+    this.#handles.set(handle.fd, handle);
+    this.#selector.register(handle);
+  }
+
+  deregister(handle: Handle): void {
+    if (this.#handles.get(handle.fd) === handle) this.#handles.delete(handle.fd);
+    this.#again.delete(handle);
+    this.#selector.deregister(handle);
+  }
+
+  poll(batch: Batch): void {
+    this.#selector.poll(batch);
+    for (const [handle, readiness] of this.#again) {
+      handle.readiness |= readiness;
+      batch.add(handle);
+    }
+    this.#again.clear();
+  }
+
+  onReady(wake: () => void): void {
+    this.#wake = wake;
+    this.#selector.onReady(wake);
+  }
+
+  setRef(ref: boolean): void {
+    this.#selector.setRef(ref);
+  }
+
+  close(): void {
+    this.#again.clear();
+    this.#selector.close();
+  }
+}
+
+const { EAGAIN, ECONNRESET, EPIPE } = constants.errno;

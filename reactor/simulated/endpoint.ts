@@ -1,0 +1,218 @@
+/**
+ * One end of a simulated connection, or a listener.
+ *
+ * Theory of operation. A socket has a send queue and a receive queue, both bounded. What `send` accepts goes into the send
+ * queue; the link carries it, in order, to the peer's receive queue, as much at a time as there is room, each stretch
+ * taking the link's latency and the time that its bandwidth needs. Room in the send queue comes back when bytes have
+ * arrived, as with TCP's acknowledgements. The end of the stream travels behind the bytes; a reset overtakes them and
+ * throws away what has not arrived, but not what has. Readiness is told when it begins, to whoever watches.
+ */
+
+import type { Address } from '../address.ts';
+import { BROKEN, HANGUP, READABLE, WRITABLE } from '../handle.ts';
+import { EAGAIN, ECONNRESET, EPIPE, ENOTCONN } from '../system-calls.ts';
+import { ByteQueue } from './byte-queue.ts';
+import type { Link } from './link.ts';
+
+/** What the kernel of a host does for its sockets. */
+export interface Surroundings {
+  /** Tells that `endpoint` has become ready for something. */
+  ready(endpoint: Endpoint, readiness: number): void;
+  /** Runs `task` after the link's latency and the time that `bytes` need. */
+  carry(link: Link, bytes: number, task: () => void): void;
+}
+
+/** A stream socket in one of its states. */
+export class Endpoint {
+  /** Given when it is accepted; -1 before. */
+  fd: number;
+  readonly options = new Map<string, number>();
+  readonly family: Address['family'];
+  state: 'new' | 'listening' | 'connecting' | 'connected' | 'closed' = 'new';
+  local: Address | undefined;
+  remote: Address | undefined;
+  /** SO_ERROR: told once. */
+  pendingError = 0;
+  /** Connections that wait to be accepted; on listeners. */
+  readonly backlog: Endpoint[] = [];
+  backlogLimit = 0;
+
+  readonly #around: Surroundings;
+  #link: Link | undefined;
+  #peer: Endpoint | undefined;
+  readonly #sending = new ByteQueue();
+  readonly #received = new ByteQueue();
+  #sendLimit: number;
+  #receiveLimit: number;
+  /** Bytes on their way, and what happens when each stretch of them arrives: always the oldest first. */
+  #inTransit = 0;
+  readonly #arrivals: (() => void)[] = [];
+  /** Our end has been said; it has left. */
+  #sendShut = false;
+  #endLeft = false;
+  /** The peer's end has arrived. */
+  #ended = false;
+  #reset = false;
+
+  constructor(fd: number, family: Address['family'], around: Surroundings, limits: { send: number; receive: number }) {
+    this.fd = fd;
+    this.family = family;
+    this.#around = around;
+    this.#sendLimit = limits.send;
+    this.#receiveLimit = limits.receive;
+  }
+
+  /** Joins both ends of a new connection. */
+  join(peer: Endpoint, link: Link): void {
+    this.#peer = peer;
+    this.#link = link;
+    this.state = 'connected';
+  }
+
+  /** The bits that a selector would find set now. */
+  get readiness(): number {
+    if (this.state === 'listening') return this.backlog.length > 0 ? READABLE : 0;
+    if (this.state !== 'connected' && this.pendingError === 0 && !this.#reset) return 0;
+    let bits = 0;
+    if (this.#received.length > 0 || this.#ended || this.#reset || this.pendingError !== 0) bits |= READABLE;
+    if (this.#room > 0 || this.#reset || this.pendingError !== 0) bits |= WRITABLE;
+    if (this.#ended || this.#reset) bits |= HANGUP;
+    if (this.#reset || this.pendingError !== 0) bits |= BROKEN | HANGUP;
+    return bits;
+  }
+
+  get #room(): number {
+    return this.#sendLimit - this.#sending.length - this.#inTransit;
+  }
+
+  recv(into: Uint8Array): number {
+    if (this.#received.length > 0) {
+      const count = this.#received.shift(into);
+      // Room for what waits on the other side.
+      this.#peer?.continueSending();
+      return count;
+    }
+    if (this.pendingError !== 0) return -this.takeError();
+    if (this.#ended || this.#reset) return 0;
+    return this.state === 'connected' ? -EAGAIN : -ENOTCONN;
+  }
+
+  send(from: Uint8Array): number {
+    if (this.pendingError !== 0) return -this.takeError();
+    if (this.#sendShut || this.#reset) return -EPIPE;
+    if (this.state !== 'connected') return -ENOTCONN;
+    const count = Math.min(from.length, this.#room);
+    if (count <= 0) return from.length === 0 ? 0 : -EAGAIN;
+    this.#sending.push(from, count);
+    this.continueSending();
+    return count;
+  }
+
+  shutdown(): number {
+    if (this.state !== 'connected') return -ENOTCONN;
+    this.#sendShut = true;
+    this.continueSending();
+    return 0;
+  }
+
+  takeError(): number {
+    const error = this.pendingError;
+    this.pendingError = 0;
+    return error;
+  }
+
+  setLimit(which: 'sendBuffer' | 'receiveBuffer', bytes: number): void {
+    if (which === 'sendBuffer') this.#sendLimit = bytes;
+    else this.#receiveLimit = bytes;
+  }
+
+  limit(which: 'sendBuffer' | 'receiveBuffer'): number {
+    return which === 'sendBuffer' ? this.#sendLimit : this.#receiveLimit;
+  }
+
+  /** The descriptor is given back. Unread bytes and a linger of zero make it a reset, as with TCP; else what was sent still goes out. */
+  close(): void {
+    if (this.state === 'closed') return;
+    const connected = this.state === 'connected' && !this.#reset;
+    const abort = this.options.get('linger') === 0 || this.#received.length > 0;
+    if (this.state === 'listening') for (const waiting of this.backlog.splice(0)) waiting.close();
+    this.state = 'closed';
+    if (!connected) return;
+    if (abort) this.#sendReset();
+    else {
+      this.#sendShut = true;
+      this.continueSending();
+    }
+  }
+
+  /** The connection is refused, broken or reset: `errno` is told once. */
+  fail(errno: number): void {
+    if (this.#reset) return;
+    this.#reset = true;
+    this.pendingError = errno;
+    this.#sending.clear();
+    this.#around.ready(this, this.readiness);
+  }
+
+  /** Connected at last; on the side that asked for it. */
+  connected(): void {
+    this.#around.ready(this, this.readiness);
+  }
+
+  /** Sets more bytes, and the end behind them, on their way if there is room for them. */
+  continueSending(): void {
+    const peer = this.#peer;
+    const link = this.#link;
+    if (peer === undefined || link === undefined || this.#reset) return;
+    for (;;) {
+      const room = peer.#receiveLimit - peer.#received.length - this.#inTransit;
+      const count = Math.min(room, this.#sending.length, link.segment);
+      if (count <= 0) break;
+      this.#carry(link, peer, count);
+    }
+    if (this.#sending.length === 0 && this.#sendShut && !this.#endLeft) {
+      this.#endLeft = true;
+      this.#depart(link, 0, () => {
+        if (peer.#reset || peer.state === 'closed') return;
+        peer.#ended = true;
+        peer.#around.ready(peer, READABLE | HANGUP | (peer.#room > 0 ? WRITABLE : 0));
+      });
+    }
+  }
+
+  #carry(link: Link, peer: Endpoint, count: number): void {
+    const bytes = new ByteQueue();
+    this.#sending.moveTo(bytes, count);
+    this.#inTransit += count;
+    this.#depart(link, count, () => {
+      this.#inTransit -= count;
+      if (this.#reset || peer.#reset) return;
+      if (peer.state === 'closed') {
+        // Nobody is there to read it: TCP answers with a reset.
+        this.fail(ECONNRESET);
+        return;
+      }
+      bytes.moveTo(peer.#received, count);
+      peer.#around.ready(peer, READABLE | (peer.#room > 0 ? WRITABLE : 0));
+      if (this.state === 'connected' && this.#room > 0) this.#around.ready(this, WRITABLE);
+    });
+  }
+
+  /** Nothing overtakes what left before it, even if the link has become faster meanwhile. */
+  #depart(link: Link, bytes: number, arrive: () => void): void {
+    this.#arrivals.push(arrive);
+    this.#around.carry(link, bytes, () => {
+      this.#arrivals.shift()?.();
+    });
+  }
+
+  #sendReset(): void {
+    const peer = this.#peer;
+    this.#reset = true;
+    this.#sending.clear();
+    if (peer === undefined || this.#link === undefined) return;
+    this.#around.carry(this.#link, 0, () => {
+      if (peer.state !== 'closed') peer.fail(ECONNRESET);
+    });
+  }
+}

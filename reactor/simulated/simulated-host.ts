@@ -1,0 +1,260 @@
+/** A host of a simulated network: its kernel, as a reactor sees it. */
+
+import { formatAddress } from '../address.ts';
+import type { Address } from '../address.ts';
+import type { SocketOptionName } from '../socket-options.ts';
+import {
+  EADDRINUSE, EADDRNOTAVAIL, EAGAIN, EBADF, ECONNREFUSED, ECONNRESET, EINPROGRESS, EINVAL, EMFILE, ENOENT, ENOTCONN, ETIMEDOUT,
+} from '../system-calls.ts';
+import type { SystemCalls } from '../system-calls.ts';
+import { Endpoint } from './endpoint.ts';
+import type { Surroundings } from './endpoint.ts';
+import type { Link } from './link.ts';
+import type { SimulatedNetwork } from './simulated-network.ts';
+import { SimulatedSelector } from './simulated-selector.ts';
+
+/** What a host has. */
+export interface HostOptions {
+  /** Its addresses besides those of its own loopback. */
+  readonly addresses?: readonly string[];
+  /** How many descriptors its process may have open; no limit by default. */
+  readonly descriptors?: number;
+  /** The sizes of the kernel's buffers for each new socket, in bytes; 64 KiB by default. */
+  readonly sendBuffer?: number;
+  readonly receiveBuffer?: number;
+}
+
+/** The kernel of one host: descriptors, ports, and the calls that work on them. Its errors are those of Linux. */
+export class SimulatedHost implements SystemCalls, Surroundings {
+  readonly name: string;
+  readonly addresses: readonly string[];
+  readonly selector: SimulatedSelector;
+  /** How many descriptors may be open from now on. */
+  descriptorLimit: number;
+
+  readonly #network: SimulatedNetwork;
+  readonly #buffers: { send: number; receive: number };
+  readonly #endpoints = new Map<number, Endpoint | undefined>();
+  readonly #ports = new Map<string, Endpoint>();
+  #nextPort = 32_768;
+
+  constructor(name: string, network: SimulatedNetwork, { addresses = [], descriptors = Infinity, sendBuffer = BUFFER, receiveBuffer = BUFFER }: HostOptions) {
+    this.name = name;
+    this.addresses = addresses;
+    this.#network = network;
+    this.descriptorLimit = descriptors;
+    this.#buffers = { send: sendBuffer, receive: receiveBuffer };
+    this.selector = new SimulatedSelector((fd) => this.#endpoints.get(fd)?.readiness ?? 0);
+  }
+
+  /** How many descriptors are open. */
+  get openDescriptors(): number {
+    return this.#endpoints.size;
+  }
+
+  socket(family: Address['family']): number {
+    return this.#open((fd) => new Endpoint(fd, family, this, this.#buffers));
+  }
+
+  reserve(): number {
+    return this.#open(() => undefined);
+  }
+
+  bind(fd: number, address: Address): number {
+    const endpoint = this.#endpoints.get(fd);
+    if (endpoint === undefined) return -EBADF;
+    if (address.family !== 'unix' && !this.#isOwn(address.host)) return -EADDRNOTAVAIL;
+    const bound = address.family !== 'unix' && address.port === 0 ? { ...address, port: this.#freePort(address.host) } : address;
+    if (this.#listenerAt(bound) !== undefined) return -EADDRINUSE;
+    endpoint.local = bound;
+    return 0;
+  }
+
+  listen(fd: number, backlog: number): number {
+    const endpoint = this.#endpoints.get(fd);
+    if (endpoint?.local === undefined) return -EINVAL;
+    endpoint.state = 'listening';
+    // Linux lets one more wait than it is told.
+    endpoint.backlogLimit = backlog + 1;
+    this.#ports.set(formatAddress(endpoint.local), endpoint);
+    return 0;
+  }
+
+  connect(fd: number, address: Address): number {
+    const endpoint = this.#endpoints.get(fd);
+    if (endpoint === undefined) return -EBADF;
+    if (address.family === 'unix') return this.#connectUnix(endpoint, address);
+    const path = this.#network.pathTo(this, address.host);
+    endpoint.remote = address;
+    endpoint.state = 'connecting';
+    endpoint.local ??= { family: address.family, host: path?.from ?? '0.0.0.0', port: this.#nextPort++ };
+    // Where no host is, nobody answers.
+    if (path !== undefined) this.#knock(endpoint, path.host, path.link, address, 0);
+    return -EINPROGRESS;
+  }
+
+  accept(fd: number, peer: { address?: Address | undefined }): number {
+    const listener = this.#endpoints.get(fd);
+    if (listener?.state !== 'listening') return -EINVAL;
+    const [waiting] = listener.backlog;
+    if (waiting === undefined) return -EAGAIN;
+    const accepted = this.#open((number) => {
+      waiting.fd = number;
+      return waiting;
+    });
+    if (accepted < 0) return accepted;
+    listener.backlog.shift();
+    peer.address = waiting.remote;
+    return accepted;
+  }
+
+  recv(fd: number, into: Uint8Array): number {
+    return this.#endpoints.get(fd)?.recv(into) ?? -EBADF;
+  }
+
+  send(fd: number, from: Uint8Array): number {
+    return this.#endpoints.get(fd)?.send(from) ?? -EBADF;
+  }
+
+  shutdown(fd: number, how: 0 | 1 | 2): number {
+    if (how === 0) return 0;
+    return this.#endpoints.get(fd)?.shutdown() ?? -ENOTCONN;
+  }
+
+  close(fd: number): number {
+    if (!this.#endpoints.has(fd)) return -EBADF;
+    const endpoint = this.#endpoints.get(fd);
+    this.#endpoints.delete(fd);
+    if (endpoint?.state === 'listening' && endpoint.local !== undefined) this.#ports.delete(formatAddress(endpoint.local));
+    endpoint?.close();
+    return 0;
+  }
+
+  setOption(fd: number, name: SocketOptionName, value: number): number {
+    const endpoint = this.#endpoints.get(fd);
+    if (endpoint === undefined) return -EBADF;
+    if (name === 'sendBuffer' || name === 'receiveBuffer') endpoint.setLimit(name, Math.max(1, value));
+    else endpoint.options.set(name, value);
+    return 0;
+  }
+
+  option(fd: number, name: SocketOptionName): number {
+    const endpoint = this.#endpoints.get(fd);
+    if (endpoint === undefined) return -EBADF;
+    if (name === 'sendBuffer' || name === 'receiveBuffer') return endpoint.limit(name);
+    return endpoint.options.get(name) ?? (name === 'linger' ? -1 : 0);
+  }
+
+  pendingError(fd: number): number {
+    return this.#endpoints.get(fd)?.takeError() ?? EBADF;
+  }
+
+  localAddress(fd: number): Address | undefined {
+    return this.#endpoints.get(fd)?.local;
+  }
+
+  peerAddress(fd: number): Address | undefined {
+    return this.#endpoints.get(fd)?.remote;
+  }
+
+  unlink(): number {
+    return 0;
+  }
+
+  ready(endpoint: Endpoint, readiness: number): void {
+    if (this.#endpoints.get(endpoint.fd) === endpoint) this.selector.tell(endpoint.fd, readiness);
+  }
+
+  carry(link: Link, bytes: number, task: () => void): void {
+    this.#network.carry(this, link, bytes, task);
+  }
+
+  #open(make: (fd: number) => Endpoint | undefined): number {
+    if (this.#endpoints.size >= this.descriptorLimit) return -EMFILE;
+    let fd = FIRST_DESCRIPTOR;
+    // The lowest free number, as the kernel does: numbers come again soon, and stale events would reach their new owners.
+    while (this.#endpoints.has(fd)) fd++;
+    this.#endpoints.set(fd, make(fd));
+    return fd;
+  }
+
+  #connectUnix(endpoint: Endpoint, address: Address): number {
+    const listener = this.#listenerAt(address);
+    if (listener === undefined) return -ENOENT;
+    if (listener.backlog.length >= listener.backlogLimit) return -EAGAIN;
+    endpoint.remote = address;
+    this.#welcome(endpoint, this, listener, this.#network.loopback);
+    return 0;
+  }
+
+  /** Sends the first segment of a connection, again and again while the backlog is full. */
+  #knock(endpoint: Endpoint, host: SimulatedHost, link: Link, address: Address, tries: number): void {
+    this.carry(link, 0, () => {
+      if (endpoint.state !== 'connecting') return;
+      const listener = host.#listenerAt(address);
+      if (listener === undefined) {
+        this.carry(link, 0, () => {
+          if (endpoint.state === 'connecting') endpoint.fail(ECONNREFUSED);
+        });
+        return;
+      }
+      if (listener.backlog.length >= listener.backlogLimit) {
+        this.#network.after(SYN_RETRY_MS * 2 ** tries, () => {
+          if (endpoint.state !== 'connecting') return;
+          if (tries === SYN_RETRIES) endpoint.fail(ETIMEDOUT);
+          else this.#knock(endpoint, host, link, address, tries + 1);
+        });
+        return;
+      }
+      this.#welcome(endpoint, host, listener, link);
+    });
+  }
+
+  #welcome(client: Endpoint, host: SimulatedHost, listener: Endpoint, link: Link): void {
+    const server = new Endpoint(UNACCEPTED, client.family, host, host.#buffers);
+    server.local = listener.local;
+    server.remote = client.local ?? { family: 'unix', path: '' };
+    server.join(client, link);
+    listener.backlog.push(server);
+    host.ready(listener, listener.readiness);
+    if (client.family === 'unix') {
+      client.join(server, link);
+      return;
+    }
+    this.carry(link, 0, () => {
+      // A client that has given up answers with a reset.
+      if (client.state !== 'connecting') {
+        server.fail(ECONNRESET);
+        return;
+      }
+      client.join(server, link);
+      client.connected();
+    });
+  }
+
+  #listenerAt(address: Address): Endpoint | undefined {
+    if (address.family === 'unix') return this.#ports.get(address.path);
+    return this.#ports.get(formatAddress(address)) ?? this.#ports.get(formatAddress({ ...address, host: address.family === 'IPv6' ? '::' : '0.0.0.0' }));
+  }
+
+  #isOwn(host: string): boolean {
+    return isLoopback(host) || host === '0.0.0.0' || host === '::' || this.addresses.includes(host);
+  }
+
+  #freePort(host: string): number {
+    while (this.#listenerAt({ family: host.includes(':') ? 'IPv6' : 'IPv4', host, port: this.#nextPort }) !== undefined) this.#nextPort++;
+    return this.#nextPort++;
+  }
+}
+
+/** Whether an address is that of the host itself, whichever host that is. */
+export function isLoopback(host: string): boolean {
+  return host.startsWith('127.') || host === '::1';
+}
+
+const BUFFER = 64 * 1024;
+const FIRST_DESCRIPTOR = 3;
+const UNACCEPTED = -1;
+// Linux: TCP_TIMEOUT_INIT is one second and doubles; tcp_syn_retries is 6.
+const SYN_RETRY_MS = 1_000;
+const SYN_RETRIES = 6;

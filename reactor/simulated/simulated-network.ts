@@ -1,0 +1,103 @@
+/** Hosts, the links between them, and the names by which they find each other. */
+
+import { SystemError } from '../../core/errors.ts';
+import type { Address } from '../address.ts';
+import { ENOENT } from '../system-calls.ts';
+import { Link } from './link.ts';
+import type { LinkOptions } from './link.ts';
+import { isLoopback, SimulatedHost } from './simulated-host.ts';
+import type { HostOptions } from './simulated-host.ts';
+
+/** How a name is answered. */
+export interface NameOptions {
+  /** How long the answer takes, in milliseconds. */
+  readonly delayMs?: number;
+  /** The system's name for a failure, such as `ENOTFOUND` or `EAI_AGAIN`, instead of addresses. */
+  readonly failure?: string;
+}
+
+/** The clockwork that a network runs on. */
+export interface Clockwork {
+  now(): number;
+  /** Runs `task` after `ms` of virtual time; it must not settle promises. @returns how to cancel it. */
+  after(ms: number, task: () => void): () => void;
+  /** The same for a task that settles promises. */
+  settleAfter(ms: number, task: () => void): () => void;
+}
+
+/** A network in memory. */
+export class SimulatedNetwork {
+  /** The path of a host to itself. */
+  readonly loopback: Link;
+  readonly #clockwork: Clockwork;
+  readonly #linkOptions: LinkOptions;
+  readonly #hosts = new Map<string, SimulatedHost>();
+  readonly #links = new Map<string, Link>();
+  readonly #names = new Map<string, { addresses: readonly string[]; options: NameOptions }>();
+
+  /** @param link how links behave that are not set apart. */
+  constructor(clockwork: Clockwork, link: LinkOptions = {}) {
+    this.#clockwork = clockwork;
+    this.#linkOptions = link;
+    this.loopback = new Link(link);
+  }
+
+  /** Adds a host. Its name is found by look-ups, with its addresses. */
+  addHost(name: string, options: HostOptions = {}): SimulatedHost {
+    if (this.#hosts.has(name)) throw new RangeError(`there is a host named ${name} already`);
+    const addresses = options.addresses ?? [`10.0.0.${String(this.#hosts.size + 1)}`];
+    const host = new SimulatedHost(name, this, { ...options, addresses });
+    this.#hosts.set(name, host);
+    this.name(name, addresses);
+    return host;
+  }
+
+  /** Sets what a look-up of `name` finds. */
+  name(name: string, addresses: readonly string[], options: NameOptions = {}): void {
+    this.#names.set(name, { addresses, options });
+  }
+
+  /** The link between two hosts, made when first asked for. */
+  link(one: SimulatedHost, other: SimulatedHost): Link {
+    if (one === other) return this.loopback;
+    const key = [one.name, other.name].sort().join(' ');
+    let link = this.#links.get(key);
+    if (link === undefined) this.#links.set(key, (link = new Link(this.#linkOptions)));
+    return link;
+  }
+
+  /** @returns the host that has an address, seen from another host; `undefined` when nobody has it. */
+  pathTo(from: SimulatedHost, address: string): { host: SimulatedHost; link: Link; from: string } | undefined {
+    if (isLoopback(address) || from.addresses.includes(address)) return { host: from, link: this.loopback, from: address };
+    for (const host of this.#hosts.values()) {
+      if (host.addresses.includes(address)) return { host, link: this.link(from, host), from: from.addresses[0] ?? '0.0.0.0' };
+    }
+    return undefined;
+  }
+
+  /** Runs `task` when `bytes` from a host have come over `link`, or when its partition heals. */
+  carry(from: SimulatedHost, link: Link, bytes: number, task: () => void): void {
+    this.#clockwork.after(link.take(from, bytes, this.#clockwork.now()), () => {
+      link.pass(task);
+    });
+  }
+
+  after(ms: number, task: () => void): () => void {
+    return this.#clockwork.after(ms, task);
+  }
+
+  /** Answers a look-up. */
+  async lookUp(host: string, port: number, signal: AbortSignal): Promise<readonly Address[]> {
+    const known = this.#names.get(host) ?? (host === 'localhost' ? { addresses: ['127.0.0.1'], options: {} } : undefined);
+    await new Promise<void>((resolve) => {
+      const cancel = this.#clockwork.settleAfter(known?.options.delayMs ?? 0, resolve);
+      signal.addEventListener('abort', () => {
+        cancel();
+        resolve();
+      }, { once: true });
+    });
+    const failure = known === undefined ? 'ENOTFOUND' : known.options.failure;
+    if (failure !== undefined) throw new SystemError(failure, ENOENT, 'getaddrinfo', 'the name has no address', host);
+    return (known?.addresses ?? []).map((address) => ({ family: address.includes(':') ? 'IPv6' : 'IPv4', host: address, port }));
+  }
+}

@@ -1,0 +1,173 @@
+/**
+ * A world: hosts with reactors, a network between them, and time that jumps.
+ *
+ * Theory of operation. Everything that will happen lies on one agenda, ordered by its moment. The world takes the first
+ * entry, sets the clock to its moment, and runs it. An entry in which a reactor runs is followed by a macrotask of Node's,
+ * so that promises which it settled go on before the next entry, as they do in life. When the agenda is empty and
+ * somebody still waits, nothing can ever wake them: that is a deadlock, and told as one.
+ */
+
+import { WantioError } from '../../core/errors.ts';
+import type { Ground } from '../ground.ts';
+import { Reactor } from '../reactor.ts';
+import type { OperationSnapshot } from '../reactor.ts';
+import { Agenda } from './agenda.ts';
+import type { Link, LinkOptions } from './link.ts';
+import type { HostOptions, SimulatedHost } from './simulated-host.ts';
+import { SimulatedNetwork } from './simulated-network.ts';
+
+/** A program for one host. */
+export interface SimulatedMachine {
+  readonly host: SimulatedHost;
+  readonly reactor: Reactor;
+}
+
+/** How a world is. */
+export interface WorldOptions {
+  /** How links behave unless set apart. */
+  readonly link?: LinkOptions;
+  /** Puts something between each reactor and its host, such as an injector of faults. */
+  readonly wrap?: (ground: Ground, host: SimulatedHost) => Ground;
+}
+
+/** Nothing can happen any more, but somebody still waits. */
+export class DeadlockError extends WantioError {
+  readonly waiting: readonly OperationSnapshot[];
+
+  constructor(now: number, waiting: readonly OperationSnapshot[]) {
+    const list = waiting.map(({ name, want, sinceMs }) => `  ${name} wants ${want ?? 'a turn'} since ${String(sinceMs)} ms`);
+    super('ERR_WANTIO_DEADLOCK', [`deadlock at ${String(now)} ms: nothing is left that could wake`, ...(list.length > 0 ? list : ['  (no operation waits; something outside of the world is awaited)'])].join('\n'));
+    this.waiting = waiting;
+  }
+}
+
+/** More happened than was allowed for. */
+export class LivelockError extends WantioError {
+  constructor(now: number, steps: number) {
+    super('ERR_WANTIO_LIVELOCK', `livelock: ${String(steps)} steps, and still going on at ${String(now)} ms`);
+  }
+}
+
+/** Hosts, network and time, in memory. */
+export class World {
+  readonly network: SimulatedNetwork;
+  /** How many entries have run. */
+  steps = 0;
+
+  readonly #agenda = new Agenda();
+  readonly #machines: SimulatedMachine[] = [];
+  readonly #wrap: NonNullable<WorldOptions['wrap']>;
+  #now = 0;
+
+  constructor({ link, wrap = (ground) => ground }: WorldOptions = {}) {
+    this.#wrap = wrap;
+    this.network = new SimulatedNetwork({
+      now: () => this.#now,
+      after: (ms, task) => this.#agenda.add(this.#now + ms, task),
+      settleAfter: (ms, task) => this.#agenda.add(this.#now + ms, this.#foreground(task)),
+    }, link);
+  }
+
+  /** The virtual time in milliseconds; it begins at 0. */
+  now(): number {
+    return this.#now;
+  }
+
+  /** Every host with its reactor. */
+  get machines(): readonly SimulatedMachine[] {
+    return this.#machines;
+  }
+
+  /** Adds a host with a reactor on it. Other hosts find it by its name. */
+  machine(name: string, options?: HostOptions): SimulatedMachine {
+    const host = this.network.addHost(name, options);
+    const ground: Ground = {
+      clock: { now: () => this.#now },
+      selector: host.selector,
+      calls: host,
+      lookUp: (wanted, port, signal) => this.network.lookUp(wanted, port, signal),
+      defer: (task) => void this.#agenda.add(this.#now, this.#foreground(task)),
+      wakeAt: (at, task) => this.#agenda.add(Math.max(this.#now, at), this.#foreground(task)),
+    };
+    const machine = { host, reactor: new Reactor(this.#wrap(ground, host)) };
+    this.#machines.push(machine);
+    return machine;
+  }
+
+  /** The link between two machines. */
+  link(one: SimulatedMachine, other: SimulatedMachine): Link {
+    return this.network.link(one.host, other.host);
+  }
+
+  /** Lets `ms` of virtual time pass. */
+  sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#agenda.add(this.#now + ms, this.#foreground(resolve));
+    });
+  }
+
+  /** Runs the next entry, jumping to its moment; @returns `false` when there is none. */
+  async step(): Promise<boolean> {
+    for (;;) {
+      const entry = this.#agenda.take(this.#agenda.nextAt);
+      if (entry === undefined) return false;
+      this.#now = entry.at;
+      this.steps++;
+      this.#inForeground = false;
+      entry.run();
+      // What the network does by itself runs no code of users: only a reactor's turn can have settled promises.
+      if (!this.#inForeground) continue;
+      await macrotask();
+      return true;
+    }
+  }
+
+  /** Runs until nothing is left to happen. */
+  async drive(): Promise<void> {
+    while (await this.step());
+  }
+
+  /** Runs until nothing is left to happen. @throws {LivelockError} when that takes more than `steps` steps. */
+  async driveBounded(steps: number): Promise<void> {
+    const limit = this.steps + steps;
+    while (await this.step()) if (this.steps > limit) throw new LivelockError(this.#now, steps);
+  }
+
+  /**
+   * Runs until `main` settles.
+   * @returns what it resolves to.
+   * @throws {DeadlockError} when nothing is left to happen and it has not settled.
+   * @throws {LivelockError} when it has not after `steps` steps.
+   */
+  async run<T>(main: Promise<T>, steps = 1_000_000): Promise<T> {
+    let settled = false;
+    const end = (): void => {
+      settled = true;
+    };
+    main.then(end, end);
+    const limit = this.steps + steps;
+    for (let idle = 0; !settled; ) {
+      if (this.steps > limit) throw new LivelockError(this.#now, steps);
+      if (await this.step()) idle = 0;
+      // Something real may be awaited that takes some iterations of the event loop, such as a file.
+      else if (++idle > REAL_ITERATIONS) throw new DeadlockError(this.#now, this.#machines.flatMap(({ reactor }) => reactor.operations()));
+      else await macrotask();
+    }
+    return main;
+  }
+
+  #inForeground = false;
+
+  #foreground(task: () => void): () => void {
+    return () => {
+      this.#inForeground = true;
+      task();
+    };
+  }
+}
+
+function macrotask(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+const REAL_ITERATIONS = 100;
