@@ -442,9 +442,10 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     return input.length > 0 || (!ended && ((this.basis.socket.handle.readiness & READABLE) !== 0 || this.transport.hasBuffered));
   }
 
-  /** Whether somebody waits for something that is there. */
+  /** Whether somebody waits for something that is there, held-back bytes included: the system may have taken none for want of memory. */
   get #isDue(): boolean {
     return (
+      (this.transport.hasUnflushed && (this.basis.socket.handle.readiness & WRITABLE) !== 0) ||
       (this.#receiving !== undefined && this.#mayResume(this.#receiving)) ||
       (this.#sending !== undefined && this.#mayResume(this.#sending)) ||
       (this.#handshaking !== undefined && this.#mayResume(this.#handshaking)) ||
@@ -526,9 +527,8 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
 
   /** A handshake that one operation or try has brought on is that of all: those that wait for the same bytes must look again. */
   #wakeOthers(): void {
-    if ((this.#sending !== undefined || this.#receiving !== undefined || this.#handshaking !== undefined) && this.#state !== 'closed' && this.#isDue) {
-      this.basis.reactor.enqueue(this.basis.socket.handle);
-    }
+    const waits = this.#sending !== undefined || this.#receiving !== undefined || this.#handshaking !== undefined || this.transport.hasUnflushed;
+    if (waits && this.#state !== 'closed' && this.#isDue) this.basis.reactor.enqueue(this.basis.socket.handle);
   }
 
   #closedError(name: OperationName): ClosedError {
