@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 
 import { Deadline, Deadlines } from '../core/deadlines.ts';
+import { effort } from './kit/law.ts';
 
 type Deed =
   | { readonly do: 'arm'; readonly which: number; readonly after: number }
@@ -24,7 +25,7 @@ test('the wheel tells what a list would tell', () => {
       for (let passes = 0; passes < 3; passes++) pair.do({ do: 'pass', ms: LONGEST });
       told += pair.told;
     }),
-    { numRuns: 5_000 },
+    effort(5_000),
   );
   expect(told, 'deadlines were told').toBeGreaterThan(10_000);
 });

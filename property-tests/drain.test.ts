@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 
 import { TICK_MS } from '../core/clock.ts';
 import { WantioError } from '../core/errors.ts';
-import { plans } from './kit/law.ts';
+import { effort } from './kit/law.ts';
 import { simulate } from './kit/simulate.ts';
 
 const plan = fc.record({
@@ -52,5 +52,5 @@ describe('a drain', () => {
       expect(there.host.openDescriptors).toBe(0);
       await Promise.all(working);
     });
-  }), { numRuns: plans(1_000) }), 600_000);
+  }), effort(1_000)), 600_000);
 });

@@ -12,7 +12,7 @@ export type { NameOptions } from '../reactor/simulated/simulated-network.ts';
 export { DeadlockError, LivelockError, World } from '../reactor/simulated/world.ts';
 export type { SimulatedMachine, WorldOptions } from '../reactor/simulated/world.ts';
 export { anyFaults, buffers, harmlessFaults, link, payload } from './kit/arbitraries.ts';
-export { plans, tryLaw } from './kit/law.ts';
+export { effort, tryLaw } from './kit/law.ts';
 export { LeakError, simulate } from './kit/simulate.ts';
 export type { Simulation, SimulationPlan } from './kit/simulate.ts';
 export { Trace } from './kit/trace.ts';

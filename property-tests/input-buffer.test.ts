@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 
 import { InputBuffer } from '../core/input-buffer.ts';
+import { effort } from './kit/law.ts';
 
 type Deed =
   | { readonly do: 'append' | 'prepend'; readonly text: string }
@@ -22,7 +23,7 @@ test('the input buffer holds what a string would hold', () => {
       }
       expect(textOf(buffer.take(buffer.length))).toBe(model);
     }),
-    { numRuns: 2_000 },
+    effort(2_000),
   );
 });
 

@@ -24,7 +24,7 @@ type Plan = typeof plan extends fc.Arbitrary<infer P> ? P : never;
 const run = ({ link: carrying, faults, script }: Plan, contexts?: Contexts) => simulate({ link: carrying, faults }, async (world) => {
   const [here, there] = [world.machine('here'), world.machine('there')];
   const listener = await there.reactor.listen({ host: '0.0.0.0', port: 7 });
-  listener.serve<Connection>({ ...(contexts && { secure: contexts.server }), timeouts: { blockMs: 2_000 } }, async (connection) => {
+  listener.serve({ ...(contexts && { secure: contexts.server }), timeouts: { blockMs: 2_000 } }, async (connection) => {
     for await (const bytes of connection) await connection.send(bytes);
   });
   const connect = (): PromiseLike<Connection> => {

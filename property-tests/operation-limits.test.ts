@@ -8,6 +8,7 @@ import { Operation } from '../core/operation.ts';
 import { ManualVenue } from '../core/testing/manual-venue.ts';
 import { ScriptedStep } from '../core/testing/scripted-step.ts';
 import { DONE, WANT_LOOKUP, WANT_READ, WANT_WRITE, YIELD } from '../core/want.ts';
+import { effort } from './kit/law.ts';
 
 /** What the limits demand: that what goes on ends at a moment, by one of them; or nothing, while it gives way. */
 interface Demand {
@@ -56,7 +57,7 @@ test('an operation ends by its limits, neither earlier nor later', async () => {
       expect(venue.deadlines.size).toBe(0);
       ends[done ? 'done' : demand.mode]++;
     }),
-    { numRuns: 3_000 },
+    effort(3_000),
   );
   expect(Math.min(...Object.values(ends)), `every kind of end was met: ${JSON.stringify(ends)}`).toBeGreaterThan(50);
 });

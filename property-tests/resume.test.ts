@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 
 import { OperationTimeoutError } from '../core/errors.ts';
 import { harmlessFaults, link, payload } from './kit/arbitraries.ts';
-import { plans } from './kit/law.ts';
+import { effort } from './kit/law.ts';
 import { pairIn } from './kit/scenarios.ts';
 import type { Contexts } from './kit/scenarios.ts';
 import { simulate } from './kit/simulate.ts';
@@ -59,7 +59,7 @@ async function law(count: number, contexts?: Contexts): Promise<void> {
   let cuts = 0;
   await fc.assert(fc.asyncProperty(plan, async (each) => {
     cuts += await run(each, contexts);
-  }), { numRuns: plans(count) });
+  }), effort(count));
   expect(cuts).toBeGreaterThan(0);
 }
 

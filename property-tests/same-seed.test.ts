@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 
 import { WantioError } from '../core/errors.ts';
 import { anyFaults, buffers, link, payload } from './kit/arbitraries.ts';
-import { plans } from './kit/law.ts';
+import { effort } from './kit/law.ts';
 import { pairIn, sendInPieces } from './kit/scenarios.ts';
 import { simulate } from './kit/simulate.ts';
 
@@ -25,5 +25,5 @@ describe('two worlds with one plan', () => {
     })).trace.toString();
     const first = await run();
     expect(await run()).toBe(first);
-  }), { numRuns: plans(1_000) }), 600_000);
+  }), effort(1_000)), 600_000);
 });

@@ -8,6 +8,7 @@ import { SendStep } from '../core/send.ts';
 import type { Sendable, SendRange } from '../core/send.ts';
 import { ScriptedTransport } from '../core/testing/scripted-transport.ts';
 import { DONE, YIELD } from '../core/want.ts';
+import { effort } from './kit/law.ts';
 
 /** What a send came to: its bytes and its result, or the message by which it was refused. */
 type Outcome = { readonly sent: string; readonly result: number } | { readonly refused: string };
@@ -20,7 +21,7 @@ test('several pieces are sent as their concatenation', () => {
       expect(send(parts, given, writes)).toEqual(expected);
       if ('sent' in expected) expect(expected.sent).toBe(whole.toString('latin1', given.first ?? 0, (given.last ?? whole.length - 1) + 1));
     }),
-    { numRuns: 2_000 },
+    effort(2_000),
   );
 });
 

@@ -13,6 +13,7 @@ import { ScriptedTransport } from '../core/testing/scripted-transport.ts';
 import type { StepEvent, WriteEvent } from '../core/testing/scripted-transport.ts';
 import type { Timeouts } from '../core/timeouts.ts';
 import { WANT_LOOKUP, WANT_READ, WANT_WRITE } from '../core/want.ts';
+import { effort } from './kit/law.ts';
 
 /** What happens to a send that waits. */
 type Turn = { readonly ready: true } | { readonly pass: number } | { readonly abort: true };
@@ -56,7 +57,7 @@ test('a send that is retried from last + 1 equals one send', async () => {
       expect(Buffer.compare(Buffer.concat(transport.accepted), bytes.subarray(first, last + 1))).toBe(0);
       expect([venue.parked.size, venue.deadlines.size]).toEqual([0, 0]);
     }),
-    { numRuns: 2_000 },
+    effort(2_000),
   );
   expect(retries, 'the channel was clogged').toBeGreaterThan(1_000);
 });

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 
 import { TICK_MS } from '../core/clock.ts';
 import { OperationTimeoutError } from '../core/errors.ts';
-import { plans } from './kit/law.ts';
+import { effort } from './kit/law.ts';
 import { pairIn } from './kit/scenarios.ts';
 import { simulate } from './kit/simulate.ts';
 
@@ -57,5 +57,5 @@ describe('limits', () => {
       expect({ mode, bytes: partial?.length }).toEqual({ mode: end.mode, bytes: end.bytes });
       await typing;
     });
-  }), { numRuns: plans(1_000) }), 600_000);
+  }), effort(1_000)), 600_000);
 });

@@ -33,7 +33,7 @@ const run = ({ link: carrying, buffers: hosts, faults, there, back, totalMs }: P
     if (listener === undefined) return;
     const timeouts = { totalMs };
     const received: Uint8Array[] = [];
-    listener.serve<Connection>({ ...(contexts && { secure: contexts.server }), timeouts }, async (connection) => {
+    listener.serve({ ...(contexts && { secure: contexts.server }), timeouts }, async (connection) => {
       const [bytes] = await Promise.all([outcome(connection.receive('*a')), outcome(connection.send(back))]);
       received.push(bytes instanceof WantioError ? bytes.partial ?? new Uint8Array() : bytes);
     });

@@ -4,8 +4,9 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
 import { TimeoutBudget } from '../core/timeouts.ts';
+import { effort } from './kit/law.ts';
 
-const RUNS = { numRuns: 2_000 };
+const RUNS = effort(2_000);
 
 describe('the budget of a wait', () => {
   test('is the block limit or what is left of the total, whichever is less, and never negative', () => {

@@ -102,6 +102,14 @@ describe('the samples that run by themselves', () => {
     expect(program.output).toMatch(/send wants to write\n(?:.*\n)*all is sent; the last byte is 1048575\n/);
   });
 
+  it('property-test finds the planted bug, shrinks it, and lets the repaired client pass', async () => {
+    const program = new Program(process.execPath, ...run, 'property-test');
+    expect(await program.exit()).toBe(0);
+    expect(program.output).toMatch(/^the client with the bug: failed after \d+ plans, shrunk \d+ times, to\n/);
+    expect(program.output).toContain('wrong answers: one is answered, one is answered');
+    expect(program.output).toMatch(/the repaired client: held on 1000 plans\n$/);
+  });
+
   it('timeouts shows the total passing and the block not, and ends with the whole line', async () => {
     const program = new Program(process.execPath, ...run, 'timeouts');
     expect(await program.exit()).toBe(0);

@@ -29,7 +29,10 @@ export class Trace {
     };
     const noted: SystemCalls = {
       socket: (family) => note('socket', -1, family, calls.socket(family)),
-      accept: (fd, peer) => note('accept', fd, formatAddress(peer.address), calls.accept(fd, peer)),
+      accept: (fd, peer) => {
+        const accepted = calls.accept(fd, peer);
+        return note('accept', fd, accepted < 0 ? '' : formatAddress(peer.address), accepted);
+      },
       connect: (fd, address) => note('connect', fd, formatAddress(address), calls.connect(fd, address)),
       listen: (fd, backlog) => note('listen', fd, String(backlog), calls.listen(fd, backlog)),
       recv: (fd, into) => note('recv', fd, `${String(into.length)} B`, calls.recv(fd, into)),
