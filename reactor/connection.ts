@@ -84,7 +84,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
   /** The limits of operations that bring none of their own; copied when an operation starts. */
   timeouts: Timeouts = {};
 
-  protected readonly transport: Transport;
+  /** @internal */ readonly transport: Transport;
   readonly #inflow: Inflow;
   readonly #outflow: Outflow;
   readonly #openedAt: number;
