@@ -95,7 +95,8 @@ export class Pump {
 
   #end(): void {
     this.stop();
-    this.#to.shutdown('send').then(
+    // The relay's own limits hold: those of the connection's operations would cut off a reader that takes its time.
+    this.#to.shutdown('send', { timeouts: { blockMs: undefined, totalMs: undefined } }).then(
       () => {
         this.#events.ended();
       },

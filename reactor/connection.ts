@@ -152,10 +152,11 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
 
   /**
    * Runs the layer's handshake; a plain connection has none and is done at once. Sends and receives run it by themselves.
-   * On fatal errors the connection is closed, on timeout and cancel too, unless `keepOpen` is set.
+   * On fatal errors the connection is closed, on timeout and cancel too, unless `keepOpen` is set or a limit of zero asks for one try.
    */
   handshake(options?: OperationOptions & { readonly keepOpen?: boolean }): Operation<void> {
-    if (this.#handshaking === undefined) this.#keepOpen = options?.keepOpen === true;
+    const { blockMs, totalMs } = mergeTimeouts(this.timeouts, options?.timeouts);
+    if (this.#handshaking === undefined) this.#keepOpen = options?.keepOpen === true || blockMs === 0 || totalMs === 0;
     return this.#begin(new HandshakeStep(this.transport), options, HANDSHAKE);
   }
 
@@ -222,8 +223,10 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     return count < 0 ? count as typeof END | WantCode : input.take(Math.min(maxBytes, input.length));
   }
 
-  /** Receives what is there into `into`; @returns the count, `END`, or a want. */
+  /** Receives what is there into `into`; @returns the count, `END`, or a want. @throws {RangeError} when `into` is empty. */
   tryReceiveInto(into: Uint8Array): number {
+    // A system call with no room returns 0, which is how the end looks.
+    if (into.length === 0) throw new RangeError('tryReceiveInto needs room for at least one byte');
     this.#assertFree('receive', this.#receiving);
     const { input } = this.#inflow;
     return input.length > 0 ? input.takeInto(into) : this.#tryRead(into);

@@ -243,6 +243,8 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
     if (address.family !== 'unix') check(calls.setOption(fd, 'reuseAddress', 1), 'setsockopt');
     if (options.reusePort === true) check(calls.setOption(fd, 'reusePort', 1), 'setsockopt');
     if (address.family === 'IPv6') check(calls.setOption(fd, 'ipv6Only', Number(options.ipv6Only === true)), 'setsockopt');
+    // What the kernel refuses here it would refuse for each accepted connection, where nobody is told.
+    applyOptions(calls, fd, options, address.family);
     check(calls.bind(fd, address), 'bind');
     check(calls.listen(fd, options.backlog ?? BACKLOG), 'listen');
   }

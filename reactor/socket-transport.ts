@@ -1,5 +1,6 @@
 /** The transport over one stream socket. */
 
+import { ClosedError } from '../core/errors.ts';
 import type { Transport } from '../core/transport.ts';
 import { DONE, END, WANT_READ, WANT_WRITE } from '../core/want.ts';
 import type { StepCode } from '../core/want.ts';
@@ -80,7 +81,7 @@ export class SocketTransport implements Transport {
   }
 
   shutdown(): StepCode {
-    if (!this.#sendShut) {
+    if (!this.#sendShut && !this.#closed) {
       this.#sendShut = true;
       const result = this.#calls.shutdown(this.handle.fd, 1);
       if (result < 0 && result !== -ENOTCONN) throw systemError(result, 'shutdown');
@@ -118,18 +119,25 @@ export class SocketTransport implements Transport {
     return this.#closed ? undefined : this.#calls.localAddress(this.handle.fd);
   }
 
-  /** @throws {SystemError} when the kernel refuses the option or its value. */
+  /** @throws {SystemError} when the kernel refuses the option or its value. @throws {ClosedError} once closed. */
   setOption(name: SocketOptionName, value: number): void {
+    this.#assertOpen('setOption');
     const result = this.#calls.setOption(this.handle.fd, name, value);
     if (result < 0) throw systemError(result, 'setsockopt', name);
   }
 
-  /** @throws {SystemError} when the kernel does not know the option for this kind of socket. */
+  /** @throws {SystemError} when the kernel does not know the option for this kind of socket. @throws {ClosedError} once closed. */
   option(name: SocketOptionName): number {
+    this.#assertOpen('option');
     const value = this.#calls.option(this.handle.fd, name);
     // -1 is how `linger` says off.
     if (value < -1 || (value === -1 && name !== 'linger')) throw systemError(value, 'getsockopt', name);
     return value;
+  }
+
+  /** The number of a closed descriptor may be that of another socket by now. */
+  #assertOpen(what: string): void {
+    if (this.#closed) throw new ClosedError(`${what} refused: the connection is closed`);
   }
 }
 

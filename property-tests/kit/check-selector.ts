@@ -14,7 +14,7 @@ export interface SelectorSetting {
   readonly near: number;
   readonly far: number;
   /** Lets what is on its way arrive. */
-  settle(): Promise<void>;
+  readonly settle: () => Promise<void>;
   dispose(): Promise<void>;
 }
 

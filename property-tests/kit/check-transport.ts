@@ -12,7 +12,7 @@ export interface TransportPair {
   /** Whether the ground tells an abort from an end; Unix sockets do not. */
   readonly tellsAborts: boolean;
   /** Lets what is on its way arrive, so that both ends know what they are ready for. */
-  settle(): Promise<void>;
+  readonly settle: () => Promise<void>;
   /** Gives everything back, the ends that a check has left open included. */
   dispose(): Promise<void>;
 }

@@ -152,6 +152,7 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
       if (result <= 0) throw refused(what);
     };
     const { min = 'TLSv1.2', max = 'TLSv1.3' } = options.protocols ?? {};
+    assertKnown(c.VERSIONS, [min, max], 'protocols');
     check(ssl.SSL_CTX_ctrl(context, c.SSL_CTRL_SET_MIN_PROTO_VERSION, c.VERSIONS[min], 0), `protocols.min ${min}`);
     check(ssl.SSL_CTX_ctrl(context, c.SSL_CTRL_SET_MAX_PROTO_VERSION, c.VERSIONS[max], 0), `protocols.max ${max}`);
     // A session that is resumed skips the checks that made it: without a scope to compare there is no resumption.
@@ -165,7 +166,9 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
     check(ssl.SSL_CTX_set_cipher_list(context, ciphers), `ciphers "${ciphers}" select nothing`);
     check(ssl.SSL_CTX_set_ciphersuites(context, ciphersuites), `ciphersuites "${ciphersuites}" are not valid`);
     check(ssl.SSL_CTX_ctrl_text(context, c.SSL_CTRL_SET_GROUPS_LIST, 0, groups), `groups "${groups}" are not valid`);
-    const modes = [options.verify ?? (this.role === 'client' ? 'peer' : 'none')].flat().reduce((bits, mode) => bits | VERIFY_MODES[mode], 0);
+    const words = [options.verify ?? (this.role === 'client' ? 'peer' : 'none')].flat();
+    assertKnown(VERIFY_MODES, words, 'verify');
+    const modes = words.reduce((bits, mode) => bits | VERIFY_MODES[mode], 0);
     ssl.SSL_CTX_set_verify(context, modes, null);
     ssl.SSL_CTX_set_verify_depth(context, options.depth ?? DEPTH);
     return modes;
@@ -213,6 +216,11 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
 /** Whether `name` is an address, which goes into no server name extension and is compared with other fields of a certificate. */
 export function isAddress(name: string): boolean {
   return isIP(name) !== 0;
+}
+
+/** Options may come from where no compiler looks, and a word that is not known must not mean "no verification". @throws {RangeError} */
+function assertKnown(table: object, words: readonly string[], option: string): void {
+  for (const word of words) if (!Object.hasOwn(table, word)) throw new RangeError(`${option} knows ${Object.keys(table).join(', ')}, not ${word}`);
 }
 
 // A context that nobody closed is freed when nobody can use it any more.

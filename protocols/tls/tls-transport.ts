@@ -197,6 +197,8 @@ export class TlsTransport implements Transport {
   }
 
   shutdown(): StepCode {
+    // It may have been closed by whoever was told that the handshake is complete.
+    if (this.#ssl === 0) throw this.failure as Error;
     if (this.#established && this.failure === undefined && !this.#saidGoodbye) {
       const flushed = this.flush();
       if (flushed !== DONE) return flushed;
