@@ -23,7 +23,6 @@ import type { LayerOptions, TransportLayer } from '../core/transport-layer.ts';
 import type { Transport } from '../core/transport.ts';
 import { type END, isWant, wantOf } from '../core/want.ts';
 import type { StepCode, Want, WantCode } from '../core/want.ts';
-import { formatAddress } from './address.ts';
 import type { Address } from './address.ts';
 import { guarded } from './guarded.ts';
 import { BROKEN, READABLE, WRITABLE } from './handle.ts';
@@ -433,11 +432,6 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     this.#lookupAnswered = false;
     if (this.#waiters !== undefined) for (const waiter of this.#waiters) this.basis.reactor.wake(waiter);
     if (this.#isDue) this.basis.reactor.enqueue(this.basis.socket.handle);
-  }
-
-  /** The peer that this connection is to, for messages. */
-  protected get peerName(): string {
-    return formatAddress(this.remoteAddress);
   }
 
   get #hasInput(): boolean {

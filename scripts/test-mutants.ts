@@ -1,0 +1,63 @@
+/** `npm run test:mutants [-- NAME …]`: plants one bug after the other in a copy of the sources, and sees which law catches it. */
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { MUTANTS } from './mutants.ts';
+import type { Mutant } from './mutants.ts';
+
+interface Verdict {
+  readonly caughtBy: string;
+  readonly plans: string;
+}
+
+const root = join(import.meta.dirname, '..');
+const copy = join(root, '.cache', 'mutants');
+const wanted = process.argv.slice(2);
+const mutants = wanted.length === 0 ? MUTANTS : MUTANTS.filter(({ name }) => wanted.some((part) => name.includes(part)));
+if (mutants.length === 0) {
+  console.error(`no such mutant. There are: ${MUTANTS.map(({ name }) => name).join(', ')}`);
+  process.exit(2);
+}
+
+makeCopy();
+console.log(`${'mutant'.padEnd(56)} ${'plans'.padStart(6)}  caught by`);
+let survivors = 0;
+for (const mutant of mutants) {
+  const verdict = judge(mutant);
+  if (verdict === undefined) survivors++;
+  console.log(`${mutant.name.padEnd(56)} ${(verdict?.plans ?? '').padStart(6)}  ${verdict?.caughtBy ?? 'NOBODY'}`);
+}
+rmSync(copy, { recursive: true, force: true });
+console.log(`\n${String(mutants.length - survivors)} of ${String(mutants.length)} caught`);
+process.exit(survivors === 0 ? 0 : 1);
+
+function makeCopy(): void {
+  rmSync(copy, { recursive: true, force: true });
+  const files = spawnSync('git', ['ls-files', 'core', 'reactor', 'protocols', 'property-tests', 'scripts', 'package.json', 'tsconfig.json', 'vitest.config.ts'], { cwd: root, encoding: 'utf8' }).stdout.trim().split('\n');
+  for (const file of files) {
+    mkdirSync(dirname(join(copy, file)), { recursive: true });
+    cpSync(join(root, file), join(copy, file));
+  }
+  symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
+}
+
+/** @returns which law caught it; `undefined` when none did. */
+function judge({ name, file, find, replace }: Mutant): Verdict | undefined {
+  const path = join(copy, file);
+  const source = readFileSync(path, 'utf8');
+  if (source.split(find).length !== 2) throw new Error(`the mutant "${name}" no longer fits: its place stands ${String(source.split(find).length - 1)} times in ${file}`);
+  writeFileSync(path, source.replace(find, () => replace));
+  try {
+    const { stdout, stderr, status, error } = spawnSync(process.execPath, [join(root, 'node_modules/vitest/vitest.mjs'), 'run', 'property-tests', '--bail=1', '--testTimeout=60000', '--no-color'], {
+      cwd: copy, encoding: 'utf8', timeout: 120_000, env: { ...process.env, WANTIO_SEED: '1', CI: '' }, maxBuffer: 64 * 1024 * 1024,
+    });
+    if (error !== undefined) return { caughtBy: 'it never ended', plans: '' };
+    if (status === 0) return undefined;
+    const output = stdout + stderr;
+    const failed = /FAIL\s+(property-tests\/\S+) > (.*)/.exec(output);
+    if (failed === null) return { caughtBy: 'no law could be loaded', plans: '' };
+    return { caughtBy: `${failed[1].replace('property-tests/', '').replace('.test.ts', '')}: ${failed[2]}`, plans: /Property failed after (\d+) tests/.exec(output)?.[1] ?? '' };
+  } finally {
+    writeFileSync(path, source);
+  }
+}
