@@ -4,6 +4,8 @@ import { WORKLOADS, type Scenario, type Workload } from './workloads.ts';
 
 export interface Command {
   readonly courses: readonly (readonly [Workload, Scenario])[];
+  /** Whether the simulated network is measured as well. */
+  readonly simulation: boolean;
   readonly seconds: number;
   readonly rounds: number;
   readonly json: boolean;
@@ -16,13 +18,16 @@ export class UsageError extends Error {}
 export function parseCommand(parameters: readonly string[]): Command {
   const { values, positionals } = parse(parameters);
   return {
-    courses: positionals.length === 0 ? coursesOf(WORKLOADS) : positionals.flatMap(coursesNamed),
+    courses: positionals.length === 0 ? coursesOf(WORKLOADS) : positionals.filter((name) => name !== SIMULATION).flatMap(coursesNamed),
+    simulation: positionals.length === 0 || positionals.includes(SIMULATION),
     seconds: positive('--seconds', values.seconds, 2),
     rounds: Math.ceil(positive('--rounds', values.rounds, 3)),
     json: values.json === true,
     help: values.help === true,
   };
 }
+
+const SIMULATION = 'simulation';
 
 export const HELP = `npm run bench -- [WORKLOAD …] [--seconds S] [--rounds R] [--json]
 
@@ -31,6 +36,7 @@ its own, and the medians of all rounds are shown. Without a WORKLOAD, all of the
 
 workloads:
 ${WORKLOADS.map(({ name, about, scenarios }) => `  ${name.padEnd(14)} ${about}\n${' '.repeat(17)}${scenarios.map((scenario) => `${name}/${scenario.name}`).join('  ')}`).join('\n')}
+  simulation     the simulated network, in this process: operations a second, and a handshake byte by byte
 
 options:
   --seconds S    how long each round of each peer is measured, after its warm-up (2)
@@ -53,7 +59,7 @@ function parse(parameters: readonly string[]) {
 /** `tcp-echo` stands for all its scenarios, `tcp-echo/50x64` for one. */
 function coursesNamed(name: string): (readonly [Workload, Scenario])[] {
   const courses = coursesOf(WORKLOADS).filter(([workload, scenario]) => name === workload.name || name === `${workload.name}/${scenario.name}`);
-  if (courses.length === 0) throw new UsageError(`no workload "${name}". There are: ${WORKLOADS.map((workload) => workload.name).join(', ')}`);
+  if (courses.length === 0) throw new UsageError(`no workload "${name}". There are: ${[...WORKLOADS.map((workload) => workload.name), SIMULATION].join(', ')}`);
   return courses;
 }
 

@@ -3,6 +3,7 @@ import { makeCertificate } from './certificate.ts';
 import { Child } from './child.ts';
 import { HELP, parseCommand, UsageError, type Command } from './command-line.ts';
 import { measure } from './measure.ts';
+import { measureSimulation, simulationTable } from './simulation.ts';
 import { json, machine, table } from './report.ts';
 
 process.on('exit', () => { Child.killAll(); });
@@ -18,7 +19,7 @@ try {
   process.exit(error instanceof UsageError ? 2 : 1);
 }
 
-async function run({ courses, seconds, rounds, json: asJson }: Command): Promise<void> {
+async function run({ courses, simulation, seconds, rounds, json: asJson }: Command): Promise<void> {
   const files = makeCertificate();
   const documents: object[] = [];
   if (!asJson) console.log(`${machine()}\n${rounds} rounds of ${seconds} s, medians\n`);
@@ -27,6 +28,11 @@ async function run({ courses, seconds, rounds, json: asJson }: Command): Promise
     tell('');
     documents.push(json(workload, scenario, results));
     if (!asJson) console.log(`${table(workload, scenario, results)}\n`);
+  }
+  if (simulation) {
+    const result = await measureSimulation(seconds, rounds);
+    documents.push({ workload: 'simulation', ...result });
+    if (!asJson) console.log(simulationTable(result));
   }
   if (asJson) console.log(JSON.stringify({ machine: machine(), seconds, rounds, results: documents }, null, 2));
 }

@@ -40,7 +40,7 @@ describe('the message of a timeout names the operation, the limit and the direct
     [new OperationTimeoutError('handshake', 'block', 250, 'read'), 'handshake timed out (block 250 ms) waiting to read'],
     [new OperationTimeoutError('send', 'total', 1_000, 'write'), 'send timed out (total 1000 ms) waiting to write'],
     [new OperationTimeoutError('handshake', 'total', 0, 'lookup'), 'handshake timed out (total 0 ms) waiting for a look-up'],
-    [new OperationTimeoutError('connect', 'total', 5, null), 'connect timed out (total 5 ms) waiting for the system'],
+    [new OperationTimeoutError('connect', 'total', 5, null), 'connect timed out (total 5 ms)'],
   ])('%s', (error, message) => {
     expect(error.message).toBe(message);
   });

@@ -43,7 +43,7 @@ export class OperationTimeoutError extends WantioError {
   readonly want: Want | null;
 
   constructor(operation: OperationName, mode: TimeoutMode, limitMs: number, want: Want | null) {
-    super('ERR_WANTIO_TIMEOUT', `${operation} timed out (${mode} ${String(limitMs)} ms) waiting ${waitingFor(want)}`);
+    super('ERR_WANTIO_TIMEOUT', `${operation} timed out (${mode} ${String(limitMs)} ms)${waitingFor(want)}`);
     this.operation = operation;
     this.mode = mode;
     this.want = want;
@@ -149,12 +149,12 @@ export class UnsupportedError extends WantioError {
 function waitingFor(want: Want | null): string {
   switch (want) {
     case 'read':
-      return 'to read';
+      return ' waiting to read';
     case 'write':
-      return 'to write';
+      return ' waiting to write';
     case 'lookup':
-      return 'for a look-up';
+      return ' waiting for a look-up';
     case null:
-      return 'for the system';
+      return '';
   }
 }

@@ -60,7 +60,11 @@ export function checkTimeouts(timeouts: Timeouts): Timeouts {
   return timeouts;
 }
 
-function limit(ms: number | undefined, name: string): number {
+/**
+ * @returns a limit in milliseconds; `Infinity` for none: undefined or negative.
+ * @throws {RangeError} when it is NaN; `name` says which.
+ */
+export function limit(ms: number | undefined, name: string): number {
   if (ms === undefined || ms < 0) return Infinity;
   if (Number.isNaN(ms)) throw new RangeError(`${name} must be a number of milliseconds, not NaN`);
   return ms;

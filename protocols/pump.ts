@@ -111,7 +111,7 @@ export class Pump {
     this.#subscription = readiness$.subscribe({
       next,
       complete: () => {
-        this.#events.failed(this.#from.closeReason ?? this.#to.closeReason ?? new ClosedError('relay failed: one of its connections was closed by somebody else'));
+        this.#events.failed(this.#from.closeReason ?? this.#to.closeReason ?? new ClosedError('relay failed: one of its connections was closed'));
       },
     });
     previous?.unsubscribe();

@@ -8,6 +8,7 @@ import type { Reactor } from '../reactor/reactor.ts';
 import { portOf, withReactor } from '../reactor/testing/with-reactor.ts';
 import { Relay } from './relay.ts';
 import type { RelayOptions } from './relay.ts';
+import { withSecureReactor } from './tls/testing/secure-reactor.ts';
 
 interface Relayed {
   readonly client: Connection;
@@ -88,6 +89,30 @@ describe('a relay', () => {
     expect(await settled(relay)).toMatchObject({ mode: 'total' });
     client.abort();
     server.abort();
+  }));
+
+  it("waits for a slow reader by its own limits, not by those of the connection's operations", () => withSecureReactor(async ({ reactor, server, client }) => {
+    const small = { sendBuffer: 16_384, receiveBuffer: 8_192 };
+    const secure = await server();
+    const trusting = await client();
+    // How much the kernel takes is its own affair: with one of these sizes the last bytes wait in the relay's connection.
+    await Promise.all([32, 48, 64, 80, 96, 112, 128].map(async (kib) => {
+      const front = await reactor.listen({ host: '127.0.0.1', port: 0, ...small });
+      const back = await reactor.listen({ host: '127.0.0.1', port: 0 });
+      front.serve({ secure, timeouts: { totalMs: 200 } }, async (first) => {
+        const [second, source] = await Promise.all([reactor.connect({ host: '127.0.0.1', port: portOf(back) }), back.accept()]);
+        const relay = new Relay(first, second);
+        await source.send(Buffer.alloc(kib * 1024));
+        await Promise.all([source.shutdown('both'), relay.done]);
+        await source.close();
+      });
+      const reader = await reactor.connectSecure({ host: '127.0.0.1', port: portOf(front), secure: trusting, ...small });
+      await reactor.select({}, 400);
+      expect((await reader.receive('*a')).length).toBe(kib * 1024);
+      await reader.close();
+      front.close();
+      back.close();
+    }));
   }));
 
   it('ends when it is cancelled, and when somebody else closes a connection', () => withReactor(async (reactor) => {

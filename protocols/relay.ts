@@ -2,7 +2,7 @@
 
 import { ClosedError, OperationTimeoutError } from '../core/errors.ts';
 import type { TimeoutMode } from '../core/timeouts.ts';
-import { checkTimeouts } from '../core/timeouts.ts';
+import { limit } from '../core/timeouts.ts';
 import type { Connection } from '../reactor/connection.ts';
 import { Pump } from './pump.ts';
 
@@ -52,11 +52,10 @@ export class Relay {
 
   /** @throws {RangeError} when a limit is NaN. */
   constructor(first: Connection, second: Connection, options: RelayOptions = {}) {
-    checkTimeouts({ blockMs: options.idleMs, totalMs: options.totalMs });
     this.#first = first;
     this.#second = second;
     this.#startedAt = this.#movedAt = first.now();
-    this.#idleMs = limit(options.idleMs);
+    this.#idleMs = limit(options.idleMs, 'idleMs');
     this.done = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -67,7 +66,7 @@ export class Relay {
     const ended = (): void => {
       if (--this.#open === 0) void this.#finish();
     };
-    const totalMs = limit(options.totalMs);
+    const totalMs = limit(options.totalMs, 'totalMs');
     this.#cancelTotal = first.basis.reactor.after(totalMs, () => {
       this.#timeOut('total', totalMs);
     });
@@ -126,12 +125,8 @@ export class Relay {
   }
 
   #timeOut(mode: TimeoutMode, limitMs: number): void {
-    this.#fail(new OperationTimeoutError('relay', mode, limitMs, 'read'));
+    this.#fail(new OperationTimeoutError('relay', mode, limitMs, mode === 'block' ? 'read' : null));
   }
-}
-
-function limit(ms: number | undefined): number {
-  return ms === undefined || ms < 0 ? Infinity : ms;
 }
 
 function onAbort(signal: AbortSignal | undefined, abort: () => void): () => void {

@@ -109,6 +109,17 @@ describe('a connection over real sockets', () => {
     server.abort();
   }));
 
+  it('keeps its bytes when a receive is refused for its arguments', () => withReactor(async (reactor) => {
+    const [client, server] = await pair(reactor);
+    expect(() => client.receive('*l', { prefix: Buffer.from('twice'), timeouts: { blockMs: NaN } })).toThrow(RangeError);
+    expect(() => client.close({ timeoutMs: NaN })).toThrow(RangeError);
+    expect(() => reactor.close({ timeoutMs: NaN })).toThrow(RangeError);
+    await server.send('once\n');
+    expect(await client.receive()).toBe('once');
+    client.abort();
+    server.abort();
+  }));
+
   it('is cancelled by a signal, whose reason is the cause', () => withReactor(async (reactor) => {
     const [client, server] = await pair(reactor);
     const cancel = new AbortController();
@@ -194,6 +205,28 @@ describe('a connection over real sockets', () => {
     client.setOption('receiveBuffer', 32_768);
     expect(client.option('receiveBuffer')).toBe(65_536);
     expect(() => { client.setOption('keepCount', 1_000_000); }).toThrow(SystemError);
+    client.abort();
+    server.abort();
+  }));
+
+  it('refuses options once closed: the number may be that of another socket', () => withReactor(async (reactor) => {
+    const [client, server] = await pair(reactor);
+    const { fd } = client.basis.socket.handle;
+    client.abort();
+    const others = await pair(reactor);
+    const heir = others.find((other) => other.basis.socket.handle.fd === fd) as Connection;
+    expect(() => { client.setOption('keepAlive', true); }).toThrow(ClosedError);
+    expect(() => client.option('keepAlive')).toThrow(ClosedError);
+    expect(heir.option('keepAlive')).toBe(0);
+    for (const connection of [server, ...others]) connection.abort();
+  }));
+
+  it('does not take a try without room for the end', () => withReactor(async (reactor) => {
+    const [client, server] = await pair(reactor);
+    await server.send('hello\n');
+    await reactor.select({ read: [client] }, 1_000);
+    expect(() => client.tryReceiveInto(new Uint8Array(0))).toThrow(RangeError);
+    expect(await client.receive()).toBe('hello');
     client.abort();
     server.abort();
   }));

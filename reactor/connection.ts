@@ -17,7 +17,7 @@ import { SendStep } from '../core/send.ts';
 import type { Sendable, SendRange } from '../core/send.ts';
 import { ShutdownStep } from '../core/shutdown.ts';
 import type { Direction } from '../core/shutdown.ts';
-import { checkTimeouts } from '../core/timeouts.ts';
+import { checkTimeouts, limit } from '../core/timeouts.ts';
 import type { TimeoutMode, Timeouts } from '../core/timeouts.ts';
 import type { LayerOptions, TransportLayer } from '../core/transport-layer.ts';
 import type { Transport } from '../core/transport.ts';
@@ -140,8 +140,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
    */
   receive<P extends PatternName = '*l'>(pattern?: P, options?: ReceiveOptions): Operation<Received<P>> {
     const step: unknown = new ReceiveStep(this.#inflow, patternOf(pattern ?? '*l'), options?.maxBytes);
-    if (options?.prefix !== undefined && this.#receiving === undefined) this.unread(options.prefix);
-    return this.#begin(step as Step<Received<P>>, options, RECEIVE);
+    return this.#begin(step as Step<Received<P>>, options, RECEIVE, options?.prefix);
   }
 
   /** Receives what is there, at least one byte, into the caller's memory; resolves to the count, 0 at the end. */
@@ -170,7 +169,8 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
    * @param options how long that may take in milliseconds, 2 seconds unless given; then it is closed all the same.
    */
   close(options?: { readonly timeoutMs?: number }): Promise<void> {
-    return (this.#closing ??= this.#state === 'closed' ? Promise.resolve() : this.#close(options?.timeoutMs ?? CLOSE_MS));
+    const timeoutMs = limit(options?.timeoutMs ?? CLOSE_MS, 'timeoutMs');
+    return (this.#closing ??= this.#state === 'closed' ? Promise.resolve() : this.#close(timeoutMs));
   }
 
   /** Breaks the connection now: the peer sees a reset. Running operations fail. */
@@ -480,12 +480,13 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     if (signal.emit(this)) guarded(() => this.basis.reactor.emit('spin', this));
   }
 
-  #begin<T>(step: Step<T>, options: OperationOptions | undefined, slots: number): Operation<T> {
+  #begin<T>(step: Step<T>, options: OperationOptions | undefined, slots: number, prefix?: Uint8Array): Operation<T> {
     const operation = new Operation(step, this, mergeTimeouts(this.timeouts, options?.timeouts), options?.signal);
     const busy = ((slots & SEND) !== 0 ? this.#sending : undefined) ?? ((slots & RECEIVE) !== 0 ? this.#receiving : undefined) ?? ((slots & HANDSHAKE) !== 0 ? this.#handshaking : undefined);
     if (busy !== undefined || this.#state !== 'open') {
       return operation.refuse(busy === undefined ? this.#closedError(step.name) : new BusyError(step.name, busy.name));
     }
+    if (prefix !== undefined) this.#inflow.input.prepend(prefix);
     this.#readable?.answered();
     this.#writable?.answered();
     if ((slots & SEND) !== 0) this.#sending = operation;

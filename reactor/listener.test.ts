@@ -113,6 +113,11 @@ describe('a listener', () => {
     await once(server, 'exit');
   });
 
+  it('refuses socket options that each of its connections would die of', () => withReactor(async (reactor) => {
+    // TCP_KEEPIDLE ends at 32767 seconds.
+    await expect(reactor.listen({ host, port: 0, keepAlive: { idle: 40_000 } })).rejects.toMatchObject({ code: 'EINVAL', syscall: 'setsockopt' });
+  }));
+
   it('says which port is in use', () => withReactor(async (reactor) => {
     const listener = await reactor.listen({ host, port: 0 });
     const error = await reactor.listen({ host, port: portOf(listener) }).catch((reason: unknown) => reason);

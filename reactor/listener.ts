@@ -124,7 +124,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
   tryAccept(): Connection | undefined {
     if (this.#closed) throw new ClosedError('accept refused: the listener is closed');
     const handle = this.#handle;
-    while ((handle.readiness & READABLE) !== 0 && this.#cancelPause === undefined) {
+    for (let tries = 0; tries < ACCEPTS_PER_TURN && (handle.readiness & READABLE) !== 0 && this.#cancelPause === undefined; tries++) {
       const fd = this.#reactor.ground.calls.accept(handle.fd, this.#peer);
       if (fd >= 0) return this.#adopt(fd);
       if (fd === -EAGAIN) handle.readiness &= ~READABLE;
@@ -193,7 +193,8 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
 
   /** @internal */
   park(): void {
-    // The dispatch of this listener looks for the operation by itself.
+    // The dispatch of this listener looks for the operation by itself; one that was tried too often gets another turn.
+    if (this.readableNow) this.#resume();
   }
 
   /** @internal */

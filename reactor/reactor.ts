@@ -16,6 +16,7 @@ import { ClosedError } from '../core/errors.ts';
 import type { OperationName } from '../core/errors.ts';
 import { Operation } from '../core/operation.ts';
 import type { OperationOptions, Step, Venue } from '../core/operation.ts';
+import { limit } from '../core/timeouts.ts';
 import type { TimeoutMode } from '../core/timeouts.ts';
 import type { TransportLayer } from '../core/transport-layer.ts';
 import type { Want } from '../core/want.ts';
@@ -199,15 +200,15 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
    * left at the deadline. Calling it again waits for the same end; {@link abort} does not wait.
    */
   close(options?: CloseOptions): Promise<void> {
-    this.#closing ??= this.#close(options?.timeoutMs ?? DRAIN_MS);
-    return this.#closing;
+    const timeoutMs = limit(options?.timeoutMs ?? DRAIN_MS, 'timeoutMs');
+    return (this.#closing ??= this.#close(timeoutMs));
   }
 
   /** Breaks every connection now. */
   abort(): void {
     for (const listener of [...this.#listeners]) listener.close();
     for (const connection of [...this.#connections]) connection.abort();
-    for (const operation of [...this.#running]) operation.fail(closedBy('abort'));
+    for (const operation of [...this.#running]) operation.fail(new ClosedError(`${operation.name} failed: the reactor was aborted`));
     this.#endWhenIdle();
   }
 
@@ -219,7 +220,7 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
     if (this.#state === 'closed') return;
     this.#state = 'draining';
     for (const listener of [...this.#listeners]) listener.close();
-    this.#drain.abort(closedBy('close'));
+    this.#drain.abort(new ClosedError('the reactor is closing'));
     const cancel = this.after(timeoutMs, () => {
       this.abort();
     });

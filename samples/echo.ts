@@ -15,6 +15,7 @@ import type { Connection } from 'wantio';
 const { values } = parseArgs({ options: { port: { type: 'string', default: '0' } } });
 const reactor = new Reactor();
 const listener = await reactor.listen({ host: '127.0.0.1', port: Number(values.port) });
+const closed = closeOnSignal(reactor, { onDrain: () => { for (const connection of reactor.connections) void connection.close(); } });
 console.log(`listening ${formatAddress(listener.address)}`);
 
 const buffer = new Uint8Array(64 * 1024);
@@ -52,8 +53,8 @@ function write(connection: Connection, rest: Uint8Array): void {
 }
 
 function abort(connection: Connection, error: unknown): void {
-  console.error(String(error));
+  console.error(error instanceof Error ? error.message : error);
   connection.abort();
 }
 
-await closeOnSignal(reactor, { onDrain: () => { for (const connection of reactor.connections) void connection.close(); } });
+await closed;

@@ -11,7 +11,7 @@
 import { parseArgs } from 'node:util';
 
 import { closeOnSignal, formatAddress, parseTarget, Reactor } from 'wantio';
-import type { Target } from 'wantio';
+import type { Address, Target } from 'wantio';
 import { Relay } from 'wantio/protocols';
 import { selfSigned, TlsContext } from 'wantio/tls';
 
@@ -63,7 +63,7 @@ async function run(): Promise<void> {
   const reactor = new Reactor();
   const listener = await reactor.listen(listenTo);
   const upstream = given ?? await echoUpstream(reactor);
-  listener.on('clientError', (error) => { console.error(error.message); });
+  listener.on('clientError', (error, client) => { console.error(`${formatAddress(client.remoteAddress)}: ${error.message}`); });
   listener.on('overload', (error, pauseMs) => { console.error(`${error.message}; accepting pauses for ${String(pauseMs)} ms`); });
   listener.serve({ secure: front, maxConnections, timeouts: { totalMs: 10_000 } }, async (client) => {
     const timeouts = { blockMs: idleMs, totalMs: 10_000 };
@@ -71,10 +71,17 @@ async function run(): Promise<void> {
     await new Relay(client, server, { idleMs, totalMs }).done;
   });
 
-  const address = formatAddress(listener.address);
-  console.log(`listening ${address}`);
-  console.log(values.plain ? `try: nc ${address.replace(/:(\d+)$/, ' $1')}` : `try: openssl s_client -connect ${address} -quiet`);
-  await closeOnSignal(reactor, { onDrain: () => { console.log(`draining ${String(reactor.connections.size)} connections; Ctrl-C again to abort`); } });
+  // Before anything is printed: whoever has read that it listens may send a signal.
+  const closed = closeOnSignal(reactor, { onDrain: () => { console.log(`draining ${String(reactor.connections.size)} connections; Ctrl-C again to abort`); } });
+  console.log(`listening ${formatAddress(listener.address)}`);
+  console.log(`try: ${clientFor(listener.address)}`);
+  await closed;
+}
+
+/** The command of a client that can be tried at once. */
+function clientFor(address: Address): string {
+  if (address.family === 'unix') return values.plain ? `nc -U ${address.path}` : `openssl s_client -unix ${address.path} -quiet`;
+  return values.plain ? `nc ${address.host} ${String(address.port)}` : `openssl s_client -connect ${formatAddress(address)} -quiet`;
 }
 
 /** Something to be a proxy for, when nothing is given. */

@@ -2,6 +2,8 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { connect, createServer as createTcpServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { connect as tlsConnect } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 
@@ -196,6 +198,17 @@ describe('the proxy', () => {
     expect(await program.exit()).toBe(code);
     expect(program.output).toMatch(line);
     if (code !== 0) expect(program.output.trim().split('\n')).toHaveLength(1);
+  });
+
+  it.each([
+    [['--listen', '[::1]:0'], /^try: openssl s_client -connect \[::1\]:\d+ -quiet$/m],
+    [['--listen', '[::1]:0', '--plain'], /^try: nc ::1 \d+$/m],
+    [['--listen', join(tmpdir(), `wantio-${String(process.pid)}.socket`)], /^try: openssl s_client -unix \S+\.socket -quiet$/m],
+    [['--listen', join(tmpdir(), `wantio-${String(process.pid)}.socket`), '--plain'], /^try: nc -U \S+\.socket$/m],
+  ])('tells how to try it at %j', async (args, hint) => {
+    const program = new Program(process.execPath, ...run, 'proxy', ...args);
+    await program.says(hint);
+    await expectDrain(program);
   });
 
   it('says that its port is in use', async () => {

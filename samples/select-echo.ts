@@ -15,11 +15,11 @@ import type { Connection } from 'wantio';
 const { values } = parseArgs({ options: { port: { type: 'string', default: '0' } } });
 const reactor = new Reactor();
 const listener = await reactor.listen({ host: '127.0.0.1', port: Number(values.port) });
+void closeOnSignal(reactor, { timeoutMs: 1_000 });
 console.log(`listening ${formatAddress(listener.address)}`);
 
 /** Every client, with the bytes that it did not take yet. */
 const clients = new Map<Connection, Uint8Array>();
-void closeOnSignal(reactor, { timeoutMs: 1_000 });
 
 while (!listener.closed) {
   const clogged = [...clients.keys()].filter((client) => clients.get(client)?.length !== 0);

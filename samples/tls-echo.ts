@@ -16,6 +16,7 @@ import { selfSigned, TlsContext } from 'wantio/tls';
 const { values } = parseArgs({
   options: { port: { type: 'string', default: '0' }, certificate: { type: 'string' }, key: { type: 'string' } },
 });
+if ((values.certificate === undefined) !== (values.key === undefined)) throw new RangeError('--certificate and --key go together');
 const made = selfSigned();
 const context = await TlsContext.server({
   certificate: values.certificate === undefined ? { pem: made.certificate } : { file: values.certificate },
@@ -24,13 +25,14 @@ const context = await TlsContext.server({
 
 const reactor = new Reactor();
 const listener = await reactor.listen({ host: '127.0.0.1', port: Number(values.port) });
-listener.on('clientError', (error) => {
-  console.error(error.message);
+listener.on('clientError', (error, client) => {
+  console.error(`${formatAddress(client.remoteAddress)}: ${error.message}`);
 });
 listener.serve({ secure: context, timeouts: { blockMs: 60_000 } }, async (connection, { signal }) => {
   for await (const line of connection.lines({ maxBytes: 4096, signal })) await connection.send(`${line}\n`);
 });
+const closed = closeOnSignal(reactor);
 console.log(`listening ${formatAddress(listener.address)}`);
 
-await closeOnSignal(reactor);
+await closed;
 context.close();

@@ -44,7 +44,7 @@ export const MUTANTS: readonly Mutant[] = [
   { name: 'truncation not told', file: 'protocols/tls/tls-transport.ts', find: 'this.#ended = true;\n      // From now', replace: 'this.#ended = true;\n      return -1 as StepCode;\n      // From now' },
   { name: 'no close_notify', file: 'protocols/tls/tls-transport.ts', find: 'if (this.#openssl.SSL_shutdown(this.#ssl) < 0) this.#openssl.ERR_clear_error();', replace: '' },
   { name: 'a rest of the relay not copied', file: 'protocols/pump.ts', find: 'this.#rest = shared.slice(sent, count);', replace: 'this.#rest = shared.subarray(sent, count);' },
-  { name: 'the relay does not pass on an end', file: 'protocols/pump.ts', find: "this.#to.shutdown('send').then(", replace: 'Promise.resolve().then(' },
+  { name: 'the relay does not pass on an end', file: 'protocols/pump.ts', find: "this.#to.shutdown('send', { timeouts: { blockMs: undefined, totalMs: undefined } }).then(", replace: 'Promise.resolve().then(' },
   { name: 'the relay ends with its first direction', file: 'protocols/relay.ts', find: 'if (--this.#open === 0)', replace: 'if (--this.#open === 1)' },
   { name: 'the relay miscounts', file: 'protocols/pump.ts', find: 'this.bytes += sent;', replace: 'this.bytes += bytes.length;' },
 ];

@@ -67,6 +67,7 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
   readonly #verifies: boolean;
   readonly #alpn: AlpnSelection | undefined;
   #context: Pointer;
+  #users = 0;
 
   /**
    * A context for accepting. It asks for no client certificate unless `verify` says so.
@@ -112,7 +113,7 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
       ssl.SSL_CTX_free(this.#context);
       throw error;
     }
-    abandoned.register(this, this.#context, this);
+    abandoned.register(this, { context: this.#context, alpn: this.#alpn }, this);
   }
 
   /** @internal */
@@ -123,7 +124,9 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
     if (checksName && (options.serverName === undefined || options.serverName === '')) {
       throw new TypeError('a TLS client needs the serverName that the certificate must be for');
     }
-    return new TlsTransport(below, this.#context, { role: this.role, serverName: options.serverName, checksName });
+    const transport = new TlsTransport(below, this.#context, { role: this.role, serverName: options.serverName, checksName, freed: this.#freed });
+    this.#users++;
+    return transport;
   }
 
   /** @internal */
@@ -137,9 +140,14 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
     if (this.#context === 0) return;
     openssl().SSL_CTX_free(this.#context);
     this.#context = 0;
-    this.#alpn?.close();
+    if (this.#users === 0) this.#alpn?.close();
     abandoned.unregister(this);
   }
+
+  /** The last connection that outlives the context takes with it what OpenSSL's callbacks look up. */
+  readonly #freed = (): void => {
+    if (--this.#users === 0 && this.#context === 0) this.#alpn?.close();
+  };
 
   [Symbol.dispose](): void {
     this.close();
@@ -224,8 +232,9 @@ function assertKnown(table: object, words: readonly string[], option: string): v
 }
 
 // A context that nobody closed is freed when nobody can use it any more.
-const abandoned = new FinalizationRegistry<Pointer>((context) => {
+const abandoned = new FinalizationRegistry<{ context: Pointer; alpn: AlpnSelection | undefined }>(({ context, alpn }) => {
   openssl().SSL_CTX_free(context);
+  alpn?.close();
 });
 
 const VERIFY_MODES: Record<VerifyMode, number> = {

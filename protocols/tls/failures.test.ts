@@ -10,6 +10,7 @@ import { describe, expect, it } from 'vitest';
 import { BoundsError, ClosedError, OperationTimeoutError, SystemError, TruncatedError } from '../../core/errors.ts';
 import type { Listener } from '../../reactor/listener.ts';
 import { portOf } from '../../reactor/testing/with-reactor.ts';
+import { openssl } from './openssl.ts';
 import { selfSigned } from './self-signed.ts';
 import { localhost, withSecureReactor } from './testing/secure-reactor.ts';
 import type { SecureReactor } from './testing/secure-reactor.ts';
@@ -238,6 +239,18 @@ describe('a context refuses', () => {
     await expect(secure.server({ key: { pem }, password: 'wrong' })).rejects.toMatchObject({ message: expect.stringContaining('with the given password') as string });
     await secure.server({ key: { pem }, password: 'secret' });
     cryptoWorks();
+  }));
+
+  it('nothing for what others left in the error queue', () => withSecureReactor(async (secure) => {
+    openssl().BIO_read(0, new Uint8Array(1), 1);
+    expect(openssl().ERR_peek_error()).not.toBe(0);
+    await expect(secure.server()).resolves.toBeDefined();
+    openssl().ERR_clear_error();
+  }));
+
+  it('words that it does not know, instead of verifying nobody', () => withSecureReactor(async (secure) => {
+    await expect(secure.client({ verify: 'required' as 'peer' })).rejects.toThrow('verify knows none, peer, client_once, fail_if_no_peer_cert, not required');
+    await expect(secure.client({ protocols: { min: 'TLSv1.4' as 'TLSv1.3' } })).rejects.toThrow('protocols knows TLSv1, TLSv1.1, TLSv1.2, TLSv1.3, not TLSv1.4');
   }));
 
   it('ciphers and groups that select nothing', () => withSecureReactor(async (secure) => {

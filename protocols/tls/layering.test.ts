@@ -8,6 +8,7 @@ import { BusyError, ClosedError, OperationTimeoutError } from '../../core/errors
 import { DONE, END, WANT_READ } from '../../core/want.ts';
 import type { Connection } from '../../reactor/connection.ts';
 import { portOf } from '../../reactor/testing/with-reactor.ts';
+import { openssl } from './openssl.ts';
 import type { SecureConnection } from './secure-connection.ts';
 import { withSecureReactor } from './testing/secure-reactor.ts';
 import type { SecureReactor } from './testing/secure-reactor.ts';
@@ -111,6 +112,24 @@ describe('TLS over a connection', () => {
     abort(peer);
   }));
 
+  it.each(['blockMs', 'totalMs'])('keeps a connection whose handshake was only tried once (%s 0)', (limit) => withSecureReactor(async (secure) => {
+    const [client, server] = await securePair(secure);
+    await expect(client.handshake({ timeouts: { [limit]: 0 } })).rejects.toBeInstanceOf(OperationTimeoutError);
+    expect(client.closed).toBe(false);
+    await Promise.all([client.handshake(), server.handshake()]);
+    abort(client, server);
+  }));
+
+  it('may be broken by whoever is told that it is secure, in the middle of a shutdown', () => withSecureReactor(async (secure) => {
+    const [client, server] = await securePair(secure);
+    const shaking = server.handshake().catch(() => undefined);
+    client.once('secure', () => { client.abort(); });
+    await expect(client.shutdown()).rejects.toBeInstanceOf(ClosedError);
+    expect(openssl().ERR_peek_error()).toBe(0);
+    await shaking;
+    abort(server);
+  }));
+
   it('takes over bytes that had been received below', () => withSecureReactor(async (secure) => {
     const [client, server] = await plainPair(secure);
     const above = client.secure(await secure.client(), { serverName: 'localhost' });
@@ -177,6 +196,16 @@ describe('TLS over a connection', () => {
     expect(client.tryReceive()).toBe(END);
     expect(client.tryReceive()).toBe(END);
     await Promise.all([client.close(), server.close()]);
+  }));
+
+  it('chooses the application protocol for a handshake that outlives its context', () => withSecureReactor(async (secure) => {
+    const [client, server] = await plainPair(secure);
+    const context = await secure.server({ alpn: ['echo'] });
+    const pair = [client.secure(await secure.client({ alpn: ['echo'] }), { serverName: 'localhost' }), server.secure(context)];
+    context.close();
+    await Promise.all(pair.map((each) => each.handshake()));
+    expect(pair[0].info().alpn).toBe('echo');
+    abort(...pair);
   }));
 
   it('frees everything when a context is closed while connections use it', () => withSecureReactor(async (secure) => {

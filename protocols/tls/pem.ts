@@ -41,6 +41,8 @@ export async function readPem(source: PemSource, what: string): Promise<Uint8Arr
 export function withCertificates(pem: Uint8Array, what: string, use: (certificates: readonly Pointer[]) => void): void {
   const ssl = openssl();
   const certificates: Pointer[] = [];
+  // What others left in the queue would be taken for a fault of this file.
+  ssl.ERR_clear_error();
   withBio(pem, (bio) => {
     for (;;) {
       const certificate = ssl.PEM_read_bio_X509(bio, null, null, null);

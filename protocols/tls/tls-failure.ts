@@ -8,6 +8,8 @@ import { CertificateError, saysHttp, takeErrorQueue, TlsError } from './tls-erro
 
 /** What is known of the connection that failed. */
 export interface FailureHints {
+  /** What failed: the handshake, or what comes after it. */
+  readonly what: 'handshake' | 'TLS';
   readonly role: 'client' | 'server';
   readonly serverName: string | undefined;
   /** What the peer sent first, when it does not look like TLS. */
@@ -27,8 +29,8 @@ export function tlsFailure(connection: Pointer, hints: FailureHints): Error {
   }
   const error = new TlsError('TLS failed', { queue });
   error.message = error.side === 'remote'
-    ? `TLS failed: the peer sent the alert ${String(error.alert)} (${error.reason})`
-    : `TLS failed: ${queue[0]?.reason ?? 'OpenSSL gives no reason'}`;
+    ? `${hints.what} failed: the peer sent the alert ${String(error.alert)} (${error.reason})`
+    : `${hints.what} failed: ${queue[0]?.reason ?? 'OpenSSL gives no reason'}`;
   return error;
 }
 

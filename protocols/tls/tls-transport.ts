@@ -11,7 +11,7 @@
 
 import { ClosedError, TruncatedError } from '../../core/errors.ts';
 import type { Transport } from '../../core/transport.ts';
-import { DONE, END, WANT_LOOKUP, WANT_WRITE } from '../../core/want.ts';
+import { DONE, END, WANT_LOOKUP, WANT_READ, WANT_WRITE } from '../../core/want.ts';
 import type { StepCode } from '../../core/want.ts';
 import * as c from './constants.ts';
 import { openssl } from './openssl.ts';
@@ -27,6 +27,8 @@ export interface TlsTransportOptions {
   readonly serverName: string | undefined;
   /** Whether the certificate must be for that name. */
   readonly checksName: boolean;
+  /** Called once when the connection no longer uses its context. */
+  readonly freed: () => void;
 }
 
 /** One TLS connection. Owns its SSL object and the transport below. */
@@ -145,7 +147,7 @@ export class TlsTransport implements Transport {
       if (code !== DONE) return code;
     }
     if (this.failure !== undefined) throw this.failure;
-    for (;;) {
+    for (let feeds = 0; ; feeds++) {
       if (this.#holds) {
         this.#clearErrors();
         const count = this.#openssl.SSL_read(this.#ssl, into, into.length);
@@ -162,6 +164,8 @@ export class TlsTransport implements Transport {
       }
       // What OpenSSL answered by itself, such as a key update, goes out; a read never waits for it, but too much of it stops the intake.
       if (this.#trySeal() !== DONE && (this.#pending?.length ?? 0) > PENDING_AT_MOST) return WANT_WRITE;
+      // Records without data, such as key updates, may come without end: the others have their turn, and this goes on in the next.
+      if (feeds === FEEDS_PER_READ) return WANT_READ;
       const fed = this.#feed();
       if (fed !== DONE) return fed;
     }
@@ -294,11 +298,10 @@ export class TlsTransport implements Transport {
 
   /** Makes the failure, takes the error queue with it, and gives the alert a chance to go out. */
   #fail(): Error {
-    const ended = this.#ended;
-    this.failure = ended && !this.#established
-      ? new ClosedError('handshake failed: the peer closed the connection in the middle of it')
-      : tlsFailure(this.#ssl, { ...this.options, firstBytes: this.#firstBytes });
-    if (ended && this.#established) this.failure = new TruncatedError('the peer closed the connection without close_notify; bytes may be missing');
+    const what = this.#established ? 'TLS' : 'handshake';
+    if (!this.#ended) this.failure = tlsFailure(this.#ssl, { ...this.options, what, firstBytes: this.#firstBytes });
+    else if (this.#established) this.failure = new TruncatedError('the peer closed the connection without close_notify; bytes may be missing');
+    else this.failure = new ClosedError('handshake failed: the peer closed the connection in the middle of it');
     this.#openssl.ERR_clear_error();
     try {
       this.#seal();
@@ -334,6 +337,7 @@ export class TlsTransport implements Transport {
     this.#pending = undefined;
     this.failure ??= new ClosedError('the connection is closed');
     living--;
+    this.options.freed();
   }
 }
 
@@ -360,6 +364,7 @@ const WANTS = new Set([c.SSL_ERROR_WANT_READ, c.SSL_ERROR_WANT_X509_LOOKUP, c.SS
 const SEALED_AT_MOST = 64 * 1024;
 // What is sealed at most, and what four records add to it.
 const SCRATCH_BYTES = 72 * 1024;
+const FEEDS_PER_READ = 16;
 const PENDING_AT_MOST = 64 * 1024;
 // More than a handshake flight; a connection that moved more gives the memory back when it falls idle.
 const KEPT_AT_MOST = 32 * 1024;
