@@ -92,8 +92,10 @@ export class Endpoint {
       this.#peer?.continueSending();
       return count;
     }
+    // An end that was received stays an end, even if a reset came after it.
+    if (this.#ended) return 0;
     if (this.pendingError !== 0) return -this.takeError();
-    if (this.#ended || this.#reset) return 0;
+    if (this.#reset) return 0;
     return this.state === 'connected' ? -EAGAIN : -ENOTCONN;
   }
 
@@ -149,7 +151,7 @@ export class Endpoint {
   fail(errno: number): void {
     if (this.#reset) return;
     this.#reset = true;
-    this.pendingError = errno;
+    this.pendingError = this.#ended && errno === ECONNRESET ? EPIPE : errno;
     this.#sending.clear();
     this.#around.ready(this, this.readiness);
   }
