@@ -85,7 +85,6 @@ function declare(library: ReturnType<typeof koffi.load>) {
     SSL_CTX_set1_cert_store: func<[Pointer, Pointer], void>('void SSL_CTX_set1_cert_store(uintptr_t, uintptr_t)'),
     SSL_CTX_add_client_CA: func<[Pointer, Pointer], number>('int SSL_CTX_add_client_CA(uintptr_t, uintptr_t)'),
     SSL_CTX_set_alpn_protos: func<[Pointer, Bytes, number], number>('int SSL_CTX_set_alpn_protos(uintptr_t, uint8_t*, uint)'),
-    SSL_CTX_set_session_id_context: func<[Pointer, Bytes, number], number>('int SSL_CTX_set_session_id_context(uintptr_t, uint8_t*, uint)'),
     /** `callback` comes from {@link alpnSelect} and serves every context; `argument` tells which. */
     SSL_CTX_set_alpn_select_cb: setAlpnSelect,
     alpnSelect: (callback: (ssl: Pointer, out: Pointer, outLength: Pointer, offered: Pointer, offeredLength: number, argument: number) => number): unknown =>
@@ -113,6 +112,8 @@ function declare(library: ReturnType<typeof koffi.load>) {
     X509_verify_cert_error_string: func<[number], string>('const char* X509_verify_cert_error_string(long)'),
     SSL_get0_verified_chain: func<[Pointer], Pointer>('uintptr_t SSL_get0_verified_chain(uintptr_t)'),
     SSL_get1_peer_certificate: func<[Pointer], Pointer>('uintptr_t SSL_get1_peer_certificate(uintptr_t)'),
+    SSL_get_finished: func<[Pointer, Bytes, number], number>('size_t SSL_get_finished(uintptr_t, uint8_t*, size_t)'),
+    SSL_get_peer_finished: func<[Pointer, Bytes, number], number>('size_t SSL_get_peer_finished(uintptr_t, uint8_t*, size_t)'),
     SSL_get_version: func<[Pointer], string>('const char* SSL_get_version(uintptr_t)'),
     SSL_get_current_cipher: func<[Pointer], Pointer>('uintptr_t SSL_get_current_cipher(uintptr_t)'),
     SSL_CIPHER_get_name: func<[Pointer], string>('const char* SSL_CIPHER_get_name(uintptr_t)'),

@@ -90,6 +90,20 @@ export class SecureConnection extends Connection {
     }
   }
 
+  /**
+   * The Finished messages of the handshake: what this side sent, and what the peer sent. Each is the other's on the other side,
+   * unless somebody sits in between. @throws {ClosedError} like {@link info}.
+   */
+  finished(): { readonly local: Uint8Array; readonly remote: Uint8Array } {
+    const ssl = openssl();
+    const connection = this.#ssl('finished');
+    const [local, remote] = [new Uint8Array(FINISHED_AT_MOST), new Uint8Array(FINISHED_AT_MOST)];
+    return {
+      local: local.slice(0, ssl.SSL_get_finished(connection, local, local.length)),
+      remote: remote.slice(0, ssl.SSL_get_peer_finished(connection, remote, remote.length)),
+    };
+  }
+
   #alpn(connection: Pointer): string | undefined {
     const ssl = openssl();
     const address = new BigUint64Array(1);
@@ -103,3 +117,6 @@ export class SecureConnection extends Connection {
     return this.#tls.ssl;
   }
 }
+
+// EVP_MAX_MD_SIZE: the digest of the handshake is no longer than that.
+const FINISHED_AT_MOST = 64;

@@ -1,0 +1,45 @@
+// Law: under any plan a handshake ends, done or with a typed error, and never spins; when both sides are done they agree on the
+// Finished messages and on what was negotiated.
+
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+
+import { WantioError } from '../core/errors.ts';
+import { SecureConnection } from '../protocols/tls/secure-connection.ts';
+import type { Connection } from '../reactor/connection.ts';
+import { anyFaults, buffers, harmlessFaults, link } from './kit/arbitraries.ts';
+import { tryLaw } from './kit/law.ts';
+import { pairIn } from './kit/scenarios.ts';
+import { simulate } from './kit/simulate.ts';
+import { contextsFor } from './kit/tls-contexts.ts';
+
+const plan = (faults: ReturnType<typeof anyFaults>) => fc.record({ link: link(), buffers: buffers(), faults, blockMs: fc.integer({ min: 50, max: 3_000 }) });
+
+describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a handshake of %s', (version) => {
+  it.each([['is done under harmless faults', harmlessFaults(), true], ['ends under any faults', anyFaults(), false]] as const)('%s', async (_, faults, mustBeDone) => {
+    const contexts = await contextsFor(version);
+    let done = 0;
+    await tryLaw(plan(faults), 200, ({ link: carrying, buffers: hosts, faults: going, blockMs }) =>
+      // A handshake moves some thousand bytes: with every one alone, that many turns are enough many times over.
+      simulate({ link: carrying, faults: going, steps: 200_000 }, async (world) => {
+        const limits = mustBeDone ? {} : { blockMs, totalMs: 60_000 };
+        const pair = await pairIn(world, hosts, contexts, limits).catch((error: unknown) => {
+          if (mustBeDone || !(error instanceof WantioError)) throw error;
+        });
+        if (pair === undefined) return;
+        const ends: Connection[] = [pair.client, pair.server];
+        const results = await Promise.allSettled(ends.map((end) => end.handshake({ timeouts: limits })));
+        for (const result of results) if (result.status === 'rejected' && (mustBeDone || !(result.reason instanceof WantioError))) throw result.reason as Error;
+        for (const [index, result] of results.entries()) if (result.status === 'rejected') expect(ends[index].closed).toBe(true);
+        const [client, server] = ends;
+        if (!(client instanceof SecureConnection) || !(server instanceof SecureConnection)) throw new Error('the ends are not secure');
+        if (results.some(({ status }) => status === 'rejected') || client.closed || server.closed) return;
+        done++;
+        expect(client.finished().local).toEqual(server.finished().remote);
+        expect(client.finished().remote).toEqual(server.finished().local);
+        expect(client.finished().local.length).toBeGreaterThanOrEqual(12);
+        expect(client.info()).toEqual(server.info());
+      }));
+    expect(done).toBeGreaterThan(0);
+  }, 600_000);
+});
