@@ -1,0 +1,40 @@
+// Bugs that the laws have found, each as the smallest plan that showed it.
+
+import { describe, expect, it } from 'vitest';
+
+import { pairIn, sendInPieces } from './kit/scenarios.ts';
+import { simulate } from './kit/simulate.ts';
+import { contextsFor } from './kit/tls-contexts.ts';
+
+const nothing = new Uint8Array(0);
+
+describe.each(['TLSv1.2', 'TLSv1.3'] as const)('over %s', (version) => {
+  it('a shutdown before the handshake does not tear the handshake apart', async () => {
+    const contexts = await contextsFor(version);
+    await simulate({ link: { segment: 1 } }, async (world) => {
+      const { client, server } = await pairIn(world, { sendBuffer: 65, receiveBuffer: 1 }, contexts);
+      const [atServer, atClient] = await Promise.all([server.receive('*a'), client.receive('*a'), sendInPieces(client, nothing, [1]), sendInPieces(server, nothing, [1])]);
+      expect([atServer.length, atClient.length]).toEqual([0, 0]);
+    });
+  });
+
+  it('of two operations that wait for one handshake, both learn that it is done', async () => {
+    const contexts = await contextsFor(version);
+    await simulate({ link: { segment: 17, latencyMs: 1 } }, async (world) => {
+      const { client, server } = await pairIn(world, { sendBuffer: 80, receiveBuffer: 1 }, contexts);
+      const [line] = await Promise.all([client.receive(), client.send('question\n'), server.receive().then((question) => server.send(`${question}!\n`))]);
+      expect(line).toBe('question!');
+    });
+  });
+
+  it('bytes that the kernel had no memory for are sent although nothing else happens', async () => {
+    const contexts = await contextsFor(version);
+    await simulate({ link: { latencyMs: 1 }, faults: { send: [{ kind: 'errno', code: 'ENOBUFS' }] } }, async (world) => {
+      const [here, there] = [world.machine('here'), world.machine('there')];
+      const listener = await there.reactor.listen({ host: '0.0.0.0', port: 7 });
+      listener.serve({ secure: contexts.server }, (connection) => connection.send('welcome\n').then(() => undefined));
+      const client = await here.reactor.connectSecure({ host: 'there', port: 7, secure: contexts.client });
+      expect(await client.receive()).toBe('welcome');
+    });
+  });
+});
