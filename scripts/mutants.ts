@@ -34,7 +34,7 @@ export const MUTANTS: readonly Mutant[] = [
   { name: 'a handshake that another operation finished is missed', file: 'reactor/connection.ts', find: ' || this.transport.received !== operation.receivedBefore', replace: '' },
   { name: 'held-back bytes forgotten', file: 'reactor/connection.ts', find: '(this.transport.hasUnflushed && (this.basis.socket.handle.readiness & WRITABLE) !== 0) ||', replace: '' },
   { name: 'operations of a closed connection hang', file: 'reactor/connection.ts', find: 'operation?.fail(this.#closedError(operation.name));', replace: 'if (operation === undefined) continue;' },
-  { name: 'place in the ready queue lost', file: 'reactor/connection.ts', find: 'if (this.#isDue) this.basis.reactor.enqueue(this.basis.socket.handle);\n  }\n\n  /** The peer', replace: '}\n\n  /** The peer' },
+  { name: 'place in the ready queue lost', file: 'reactor/connection.ts', find: 'if (this.#isDue) this.basis.reactor.enqueue(this.basis.socket.handle);\n  }\n\n  get #hasInput', replace: '}\n\n  get #hasInput' },
   { name: 'closed connection still held', file: 'reactor/reactor.ts', find: 'if (known) this.release();', replace: '' },
   { name: 'a lost connect attempt leaks', file: 'reactor/connect.ts', find: 'for (const attempt of this.#attempts) attempt.close();', replace: '' },
   { name: 'accepting does not go on after a shortage', file: 'reactor/listener.ts', find: 'this.#cancelPause = undefined;\n      this.#resume();', replace: '' },

@@ -1,0 +1,174 @@
+import { describe, expect, it } from 'vitest';
+
+import { ClosedError, OperationTimeoutError, SystemError } from '../../core/errors.ts';
+import type { Connection } from '../connection.ts';
+import { DeadlockError, LivelockError, World } from './world.ts';
+import type { SimulatedMachine } from './world.ts';
+
+/** A client on one machine and a server on another. */
+async function pair(here: SimulatedMachine, there: SimulatedMachine): Promise<[client: Connection, server: Connection]> {
+  const listener = await there.reactor.listen({ host: '0.0.0.0', port: 7 });
+  const ends = await Promise.all([here.reactor.connect({ host: there.host.name, port: 7 }), listener.accept()]);
+  listener.close();
+  return ends;
+}
+
+const failure = (promise: PromiseLike<unknown>): Promise<unknown> => Promise.resolve(promise).then(() => undefined, (error: unknown) => error);
+
+describe('a world', () => {
+  it('jumps to the next thing that will happen', async () => {
+    const world = new World({ link: { latencyMs: 40 } });
+    const [here, there] = [world.machine('here'), world.machine('there')];
+    const times = await world.run((async () => {
+      const [client, server] = await pair(here, there);
+      const connectedAt = world.now();
+      await client.send('x\n');
+      await server.receive();
+      const receivedAt = world.now();
+      await world.sleep(3_600_000);
+      return [connectedAt, receivedAt, world.now()];
+    })());
+    expect(times).toEqual([80, 120, 3_600_120]);
+  });
+
+  it('tells a deadlock: who waits for what, since when', async () => {
+    const world = new World({ link: { latencyMs: 5 } });
+    const [here, there] = [world.machine('here'), world.machine('there')];
+    const error = await failure(world.run((async () => {
+      const [client] = await pair(here, there);
+      await client.receive();
+    })()));
+    expect(error).toBeInstanceOf(DeadlockError);
+    expect((error as DeadlockError).waiting).toMatchObject([{ name: 'receive', want: 'read', sinceMs: 10, remaining: null, peer: { host: '10.0.0.2', port: 7 } }]);
+    expect((error as Error).message).toContain('deadlock at 10 ms: nothing is left that could wake\n  receive wants read since 10 ms');
+  });
+
+  it('tells a livelock', async () => {
+    const world = new World();
+    const { reactor } = world.machine('only');
+    const spinning = (async () => {
+      for (;;) await reactor.select({}, 0);
+    })();
+    expect(await failure(world.run(spinning, 500))).toBeInstanceOf(LivelockError);
+    const again = new World();
+    const machine = again.machine('only');
+    void (async () => {
+      for (;;) await machine.reactor.select({}, 0);
+    })();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(await failure(again.driveBounded(500))).toBeInstanceOf(LivelockError);
+  });
+
+  it('runs until nothing is left to happen', async () => {
+    const world = new World();
+    const [here, there] = [world.machine('here'), world.machine('there')];
+    let line = '';
+    void (async () => {
+      const [client, server] = await pair(here, there);
+      void client.send('driven\n');
+      line = await server.receive();
+    })();
+    await new Promise((resolve) => setImmediate(resolve));
+    while (line === '') if (!await world.step()) await new Promise((resolve) => setImmediate(resolve));
+    expect(line).toBe('driven');
+  });
+});
+
+describe('a simulated network', () => {
+  it('carries bytes no faster than its bandwidth', async () => {
+    const world = new World({ link: { latencyMs: 10, bandwidth: 1_000 } });
+    const [here, there] = [world.machine('here'), world.machine('there')];
+    await world.run((async () => {
+      const [client, server] = await pair(here, there);
+      const startedAt = world.now();
+      await Promise.all([client.send(new Uint8Array(500)), server.receive(500)]);
+      expect(world.now() - startedAt).toBe(510);
+    })());
+  });
+
+  it('holds everything back while it is partitioned, and lets it through when that heals', async () => {
+    const world = new World({ link: { latencyMs: 1 } });
+    const [here, there] = [world.machine('here'), world.machine('there')];
+    await world.run((async () => {
+      const [client, server] = await pair(here, there);
+      world.link(here, there).partition();
+      await client.send('late ');
+      await client.send('but whole\n');
+      expect(await failure(server.receive('*l', { timeouts: { totalMs: 1_000 } }))).toBeInstanceOf(OperationTimeoutError);
+      world.link(here, there).heal();
+      expect(await server.receive('*l', { timeouts: { totalMs: 10 } })).toBe('late but whole');
+    })());
+  });
+
+  it('refuses where nobody listens, and is silent where nobody is', async () => {
+    const world = new World({ link: { latencyMs: 3 } });
+    const here = world.machine('here');
+    world.machine('there');
+    await world.run((async () => {
+      expect(await failure(here.reactor.connect({ host: 'there', port: 7 }))).toMatchObject({ code: 'ECONNREFUSED' });
+      expect(world.now()).toBe(6);
+      expect(await failure(here.reactor.connect({ host: '10.9.9.9', port: 7, timeouts: { totalMs: 250 } }))).toBeInstanceOf(OperationTimeoutError);
+      expect(await failure(here.reactor.connect({ host: 'nobody', port: 7 }))).toMatchObject({ code: 'ENOTFOUND', syscall: 'getaddrinfo' });
+      expect(here.host.openDescriptors).toBe(0);
+    })());
+  });
+
+  it('answers names late, wrongly or not at all', async () => {
+    const world = new World();
+    const here = world.machine('here');
+    world.network.name('slow', ['127.0.0.1'], { delayMs: 500 });
+    world.network.name('broken', [], { failure: 'EAI_AGAIN' });
+    world.network.name('empty', []);
+    await world.run((async () => {
+      const listener = await here.reactor.listen({ host: '127.0.0.1', port: 7 });
+      expect(await failure(here.reactor.connect({ host: 'slow', port: 7, timeouts: { blockMs: 100 } }))).toMatchObject({ message: 'connect timed out (block 100 ms) waiting for a look-up' });
+      const connection = await here.reactor.connect({ host: 'slow', port: 7 });
+      expect(world.now()).toBe(600);
+      connection.abort();
+      listener.close();
+      expect(await failure(here.reactor.connect({ host: 'broken', port: 7 }))).toMatchObject({ code: 'EAI_AGAIN' });
+      expect(await failure(here.reactor.connect({ host: 'empty', port: 7 }))).toBeInstanceOf(ClosedError);
+    })());
+  });
+
+  it('lets clients knock again while the backlog is full', async () => {
+    const world = new World();
+    const [here, there] = [world.machine('here'), world.machine('there')];
+    await world.run((async () => {
+      const listener = await there.reactor.listen({ host: '0.0.0.0', port: 7, backlog: 0 });
+      const first = await here.reactor.connect({ host: 'there', port: 7 });
+      const second = here.reactor.connect({ host: 'there', port: 7 });
+      await world.sleep(500);
+      expect(second.settled).toBe(false);
+      const accepted = await listener.accept();
+      const late = await second;
+      expect(world.now()).toBe(1_000);
+      for (const connection of [first, late, accepted]) connection.abort();
+    })());
+  });
+
+  it('has the bounds of a process: descriptors run out', async () => {
+    const world = new World();
+    const here = world.machine('here', { descriptors: 2 });
+    await world.run((async () => {
+      const listener = await here.reactor.listen({ host: '127.0.0.1', port: 7 });
+      expect(await failure(here.reactor.connect({ host: '127.0.0.1', port: 7 }))).toMatchObject({ code: 'EMFILE' });
+      listener.close();
+      expect(here.host.openDescriptors).toBe(0);
+    })());
+  });
+
+  it('lets a reset overtake what is under way, but not what has arrived', async () => {
+    const world = new World({ link: { latencyMs: 5 } });
+    const [here, there] = [world.machine('here'), world.machine('there')];
+    await world.run((async () => {
+      const [client, server] = await pair(here, there);
+      await client.send('arrived');
+      await world.sleep(10);
+      client.abort();
+      await world.sleep(10);
+      expect(Buffer.from(await server.receive(7)).toString()).toBe('arrived');
+      expect(await failure(server.receive())).toBeInstanceOf(SystemError);
+    })());
+  });
+});
