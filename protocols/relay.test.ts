@@ -69,12 +69,12 @@ describe('a relay', () => {
   }));
 
   it('ends when neither side sends for too long, but not while one does', () => withReactor(async (reactor) => {
-    const { client, server, relay } = await relayed(reactor, { idleMs: 60 });
+    const { client, server, relay } = await relayed(reactor, { idleMs: 250 });
     for (let i = 0; i < 5; i++) {
-      await reactor.select({}, 20);
+      await reactor.select({}, 60);
       await client.send('x');
     }
-    expect(await settled(relay)).toMatchObject({ name: 'OperationTimeoutError', mode: 'block', message: 'relay timed out (block 60 ms) waiting to read' });
+    expect(await settled(relay)).toMatchObject({ name: 'OperationTimeoutError', mode: 'block', message: 'relay timed out (block 250 ms) waiting to read' });
     expect((await server.receive(5)).length).toBe(5);
     client.abort();
     server.abort();

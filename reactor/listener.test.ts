@@ -64,7 +64,7 @@ describe('a listener', () => {
     const listener = await reactor.listen({ host, port: 0 });
     const errors: string[] = [];
     listener.on('clientError', (error) => errors.push(error.message));
-    listener.serve({ timeouts: { blockMs: 20 } }, async (connection) => {
+    listener.serve({ timeouts: { blockMs: 300 } }, async (connection) => {
       if (await connection.receive() === 'fail') throw new Error('the handler failed');
       await connection.send('fine\n');
     });
@@ -76,7 +76,7 @@ describe('a listener', () => {
     expect(await good.receive()).toBe('fine');
     expect((await bad.receive('*a')).length).toBe(0);
     expect((await silent.receive('*a')).length).toBe(0);
-    expect(errors.sort()).toEqual(['receive timed out (block 20 ms) waiting to read', 'the handler failed']);
+    expect(errors.sort()).toEqual(['receive timed out (block 300 ms) waiting to read', 'the handler failed']);
     await Promise.all([bad.close(), silent.close(), good.close()]);
   }));
 
