@@ -2,6 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 
+import { TICK_MS } from '../core/clock.ts';
 import { pairIn, sendInPieces } from './kit/scenarios.ts';
 import { simulate } from './kit/simulate.ts';
 import { contextsFor } from './kit/tls-contexts.ts';
@@ -24,6 +25,24 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('over %s', (version) => {
       const { client, server } = await pairIn(world, { sendBuffer: 80, receiveBuffer: 1 }, contexts);
       const [line] = await Promise.all([client.receive(), client.send('question\n'), server.receive().then((question) => server.send(`${question}!\n`))]);
       expect(line).toBe('question!');
+    });
+  });
+
+  it('a descriptor that lingers for its alert does not outlive the deadline of a drain', async () => {
+    const contexts = await contextsFor(version);
+    await simulate({ link: { latencyMs: 1 } }, async (world) => {
+      const [here, there] = [world.machine('here'), world.machine('there')];
+      const listener = await there.reactor.listen({ host: '0.0.0.0', port: 7 });
+      const failed = new Promise((resolve) => listener.once('clientError', resolve));
+      listener.serve({ secure: contexts.server }, () => undefined);
+      const client = await here.reactor.connect({ host: 'there', port: 7 });
+      await client.send(Buffer.from([22, 3, 1, 255, 255, 1, 2, 3]));
+      await failed;
+      const startedAt = world.now();
+      await there.reactor.close({ timeoutMs: 20 });
+      expect(world.now() - startedAt).toBeLessThanOrEqual(20 + TICK_MS);
+      expect(there.host.openDescriptors).toBe(0);
+      client.abort();
     });
   });
 

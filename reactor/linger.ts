@@ -23,9 +23,9 @@ export class Linger implements HandleOwner {
     this.#transport = transport;
     this.#socket = socket;
     this.#reactor = reactor;
-    reactor.hold();
+    reactor.opened(this);
     this.#cancel = reactor.after(LINGER_MS, () => {
-      this.#end();
+      this.abort();
     });
     socket.handle.owner = this;
     reactor.enqueue(socket.handle);
@@ -45,16 +45,17 @@ export class Linger implements HandleOwner {
     } catch {
       // The peer is gone: there is nobody left to be told.
     }
-    this.#end();
+    this.abort();
   }
 
-  #end(): void {
+  /** Lets go now. */
+  abort(): void {
     if (this.#over) return;
     this.#over = true;
     this.#cancel();
     this.#socket.handle.owner = undefined;
     this.#transport.close();
-    this.#reactor.release();
+    this.#reactor.closed(this);
   }
 }
 

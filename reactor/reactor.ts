@@ -29,6 +29,7 @@ import { epollGround } from './epoll/epoll-ground.ts';
 import type { Ground } from './ground.ts';
 import { guarded } from './guarded.ts';
 import type { Handle } from './handle.ts';
+import { Linger } from './linger.ts';
 import { Listener } from './listener.ts';
 import type { ListenOptions } from './listener.ts';
 import { ReadyQueue } from './ready-queue.ts';
@@ -76,6 +77,7 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
   readonly #queue = new ReadyQueue();
   readonly #connections = new Set<Connection>();
   readonly #listeners = new Set<Listener>();
+  readonly #lingering = new Set<Linger>();
   readonly #parked = new Set<Operation<unknown>>();
   readonly #yielded: Operation<unknown>[] = [];
   readonly #running = new Set<Operation<unknown>>();
@@ -208,6 +210,7 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
   abort(): void {
     for (const listener of [...this.#listeners]) listener.close();
     for (const connection of [...this.#connections]) connection.abort();
+    for (const linger of [...this.#lingering]) linger.abort();
     for (const operation of [...this.#running]) operation.fail(new ClosedError(`${operation.name} failed: the reactor was aborted`));
     this.#endWhenIdle();
   }
@@ -323,16 +326,19 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
   }
 
   /** @internal */
-  opened(part: Connection | Listener): void {
-    if (part instanceof Listener) this.#listeners.add(part);
-    else this.#connections.add(part);
+  opened(part: Connection | Listener | Linger): void {
+    this.#setOf(part).add(part);
     this.hold();
   }
 
   /** @internal */
-  closed(part: Connection | Listener): void {
-    const known = part instanceof Listener ? this.#listeners.delete(part) : this.#connections.delete(part);
+  closed(part: Connection | Listener | Linger): void {
+    const known = this.#setOf(part).delete(part);
     if (known) this.release();
+  }
+
+  #setOf(part: Connection | Listener | Linger): Set<unknown> {
+    return part instanceof Listener ? this.#listeners : part instanceof Linger ? this.#lingering : this.#connections;
   }
 
   #applyRef(): void {
