@@ -15,7 +15,7 @@ export interface SignalOwner {
  * Hot and shared. Interest is armed while anyone is subscribed; the value is a hint that a try may succeed, and nothing is
  * queued. Emissions that nobody answers with input or output are counted, so that a handler that spins can be told.
  *
- * A server has one for each connection: it keeps the subscribers itself, which takes a third of the memory of a Subject.
+ * A server has one for each connection: it keeps the subscribers itself, which takes less memory than a Subject.
  */
 export class ReadinessSignal {
   readonly #owner: SignalOwner;

@@ -39,6 +39,28 @@ export interface SystemCalls {
   reserve(): number;
 }
 
+/** @returns calls that pass every one on to `calls`, for wrappers that change some of them. `calls` may be of a class. */
+export function passOn(calls: SystemCalls): SystemCalls {
+  return {
+    socket: (family) => calls.socket(family),
+    bind: (fd, address) => calls.bind(fd, address),
+    listen: (fd, backlog) => calls.listen(fd, backlog),
+    connect: (fd, address) => calls.connect(fd, address),
+    accept: (fd, peer) => calls.accept(fd, peer),
+    recv: (fd, into) => calls.recv(fd, into),
+    send: (fd, from) => calls.send(fd, from),
+    shutdown: (fd, how) => calls.shutdown(fd, how),
+    close: (fd) => calls.close(fd),
+    setOption: (fd, name, value) => calls.setOption(fd, name, value),
+    option: (fd, name) => calls.option(fd, name),
+    pendingError: (fd) => calls.pendingError(fd),
+    localAddress: (fd) => calls.localAddress(fd),
+    peerAddress: (fd) => calls.peerAddress(fd),
+    unlink: (path) => calls.unlink(path),
+    reserve: () => calls.reserve(),
+  };
+}
+
 /** @returns the error for a negative errno that `syscall` returned. `subject` says what it was about, such as an address. */
 export function systemError(negativeErrno: number, syscall: string, subject?: string): SystemError {
   const [code, description] = getSystemErrorMap().get(negativeErrno) ?? [`ERRNO_${String(-negativeErrno)}`, 'unknown error'];

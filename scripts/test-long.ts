@@ -17,7 +17,7 @@ const seed = process.env.WANTIO_SEED ?? String(randomInt(0x7fffffff));
 const laws = readdirSync(join(root, 'property-tests')).filter((file) => file.endsWith('.test.ts')).length;
 console.log(`seed ${seed}; replay with WANTIO_SEED=${seed} npm run test:long`);
 
-// Two files run at a time, and each holds three laws at most: that is a law's share of the budget.
+// Two files run at a time, and holds about three laws: that is a law's share of the budget.
 const share = Math.floor((minutes * 60_000 * 2) / (laws * 3));
 const { status } = spawnSync(process.execPath, [join(root, 'node_modules/vitest/vitest.mjs'), 'run', 'property-tests', '--testTimeout=3600000'], {
   cwd: root,

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 
 import type { Transport } from '../../core/transport.ts';
-import { DONE, END, isWant, WANT_READ, WANT_WRITE } from '../../core/want.ts';
+import { DONE, END, WANT_READ, WANT_WRITE } from '../../core/want.ts';
 
 /** Both ends of one channel, connected and with the handshake done. */
 export interface TransportPair {
@@ -126,11 +126,6 @@ export function checkTransport(make: () => Promise<TransportPair>, makeClogged: 
       near.close();
       near.abort();
       return Promise.resolve();
-    }),
-    check('wants are wants', async ({ far, settle }) => {
-      await settle();
-      const code = far.read(new Uint8Array(1));
-      assert(isWant(code));
     }),
   ];
 }

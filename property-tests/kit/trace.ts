@@ -2,6 +2,7 @@
 
 import { formatAddress } from '../../reactor/address.ts';
 import type { Ground } from '../../reactor/ground.ts';
+import { passOn } from '../../reactor/system-calls.ts';
 import type { SystemCalls } from '../../reactor/system-calls.ts';
 
 /** One system call of one host. */
@@ -28,6 +29,7 @@ export class Trace {
       return result;
     };
     const noted: SystemCalls = {
+      ...passOn(calls),
       socket: (family) => note('socket', -1, family, calls.socket(family)),
       accept: (fd, peer) => {
         const accepted = calls.accept(fd, peer);
@@ -39,14 +41,6 @@ export class Trace {
       send: (fd, from) => note('send', fd, `${String(from.length)} B`, calls.send(fd, from)),
       shutdown: (fd, how) => note('shutdown', fd, String(how), calls.shutdown(fd, how)),
       close: (fd) => note('close', fd, '', calls.close(fd)),
-      bind: (fd, address) => calls.bind(fd, address),
-      setOption: (fd, name, value) => calls.setOption(fd, name, value),
-      option: (fd, name) => calls.option(fd, name),
-      pendingError: (fd) => calls.pendingError(fd),
-      localAddress: (fd) => calls.localAddress(fd),
-      peerAddress: (fd) => calls.peerAddress(fd),
-      unlink: (path) => calls.unlink(path),
-      reserve: () => calls.reserve(),
     };
     return { ...ground, calls: noted };
   }

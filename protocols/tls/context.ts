@@ -1,7 +1,5 @@
 /** What TLS connections have in common: certificates, trust, versions, ciphers. */
 
-import { isIP } from 'node:net';
-
 import { ClosedError } from '../../core/errors.ts';
 import type { LayerOptions, TransportLayer } from '../../core/transport-layer.ts';
 import type { Transport } from '../../core/transport.ts';
@@ -219,11 +217,6 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
     if (openssl().SSL_CTX_set_alpn_protos(this.#context, encoded, encoded.length) !== 0) throw refused('alpn');
     return undefined;
   }
-}
-
-/** Whether `name` is an address, which goes into no server name extension and is compared with other fields of a certificate. */
-export function isAddress(name: string): boolean {
-  return isIP(name) !== 0;
 }
 
 /** Options may come from where no compiler looks, and a word that is not known must not mean "no verification". @throws {RangeError} */

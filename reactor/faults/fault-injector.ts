@@ -12,6 +12,7 @@ import type { Ground } from '../ground.ts';
 import { READABLE, WRITABLE } from '../handle.ts';
 import type { Handle } from '../handle.ts';
 import type { Batch, Selector } from '../selector.ts';
+import { passOn } from '../system-calls.ts';
 import type { SystemCalls } from '../system-calls.ts';
 import type { Fault, FaultRule, FaultyCall } from './fault.ts';
 
@@ -96,6 +97,7 @@ export class FaultInjector {
     };
 
     return {
+      ...passOn(calls),
       socket: (family) => attempt('socket', -1, () => calls.socket(family)),
       accept: (fd, peer) => attempt('accept', fd, () => calls.accept(fd, peer)),
       connect: (fd, address) => attempt('connect', fd, () => calls.connect(fd, address)),
@@ -105,16 +107,6 @@ export class FaultInjector {
         lasting.delete(fd);
         return calls.close(fd);
       },
-      bind: (fd, address) => calls.bind(fd, address),
-      listen: (fd, backlog) => calls.listen(fd, backlog),
-      shutdown: (fd, how) => calls.shutdown(fd, how),
-      setOption: (fd, name, value) => calls.setOption(fd, name, value),
-      option: (fd, name) => calls.option(fd, name),
-      pendingError: (fd) => calls.pendingError(fd),
-      localAddress: (fd) => calls.localAddress(fd),
-      peerAddress: (fd) => calls.peerAddress(fd),
-      unlink: (path) => calls.unlink(path),
-      reserve: () => calls.reserve(),
     };
   }
 

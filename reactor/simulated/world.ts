@@ -58,6 +58,7 @@ export class World {
   readonly #machines: SimulatedMachine[] = [];
   readonly #wrap: NonNullable<WorldOptions['wrap']>;
   #now = 0;
+  #inForeground = false;
 
   constructor({ link, wrap = (ground) => ground }: WorldOptions = {}) {
     this.#wrap = wrap;
@@ -155,8 +156,6 @@ export class World {
     }
     return main;
   }
-
-  #inForeground = false;
 
   #foreground(task: () => void): () => void {
     return () => {

@@ -1,5 +1,6 @@
 /** A book of descriptors: what was opened must be closed, once. */
 
+import { passOn } from '../system-calls.ts';
 import type { SystemCalls } from '../system-calls.ts';
 
 /** Passes every call on, and keeps account of the descriptors that it gives and takes. */
@@ -21,7 +22,7 @@ export class Ledger {
       return fd;
     };
     return {
-      ...calls,
+      ...passOn(calls),
       socket: (family) => enter(calls.socket(family)),
       accept: (fd, peer) => enter(calls.accept(fd, peer)),
       reserve: () => enter(calls.reserve()),
