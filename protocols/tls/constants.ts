@@ -7,6 +7,7 @@ export const SSL_ERROR_ZERO_RETURN = 6;
 export const SSL_ERROR_WANT_CLIENT_HELLO_CB = 11;
 export const SSL_ERROR_WANT_RETRY_VERIFY = 12;
 
+export const SSL_OP_ALLOW_CLIENT_RENEGOTIATION = 1n << 8n;
 export const SSL_OP_NO_TICKET = 1n << 14n;
 export const SSL_OP_NO_COMPRESSION = 1n << 17n;
 export const SSL_OP_CIPHER_SERVER_PREFERENCE = 1n << 22n;
@@ -17,14 +18,24 @@ export const SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER = 0x2;
 export const SSL_MODE_AUTO_RETRY = 0x4;
 export const SSL_MODE_RELEASE_BUFFERS = 0x10;
 
+export const SSL_CTRL_GET_NUM_RENEGOTIATIONS = 10;
 export const SSL_CTRL_MODE = 33;
 export const SSL_CTRL_SET_SESS_CACHE_MODE = 44;
 export const SSL_CTRL_SET_TLSEXT_HOSTNAME = 55;
+export const SSL_CTRL_SET_TLSEXT_STATUS_REQ_CB = 63;
+export const SSL_CTRL_SET_TLSEXT_STATUS_REQ_TYPE = 65;
+export const SSL_CTRL_GET_TLSEXT_STATUS_REQ_OCSP_RESP = 70;
+export const SSL_CTRL_SET_TLSEXT_STATUS_REQ_OCSP_RESP = 71;
 export const SSL_CTRL_CLEAR_MODE = 78;
 export const SSL_CTRL_CHAIN_CERT = 89;
 export const SSL_CTRL_SET_GROUPS_LIST = 92;
+export const SSL_CTRL_SET_SIGALGS_LIST = 98;
+export const SSL_CTRL_GET_CHAIN_CERTS = 115;
+export const SSL_CTRL_SET_DH_AUTO = 118;
+export const SSL_CTRL_GET_EXTMS_SUPPORT = 122;
 export const SSL_CTRL_SET_MIN_PROTO_VERSION = 123;
 export const SSL_CTRL_SET_MAX_PROTO_VERSION = 124;
+export const SSL_CTRL_GET_NEGOTIATED_GROUP = 134;
 export const SSL_SESS_CACHE_OFF = 0;
 
 export const SSL_VERIFY_NONE = 0;
@@ -34,11 +45,46 @@ export const SSL_VERIFY_CLIENT_ONCE = 4;
 
 export const BIO_C_SET_BUF_MEM_EOF_RETURN = 130;
 
+/** What the info callback tells of: a handshake that begins, an alert and its direction. */
+export const SSL_CB_HANDSHAKE_START = 0x10;
+export const SSL_CB_HANDSHAKE_DONE = 0x20;
+export const SSL_CB_ALERT = 0x4000;
+export const SSL_CB_WRITE = 0x08;
+
+export const SSL_CLIENT_HELLO_SUCCESS = 1;
+export const SSL_CLIENT_HELLO_ERROR = 0;
+export const SSL_CLIENT_HELLO_RETRY = -1;
+
+export const SSL_KEY_UPDATE_NONE = -1;
+export const SSL_KEY_UPDATE_NOT_REQUESTED = 0;
+export const SSL_KEY_UPDATE_REQUESTED = 1;
+
 export const SSL_TLSEXT_ERR_OK = 0;
 export const SSL_TLSEXT_ERR_ALERT_FATAL = 2;
+export const SSL_TLSEXT_ERR_NOACK = 3;
 export const OPENSSL_NPN_NEGOTIATED = 1;
 export const TLSEXT_NAMETYPE_HOST_NAME = 0;
 
+export const TLSEXT_STATUSTYPE_OCSP = 1;
+/** Types of extensions in a client hello (IANA's registry of TLS extensions). */
+export const TLSEXT_TYPE_SERVER_NAME = 0;
+export const TLSEXT_TYPE_ALPN = 16;
+export const TLSEXT_TYPE_PSK = 41;
+
+/** Alerts (RFC 8446, section 6.2). */
+export const ALERT_INTERNAL_ERROR = 80;
+export const ALERT_UNRECOGNIZED_NAME = 112;
+
+/** Classes of objects that OpenSSL tells of as they are made and freed (crypto.h). */
+export const CRYPTO_EX_INDEX = { SSL: 0, SSL_CTX: 1, SSL_SESSION: 2, X509: 3, X509_STORE: 4, BIO: 12 } as const;
+
+export const NID_sha256 = 672;
+export const NID_sha384 = 673;
+
+export const X509_V_FLAG_CRL_CHECK = 0x4;
+export const X509_V_FLAG_CRL_CHECK_ALL = 0x8;
+export const X509_PURPOSE_ANY = 7;
+export const X509_CHECK_FLAG_NEVER_CHECK_SUBJECT = 0x20;
 export const X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS = 0x4;
 export const X509_V_OK = 0;
 export const X509_V_ERR_HOSTNAME_MISMATCH = 62;

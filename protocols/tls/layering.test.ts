@@ -224,7 +224,7 @@ describe('TLS over a connection', () => {
     const errors: Error[] = [];
     listener.on('clientError', (error) => errors.push(error));
     listener.serve({ secure: await secure.server({ verify: ['peer', 'fail_if_no_peer_cert'], ca: { pem: localhost.certificate } }) }, async (connection) => {
-      await connection.send(connection.peerCertificate()?.subject ?? 'nobody');
+      await connection.send(connection.peerCertificate()?.toX509Certificate().subject ?? 'nobody');
     });
     const known = await secure.reactor.connectSecure({ host, port: portOf(listener), secure: await secure.client({ certificate: { pem: localhost.certificate }, key: { pem: localhost.key } }) });
     expect(Buffer.from(await known.receive('*a')).toString()).toBe('CN=localhost');

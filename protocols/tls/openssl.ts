@@ -15,6 +15,14 @@ export type Pointer = number;
 /** Bytes that C reads or writes during the call only. */
 type Bytes = Uint8Array;
 
+/** The C type of a callback that {@link F} implements. */
+type CallbackType<F> = string & { readonly handler: F };
+/** A callback that C can call. */
+export interface Registered<F> {
+  readonly handler: F;
+}
+type AlpnSelect = (ssl: Pointer, out: Pointer, outLength: Pointer, offered: Pointer, offeredLength: number, argument: Pointer) => number;
+
 export type OpenSsl = ReturnType<typeof declare>;
 
 let loaded: OpenSsl | undefined;
@@ -46,10 +54,36 @@ function declare(library: ReturnType<typeof koffi.load>) {
   const func = <A extends unknown[], R>(prototype: string): ((...args: A) => R) => library.func(prototype);
   const free = (name: string): ((object: Pointer) => void) => func<[Pointer], void>(`void ${name}(uintptr_t)`);
 
-  const alpnCallback = koffi.pointer(koffi.proto('int (uintptr_t, uintptr_t, uintptr_t, uintptr_t, uint, uintptr_t)'));
-  const setAlpnSelect = library.func('SSL_CTX_set_alpn_select_cb', 'void', ['uintptr_t', alpnCallback, 'uintptr_t']) as unknown as (context: Pointer, callback: unknown, argument: number) => void;
+  const type = <F>(prototype: string): CallbackType<F> => koffi.pointer(koffi.proto(prototype)) as unknown as CallbackType<F>;
+  const callbacks = {
+    /** Where the state machine is, and which alerts went by. */
+    info: type<(ssl: Pointer, where: number, result: number) => void>('void (uintptr_t, int, int)'),
+    keyLog: type<(ssl: Pointer, line: string) => void>('void (uintptr_t, const char*)'),
+    verify: type<(accepted: number, storeContext: Pointer) => number>('int (int, uintptr_t)'),
+    clientHello: type<(ssl: Pointer, alert: Pointer, argument: Pointer) => number>('int (uintptr_t, uintptr_t, uintptr_t)'),
+    alpnSelect: type<(ssl: Pointer, out: Pointer, outLength: Pointer, offered: Pointer, offeredLength: number, argument: Pointer) => number>(
+      'int (uintptr_t, uintptr_t, uintptr_t, uintptr_t, uint, uintptr_t)'),
+    status: type<(ssl: Pointer, argument: Pointer) => number>('int (uintptr_t, uintptr_t)'),
+    pskClient: type<(ssl: Pointer, hint: string | null, identity: Pointer, identityRoom: number, key: Pointer, keyRoom: number) => number>(
+      'uint (uintptr_t, const char*, uintptr_t, uint, uintptr_t, uint)'),
+    pskServer: type<(ssl: Pointer, identity: string | null, key: Pointer, keyRoom: number) => number>('uint (uintptr_t, const char*, uintptr_t, uint)'),
+    pskUse: type<(ssl: Pointer, digest: Pointer, identity: Pointer, identityLength: Pointer, session: Pointer) => number>(
+      'int (uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t)'),
+    pskFind: type<(ssl: Pointer, identity: Pointer, identityLength: number, session: Pointer) => number>('int (uintptr_t, uintptr_t, size_t, uintptr_t)'),
+    exData: type<(parent: Pointer, item: Pointer, data: Pointer, index: number, argument: number, more: Pointer) => void>(
+      'void (uintptr_t, uintptr_t, uintptr_t, int, long, uintptr_t)'),
+  };
+  /** A function that takes callbacks; each comes from {@link register} and lives as long as the process. */
+  const taking = <A extends unknown[], R = void>(name: string, result: string, parameters: readonly unknown[]): ((...args: A) => R) =>
+    library.func(name, result, parameters as never);
+  // Not koffi.decode with an array type: each array type stays in memory for ever.
+  const copyFrom = func<[Bytes, Pointer, number], Pointer>('uintptr_t memcpy(uint8_t*, uintptr_t, size_t)');
 
   return {
+    callbacks,
+    /** Makes a function callable by C, for the life of the process. */
+    register: <F>(callback: CallbackType<F>, handler: F): Registered<F> => koffi.register(handler as never, callback as never) as unknown as Registered<F>,
+
     OpenSSL_version: func<[number], string>('const char* OpenSSL_version(int)'),
 
     ERR_peek_error: func<[], number>('ulong ERR_peek_error()'),
@@ -77,18 +111,37 @@ function declare(library: ReturnType<typeof koffi.load>) {
     SSL_CTX_set_cipher_list: func<[Pointer, string], number>('int SSL_CTX_set_cipher_list(uintptr_t, const char*)'),
     SSL_CTX_set_ciphersuites: func<[Pointer, string], number>('int SSL_CTX_set_ciphersuites(uintptr_t, const char*)'),
     SSL_CTX_set_num_tickets: func<[Pointer, number], number>('int SSL_CTX_set_num_tickets(uintptr_t, size_t)'),
-    SSL_CTX_set_verify: func<[Pointer, number, null], void>('void SSL_CTX_set_verify(uintptr_t, int, void*)'),
     SSL_CTX_set_verify_depth: func<[Pointer, number], void>('void SSL_CTX_set_verify_depth(uintptr_t, int)'),
-    SSL_CTX_use_certificate: func<[Pointer, Pointer], number>('int SSL_CTX_use_certificate(uintptr_t, uintptr_t)'),
-    SSL_CTX_use_PrivateKey: func<[Pointer, Pointer], number>('int SSL_CTX_use_PrivateKey(uintptr_t, uintptr_t)'),
-    SSL_CTX_check_private_key: func<[Pointer], number>('int SSL_CTX_check_private_key(uintptr_t)'),
     SSL_CTX_set1_cert_store: func<[Pointer, Pointer], void>('void SSL_CTX_set1_cert_store(uintptr_t, uintptr_t)'),
     SSL_CTX_add_client_CA: func<[Pointer, Pointer], number>('int SSL_CTX_add_client_CA(uintptr_t, uintptr_t)'),
     SSL_CTX_set_alpn_protos: func<[Pointer, Bytes, number], number>('int SSL_CTX_set_alpn_protos(uintptr_t, uint8_t*, uint)'),
-    /** `callback` comes from {@link alpnSelect} and serves every context; `argument` tells which. */
-    SSL_CTX_set_alpn_select_cb: setAlpnSelect,
-    alpnSelect: (callback: (ssl: Pointer, out: Pointer, outLength: Pointer, offered: Pointer, offeredLength: number, argument: number) => number): unknown =>
-      koffi.register(callback, alpnCallback),
+    SSL_CTX_set_alpn_select_cb: taking<[Pointer, Registered<AlpnSelect>, number]>('SSL_CTX_set_alpn_select_cb', 'void', ['uintptr_t', callbacks.alpnSelect, 'uintptr_t']),
+    SSL_CTX_set_info_callback: taking<[Pointer, unknown]>('SSL_CTX_set_info_callback', 'void', ['uintptr_t', callbacks.info]),
+    SSL_CTX_set_keylog_callback: taking<[Pointer, unknown]>('SSL_CTX_set_keylog_callback', 'void', ['uintptr_t', callbacks.keyLog]),
+    SSL_CTX_set_client_hello_cb: taking<[Pointer, unknown, number]>('SSL_CTX_set_client_hello_cb', 'void', ['uintptr_t', callbacks.clientHello, 'uintptr_t']),
+    SSL_CTX_set_verify: taking<[Pointer, number, unknown]>('SSL_CTX_set_verify', 'void', ['uintptr_t', 'int', callbacks.verify]),
+    SSL_set_verify: taking<[Pointer, number, unknown]>('SSL_set_verify', 'void', ['uintptr_t', 'int', callbacks.verify]),
+    /** With {@link SSL_CTRL_SET_TLSEXT_STATUS_REQ_CB}. */
+    SSL_CTX_callback_ctrl: taking<[Pointer, number, unknown], number>('SSL_CTX_callback_ctrl', 'long', ['uintptr_t', 'int', callbacks.status]),
+    SSL_CTX_set_psk_client_callback: taking<[Pointer, unknown]>('SSL_CTX_set_psk_client_callback', 'void', ['uintptr_t', callbacks.pskClient]),
+    SSL_CTX_set_psk_server_callback: taking<[Pointer, unknown]>('SSL_CTX_set_psk_server_callback', 'void', ['uintptr_t', callbacks.pskServer]),
+    SSL_CTX_set_psk_use_session_callback: taking<[Pointer, unknown]>('SSL_CTX_set_psk_use_session_callback', 'void', ['uintptr_t', callbacks.pskUse]),
+    SSL_CTX_set_psk_find_session_callback: taking<[Pointer, unknown]>('SSL_CTX_set_psk_find_session_callback', 'void', ['uintptr_t', callbacks.pskFind]),
+    /** `kind` is one of the CRYPTO_EX_INDEX_… numbers; both callbacks are called for each object of it that is made or freed from now on. */
+    CRYPTO_get_ex_new_index: taking<[number, number, null, unknown, null, unknown], number>('CRYPTO_get_ex_new_index', 'int', ['int', 'long', 'void*', callbacks.exData, 'void*', callbacks.exData]),
+    SSL_CTX_use_psk_identity_hint: func<[Pointer, string], number>('int SSL_CTX_use_psk_identity_hint(uintptr_t, const char*)'),
+    SSL_CTX_get0_param: func<[Pointer], Pointer>('uintptr_t SSL_CTX_get0_param(uintptr_t)'),
+    SSL_CTX_set_purpose: func<[Pointer, number], number>('int SSL_CTX_set_purpose(uintptr_t, int)'),
+    SSL_CTX_use_cert_and_key: func<[Pointer, Pointer, Pointer, Pointer, number], number>('int SSL_CTX_use_cert_and_key(uintptr_t, uintptr_t, uintptr_t, uintptr_t, int)'),
+    SSL_CTX_set_post_handshake_auth: func<[Pointer, number], void>('void SSL_CTX_set_post_handshake_auth(uintptr_t, int)'),
+    SSL_CTX_set0_tmp_dh_pkey: func<[Pointer, Pointer], number>('int SSL_CTX_set0_tmp_dh_pkey(uintptr_t, uintptr_t)'),
+    SSL_CTX_get_ciphers: func<[Pointer], Pointer>('uintptr_t SSL_CTX_get_ciphers(uintptr_t)'),
+    SSL_CTX_dane_enable: func<[Pointer], number>('int SSL_CTX_dane_enable(uintptr_t)'),
+    SSL_dane_enable: func<[Pointer, string], number>('int SSL_dane_enable(uintptr_t, const char*)'),
+    SSL_dane_tlsa_add: func<[Pointer, number, number, number, Bytes, number], number>('int SSL_dane_tlsa_add(uintptr_t, uint8_t, uint8_t, uint8_t, uint8_t*, size_t)'),
+    SSL_get0_dane_tlsa: func<[Pointer, Uint8Array, Uint8Array, Uint8Array, BigUint64Array, BigUint64Array], number>(
+      'int SSL_get0_dane_tlsa(uintptr_t, uint8_t*, uint8_t*, uint8_t*, uint64_t*, uint64_t*)'),
+    SSL_get0_dane_authority: func<[Pointer, null, null], number>('int SSL_get0_dane_authority(uintptr_t, void*, void*)'),
     SSL_select_next_proto: func<[Pointer, Pointer, Bytes, number, Pointer, number], number>('int SSL_select_next_proto(uintptr_t, uintptr_t, uint8_t*, uint, uintptr_t, uint)'),
 
     SSL_new: func<[Pointer], Pointer>('uintptr_t SSL_new(uintptr_t)'),
@@ -103,6 +156,38 @@ function declare(library: ReturnType<typeof koffi.load>) {
     SSL_write: func<[Pointer, Bytes, number], number>('int SSL_write(uintptr_t, uint8_t*, int)'),
     SSL_shutdown: func<[Pointer], number>('int SSL_shutdown(uintptr_t)'),
     SSL_get_error: func<[Pointer, number], number>('int SSL_get_error(uintptr_t, int)'),
+    SSL_ctrl: func<[Pointer, number, number, Pointer], number>('long SSL_ctrl(uintptr_t, int, long, uintptr_t)'),
+    /** For questions that are answered with an address. */
+    SSL_ctrl_address: func<[Pointer, number, number, BigUint64Array], number>('long SSL_ctrl(uintptr_t, int, long, uint64_t*)'),
+    SSL_set_options: func<[Pointer, bigint], bigint>('uint64_t SSL_set_options(uintptr_t, uint64_t)'),
+    SSL_clear_options: func<[Pointer, bigint], bigint>('uint64_t SSL_clear_options(uintptr_t, uint64_t)'),
+    SSL_version: func<[Pointer], number>('int SSL_version(uintptr_t)'),
+    SSL_has_pending: func<[Pointer], number>('int SSL_has_pending(uintptr_t)'),
+    SSL_in_init: func<[Pointer], number>('int SSL_in_init(uintptr_t)'),
+    SSL_renegotiate: func<[Pointer], number>('int SSL_renegotiate(uintptr_t)'),
+    SSL_renegotiate_pending: func<[Pointer], number>('int SSL_renegotiate_pending(uintptr_t)'),
+    SSL_get_key_update_type: func<[Pointer], number>('int SSL_get_key_update_type(uintptr_t)'),
+    SSL_key_update: func<[Pointer, number], number>('int SSL_key_update(uintptr_t, int)'),
+    SSL_verify_client_post_handshake: func<[Pointer], number>('int SSL_verify_client_post_handshake(uintptr_t)'),
+    SSL_client_hello_get0_ext: func<[Pointer, number, BigUint64Array, BigUint64Array], number>('int SSL_client_hello_get0_ext(uintptr_t, uint, uint64_t*, uint64_t*)'),
+    SSL_get_certificate: func<[Pointer], Pointer>('uintptr_t SSL_get_certificate(uintptr_t)'),
+    SSL_get_peer_cert_chain: func<[Pointer], Pointer>('uintptr_t SSL_get_peer_cert_chain(uintptr_t)'),
+    SSL_export_keying_material: func<[Pointer, Bytes, number, Bytes, number, Bytes | null, number, number], number>(
+      'int SSL_export_keying_material(uintptr_t, uint8_t*, size_t, uint8_t*, size_t, uint8_t*, size_t, int)'),
+    SSL_group_to_name: func<[Pointer, number], string | null>('const char* SSL_group_to_name(uintptr_t, int)'),
+    SSL_get_ex_data_X509_STORE_CTX_idx: func<[], number>('int SSL_get_ex_data_X509_STORE_CTX_idx()'),
+    X509_STORE_CTX_get_ex_data: func<[Pointer, number], Pointer>('uintptr_t X509_STORE_CTX_get_ex_data(uintptr_t, int)'),
+    X509_STORE_CTX_get_error: func<[Pointer], number>('int X509_STORE_CTX_get_error(uintptr_t)'),
+    X509_STORE_CTX_get_error_depth: func<[Pointer], number>('int X509_STORE_CTX_get_error_depth(uintptr_t)'),
+    SSL_SESSION_new: func<[], Pointer>('uintptr_t SSL_SESSION_new()'),
+    SSL_SESSION_free: free('SSL_SESSION_free'),
+    SSL_SESSION_set1_master_key: func<[Pointer, Bytes, number], number>('int SSL_SESSION_set1_master_key(uintptr_t, uint8_t*, size_t)'),
+    SSL_SESSION_set_cipher: func<[Pointer, Pointer], number>('int SSL_SESSION_set_cipher(uintptr_t, uintptr_t)'),
+    SSL_SESSION_set_protocol_version: func<[Pointer, number], number>('int SSL_SESSION_set_protocol_version(uintptr_t, int)'),
+    SSL_CIPHER_find: func<[Pointer, Bytes], Pointer>('uintptr_t SSL_CIPHER_find(uintptr_t, uint8_t*)'),
+    SSL_CIPHER_get_protocol_id: func<[Pointer], number>('uint16_t SSL_CIPHER_get_protocol_id(uintptr_t)'),
+    /** @returns a copy in OpenSSL's own memory, for those who free it themselves. The last two arguments are a file and a line. */
+    CRYPTO_memdup: func<[Bytes, number, string, number], Pointer>('uintptr_t CRYPTO_memdup(uint8_t*, size_t, const char*, int)'),
     SSL_ctrl_text: func<[Pointer, number, number, string], number>('long SSL_ctrl(uintptr_t, int, long, const char*)'),
     SSL_set1_host: func<[Pointer, string], number>('int SSL_set1_host(uintptr_t, const char*)'),
     SSL_set_hostflags: func<[Pointer, number], void>('void SSL_set_hostflags(uintptr_t, uint)'),
@@ -122,18 +207,30 @@ function declare(library: ReturnType<typeof koffi.load>) {
     SSL_get0_alpn_selected: func<[Pointer, BigUint64Array, Uint32Array], void>('void SSL_get0_alpn_selected(uintptr_t, uint64_t*, uint*)'),
     SSL_get_servername: func<[Pointer, number], string | null>('const char* SSL_get_servername(uintptr_t, int)'),
 
+    OPENSSL_sk_new_null: func<[], Pointer>('uintptr_t OPENSSL_sk_new_null()'),
+    OPENSSL_sk_push: func<[Pointer, Pointer], number>('int OPENSSL_sk_push(uintptr_t, uintptr_t)'),
+    /** Frees the stack, not what is in it. */
+    OPENSSL_sk_free: free('OPENSSL_sk_free'),
     OPENSSL_sk_num: func<[Pointer], number>('int OPENSSL_sk_num(uintptr_t)'),
     OPENSSL_sk_value: func<[Pointer, number], Pointer>('uintptr_t OPENSSL_sk_value(uintptr_t, int)'),
 
-    PEM_read_bio_X509: func<[Pointer, null, null, null], Pointer>('uintptr_t PEM_read_bio_X509(uintptr_t, void*, void*, void*)'),
+    /** The last argument is the password, as for private keys: a PEM that says it is encrypted would make OpenSSL ask on the terminal. */
+    PEM_read_bio_X509: func<[Pointer, null, null, string], Pointer>('uintptr_t PEM_read_bio_X509(uintptr_t, void*, void*, const char*)'),
     PEM_write_bio_X509: func<[Pointer, Pointer], number>('int PEM_write_bio_X509(uintptr_t, uintptr_t)'),
     /** Without a callback the last argument is the password. It is never null here: OpenSSL would ask on the terminal. */
     PEM_read_bio_PrivateKey: func<[Pointer, null, null, string], Pointer>('uintptr_t PEM_read_bio_PrivateKey(uintptr_t, void*, void*, const char*)'),
+    PEM_read_bio_Parameters: func<[Pointer, null], Pointer>('uintptr_t PEM_read_bio_Parameters(uintptr_t, void*)'),
+    /** The last argument is the password, as for certificates. */
+    PEM_read_bio_X509_CRL: func<[Pointer, null, null, string], Pointer>('uintptr_t PEM_read_bio_X509_CRL(uintptr_t, void*, void*, const char*)'),
+    X509_CRL_free: free('X509_CRL_free'),
     EVP_PKEY_free: free('EVP_PKEY_free'),
+    EVP_MD_get_type: func<[Pointer], number>('int EVP_MD_get_type(uintptr_t)'),
     EVP_sha256: func<[], Pointer>('uintptr_t EVP_sha256()'),
 
     X509_STORE_new: func<[], Pointer>('uintptr_t X509_STORE_new()'),
     X509_STORE_add_cert: func<[Pointer, Pointer], number>('int X509_STORE_add_cert(uintptr_t, uintptr_t)'),
+    X509_STORE_add_crl: func<[Pointer, Pointer], number>('int X509_STORE_add_crl(uintptr_t, uintptr_t)'),
+    X509_VERIFY_PARAM_set_flags: func<[Pointer, number], number>('int X509_VERIFY_PARAM_set_flags(uintptr_t, ulong)'),
     X509_STORE_free: free('X509_STORE_free'),
     X509_new: func<[], Pointer>('uintptr_t X509_new()'),
     X509_free: free('X509_free'),
@@ -154,9 +251,54 @@ function declare(library: ReturnType<typeof koffi.load>) {
     X509_EXTENSION_free: free('X509_EXTENSION_free'),
     X509_sign: func<[Pointer, Pointer, Pointer], number>('int X509_sign(uintptr_t, uintptr_t, uintptr_t)'),
 
+    /** The second argument points to the address of the bytes, and is moved behind what was read. */
+    d2i_X509: func<[null, BigUint64Array, number], Pointer>('uintptr_t d2i_X509(void*, uint64_t*, long)'),
+    X509_check_ca: func<[Pointer], number>('int X509_check_ca(uintptr_t)'),
+    X509_get_issuer_name: func<[Pointer], Pointer>('uintptr_t X509_get_issuer_name(uintptr_t)'),
+    X509_NAME_entry_count: func<[Pointer], number>('int X509_NAME_entry_count(uintptr_t)'),
+    X509_NAME_get_entry: func<[Pointer, number], Pointer>('uintptr_t X509_NAME_get_entry(uintptr_t, int)'),
+    X509_NAME_ENTRY_get_object: func<[Pointer], Pointer>('uintptr_t X509_NAME_ENTRY_get_object(uintptr_t)'),
+    X509_NAME_ENTRY_get_data: func<[Pointer], Pointer>('uintptr_t X509_NAME_ENTRY_get_data(uintptr_t)'),
+    OBJ_obj2txt: func<[Bytes, number, Pointer, number], number>('int OBJ_obj2txt(uint8_t*, int, uintptr_t, int)'),
+    OBJ_obj2nid: func<[Pointer], number>('int OBJ_obj2nid(uintptr_t)'),
+    OBJ_nid2sn: func<[number], string | null>('const char* OBJ_nid2sn(int)'),
+    OBJ_nid2ln: func<[number], string | null>('const char* OBJ_nid2ln(int)'),
+    ASN1_STRING_type: func<[Pointer], number>('int ASN1_STRING_type(uintptr_t)'),
+    ASN1_STRING_length: func<[Pointer], number>('int ASN1_STRING_length(uintptr_t)'),
+    ASN1_STRING_get0_data: func<[Pointer], Pointer>('uintptr_t ASN1_STRING_get0_data(uintptr_t)'),
+    /** Fills a `struct tm`, whose first six numbers are second, minute, hour, day, month from 0, and year from 1900. */
+    ASN1_TIME_to_tm: func<[Pointer, Int32Array], number>('int ASN1_TIME_to_tm(uintptr_t, int*)'),
+    i2d_ASN1_TYPE_length: func<[Pointer, null], number>('int i2d_ASN1_TYPE(uintptr_t, void*)'),
+    i2d_ASN1_TYPE: func<[Pointer, BigUint64Array], number>('int i2d_ASN1_TYPE(uintptr_t, uint64_t*)'),
+    X509_get_ext_count: func<[Pointer], number>('int X509_get_ext_count(uintptr_t)'),
+    X509_get_ext: func<[Pointer, number], Pointer>('uintptr_t X509_get_ext(uintptr_t, int)'),
+    X509_EXTENSION_get_object: func<[Pointer], Pointer>('uintptr_t X509_EXTENSION_get_object(uintptr_t)'),
+    X509_EXTENSION_get_critical: func<[Pointer], number>('int X509_EXTENSION_get_critical(uintptr_t)'),
+    X509_EXTENSION_get_data: func<[Pointer], Pointer>('uintptr_t X509_EXTENSION_get_data(uintptr_t)'),
+    X509V3_EXT_print: func<[Pointer, Pointer, number, number], number>('int X509V3_EXT_print(uintptr_t, uintptr_t, ulong, int)'),
+    X509V3_EXT_d2i: func<[Pointer], Pointer>('uintptr_t X509V3_EXT_d2i(uintptr_t)'),
+    GENERAL_NAMES_free: free('GENERAL_NAMES_free'),
+    GENERAL_NAME_get0_value: func<[Pointer, Int32Array], Pointer>('uintptr_t GENERAL_NAME_get0_value(uintptr_t, int*)'),
+    GENERAL_NAME_get0_otherName: func<[Pointer, BigUint64Array, BigUint64Array], number>('int GENERAL_NAME_get0_otherName(uintptr_t, uint64_t*, uint64_t*)'),
+    X509_get_X509_PUBKEY: func<[Pointer], Pointer>('uintptr_t X509_get_X509_PUBKEY(uintptr_t)'),
+    X509_PUBKEY_get0_param: func<[BigUint64Array, null, null, null, Pointer], number>('int X509_PUBKEY_get0_param(uint64_t*, void*, void*, void*, uintptr_t)'),
+    i2d_X509_PUBKEY_length: func<[Pointer, null], number>('int i2d_X509_PUBKEY(uintptr_t, void*)'),
+    i2d_X509_PUBKEY: func<[Pointer, BigUint64Array], number>('int i2d_X509_PUBKEY(uintptr_t, uint64_t*)'),
+    X509_get0_pubkey: func<[Pointer], Pointer>('uintptr_t X509_get0_pubkey(uintptr_t)'),
+    EVP_PKEY_get_bits: func<[Pointer], number>('int EVP_PKEY_get_bits(uintptr_t)'),
+    EVP_PKEY_get0_type_name: func<[Pointer], string | null>('const char* EVP_PKEY_get0_type_name(uintptr_t)'),
+    X509_get0_tbs_sigalg: func<[Pointer], Pointer>('uintptr_t X509_get0_tbs_sigalg(uintptr_t)'),
+    X509_ALGOR_get0: func<[BigUint64Array, null, null, Pointer], void>('void X509_ALGOR_get0(uint64_t*, void*, void*, uintptr_t)'),
+
     /** @returns where `bytes` lie, for C to write through a pointer to it. They must stay referenced meanwhile. */
     addressOf: (bytes: Bytes): bigint => koffi.address(bytes),
+    /** Copies bytes into C's memory: destination, source, length. */
+    copyTo: func<[Pointer, Bytes, number], Pointer>('uintptr_t memcpy(uintptr_t, uint8_t*, size_t)'),
     /** @returns a copy of `length` bytes of C's memory. */
-    copyOf: (address: bigint, length: number): Uint8Array => new Uint8Array(koffi.decode(address, koffi.array('uint8_t', length, 'Typed')) as Uint8Array),
+    copyOf: (address: bigint | Pointer, length: number): Uint8Array => {
+      const bytes = new Uint8Array(length);
+      if (length > 0) copyFrom(bytes, Number(address), length);
+      return bytes;
+    },
   };
 }

@@ -35,29 +35,43 @@ export async function readPem(source: PemSource, what: string): Promise<Uint8Arr
 }
 
 /**
- * Gives each certificate of `pem` to `use`, and frees them after that.
+ * Gives the certificates of `pem` to `use`, and frees them after that.
  * @throws {TlsError} when there is none, or one cannot be parsed.
  */
 export function withCertificates(pem: Uint8Array, what: string, use: (certificates: readonly Pointer[]) => void): void {
   const ssl = openssl();
-  const certificates: Pointer[] = [];
+  withEach(pem, what, 'certificate', (bio) => ssl.PEM_read_bio_X509(bio, null, null, ''), ssl.X509_free, use);
+}
+
+/** Gives the lists of revoked certificates of `pem` to `use`, and frees them after that. @throws {TlsError} like {@link withCertificates}. */
+export function withRevocationLists(pem: Uint8Array, use: (lists: readonly Pointer[]) => void): void {
+  const ssl = openssl();
+  withEach(pem, 'revocation list', 'revocation list', (bio) => ssl.PEM_read_bio_X509_CRL(bio, null, null, ''), ssl.X509_CRL_free, use);
+}
+
+/** @returns the parameters for ephemeral DH of `pem`; the caller's to free or to give away. @throws {TlsError} when they cannot be read. */
+export function readDhParameters(pem: Uint8Array): Pointer {
+  const ssl = openssl();
+  const parameters = withBio(pem, (bio) => ssl.PEM_read_bio_Parameters(bio, null));
+  if (parameters === 0) throw refused('the DH parameters cannot be read');
+  return parameters;
+}
+
+function withEach(pem: Uint8Array, source: string, kind: string, read: (bio: Pointer) => Pointer, free: (object: Pointer) => void, use: (objects: readonly Pointer[]) => void): void {
+  const objects: Pointer[] = [];
   // What others left in the queue would be taken for a fault of this file.
-  ssl.ERR_clear_error();
+  openssl().ERR_clear_error();
   withBio(pem, (bio) => {
-    for (;;) {
-      const certificate = ssl.PEM_read_bio_X509(bio, null, null, null);
-      if (certificate === 0) break;
-      certificates.push(certificate);
-    }
+    for (let object = read(bio); object !== 0; object = read(bio)) objects.push(object);
   });
   try {
     // The last read ends with "no start line", which is how the end of a PEM file looks.
     const [first] = takeErrorQueue();
-    if (certificates.length === 0) throw new TlsError(`the ${what} holds no certificate in PEM: ${first?.reason ?? 'it is empty'}`);
-    if (first !== undefined && first.reason !== 'no start line') throw new TlsError(`the ${what} holds a broken certificate: ${first.reason}`, { queue: [first] });
-    use(certificates);
+    if (objects.length === 0) throw new TlsError(`the ${source} holds no ${kind} in PEM: ${first?.reason ?? 'it is empty'}`);
+    if (first !== undefined && first.reason !== 'no start line') throw new TlsError(`the ${source} holds a broken ${kind}: ${first.reason}`, { queue: [first] });
+    use(objects);
   } finally {
-    for (const certificate of certificates) ssl.X509_free(certificate);
+    for (const object of objects) free(object);
   }
 }
 

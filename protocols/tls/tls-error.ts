@@ -3,6 +3,8 @@
 import { WantioError } from '../../core/errors.ts';
 import { ERR_LIB_SSL, SSL_AD_REASON_OFFSET, SSL_R_HTTP_REQUEST, SSL_R_HTTPS_PROXY_REQUEST } from './constants.ts';
 import { openssl } from './openssl.ts';
+import { verifyErrorName } from './verify-errors.ts';
+import type { VerifyErrorName } from './verify-errors.ts';
 
 /** One entry of OpenSSL's error queue. */
 export interface TlsErrorEntry {
@@ -26,13 +28,15 @@ export class TlsError extends WantioError {
   /** All that OpenSSL had to say, the first cause first. */
   readonly queue: readonly TlsErrorEntry[];
 
-  constructor(message: string, details: { reason?: string; queue?: readonly TlsErrorEntry[]; alert?: number } = {}) {
-    super('ERR_WANTIO_TLS', message);
+  /** @param details `sent` is the alert that this side answers with. */
+  constructor(message: string, details: { reason?: string; queue?: readonly TlsErrorEntry[]; sent?: number | undefined; cause?: unknown } = {}) {
+    super('ERR_WANTIO_TLS', message, 'cause' in details ? { cause: details.cause } : undefined);
     const [first] = details.queue ?? [];
+    const received = alertOf(first);
     this.reason = details.reason ?? first?.reason ?? message;
     this.library = first?.library;
-    this.alert = details.alert ?? alertOf(first);
-    this.side = this.alert === undefined ? 'local' : 'remote';
+    this.alert = received ?? details.sent;
+    this.side = received === undefined ? 'local' : 'remote';
     this.queue = details.queue ?? [];
   }
 
@@ -41,23 +45,39 @@ export class TlsError extends WantioError {
   }
 }
 
+/** What is known of a certificate that is not accepted. */
+export interface CertificateErrorDetails {
+  readonly result?: number | undefined;
+  readonly depth?: number | undefined;
+  readonly expected?: string | undefined;
+  readonly actual?: string | undefined;
+  readonly field?: string | undefined;
+}
+
 /** The peer's certificate is not acceptable, or is not that of the peer that was expected. */
 export class CertificateError extends WantioError {
-  /** OpenSSL's number for the verification's result, an `X509_V_ERR_…`. */
-  readonly result: number;
-  /** The name that was expected, when the name is what failed. */
+  /** OpenSSL's number for the verification's result, an `X509_V_ERR_…`; `undefined` when it is not OpenSSL that refused. */
+  readonly result: number | undefined;
+  /** OpenSSL's name for that number without the prefix, such as `'CERT_HAS_EXPIRED'`. */
+  readonly reason: VerifyErrorName | undefined;
+  /** Which certificate of the chain: 0 for the peer's own, 1 for its issuer; `undefined` when that is not known. */
+  readonly depth: number | undefined;
+  /** What was expected, when that is known: a name or a digest. */
   readonly expected: string | undefined;
   /** What the certificate says instead. */
   readonly actual: string | undefined;
-  /** The field of the certificate that was compared. */
+  /** What of the certificate was compared. */
   readonly field: string | undefined;
 
-  constructor(message: string, details: { result: number; expected?: string | undefined; actual?: string | undefined; field?: string | undefined }) {
-    super('ERR_WANTIO_CERTIFICATE', message);
-    this.result = details.result;
-    this.expected = details.expected;
-    this.actual = details.actual;
-    this.field = details.field;
+  constructor(message: string, { result, depth, expected, actual, field }: CertificateErrorDetails = {}, code = 'ERR_WANTIO_CERTIFICATE') {
+    super(code, message);
+    const name = result === undefined ? undefined : verifyErrorName(result);
+    this.result = result;
+    this.reason = name === 'OK' ? undefined : name;
+    this.depth = depth;
+    this.expected = expected;
+    this.actual = actual;
+    this.field = field;
   }
 
   static {

@@ -1,7 +1,10 @@
 /** Why a TLS connection failed, from what OpenSSL and the first bytes tell. */
 
 import * as c from './constants.ts';
+import { WrongHostError } from './certificate-error.ts';
 import { chainOf } from './certificate.ts';
+import type { NameRules } from './certificate.ts';
+import { hostsOf } from './check-peer.ts';
 import { openssl } from './openssl.ts';
 import type { Pointer } from './openssl.ts';
 import { CertificateError, saysHttp, takeErrorQueue, TlsError } from './tls-error.ts';
@@ -12,8 +15,14 @@ export interface FailureHints {
   readonly what: 'handshake' | 'TLS';
   readonly role: 'client' | 'server';
   readonly serverName: string | undefined;
+  /** The alert that this side has answered with, if it was one. */
+  readonly sent: number | undefined;
   /** What the peer sent first, when it does not look like TLS. */
   readonly firstBytes: Uint8Array | undefined;
+  /** How far from the peer's own certificate the one is that was refused, when a verify callback has noted it. */
+  readonly depth?: number | undefined;
+  /** How the name was compared; `'rfc9525'` by default. */
+  readonly rules?: NameRules | undefined;
 }
 
 /** @returns the typed error; OpenSSL's queue is empty after that. */
@@ -27,21 +36,20 @@ export function tlsFailure(connection: Pointer, hints: FailureHints): Error {
   if (hints.firstBytes !== undefined) {
     return new TlsError(`handshake failed: the peer does not speak TLS (its first bytes are ${Buffer.from(hints.firstBytes).toString('hex')})`, { reason: 'not TLS', queue });
   }
-  const error = new TlsError('TLS failed', { queue });
+  const error = new TlsError('TLS failed', { queue, sent: hints.sent });
   error.message = error.side === 'remote'
     ? `${hints.what} failed: the peer sent the alert ${String(error.alert)} (${error.reason})`
     : `${hints.what} failed: ${queue[0]?.reason ?? 'OpenSSL gives no reason'}`;
   return error;
 }
 
-function certificateFailure(connection: Pointer, result: number, { role, serverName }: FailureHints): CertificateError {
+function certificateFailure(connection: Pointer, result: number, { role, serverName, depth, rules }: FailureHints): CertificateError {
   const why = openssl().X509_verify_cert_error_string(result);
   const isName = result === c.X509_V_ERR_HOSTNAME_MISMATCH || result === c.X509_V_ERR_IP_ADDRESS_MISMATCH;
-  if (!isName) return new CertificateError(`the ${role === 'client' ? 'server' : 'client'}'s certificate is not accepted: ${why}`, { result });
+  if (!isName) return new CertificateError(`the ${role === 'client' ? 'server' : 'client'}'s certificate is not accepted: ${why}`, { result, depth });
   const [certificate] = chainOf(openssl().SSL_get0_verified_chain(connection));
-  const actual = certificate?.subjectAltName ?? certificate?.subject;
-  const field = certificate?.subjectAltName === undefined ? 'subject' : 'subjectAltName';
-  return new CertificateError(`the server's certificate is not for ${serverName ?? 'this name'} but for ${actual ?? 'nobody'}: ${why}`, { result, expected: serverName, actual, field });
+  const { field, actual } = certificate === undefined ? {} : hostsOf(certificate, rules);
+  return new WrongHostError(`the server's certificate is not for ${serverName ?? 'this name'} but for ${actual === undefined || actual === '' ? 'no host' : actual}: ${why}`, { result, depth, expected: serverName, actual, field });
 }
 
 function startsLikeHttp(bytes: Uint8Array | undefined): boolean {
