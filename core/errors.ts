@@ -4,7 +4,9 @@ import type { TimeoutMode } from './timeouts.ts';
 import type { Want } from './want.ts';
 
 /** The kinds of operation, as errors and events name them. */
-export type OperationName = 'accept' | 'connect' | 'handshake' | 'look-up' | 'receive' | 'relay' | 'select' | 'send' | 'shutdown';
+export type OperationName =
+  | 'accept' | 'connect' | 'handshake' | 'look-up' | 'receive' | 'relay' | 'select' | 'send' | 'shutdown'
+  | 'renegotiate' | 'requestClientCertificate' | 'updateKeys';
 
 /** What an operation had achieved when it failed. */
 export interface Progress {

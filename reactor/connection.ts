@@ -53,6 +53,8 @@ export interface ConnectionEvents {
   broken: (error: Error) => void;
   /** The handshake of a layer such as TLS is complete. */
   secure: () => void;
+  /** A secret of a layer such as TLS, as a line for decrypting captures; only of those that were asked to tell. */
+  keylog: (line: string) => void;
 }
 
 /** An operation that waits, as `wants$` tells it. */
@@ -156,6 +158,11 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     const { blockMs, totalMs } = mergeTimeouts(this.timeouts, options?.timeouts);
     if (this.#handshaking === undefined) this.#keepOpen = options?.keepOpen === true || blockMs === 0 || totalMs === 0;
     return this.#begin(new HandshakeStep(this.transport), options, HANDSHAKE);
+  }
+
+  /** Runs a layer's own step beside sends and receives, in the place of the handshake. @internal */
+  protected runLikeHandshake(step: Step<void>, options: OperationOptions | undefined): Operation<void> {
+    return this.#begin(step, options, HANDSHAKE);
   }
 
   /** Says that nothing more will be sent, waits until the peer says so, or both. */
@@ -385,6 +392,8 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     const { want } = operation;
     operation.receivedBefore = this.transport.received;
     this.#lastWant = want;
+    // The answer that woke it has been used; this is another question.
+    if (want === 'lookup') this.#lookupAnswered = false;
     if (want !== null) this.#wants?.next({ operation: operation.name, want });
     // It may be ready again already: another operation moved bytes, or the try gave way before the end.
     if (!operation.settled && this.#isDue) this.basis.reactor.enqueue(this.basis.socket.handle);
@@ -429,7 +438,6 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     if (handshaking !== undefined && this.#mayResume(handshaking) && this.basis.reactor.takeHandshakeStep()) handshaking.resume();
     if (this.#readable !== undefined && this.#canTell(this.#readable, this.#hasInput)) this.#tell(this.#readable);
     if (this.#writable !== undefined && this.#canTell(this.#writable, this.writableNow)) this.#tell(this.#writable);
-    this.#lookupAnswered = false;
     if (this.#waiters !== undefined) for (const waiter of this.#waiters) this.basis.reactor.wake(waiter);
     if (this.#isDue) this.basis.reactor.enqueue(this.basis.socket.handle);
   }
@@ -455,7 +463,8 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     const { readiness } = this.basis.socket.handle;
     switch (operation.want) {
       case 'read':
-        return (readiness & READABLE) !== 0 || this.transport.hasBuffered || this.transport.received !== operation.receivedBefore;
+        // Data that wait in the transport are for receives alone; what the others wait for has yet to come.
+        return (readiness & READABLE) !== 0 || (operation === this.#receiving && this.transport.hasBuffered) || this.transport.received !== operation.receivedBefore;
       case 'write':
         return (readiness & WRITABLE) !== 0;
       case 'lookup':
@@ -551,6 +560,8 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     this.#state = 'closing';
     try {
       if (sending !== undefined) await endOf(sending, timeoutMs, this.basis.reactor);
+      // Whoever aborted it meanwhile has left nobody to say goodbye to.
+      if (this.closed) return;
       const farewell = new Operation(new ShutdownStep(this.#inflow, this.#outflow, 'both', false), this, { totalMs: Math.max(0, endsAt - this.now()) });
       this.#sending = farewell;
       await farewell.start();

@@ -1,7 +1,7 @@
 /** Contexts for laws over TLS, made once. */
 
 import { TlsContext } from '../../protocols/tls/context.ts';
-import type { TlsVersion } from '../../protocols/tls/context.ts';
+import type { TlsVersion } from '../../protocols/tls/options.ts';
 import { selfSigned } from '../../protocols/tls/self-signed.ts';
 import type { Contexts } from './scenarios.ts';
 

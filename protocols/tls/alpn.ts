@@ -1,8 +1,11 @@
 /** Application protocols (ALPN, RFC 7301). */
 
-import { OPENSSL_NPN_NEGOTIATED, SSL_TLSEXT_ERR_ALERT_FATAL, SSL_TLSEXT_ERR_OK } from './constants.ts';
+import { OPENSSL_NPN_NEGOTIATED } from './constants.ts';
 import { openssl } from './openssl.ts';
 import type { Pointer } from './openssl.ts';
+
+/** Chooses one of the protocols that the client offers; `undefined` for none of them. */
+export type ApplicationProtocolChooser = (offered: readonly string[]) => string | undefined;
 
 /**
  * Names as the wire has them, each after its length.
@@ -16,34 +19,22 @@ export function encodeProtocols(names: readonly string[]): Uint8Array {
   }));
 }
 
-/** Makes the servers' context choose the first of its own protocols that the client offers; without one the handshake fails. */
-export class AlpnSelection {
-  readonly #key = nextKey++;
-
-  constructor(context: Pointer, names: readonly string[]) {
-    selections.set(this.#key, encodeProtocols(names));
-    const ssl = openssl();
-    ssl.SSL_CTX_set_alpn_select_cb(context, (callback ??= ssl.alpnSelect(select)), this.#key);
+/** The opposite; it ends at the first name that is cut off. */
+export function decodeProtocols(bytes: Uint8Array): string[] {
+  const names: string[] = [];
+  for (let at = 0; at < bytes.length;) {
+    const end = at + 1 + bytes[at];
+    if (bytes[at] === 0 || end > bytes.length) break;
+    names.push(Buffer.from(bytes.subarray(at + 1, end)).toString());
+    at = end;
   }
-
-  close(): void {
-    selections.delete(this.#key);
-  }
+  return names;
 }
 
-// One callback for the whole process; its argument tells which selection is meant.
-let callback: unknown;
-let nextKey = 1;
-const selections = new Map<number, Uint8Array>();
-
-function select(_ssl: Pointer, out: Pointer, outLength: Pointer, offered: Pointer, offeredLength: number, key: number): number {
-  try {
-    const names = selections.get(key);
-    if (names === undefined) return SSL_TLSEXT_ERR_ALERT_FATAL;
-    // `out` will point into `names`, which the selection keeps as long as connections may use it.
-    const result = openssl().SSL_select_next_proto(out, outLength, names, names.length, offered, offeredLength);
-    return result === OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
-  } catch {
-    return SSL_TLSEXT_ERR_ALERT_FATAL;
-  }
+/**
+ * Answers OpenSSL with the first of `names` that is offered. `names` must stay referenced until OpenSSL has copied the answer.
+ * @returns whether there is one.
+ */
+export function selectProtocol(names: Uint8Array, out: Pointer, outLength: Pointer, offered: Pointer, offeredLength: number): boolean {
+  return openssl().SSL_select_next_proto(out, outLength, names, names.length, offered, offeredLength) === OPENSSL_NPN_NEGOTIATED;
 }

@@ -1,12 +1,33 @@
 /** wantio/tls: TLS over any connection. */
 
+export type { ApplicationProtocolChooser } from './alpn.ts';
+export type { ChannelBinding } from './channel-binding.ts';
+export type { ClientHello } from './client-hello.ts';
 export { TlsContext } from './context.ts';
-export type { TlsClientOptions, TlsOptions, TlsVersion, VerifyMode } from './context.ts';
+export type { TlsaMatch, TlsaRecord } from './dane.ts';
+export type { KeyLog } from './key-log.ts';
+export type { CertificateFault } from './negotiation.ts';
+export { isIgnoredOption } from './option-names.ts';
+export type { TlsOptionName } from './option-names.ts';
+export type { Identity, SecurityLevel, TlsClientOptions, TlsConnectionOptions, TlsOptions, TlsServerOptions, TlsVersion, VerifyMode } from './options.ts';
+export type { PresharedKey, PskClient, PskIdentity, PskServer } from './psk.ts';
+export type { CaSource } from './trust.ts';
 export { FileError } from './pem.ts';
 export type { PemSource } from './pem.ts';
 export { SecureConnection } from './secure-connection.ts';
-export type { TlsInfo } from './secure-connection.ts';
+export type { SecureStatistics, TlsInfo, Verification } from './secure-connection.ts';
 export { selfSigned } from './self-signed.ts';
 export type { SelfSignedOptions } from './self-signed.ts';
+export type { Asn1Object, TextEncoding } from './asn1-text.ts';
+export { Certificate } from './certificate.ts';
+export type { CertificateDigest, CertificateKey, LoadOptions, NameRules, TextOptions } from './certificate.ts';
+export { NoCertificateError, WrongCertificateError, WrongHostError } from './certificate-error.ts';
+export type { CertificateExtension } from './certificate-extension.ts';
+export { checkPeer } from './check-peer.ts';
+export type { PeerExpectation, PeerMatch } from './check-peer.ts';
+export type { NameAttribute } from './distinguished-name.ts';
+export type { SubjectAltName } from './subject-alt-name.ts';
 export { CertificateError, TlsError } from './tls-error.ts';
-export type { TlsErrorEntry } from './tls-error.ts';
+export type { CertificateErrorDetails, TlsErrorEntry } from './tls-error.ts';
+export { VERIFY_ERRORS, verifyErrorName, verifyErrorNumber } from './verify-errors.ts';
+export type { VerifyErrorName } from './verify-errors.ts';

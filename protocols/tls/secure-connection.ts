@@ -1,16 +1,25 @@
 /** A connection over TLS. */
 
-import type { X509Certificate } from 'node:crypto';
-
 import { ClosedError } from '../../core/errors.ts';
+import type { Operation, OperationOptions } from '../../core/operation.ts';
 import { Connection } from '../../reactor/connection.ts';
+import type { ConnectionBasis, ConnectionStatistics } from '../../reactor/connection.ts';
 import { guarded } from '../../reactor/guarded.ts';
-import type { ConnectionBasis } from '../../reactor/connection.ts';
-import { certificateOf } from './certificate.ts';
+import { certificateOf, chainOf } from './certificate.ts';
+import type { Certificate } from './certificate.ts';
+import { exportKeyingMaterial, serverEndPoint } from './channel-binding.ts';
+import type { ChannelBinding } from './channel-binding.ts';
 import * as c from './constants.ts';
+import { tlsaMatch } from './dane.ts';
+import type { TlsaMatch } from './dane.ts';
+import type { CertificateFault } from './negotiation.ts';
 import { openssl } from './openssl.ts';
 import type { Pointer } from './openssl.ts';
+import { RehandshakeStep } from './rehandshake.ts';
+import { TlsError } from './tls-error.ts';
 import type { TlsTransport } from './tls-transport.ts';
+import { verifyErrorName } from './verify-errors.ts';
+import type { VerifyErrorName } from './verify-errors.ts';
 
 /** What was agreed on: the fields of LuaSec's `info()`. */
 export interface TlsInfo {
@@ -33,18 +42,46 @@ export interface TlsInfo {
   readonly alpn: string | undefined;
   /** The name that the client asked for. */
   readonly serverName: string | undefined;
+  /** The group of the key exchange, such as `x25519`, when there was one. */
+  readonly group: string | undefined;
+}
+
+/** What came of looking at the peer's certificates. */
+export interface Verification {
+  /** Whether the peer has shown a certificate in which nothing was found wrong. */
+  readonly ok: boolean;
+  /** OpenSSL's name for the result, without `X509_V_ERR_`; `'OK'` also when there was no certificate to look at. */
+  readonly result: VerifyErrorName | 'OK' | undefined;
+  /** Everything that was found wrong and accepted all the same (`dangerouslyAccept`), certificate by certificate. */
+  readonly faults: readonly CertificateFault[];
+  /** The DNS record that proved the certificate, where one did (DANE). */
+  readonly tlsa: TlsaMatch | undefined;
+}
+
+/** How much went through a secure connection, for how long, and how often it was refreshed. */
+export interface SecureStatistics extends ConnectionStatistics {
+  /** Complete renegotiations of either side (TLS 1.2). */
+  readonly renegotiations: number;
+  /** Key updates that this side has sent by `updateKeys` (TLS 1.3). */
+  readonly keyUpdates: number;
 }
 
 /** TLS over a connection. The first send, receive or handshake runs the handshake. */
 export class SecureConnection extends Connection {
   readonly #tls: TlsTransport;
+  #keyUpdates = 0;
 
   /** @internal Made by a `TlsContext`. */
   constructor(transport: TlsTransport, basis: ConnectionBasis) {
     super(transport, basis);
     this.#tls = transport;
-    transport.onEstablished(() => {
-      guarded(() => this.emit('secure'));
+    transport.listen({
+      established: () => {
+        guarded(() => this.emit('secure'));
+      },
+      keyLogged: (line) => {
+        guarded(() => this.emit('keylog', line));
+      },
     });
   }
 
@@ -75,11 +112,12 @@ export class SecureConnection extends Connection {
       compression: false,
       alpn: this.#alpn(connection),
       serverName: ssl.SSL_get_servername(connection, c.TLSEXT_NAMETYPE_HOST_NAME) ?? undefined,
+      group: groupOf(connection),
     };
   }
 
   /** The certificate that the peer showed; `undefined` when it showed none. @throws {ClosedError} like {@link info}. */
-  peerCertificate(): X509Certificate | undefined {
+  peerCertificate(): Certificate | undefined {
     const ssl = openssl();
     const certificate = ssl.SSL_get1_peer_certificate(this.#ssl('peerCertificate'));
     if (certificate === 0) return undefined;
@@ -88,6 +126,115 @@ export class SecureConnection extends Connection {
     } finally {
       ssl.X509_free(certificate);
     }
+  }
+
+  /**
+   * The peer's certificates, its own first: as it sent them, or as they were verified, up to a trusted one (none when nothing
+   * was verified). @throws {ClosedError} like {@link info}.
+   */
+  peerChain(which: 'sent' | 'verified' = 'sent'): Certificate[] {
+    const ssl = openssl();
+    const connection = this.#ssl('peerChain');
+    if (which === 'verified') return chainOf(ssl.SSL_get0_verified_chain(connection));
+    const chain = chainOf(ssl.SSL_get_peer_cert_chain(connection));
+    // OpenSSL leaves the client's own certificate out of what a server gets.
+    const own = this.#tls.negotiation.settings.role === 'server' ? this.peerCertificate() : undefined;
+    return own === undefined ? chain : [own, ...chain];
+  }
+
+  /** The certificate that this side showed, or would show. @throws {ClosedError} like {@link info}. */
+  localCertificate(): Certificate | undefined {
+    const certificate = openssl().SSL_get_certificate(this.#ssl('localCertificate'));
+    return certificate === 0 ? undefined : certificateOf(certificate);
+  }
+
+  /** The same with its chain, the own one first. @throws {ClosedError} like {@link info}. */
+  localChain(): Certificate[] {
+    const own = this.localCertificate();
+    const address = new BigUint64Array(1);
+    openssl().SSL_ctrl_address(this.#ssl('localChain'), c.SSL_CTRL_GET_CHAIN_CERTS, 0, address);
+    return own === undefined ? [] : [own, ...chainOf(Number(address[0]))];
+  }
+
+  /** What came of looking at the peer's certificates. @throws {ClosedError} like {@link info}. */
+  verification(): Verification {
+    const ssl = openssl();
+    const connection = this.#ssl('verification');
+    const result = verifyErrorName(ssl.SSL_get_verify_result(connection));
+    const faults = [...this.#tls.negotiation.faults];
+    const isShown = this.peerCertificate() !== undefined && (this.#tls.negotiation.settings.verifyModes & c.SSL_VERIFY_PEER) !== 0;
+    return { ok: isShown && result === 'OK' && faults.length === 0, result, faults, tlsa: tlsaMatch(connection) };
+  }
+
+  /** What the server's authority says about its certificate (OCSP, in DER), where it was asked for and came. @throws {ClosedError} like {@link info}. */
+  ocspStaple(): Uint8Array | undefined {
+    const ssl = openssl();
+    const address = new BigUint64Array(1);
+    const length = ssl.SSL_ctrl_address(this.#ssl('ocspStaple'), c.SSL_CTRL_GET_TLSEXT_STATUS_REQ_OCSP_RESP, 0, address);
+    return length <= 0 || address[0] === 0n ? undefined : ssl.copyOf(address[0], length);
+  }
+
+  /**
+   * Derives `length` bytes from the secrets of the connection, which the peer can derive too and nobody else (RFC 5705).
+   * @throws {TlsError | RangeError} when the connection or the length is not fit for it.
+   * @throws {ClosedError} like {@link info}.
+   */
+  exportKeyingMaterial(length: number, label: string, context?: Uint8Array): Uint8Array {
+    return exportKeyingMaterial(this.#ssl('exportKeyingMaterial'), length, label, context);
+  }
+
+  /**
+   * What ties a protocol above to this connection: `'tls-exporter'` (RFC 9266) or `'tls-server-end-point'` (RFC 5929).
+   * @throws {TlsError} when the connection has none. @throws {ClosedError} like {@link info}.
+   */
+  channelBinding(type: ChannelBinding): Uint8Array {
+    if (type === 'tls-exporter') return exportKeyingMaterial(this.#ssl('channelBinding'), 32, 'EXPORTER-Channel-Binding', new Uint8Array(0));
+    const certificate = this.#tls.negotiation.settings.role === 'server' ? this.localCertificate() : this.peerCertificate();
+    if (certificate === undefined) throw new TlsError('channelBinding refused: the server has shown no certificate', { reason: 'no certificate' });
+    return serverEndPoint(certificate);
+  }
+
+  // Handshakes in the middle of the connection. Sends and receives go on meanwhile.
+
+  /**
+   * Shakes hands anew (TLS 1.2); settles when the new handshake is complete. A peer that refuses ends the connection.
+   * Data that come meanwhile wait to be received; when more than a MiB does, it fails with a `BoundsError`.
+   */
+  renegotiate(options?: OperationOptions): Operation<void> {
+    const tls = this.#tls;
+    return this.runLikeHandshake(new RehandshakeStep('renegotiate', tls, () => {
+      tls.renegotiate();
+    }, tls.hasRenegotiated), options);
+  }
+
+  /** Makes new keys (TLS 1.3), for this side or both; settles when that is said. */
+  updateKeys({ peerToo = true, ...options }: OperationOptions & { readonly peerToo?: boolean } = {}): Operation<void> {
+    const tls = this.#tls;
+    return this.runLikeHandshake(new RehandshakeStep('updateKeys', tls, () => {
+      tls.updateKeys(peerToo);
+      this.#keyUpdates++;
+    }, () => true), options);
+  }
+
+  /**
+   * Demands the client's certificate now: by post-handshake authentication under TLS 1.3, which the client must have offered, by a
+   * renegotiation under TLS 1.2. Settles when the client has answered. Without a certificate that is trusted the connection
+   * ends, unless `optional` is set and the client shows none.
+   * @throws {TypeError} when the context has no `ca` to verify it by, or is a client's.
+   */
+  requestClientCertificate({ optional = false, ...options }: OperationOptions & { readonly optional?: boolean } = {}): Operation<void> {
+    const tls = this.#tls;
+    const { settings } = tls.negotiation;
+    if (settings.role !== 'server') throw new TypeError('requestClientCertificate is for servers');
+    if (!settings.trusts) throw new TypeError('requestClientCertificate needs a context with `ca`: the authorities to verify the certificate by');
+    const modes = c.SSL_VERIFY_PEER | (optional ? 0 : c.SSL_VERIFY_FAIL_IF_NO_PEER_CERT);
+    return this.runLikeHandshake(new RehandshakeStep('requestClientCertificate', tls, () => {
+      tls.requestCertificate(modes);
+    }, tls.hasCertificate), options);
+  }
+
+  override get statistics(): SecureStatistics {
+    return { ...super.statistics, renegotiations: this.#tls.negotiation.renegotiations, keyUpdates: this.#keyUpdates };
   }
 
   /**
@@ -116,6 +263,12 @@ export class SecureConnection extends Connection {
     if (!this.#tls.established || this.#tls.ssl === 0) throw new ClosedError(`${what} refused: ${this.closed ? 'the connection is closed' : 'the handshake is not complete'}`);
     return this.#tls.ssl;
   }
+}
+
+function groupOf(connection: Pointer): string | undefined {
+  const ssl = openssl();
+  const id = ssl.SSL_ctrl(connection, c.SSL_CTRL_GET_NEGOTIATED_GROUP, 0, 0);
+  return id === 0 ? undefined : ssl.SSL_group_to_name(connection, id) ?? undefined;
 }
 
 // EVP_MAX_MD_SIZE: the digest of the handshake is no longer than that.

@@ -9,19 +9,19 @@ import { refused } from './tls-error.ts';
 
 /**
  * Sends `name` in the client hello unless it is an address, which RFC 6066 keeps out of it, and makes OpenSSL compare the
- * certificate with it when `checks` is set.
+ * certificate with it by `rules` when some are given.
  * @throws {TlsError} when OpenSSL refuses the name.
  */
-export function expectName(connection: Pointer, name: string | undefined, checks: boolean): void {
+export function expectName(connection: Pointer, name: string | undefined, rules: 'rfc9525' | 'rfc2818' | undefined): void {
   if (name === undefined || name === '') return;
   const ssl = openssl();
   const isNumber = isIP(name) !== 0;
   if (!isNumber && ssl.SSL_ctrl_text(connection, c.SSL_CTRL_SET_TLSEXT_HOSTNAME, c.TLSEXT_NAMETYPE_HOST_NAME, name) <= 0) throw refused(`serverName "${name}"`);
-  if (!checks) return;
+  if (rules === undefined) return;
   if (isNumber) {
     if (ssl.X509_VERIFY_PARAM_set1_ip_asc(ssl.SSL_get0_param(connection), name) <= 0) throw refused(`serverName "${name}"`);
     return;
   }
-  ssl.SSL_set_hostflags(connection, c.X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+  ssl.SSL_set_hostflags(connection, c.X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | (rules === 'rfc9525' ? c.X509_CHECK_FLAG_NEVER_CHECK_SUBJECT : 0));
   if (ssl.SSL_set1_host(connection, name) <= 0) throw refused(`serverName "${name}"`);
 }

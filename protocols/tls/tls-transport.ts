@@ -9,39 +9,47 @@
  * more is taken in, while ciphertext is pending: so a peer that sends and does not read cannot make us grow.
  */
 
-import { ClosedError, TruncatedError } from '../../core/errors.ts';
+import { BoundsError, ClosedError, TruncatedError } from '../../core/errors.ts';
+import { InputBuffer } from '../../core/input-buffer.ts';
 import type { Transport } from '../../core/transport.ts';
-import { DONE, END, WANT_LOOKUP, WANT_READ, WANT_WRITE } from '../../core/want.ts';
+import { DONE, END, WANT_LOOKUP, WANT_READ, WANT_WRITE, YIELD } from '../../core/want.ts';
 import type { StepCode } from '../../core/want.ts';
+import { answer, answerNoMore, verifierOf } from './callbacks.ts';
+import { certificateOf } from './certificate.ts';
+import { checkPeer } from './check-peer.ts';
 import * as c from './constants.ts';
+import { requireTlsa } from './dane.ts';
+import { Negotiation } from './negotiation.ts';
 import { openssl } from './openssl.ts';
 import type { OpenSsl, Pointer } from './openssl.ts';
+import type { TlsConnectionOptions } from './options.ts';
 import { expectName } from './server-name.ts';
-import { refused } from './tls-error.ts';
+import type { ContextSettings } from './settings.ts';
+import { refused, TlsError } from './tls-error.ts';
 import { tlsFailure } from './tls-failure.ts';
 
-/** How one TLS transport differs from others of its context. */
-export interface TlsTransportOptions {
-  readonly role: 'client' | 'server';
-  /** The name that a client asks for. */
-  readonly serverName: string | undefined;
-  /** Whether the certificate must be for that name. */
-  readonly checksName: boolean;
-  /** Called once when the connection no longer uses its context. */
-  readonly freed: () => void;
+/** What a TLS transport tells, always after the foreign call that it learned of it in. */
+export interface TlsTransportListener {
+  established(): void;
+  keyLogged(line: string): void;
 }
 
 /** One TLS connection. Owns its SSL object and the transport below. */
 export class TlsTransport implements Transport {
   /** What ended it for both directions, once something has. */
   failure: Error | undefined;
-  readonly options: TlsTransportOptions;
+  readonly options: TlsConnectionOptions;
+  /** What was asked and noted on the way. */
+  readonly negotiation: Negotiation;
 
   readonly #openssl: OpenSsl;
   readonly #below: Transport;
-  #ssl: Pointer;
-  #readBio: Pointer;
-  #writeBio: Pointer;
+  #ssl: Pointer = 0;
+  #readBio: Pointer = 0;
+  #writeBio: Pointer = 0;
+  /** Whether a call into OpenSSL is on the stack: an SSL object must not be freed inside its own callback. */
+  #calling = false;
+  #closing = false;
   #established = false;
   /** Whether the read BIO or OpenSSL may hold more than has been read. */
   #holds = false;
@@ -55,32 +63,28 @@ export class TlsTransport implements Transport {
   /** The first bytes from the peer, kept while they look like anything but TLS. */
   #firstBytes: Uint8Array | undefined;
   #received = false;
+  /** What has come in, while another context may yet be chosen that must be given it again. */
+  #recorded: Uint8Array[] | undefined;
+  /** Data that came along while a handshake in the middle of the connection went on, for the next reads. */
+  #surplus: InputBuffer | undefined;
+  /** The client's Finished message before it was asked for a certificate (TLS 1.3). */
+  #finishedBefore: Buffer | undefined;
+  /** A renegotiation is to begin. */
+  #isDue = false;
   /** The most that each BIO has held since it was made. */
   #opened = 0;
   #sealed = 0;
-  #onEstablished: () => void = () => undefined;
+  #listener: TlsTransportListener = { established: () => undefined, keyLogged: () => undefined };
+  #wake: () => void = () => undefined;
 
   /** @throws {TlsError} when OpenSSL has no memory, or refuses the name. */
-  constructor(below: Transport, context: Pointer, options: TlsTransportOptions) {
-    const ssl = openssl();
-    this.#openssl = ssl;
+  constructor(below: Transport, settings: ContextSettings, options: TlsConnectionOptions) {
+    this.#openssl = openssl();
     this.#below = below;
     this.options = options;
-    this.#ssl = ssl.SSL_new(context);
-    if (this.#ssl === 0) throw refused('no TLS connection');
-    this.#readBio = memoryBio(ssl);
-    this.#writeBio = memoryBio(ssl);
-    ssl.SSL_set_bio(this.#ssl, this.#readBio, this.#writeBio);
-    if (options.role === 'server') ssl.SSL_set_accept_state(this.#ssl);
-    else {
-      ssl.SSL_set_connect_state(this.#ssl);
-      try {
-        expectName(this.#ssl, options.serverName, options.checksName);
-      } catch (error) {
-        ssl.SSL_free(this.#ssl);
-        throw error;
-      }
-    }
+    this.negotiation = new Negotiation(settings);
+    this.#begin(settings);
+    if (settings.choose !== undefined) this.#recorded = [];
     living++;
   }
 
@@ -94,13 +98,18 @@ export class TlsTransport implements Transport {
     return this.#established;
   }
 
-  /** Sets what to call once when the handshake is complete. */
-  onEstablished(tell: () => void): void {
-    this.#onEstablished = tell;
+  /** Whether this is TLS 1.3, where connections are refreshed in other ways than before. */
+  get isTls13(): boolean {
+    return this.#openssl.SSL_version(this.#ssl) >= c.VERSIONS['TLSv1.3'];
+  }
+
+  /** Sets whom to tell. */
+  listen(listener: TlsTransportListener): void {
+    this.#listener = listener;
   }
 
   get hasBuffered(): boolean {
-    return this.#holds || this.#below.hasBuffered;
+    return this.#holds || this.#surplus !== undefined || this.#below.hasBuffered;
   }
 
   get hasUnflushed(): boolean {
@@ -112,28 +121,34 @@ export class TlsTransport implements Transport {
   }
 
   onLookupAnswered(wake: () => void): void {
+    this.#wake = wake;
     this.#below.onLookupAnswered(wake);
   }
 
   handshake(): StepCode {
     if (this.failure !== undefined) throw this.failure;
     if (this.#established) return DONE;
+    const { negotiation } = this;
+    if (negotiation.waiting || !negotiation.prepare(this.#answered)) return WANT_LOOKUP;
+    if (negotiation.error !== undefined && negotiation.settings.role === 'client') throw (this.failure = negotiation.error);
     for (;;) {
-      this.#clearErrors();
+      const chosen = negotiation.takeChosen();
+      if (chosen !== undefined) this.#switchTo(chosen);
+      this.#enter();
       const result = this.#openssl.SSL_do_handshake(this.#ssl);
       const reason = result === 1 ? 0 : this.#openssl.SSL_get_error(this.#ssl, result);
-      if (reason === c.SSL_ERROR_SSL || (reason !== 0 && !WANTS.has(reason))) throw this.#fail();
+      this.#leave();
+      if (reason === c.SSL_ERROR_WANT_CLIENT_HELLO_CB) {
+        if (negotiation.consider(this.#answered)) continue;
+        return WANT_LOOKUP;
+      }
+      if (reason !== 0 && reason !== c.SSL_ERROR_WANT_READ) throw this.#fail();
       const flushed = this.#seal();
       if (flushed !== DONE) return flushed;
       if (reason === 0) {
-        this.#established = true;
-        // Data may have come along with the last flight.
-        this.#holds = true;
-        this.#deflate(0);
-        this.#onEstablished();
+        this.#establish();
         return DONE;
       }
-      if (reason !== c.SSL_ERROR_WANT_READ) return WANT_LOOKUP;
       // OpenSSL has used up what it was given: only the transport below can have more.
       this.#holds = false;
       const fed = this.#feed();
@@ -147,10 +162,13 @@ export class TlsTransport implements Transport {
       if (code !== DONE) return code;
     }
     if (this.failure !== undefined) throw this.failure;
+    if (this.#surplus !== undefined) return this.#takeSurplus(into);
     for (let feeds = 0; ; feeds++) {
       if (this.#holds) {
-        this.#clearErrors();
+        if (this.#isDue) this.#beginDue();
+        this.#enter();
         const count = this.#openssl.SSL_read(this.#ssl, into, into.length);
+        this.#leave();
         if (count > 0) {
           // One call reads one record at most. A full buffer may have left some of it; else the BIO knows what is left.
           this.#holds = count === into.length || this.#openssl.BIO_ctrl_pending(this.#readBio) > 0;
@@ -183,14 +201,15 @@ export class TlsTransport implements Transport {
       if (flushed !== DONE) return flushed;
     }
     if (from.length === 0) return 0;
-    this.#clearErrors();
-    const count = this.#openssl.SSL_write(this.#ssl, from, Math.min(from.length, SEALED_AT_MOST));
-    if (count <= 0) {
-      if (this.#openssl.SSL_get_error(this.#ssl, count) !== c.SSL_ERROR_WANT_READ) throw this.#fail();
-      this.#holds = false;
-      const fed = this.#feed();
-      return fed === DONE ? 0 : fed;
+    if (this.negotiation.handshaking || (this.#finishedBefore !== undefined && !this.#hasShakenHands())) {
+      // Only a read may go on with it: data of the peer may come first, which OpenSSL takes for a fault inside a write.
+      const code = this.goOn(this.#hasShakenHands);
+      if (code !== DONE) return code === YIELD ? 0 : code;
     }
+    this.#enter();
+    const count = this.#openssl.SSL_write(this.#ssl, from, Math.min(from.length, SEALED_AT_MOST));
+    this.#leave();
+    if (count <= 0) throw this.#fail();
     this.#seal();
     return count;
   }
@@ -204,14 +223,99 @@ export class TlsTransport implements Transport {
     // It may have been closed by whoever was told that the handshake is complete.
     if (this.#ssl === 0) throw this.failure as Error;
     if (this.#established && this.failure === undefined && !this.#saidGoodbye) {
+      if (this.negotiation.handshaking) {
+        // No goodbye can be said in the middle of a handshake.
+        let code;
+        do code = this.goOn(this.#hasShakenHands);
+        while (code === YIELD);
+        if (code !== DONE) return code;
+      }
       const flushed = this.flush();
       if (flushed !== DONE) return flushed;
       this.#saidGoodbye = true;
-      this.#clearErrors();
+      this.#enter();
       if (this.#openssl.SSL_shutdown(this.#ssl) < 0) this.#openssl.ERR_clear_error();
+      this.#leave();
     }
     const flushed = this.#seal();
     return flushed === DONE ? this.#below.shutdown() : flushed;
+  }
+
+  /**
+   * Makes a renegotiation begin at the next end of a record; {@link goOn} completes it. (One that OpenSSL is asked for in the
+   * middle of a record, or of the peer's own, is half forgotten.)
+   * @throws {TlsError} under TLS 1.3.
+   */
+  renegotiate(): void {
+    if (this.isTls13) throw new TlsError('renegotiate refused: TLS 1.3 has no renegotiation; use updateKeys() or requestClientCertificate()', { reason: 'wrong version' });
+    // One that is on its way already, begun by an operation that has timed out, is the one that is meant.
+    this.#isDue = !this.negotiation.renegotiates;
+    this.negotiation.renegotiates = true;
+  }
+
+  /** Whether the renegotiation that was begun is complete. */
+  readonly hasRenegotiated = (): boolean => !this.#isDue && this.#openssl.SSL_renegotiate_pending(this.#ssl) === 0 && this.#hasShakenHands();
+
+  /** Makes new keys for sending, and demands as much of the peer (TLS 1.3); they are in use once the transport is flushed. @throws {TlsError} */
+  updateKeys(peerToo: boolean): void {
+    if (!this.isTls13) throw new TlsError('updateKeys refused: it needs TLS 1.3; use renegotiate()', { reason: 'wrong version' });
+    this.#post('updateKeys', () => this.#openssl.SSL_key_update(this.#ssl, peerToo ? c.SSL_KEY_UPDATE_REQUESTED : c.SSL_KEY_UPDATE_NOT_REQUESTED));
+  }
+
+  /** Demands the client's certificate in the middle of the connection; {@link goOn} completes it. @throws {TlsError} when it cannot be. */
+  requestCertificate(modes: number): void {
+    const { settings } = this.negotiation;
+    this.#openssl.SSL_set_verify(this.#ssl, modes, verifierOf(settings));
+    if (!this.isTls13) {
+      this.renegotiate();
+      return;
+    }
+    if (settings.role !== 'server') throw new TlsError('requestClientCertificate refused: this side is the client', { reason: 'wrong role' });
+    if (this.#finishedBefore !== undefined && !this.hasCertificate()) return;
+    // OpenSSL sends one such message at a time, and an answer to the peer's key update would be it.
+    if (this.#openssl.SSL_get_key_update_type(this.#ssl) !== c.SSL_KEY_UPDATE_NONE) this.updateKeys(false);
+    this.#post('requestClientCertificate', () => this.#openssl.SSL_verify_client_post_handshake(this.#ssl));
+    this.#finishedBefore = this.#peerFinished();
+  }
+
+  /** Lets OpenSSL prepare a message of TLS 1.3 for after the handshake, and write it. @throws {TlsError} when it refuses. */
+  #post(what: string, prepare: () => number): void {
+    this.#enter();
+    const prepared = prepare();
+    const result = prepared <= 0 ? prepared : this.#openssl.SSL_do_handshake(this.#ssl);
+    this.#leave();
+    if (prepared <= 0) throw refused(what);
+    if (result <= 0) throw this.#fail();
+  }
+
+  /** Whether the client has answered the demand for its certificate. */
+  readonly hasCertificate = (): boolean => {
+    if (this.#finishedBefore === undefined) return this.hasRenegotiated();
+    if (this.#finishedBefore.equals(this.#peerFinished()) || this.#openssl.SSL_in_init(this.#ssl) !== 0) return false;
+    this.#finishedBefore = undefined;
+    return true;
+  };
+
+  /**
+   * Goes on with a handshake in the middle of the connection until `isComplete`, and flushes what belongs to it. Data that come along
+   * wait for the next reads.
+   * @throws {BoundsError} when too much of it comes and nobody receives.
+   */
+  goOn(isComplete: () => boolean): StepCode | typeof YIELD {
+    if (this.failure !== undefined) throw this.failure;
+    for (let feeds = 0; ; feeds++) {
+      const more = this.#readAhead();
+      const flushed = this.#seal();
+      if (flushed !== DONE) return flushed;
+      if (isComplete()) {
+        this.#settled();
+        return DONE;
+      }
+      if (more === END) throw new ClosedError('the peer has closed the connection before the new handshake was complete');
+      if (feeds === FEEDS_PER_READ) return YIELD;
+      const fed = this.#feed();
+      if (fed !== DONE) return fed;
+    }
   }
 
   close(): void {
@@ -223,6 +327,169 @@ export class TlsTransport implements Transport {
     this.#free();
     this.#below.abort();
   }
+
+  /** Makes the SSL object. @throws {TlsError} when OpenSSL has no memory, or refuses the name. */
+  #begin(settings: ContextSettings): void {
+    const ssl = this.#openssl;
+    this.#ssl = ssl.SSL_new(settings.pointer);
+    if (this.#ssl === 0) throw refused('no TLS connection');
+    this.#readBio = memoryBio(ssl);
+    this.#writeBio = memoryBio(ssl);
+    ssl.SSL_set_bio(this.#ssl, this.#readBio, this.#writeBio);
+    try {
+      if (settings.role === 'server') ssl.SSL_set_accept_state(this.#ssl);
+      else this.#beginAsClient(settings);
+    } catch (error) {
+      ssl.SSL_free(this.#ssl);
+      throw error;
+    }
+    this.negotiation.settings = settings;
+    this.negotiation.ssl = this.#ssl;
+    answer(this.#ssl, this.negotiation);
+  }
+
+  #beginAsClient({ verifiesName, nameRules, requestsStaple }: ContextSettings): void {
+    const ssl = this.#openssl;
+    const { serverName = '', tlsa } = this.options;
+    ssl.SSL_set_connect_state(this.#ssl);
+    if (tlsa !== undefined) requireTlsa(this.#ssl, serverName, tlsa);
+    expectName(this.#ssl, serverName, verifiesName && tlsa === undefined ? nameRules : undefined);
+    if (requestsStaple) ssl.SSL_ctrl(this.#ssl, c.SSL_CTRL_SET_TLSEXT_STATUS_REQ_TYPE, c.TLSEXT_STATUSTYPE_OCSP, 0);
+  }
+
+  /** Begins anew with another context, as if the client had come there: what it has said is said again. */
+  #switchTo(settings: ContextSettings): void {
+    const { role } = this.negotiation.settings;
+    if (settings.role !== role) throw (this.failure = new TlsError(`handshake failed: the chosen context is one for a ${settings.role}`, { reason: 'wrong role' }));
+    answerNoMore(this.#ssl);
+    this.#openssl.SSL_free(this.#ssl);
+    this.#ssl = this.#readBio = this.#writeBio = 0;
+    this.#begin(settings);
+    for (const bytes of this.#recorded ?? []) this.#openssl.BIO_write(this.#readBio, bytes, bytes.length);
+    if (this.#ended) this.#openssl.BIO_ctrl(this.#readBio, c.BIO_C_SET_BUF_MEM_EOF_RETURN, 0, null);
+    this.#recorded = undefined;
+  }
+
+  #establish(): void {
+    const { settings } = this.negotiation;
+    const expect = this.options.expect ?? settings.expect;
+    if (expect !== undefined) this.#checkPeer(expect);
+    this.#established = true;
+    this.negotiation.complete();
+    this.#recorded = undefined;
+    // Data may have come along with the last flight.
+    this.#holds = true;
+    this.#deflate(0);
+    this.#listener.established();
+  }
+
+  /** @throws {CertificateError} when the peer is not whom it must be. */
+  #checkPeer(expect: NonNullable<TlsConnectionOptions['expect']>): void {
+    const certificate = this.#openssl.SSL_get1_peer_certificate(this.#ssl);
+    try {
+      checkPeer(certificate === 0 ? undefined : certificateOf(certificate), expect);
+    } catch (error) {
+      throw (this.failure = error as Error);
+    } finally {
+      if (certificate !== 0) this.#openssl.X509_free(certificate);
+    }
+  }
+
+  /** Opens what OpenSSL holds into the surplus; @returns `END` when the peer has said goodbye, else `WANT_READ`. */
+  #readAhead(): typeof END | typeof WANT_READ {
+    const data = (ahead ??= new Uint8Array(AHEAD_BYTES));
+    const { maxAheadBytes = SURPLUS_AT_MOST } = this.options;
+    for (;;) {
+      if ((this.#surplus?.length ?? 0) > maxAheadBytes) throw new BoundsError('what comes before the new handshake is complete, and nobody receives,', 'maxAheadBytes', maxAheadBytes);
+      if (this.#isDue) this.#beginDue();
+      this.#enter();
+      const count = this.#openssl.SSL_read(this.#ssl, data, data.length);
+      this.#leave();
+      if (count <= 0) {
+        const reason = this.#openssl.SSL_get_error(this.#ssl, count);
+        this.#holds = false;
+        if (reason === c.SSL_ERROR_WANT_READ) return WANT_READ;
+        // A later read gets the same answer.
+        this.#holds = true;
+        if (reason === c.SSL_ERROR_ZERO_RETURN) return END;
+        throw this.#fail();
+      }
+      (this.#surplus ??= new InputBuffer()).append(data.subarray(0, count));
+    }
+  }
+
+  #takeSurplus(into: Uint8Array): number {
+    const surplus = this.#surplus as InputBuffer;
+    const count = surplus.takeInto(into);
+    if (surplus.length === 0) this.#surplus = undefined;
+    return count;
+  }
+
+  /** Whether no handshake is going on in the middle of the connection. */
+  readonly #hasShakenHands = (): boolean => this.#openssl.SSL_in_init(this.#ssl) === 0;
+
+  /** Begins the renegotiation that is due, unless OpenSSL is in the middle of something. */
+  #beginDue(): void {
+    if (!this.#hasShakenHands() || this.#openssl.SSL_has_pending(this.#ssl) !== 0) return;
+    this.#isDue = false;
+    this.#openssl.SSL_clear_options(this.#ssl, c.SSL_OP_NO_RENEGOTIATION);
+    this.#enter();
+    const result = this.#openssl.SSL_renegotiate(this.#ssl);
+    this.#leave();
+    if (result <= 0) throw refused('renegotiate');
+  }
+
+  /** Notes that a handshake in the middle of the connection is complete. */
+  #settled(): void {
+    const { negotiation } = this;
+    if (!this.#hasShakenHands()) return;
+    negotiation.settle();
+    if (!negotiation.renegotiates || !this.hasRenegotiated()) return;
+    negotiation.renegotiates = false;
+    if (negotiation.settings.peerRenegotiations === 0) this.#openssl.SSL_set_options(this.#ssl, c.SSL_OP_NO_RENEGOTIATION);
+  }
+
+  #peerFinished(): Buffer {
+    const bytes = Buffer.alloc(FINISHED_AT_MOST);
+    return bytes.subarray(0, this.#openssl.SSL_get_peer_finished(this.#ssl, bytes, bytes.length));
+  }
+
+  /** Before each call whose `SSL_get_error` is read: the error queue is shared with the whole thread. */
+  #enter(): void {
+    // Whoever was asked or told something may have closed the connection.
+    if (this.#ssl === 0) throw this.failure as Error;
+    this.#calling = true;
+    if (this.#openssl.ERR_peek_error() !== 0) this.#openssl.ERR_clear_error();
+  }
+
+  /** After it: what was noted meanwhile is told and acted on. @throws when the connection was closed from inside the call. */
+  #leave(): void {
+    this.#calling = false;
+    if (this.#closing) {
+      this.#free();
+      throw this.failure as Error;
+    }
+    if (!this.negotiation.hasNews) return;
+    this.#tell();
+    if (this.#ssl === 0) throw this.failure as Error;
+  }
+
+  #tell(): void {
+    const { negotiation } = this;
+    negotiation.hasNews = false;
+    for (const line of negotiation.takeLines()) {
+      negotiation.settings.keyLog?.write(line);
+      if (negotiation.settings.keyLog?.tells === true) this.#listener.keyLogged(line);
+    }
+    if (!this.#established) return;
+    if (negotiation.handshaking) this.#settled();
+    if (negotiation.error !== undefined) throw this.#fail();
+  }
+
+  readonly #answered = (): void => {
+    // It may have been closed meanwhile.
+    if (this.#ssl !== 0) this.#wake();
+  };
 
   /** Moves what OpenSSL has sealed to the transport below. @throws what the transport below threw, every time. */
   #seal(): StepCode {
@@ -284,11 +551,19 @@ export class TlsTransport implements Transport {
     } else if (count < 0) return count as StepCode;
     else {
       if (!this.#received) this.#lookAtFirst(count);
+      if (this.#recorded !== undefined) this.#record(opened.slice(0, count));
       this.#openssl.BIO_write(this.#readBio, opened, count);
       if (count > this.#opened) this.#opened = count;
     }
     this.#holds = true;
     return DONE;
+  }
+
+  #record(bytes: Uint8Array): void {
+    const recorded = this.#recorded as Uint8Array[];
+    recorded.push(bytes);
+    if (recorded.reduce((sum, { length }) => sum + length, 0) <= HELLO_AT_MOST) return;
+    throw (this.failure = new TlsError(`handshake failed: the first message of the client is longer than ${String(HELLO_AT_MOST)} bytes`, { reason: 'excessive message size' }));
   }
 
   #lookAtFirst(count: number): void {
@@ -298,9 +573,13 @@ export class TlsTransport implements Transport {
 
   /** Makes the failure, takes the error queue with it, and gives the alert a chance to go out. */
   #fail(): Error {
+    const { error, settings, alert } = this.negotiation;
     const what = this.#established ? 'TLS' : 'handshake';
-    if (!this.#ended) this.failure = tlsFailure(this.#ssl, { ...this.options, what, firstBytes: this.#firstBytes });
-    else if (this.#established) this.failure = new TruncatedError('the peer closed the connection without close_notify; bytes may be missing');
+    if (error !== undefined) this.failure = error;
+    else if (!this.#ended) {
+      const sent = alert?.sent === true ? alert.number : undefined;
+      this.failure = tlsFailure(this.#ssl, { what, role: settings.role, serverName: this.options.serverName, firstBytes: this.#firstBytes, sent });
+    } else if (this.#established) this.failure = new TruncatedError('the peer closed the connection without close_notify; bytes may be missing');
     else this.failure = new ClosedError('handshake failed: the peer closed the connection in the middle of it');
     this.#openssl.ERR_clear_error();
     try {
@@ -309,11 +588,6 @@ export class TlsTransport implements Transport {
       // The peer is gone: there is nobody left to be told.
     }
     return this.failure;
-  }
-
-  /** The error queue is shared with the whole thread: what others left there would be taken for ours. */
-  #clearErrors(): void {
-    if (this.#openssl.ERR_peek_error() !== 0) this.#openssl.ERR_clear_error();
   }
 
   /** A memory BIO keeps the size of its largest content: an empty one that held more than `keep` bytes is replaced. */
@@ -331,13 +605,15 @@ export class TlsTransport implements Transport {
 
   #free(): void {
     if (this.#ssl === 0) return;
+    this.failure ??= new ClosedError('the connection is closed');
+    this.#closing = this.#calling;
+    if (this.#calling) return;
+    answerNoMore(this.#ssl);
     // The BIOs belong to the SSL object.
     this.#openssl.SSL_free(this.#ssl);
     this.#ssl = this.#readBio = this.#writeBio = 0;
-    this.#pending = undefined;
-    this.failure ??= new ClosedError('the connection is closed');
+    this.#pending = this.#surplus = this.#recorded = undefined;
     living--;
-    this.options.freed();
   }
 }
 
@@ -359,7 +635,15 @@ const opened = new Uint8Array(64 * 1024);
 const scratch: Uint8Array[] = [];
 let depth = 0;
 
-const WANTS = new Set([c.SSL_ERROR_WANT_READ, c.SSL_ERROR_WANT_X509_LOOKUP, c.SSL_ERROR_WANT_CLIENT_HELLO_CB, c.SSL_ERROR_WANT_RETRY_VERIFY]);
+// What data that come along with a handshake are opened into.
+let ahead: Uint8Array | undefined;
+const AHEAD_BYTES = 16 * 1024;
+// As much as one message may have by default.
+const SURPLUS_AT_MOST = 1024 * 1024;
+// A client hello of 16 KiB in fragments of a few bytes; OpenSSL bounds the message itself.
+const HELLO_AT_MOST = 160 * 1024;
+// EVP_MAX_MD_SIZE: the digest of a handshake is no longer than that.
+const FINISHED_AT_MOST = 64;
 // Four records, which one system call takes.
 const SEALED_AT_MOST = 64 * 1024;
 // What is sealed at most, and what four records add to it.

@@ -1,29 +1,122 @@
-/** The certificate authorities that a context trusts. */
+/** The certificate authorities that a context trusts, and the certificates that they have revoked. */
 
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { rootCertificates } from 'node:tls';
 
 import { openssl } from './openssl.ts';
 import type { Pointer } from './openssl.ts';
-import { withCertificates } from './pem.ts';
+import { FileError, readPem, withCertificates, withRevocationLists } from './pem.ts';
+import type { PemSource } from './pem.ts';
+import { TlsError } from './tls-error.ts';
 
-/** @returns a new store with the certificates of `pem`; the caller's to free. @throws {TlsError} when they cannot be parsed. */
-export function storeOf(pem: Uint8Array, what: string): Pointer {
-  const ssl = openssl();
-  const store = ssl.X509_STORE_new();
+/**
+ * Where authorities come from: PEM; a directory whose PEM files are all read, once; the roots that Node.js bundles; those of the
+ * system (the file that `SSL_CERT_FILE` names, or the bundle of the distribution).
+ */
+export type CaSource = PemSource | { readonly directory: string } | 'bundled' | 'system';
+
+/** What was read of them. */
+export interface TrustFiles {
+  readonly certificates: readonly Uint8Array[];
+  readonly revocations: readonly Uint8Array[];
+  /** Whether the bundled roots are all there is, so that their store can be shared. */
+  readonly isBundled: boolean;
+  /** Those that a server names to its clients: given one by one, not whole collections. */
+  readonly named: readonly Uint8Array[];
+}
+
+/** @throws {FileError} when a file or directory cannot be read. @throws {TlsError} when the system has no roots. */
+export async function readTrust(ca: CaSource | readonly CaSource[], crls: PemSource | readonly PemSource[] | undefined): Promise<TrustFiles> {
+  const sources: readonly CaSource[] = Array.isArray(ca) ? ca : [ca as CaSource];
+  const read = await Promise.all(sources.map(readSource));
+  const lists: readonly PemSource[] = Array.isArray(crls) ? crls : crls === undefined ? [] : [crls as PemSource];
+  const revocations = await Promise.all(lists.map((source) => readPem(source, 'revocation list')));
+  return {
+    certificates: read.flatMap(({ certificates }) => certificates),
+    revocations: [...revocations, ...read.flatMap((source) => source.revocations)],
+    isBundled: sources.length === 1 && sources[0] === 'bundled' && revocations.length === 0,
+    named: read.flatMap(({ certificates }, index) => (typeof sources[index] === 'object' && !('directory' in sources[index]) ? certificates : [])),
+  };
+}
+
+interface Read {
+  readonly certificates: readonly Uint8Array[];
+  readonly revocations: readonly Uint8Array[];
+}
+
+async function readSource(source: CaSource): Promise<Read> {
+  if (source === 'bundled') return { certificates: [Buffer.from(rootCertificates.join('\n'))], revocations: [] };
+  if (source === 'system') return { certificates: [await systemRoots()], revocations: [] };
+  if ('directory' in source) return readDirectory(source.directory);
+  return { certificates: [await readPem(source, 'CA certificates')], revocations: [] };
+}
+
+async function readDirectory(directory: string): Promise<Read> {
+  let names;
   try {
-    withCertificates(pem, what, (certificates) => {
-      for (const certificate of certificates) ssl.X509_STORE_add_cert(store, certificate);
-    });
+    names = (await readdir(directory, { withFileTypes: true })).filter((entry) => !entry.isDirectory()).map(({ name }) => name).sort();
   } catch (error) {
-    ssl.X509_STORE_free(store);
-    throw error;
+    throw new FileError('CA directory', directory, error as NodeJS.ErrnoException);
   }
-  return store;
+  if (names.length > FILES_AT_MOST) throw new TlsError(`the CA directory ${directory} has ${String(names.length)} files, more than ${String(FILES_AT_MOST)}`);
+  const certificates: Uint8Array[] = [];
+  const revocations: Uint8Array[] = [];
+  for (const name of names) {
+    const bytes = await readPem({ file: join(directory, name) }, 'CA certificates');
+    const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    if (text.includes('-----BEGIN CERTIFICATE-----') || text.includes('-----BEGIN TRUSTED CERTIFICATE-----')) certificates.push(bytes);
+    if (text.includes('-----BEGIN X509 CRL-----')) revocations.push(bytes);
+  }
+  if (certificates.length === 0) throw new TlsError(`the CA directory ${directory} holds no certificate in PEM`);
+  return { certificates, revocations };
+}
+
+async function systemRoots(): Promise<Uint8Array> {
+  const given = process.env['SSL_CERT_FILE'];
+  for (const file of given === undefined ? SYSTEM_BUNDLES : [given]) {
+    try {
+      return await readPem({ file }, 'CA certificates');
+    } catch (error) {
+      if (given !== undefined || (error as FileError).code !== 'ENOENT') throw error;
+    }
+  }
+  throw new TlsError(`the system has no root certificates where they are expected (${SYSTEM_BUNDLES.join(', ')}): install ca-certificates, or name a file in SSL_CERT_FILE`);
 }
 
 let bundled: Pointer | undefined;
 
-/** The roots that Node.js bundles, parsed once and kept for the life of the process. */
-export function bundledRoots(): Pointer {
-  return (bundled ??= storeOf(Buffer.from(rootCertificates.join('\n')), 'bundled root certificates'));
+/** Gives the store of `files` to `use`, and frees it after that; whoever keeps it takes a reference. @throws {TlsError} when something cannot be parsed. */
+export function withStore(files: TrustFiles, use: (store: Pointer) => void): void {
+  const ssl = openssl();
+  if (files.isBundled) {
+    // Parsed once and kept for the life of the process.
+    use((bundled ??= fill(ssl.X509_STORE_new(), files)));
+    return;
+  }
+  const store = ssl.X509_STORE_new();
+  try {
+    use(fill(store, files));
+  } finally {
+    ssl.X509_STORE_free(store);
+  }
 }
+
+function fill(store: Pointer, { certificates, revocations }: TrustFiles): Pointer {
+  const ssl = openssl();
+  for (const pem of certificates) {
+    withCertificates(pem, 'CA file', (each) => {
+      for (const certificate of each) ssl.X509_STORE_add_cert(store, certificate);
+    });
+  }
+  for (const pem of revocations) {
+    withRevocationLists(pem, (each) => {
+      for (const list of each) ssl.X509_STORE_add_crl(store, list);
+    });
+  }
+  return store;
+}
+
+// Where the distributions keep them: Debian and Alpine, Fedora and RHEL, openSUSE, others.
+const SYSTEM_BUNDLES = ['/etc/ssl/certs/ca-certificates.crt', '/etc/pki/tls/certs/ca-bundle.crt', '/etc/ssl/ca-bundle.pem', '/etc/ssl/cert.pem'];
+const FILES_AT_MOST = 4096;

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import type { Reactor } from '../../../reactor/reactor.ts';
 import { withReactor } from '../../../reactor/testing/with-reactor.ts';
 import { TlsContext } from '../context.ts';
-import type { TlsClientOptions, TlsOptions } from '../context.ts';
+import type { TlsClientOptions, TlsServerOptions } from '../options.ts';
 import { openssl } from '../openssl.ts';
 import { selfSigned } from '../self-signed.ts';
 import { livingTlsTransports } from '../tls-transport.ts';
@@ -16,7 +16,7 @@ export const localhost = selfSigned();
 /** What a TLS test has to hand. The contexts are closed after it. */
 export interface SecureReactor {
   readonly reactor: Reactor;
-  server(options?: Partial<TlsOptions>): Promise<TlsContext>;
+  server(options?: Partial<TlsServerOptions>): Promise<TlsContext>;
   /** Trusts {@link localhost} unless told otherwise. */
   client(options?: TlsClientOptions): Promise<TlsContext>;
 }

@@ -1,0 +1,130 @@
+/** What a client says first, and what a server makes of it before it answers. */
+
+import { decodeProtocols } from './alpn.ts';
+import * as c from './constants.ts';
+import { openssl } from './openssl.ts';
+import type { Pointer } from './openssl.ts';
+import { identityOf, presharedKey } from './psk.ts';
+import type { PresharedKey } from './psk.ts';
+import type { ContextSettings, SettingsOwner } from './settings.ts';
+import { TlsError } from './tls-error.ts';
+
+/** The first message of a client, as far as it matters for choosing. Nothing in it is proved. */
+export interface ClientHello {
+  /** The name that it asks for, in lower case. */
+  readonly serverName: string | undefined;
+  /** The application protocols that it offers, the preferred one first. */
+  readonly alpn: readonly string[];
+}
+
+/** A client hello with what only the machinery looks at. */
+export interface ParsedHello extends ClientHello {
+  /** The identities of the shared keys and sessions that it offers under TLS 1.3. */
+  readonly identities: readonly Uint8Array[];
+}
+
+/** Chooses a context, now or later; `undefined` stays with the present one. @throws {TlsError} with an alert to refuse the client. */
+export type Chooser = (hello: ClientHello) => SettingsOwner | undefined | Promise<SettingsOwner | undefined>;
+
+/** What was decided before the server answers. */
+export interface Decision {
+  /** The context that was chosen; its settings are asked for when they are used, for it may be closed meanwhile. */
+  readonly chosen: SettingsOwner | undefined;
+  /** The chosen application protocol, where somebody chose. */
+  readonly alpn: string | undefined;
+  readonly staple: Uint8Array | undefined;
+  /** Shared keys by the identity that was offered. */
+  readonly keys: ReadonlyMap<string, PresharedKey>;
+}
+
+/** Whether connections of a context must pause in the client hello. */
+export function mustDecide({ choose, alpn, staple, pskServer }: ContextSettings): boolean {
+  return choose !== undefined || typeof alpn === 'function' || typeof staple === 'function' || pskServer !== undefined;
+}
+
+/** Asks everybody who has a say. @returns the decision, as a Promise only when somebody takes his time. */
+export function decide(settings: ContextSettings, hello: ParsedHello): Decision | Promise<Decision> {
+  if (settings.choose === undefined) return prepare(settings, undefined, hello);
+  return andThen(settings.choose({ serverName: hello.serverName, alpn: hello.alpn }), (chosen) => prepare(settings, chosen, hello));
+}
+
+function prepare(settings: ContextSettings, chosen: SettingsOwner | undefined, hello: ParsedHello): Decision | Promise<Decision> {
+  const { alpn, staple, pskServer } = chosen?.settings ?? settings;
+  const protocol = typeof alpn === 'function' && hello.alpn.length > 0 ? alpn(hello.alpn) : undefined;
+  return andThen(typeof staple === 'function' ? staple() : staple, (stapled) =>
+    andThen(pskServer === undefined ? NO_KEYS : keysOf(pskServer, hello.identities), (keys) => ({ chosen, alpn: protocol, staple: stapled, keys })));
+}
+
+/** A client may offer many identities, most of them sessions: the first few are asked for. */
+function keysOf(find: NonNullable<ContextSettings['pskServer']>, identities: readonly Uint8Array[]): ReadonlyMap<string, PresharedKey> | Promise<ReadonlyMap<string, PresharedKey>> {
+  const names = identities.slice(0, IDENTITIES_AT_MOST).map(identityOf).filter((name) => name !== undefined);
+  return names.reduce<ReadonlyMap<string, PresharedKey> | Promise<ReadonlyMap<string, PresharedKey>>>((before, name) =>
+    andThen(before, (keys) => andThen(find(name), (key) => (key === undefined ? keys : new Map([...keys, [name, presharedKey(key)]])))), NO_KEYS);
+}
+
+/** @returns the chooser of a server with contexts by name. */
+export function byServerName(names: Readonly<Record<string, SettingsOwner>>, strict: boolean): Chooser {
+  const contexts = new Map(Object.entries(names).map(([name, context]) => [checkedName(name), context]));
+  return ({ serverName }) => {
+    const wildcard = serverName === undefined ? undefined : `*${serverName.slice(Math.max(0, serverName.indexOf('.')))}`;
+    const found = serverName === undefined ? undefined : contexts.get(serverName) ?? contexts.get(wildcard as string);
+    if (found === undefined && strict) {
+      throw new TlsError(serverName === undefined ? 'handshake refused: the client names no server' : `handshake refused: there is no server ${JSON.stringify(serverName)}`, { reason: 'unrecognized name', sent: c.ALERT_UNRECOGNIZED_NAME });
+    }
+    return found;
+  };
+}
+
+function checkedName(name: string): string {
+  if (!/^(?:\*\.)?[^*\s]+$/.test(name)) throw new RangeError(`serverNames takes names such as "example.com" and "*.example.com", not ${JSON.stringify(name)}`);
+  return name.toLowerCase();
+}
+
+/** Reads the client hello that OpenSSL is looking at; inside its client hello callback only. */
+export function parseHello(connection: Pointer): ParsedHello {
+  const name = extension(connection, c.TLSEXT_TYPE_SERVER_NAME);
+  const alpn = extension(connection, c.TLSEXT_TYPE_ALPN);
+  const psk = extension(connection, c.TLSEXT_TYPE_PSK);
+  return { serverName: name && parseServerName(name), alpn: alpn === undefined ? [] : decodeProtocols(alpn.subarray(2)), identities: psk === undefined ? [] : parseIdentities(psk) };
+}
+
+/** @returns a copy of the extension's content; `undefined` when the client has not sent it. */
+function extension(connection: Pointer, type: number): Uint8Array | undefined {
+  const ssl = openssl();
+  const [address, length] = [new BigUint64Array(1), new BigUint64Array(1)];
+  if (ssl.SSL_client_hello_get0_ext(connection, type, address, length) <= 0) return undefined;
+  return length[0] === 0n ? new Uint8Array(0) : ssl.copyOf(address[0], Number(length[0]));
+}
+
+/** RFC 6066, section 3: a list of one entry, which is of the type host_name. OpenSSL itself refuses what is not so. */
+function parseServerName(bytes: Uint8Array): string | undefined {
+  const length = bytes.length >= 5 ? uint16(bytes, 3) : 0;
+  if (length === 0 || bytes[2] !== c.TLSEXT_NAMETYPE_HOST_NAME || 5 + length > bytes.length) return undefined;
+  return Buffer.from(bytes.subarray(5, 5 + length)).toString().toLowerCase();
+}
+
+/** RFC 8446, section 4.2.11: each identity after its length, and followed by the age of its ticket. */
+function parseIdentities(bytes: Uint8Array): Uint8Array[] {
+  const identities: Uint8Array[] = [];
+  const end = bytes.length < 2 ? 0 : Math.min(bytes.length, 2 + uint16(bytes, 0));
+  for (let at = 2; at + 2 <= end;) {
+    const length = uint16(bytes, at);
+    if (at + 2 + length > end) break;
+    identities.push(bytes.subarray(at + 2, at + 2 + length));
+    at += 2 + length + 4;
+  }
+  return identities;
+}
+
+/** Goes on with `value` at once when it is there, else when it comes. */
+export function andThen<T, R>(value: T | Promise<T>, next: (value: T) => R | Promise<R>): R | Promise<R> {
+  return isThenable(value) ? value.then(next) : next(value);
+}
+
+function isThenable<T>(value: T | PromiseLike<T>): value is Promise<T> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
+}
+
+const uint16 = (bytes: Uint8Array, at: number): number => bytes[at] * 256 + bytes[at + 1];
+const IDENTITIES_AT_MOST = 4;
+const NO_KEYS: ReadonlyMap<string, PresharedKey> = new Map();

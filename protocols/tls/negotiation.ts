@@ -1,0 +1,239 @@
+/** What one connection answers OpenSSL, and what it notes of what it is told. */
+
+import { encodeProtocols } from './alpn.ts';
+import type { Answering } from './callbacks.ts';
+import { decide, parseHello } from './client-hello.ts';
+import type { Decision, ParsedHello } from './client-hello.ts';
+import * as c from './constants.ts';
+import { openssl } from './openssl.ts';
+import type { Pointer } from './openssl.ts';
+import { identityOf, presharedKey } from './psk.ts';
+import type { PresharedKey, PskIdentity } from './psk.ts';
+import type { ContextSettings } from './settings.ts';
+import { TlsError } from './tls-error.ts';
+import { verifyErrorName } from './verify-errors.ts';
+import type { VerifyErrorName } from './verify-errors.ts';
+
+/** What is wrong with one certificate of the peer's chain. */
+export interface CertificateFault {
+  /** How far up the chain the certificate stands; 0 is the peer's own. */
+  readonly depth: number;
+  /** OpenSSL's name for it, without `X509_V_ERR_`; `undefined` when it is newer than this table. */
+  readonly reason: VerifyErrorName | undefined;
+  /** OpenSSL's number for it. */
+  readonly result: number;
+}
+
+/** The answers of one connection. Those that take their time make {@link waiting} true meanwhile. */
+export class Negotiation implements Answering {
+  settings: ContextSettings;
+  /** The SSL object that asks. */
+  ssl: Pointer = 0;
+  /** An answer is awaited. */
+  waiting = false;
+  /** What has ended the negotiation, once something has. */
+  error: Error | undefined;
+  /** Something was noted that is to be told, or acted on. */
+  hasNews = false;
+  /** Whether the first handshake is complete. */
+  established = false;
+  /** Whether the renegotiation that is to come is this side's wish. */
+  renegotiates = false;
+  /** A handshake has begun in the middle of the connection, and may not be complete. */
+  handshaking = false;
+  /** How many were completed, whoever began them (TLS 1.2). */
+  renegotiations = 0;
+  /** The last fatal alert that passed, and its direction. */
+  alert: { readonly number: number; readonly sent: boolean } | undefined;
+  readonly faults: CertificateFault[] = [];
+
+  #decision: Decision | undefined;
+  #hello: ParsedHello | undefined;
+  #byPeer = 0;
+  /** This side's Finished message before the handshake that goes on. */
+  #finished: Buffer | undefined;
+  #lines: string[] = [];
+  #protocols: Uint8Array | undefined;
+  #ownKey: { readonly psk: PskIdentity; readonly identity: Uint8Array } | undefined;
+
+  constructor(settings: ContextSettings) {
+    this.settings = settings;
+  }
+
+  /** Asks for what must be known before a client says anything. @returns whether there is nothing to wait for. */
+  prepare(wake: () => void): boolean {
+    const { pskClient } = this.settings;
+    if (pskClient === undefined || this.#ownKey !== undefined || this.error !== undefined) return true;
+    this.#await(() => (typeof pskClient === 'function' ? pskClient(undefined) : pskClient), 'psk', wake, (psk) => {
+      this.#ownKey = ownKeyOf(psk);
+    });
+    return !this.waiting;
+  }
+
+  /** Decides about the client hello that was noted. @returns whether the decision is there. */
+  consider(wake: () => void): boolean {
+    const hello = this.#hello;
+    if (hello === undefined) return true;
+    this.#hello = undefined;
+    this.#await(() => decide(this.settings, hello), 'the choice of a context', wake, (decision) => {
+      this.#decision = decision;
+      if (decision.alpn !== undefined) this.#protocols = encodeProtocols([decision.alpn]);
+    });
+    return !this.waiting;
+  }
+
+  /** The settings that were chosen instead of the present ones, told once. @throws {ClosedError} when their context is closed. */
+  takeChosen(): ContextSettings | undefined {
+    const chosen = this.#decision?.chosen;
+    if (this.#decision === undefined || chosen === undefined) return undefined;
+    this.#decision = { ...this.#decision, chosen: undefined };
+    return chosen.settings === this.settings ? undefined : chosen.settings;
+  }
+
+  /** What was logged since the last time. */
+  takeLines(): string[] {
+    return this.#lines.splice(0);
+  }
+
+  /** Lets go of what only the first handshake needs. */
+  complete(): void {
+    this.established = true;
+    this.handshaking = false;
+    if (this.#decision !== undefined && this.#decision.keys.size > 0) this.#decision = { ...this.#decision, keys: new Map() };
+  }
+
+  handshakeBegins(): void {
+    if (!this.established) return;
+    this.handshaking = true;
+    this.hasNews = true;
+    this.#finished ??= finishedOf(this.ssl);
+  }
+
+  handshakeEnds(): void {
+    if (this.established) this.hasNews = true;
+  }
+
+  /** Notes that no handshake goes on any more. Not every one that begins is a new one: a mere request for one looks the same. */
+  settle(): void {
+    this.handshaking = false;
+    const before = this.#finished;
+    this.#finished = undefined;
+    if (before?.equals(finishedOf(this.ssl)) !== false) return;
+    this.renegotiations++;
+    const limit = this.settings.peerRenegotiations;
+    // Where none are allowed OpenSSL refuses them.
+    if (this.renegotiates || limit === 0 || ++this.#byPeer <= limit) return;
+    this.failed(new TlsError(`TLS failed: the peer has begun more than ${String(limit)} renegotiations (allowPeerRenegotiations)`, { reason: 'too many renegotiations' }));
+  }
+
+  alertPassed(number: number, sent: boolean): void {
+    if (number !== CLOSE_NOTIFY && number !== NO_RENEGOTIATION) this.alert = { number, sent };
+  }
+
+  keyLogged(line: string): void {
+    this.#lines.push(line);
+    this.hasNews = true;
+  }
+
+  accepts(result: number, depth: number): boolean {
+    // The same fault is told again when a certificate is looked at twice.
+    if (!this.faults.some((fault) => fault.depth === depth && fault.result === result)) {
+      const reason = verifyErrorName(result);
+      this.faults.push({ depth, result, reason: reason === 'OK' ? undefined : reason });
+    }
+    return this.settings.accepts === 'all' || this.settings.accepts.has(result);
+  }
+
+  clientHello(): 'go on' | 'wait' | { readonly alert: number } {
+    if (this.error !== undefined) return { alert: this.error instanceof TlsError && this.error.side === 'local' && this.error.alert !== undefined ? this.error.alert : c.ALERT_INTERNAL_ERROR };
+    // It is asked again after a pause, after a HelloRetryRequest, and when a renegotiation begins: what was decided stays.
+    if (this.#decision !== undefined) return 'go on';
+    this.#hello = parseHello(this.ssl);
+    return 'wait';
+  }
+
+  protocols(): { readonly names: Uint8Array | undefined; readonly ignoresMismatch: boolean } {
+    const { alpn, ignoresAlpnMismatch } = this.settings;
+    return { names: this.#protocols ?? (typeof alpn === 'function' ? undefined : alpn), ignoresMismatch: ignoresAlpnMismatch };
+  }
+
+  staple(): Uint8Array | undefined {
+    const { staple } = this.settings;
+    return this.#decision?.staple ?? (typeof staple === 'function' ? undefined : staple);
+  }
+
+  keyOf(identity: Uint8Array, version: 'TLSv1.2' | 'TLSv1.3'): PresharedKey | undefined {
+    const name = identityOf(identity);
+    if (name === undefined) return undefined;
+    if (version === 'TLSv1.3') return this.#decision?.keys.get(name);
+    const found = this.settings.pskServer?.(name);
+    if (found === undefined) return undefined;
+    if ('then' in found) {
+      // Nobody looks at the Promise any more.
+      found.then(undefined, () => undefined);
+      throw new TypeError('a TLS 1.2 server cannot wait for a shared key: psk must not return a Promise; set protocols.min to TLSv1.3, or answer at once');
+    }
+    return presharedKey(found);
+  }
+
+  ownKey(hint: string | undefined): { readonly psk: PskIdentity; readonly identity: Uint8Array } | undefined {
+    const { pskClient } = this.settings;
+    if (hint !== undefined && typeof pskClient === 'function') {
+      const psk = pskClient(hint);
+      if ('then' in psk) {
+        psk.then(undefined, () => undefined);
+        throw new TypeError('a TLS 1.2 client cannot wait for a shared key once the server has given a hint: psk must not return a Promise for a hint');
+      }
+      this.#ownKey = ownKeyOf(psk);
+    }
+    return this.#ownKey;
+  }
+
+  failed(error: unknown): void {
+    this.error ??= error instanceof TlsError ? error : new TlsError(`handshake failed: ${error instanceof Error ? error.message : String(error)}`, { reason: 'refused by this side', cause: error });
+    this.hasNews = true;
+  }
+
+  /** Asks, and notes the answer or the failure; at once, or when it comes. */
+  #await<T>(question: () => T | Promise<T>, what: string, wake: () => void, note: (answer: T) => void): void {
+    const fail = (error: unknown): void => {
+      this.failed(error instanceof TlsError ? error : new TlsError(`handshake failed: ${what} failed: ${error instanceof Error ? error.message : String(error)}`, { reason: `${what} failed`, cause: error }));
+    };
+    try {
+      const answer = question();
+      if (!(typeof answer === 'object' && answer !== null && 'then' in answer)) {
+        note(answer);
+        return;
+      }
+      this.waiting = true;
+      answer.then(note).catch(fail).finally(() => {
+        this.waiting = false;
+        wake();
+      });
+    } catch (error) {
+      fail(error);
+    }
+  }
+}
+
+function ownKeyOf(psk: PskIdentity): { readonly psk: PskIdentity; readonly identity: Uint8Array } {
+  presharedKey(psk);
+  const bytes = Buffer.from(psk.identity);
+  if (bytes.length === 0 || bytes.length > IDENTITY_AT_MOST || bytes.includes(0)) throw new RangeError(`a shared key's identity has 1…${String(IDENTITY_AT_MOST)} bytes and no zero among them`);
+  // OpenSSL keeps the address until the handshake is done: memory of its own, which nobody moves.
+  const identity = Buffer.allocUnsafeSlow(bytes.length);
+  identity.set(bytes);
+  return { psk, identity };
+}
+
+function finishedOf(ssl: Pointer): Buffer {
+  const bytes = Buffer.alloc(FINISHED_AT_MOST);
+  return bytes.subarray(0, openssl().SSL_get_finished(ssl, bytes, bytes.length));
+}
+
+// EVP_MAX_MD_SIZE: the digest of a handshake is no longer than that.
+const FINISHED_AT_MOST = 64;
+const CLOSE_NOTIFY = 0;
+const NO_RENEGOTIATION = 100;
+// PSK_MAX_IDENTITY_LEN of ssl.h before 3.0.
+const IDENTITY_AT_MOST = 128;

@@ -1,0 +1,141 @@
+/** What a TLS context can be told. */
+
+import type * as c from './constants.ts';
+import type { ApplicationProtocolChooser } from './alpn.ts';
+import type { PeerExpectation } from './check-peer.ts';
+import type { ClientHello } from './client-hello.ts';
+import type { TlsContext } from './context.ts';
+import type { TlsaRecord } from './dane.ts';
+import type { KeyLog } from './key-log.ts';
+import type { TlsOptionName } from './option-names.ts';
+import type { PemSource } from './pem.ts';
+import type { PskClient, PskServer } from './psk.ts';
+import type { CaSource } from './trust.ts';
+import type { VerifyErrorName } from './verify-errors.ts';
+
+/** A version of TLS. Those before 1.2 need `minimumSecurityLevel: 0` as well. */
+export type TlsVersion = keyof typeof c.VERSIONS;
+
+/**
+ * How the peer's certificate is treated. `'peer'`: a client demands one that it trusts; a server asks for one, and checks
+ * it if it comes. `'fail_if_no_peer_cert'`: a server demands one. `'client_once'`: a server asks only in the first handshake.
+ * `'none'`: a server asks for none, and **a client accepts anyone**, so that whoever sits on the path can read and change
+ * everything.
+ */
+export type VerifyMode = 'none' | 'peer' | 'client_once' | 'fail_if_no_peer_cert';
+
+/** Bits of security that keys, signatures and ciphers must have: 0 any, 1 80, **2 112**, 3 128, 4 192, 5 256. */
+export type SecurityLevel = 0 | 1 | 2 | 3 | 4 | 5;
+
+/** A certificate with its key. */
+export interface Identity {
+  /** The certificate and its chain, the own one first, in PEM. */
+  readonly certificate: PemSource;
+  /** The private key of the certificate, in PEM. */
+  readonly key: PemSource;
+  /** The password of the key, or who knows it. */
+  readonly password?: string | (() => string | Promise<string>) | undefined;
+}
+
+/** What clients and servers have in common. */
+export interface TlsOptions extends Partial<Identity> {
+  /** More certificates, each of another kind of key (such as RSA beside ECDSA): the peer's preference chooses. */
+  readonly identities?: readonly Identity[] | undefined;
+  /** The authorities to trust; for clients those that Node.js bundles unless given. */
+  readonly ca?: CaSource | readonly CaSource[] | undefined;
+  /** Lists of revoked certificates, in PEM. */
+  readonly crls?: PemSource | readonly PemSource[] | undefined;
+  /** Which certificates must be covered by `crls`: the peer's own, or its whole chain. `'leaf'` when `crls` are given, else none. */
+  readonly crlCheck?: 'leaf' | 'chain' | undefined;
+  /** `'peer'` for clients, `'none'` for servers, unless given. */
+  readonly verify?: VerifyMode | readonly VerifyMode[] | undefined;
+  /** How many authorities may stand between the peer's certificate and a trusted one; 9 by default. */
+  readonly depth?: number | undefined;
+  /** Accepts certificates that were issued for another purpose, such as a client's where a server's is due. **Weakens the check.** */
+  readonly dangerouslyIgnorePurpose?: boolean | undefined;
+  /**
+   * Faults of certificates to accept, each named; `'all'` accepts everything and **authenticates nobody**. What was found
+   * stands in the connection's `verification()`. LuaSec's `lsec_continue` is `'all'`.
+   */
+  readonly dangerouslyAccept?: 'all' | readonly VerifyErrorName[] | undefined;
+  /** Whom the peer must be, checked after the handshake by the name or pinned digest of its certificate. */
+  readonly expect?: PeerExpectation | undefined;
+  /** The lowest and highest version; 1.2 and 1.3 by default. */
+  readonly protocols?: { readonly min?: TlsVersion; readonly max?: TlsVersion } | undefined;
+  /** Options of OpenSSL besides those that are always set. */
+  readonly options?: readonly TlsOptionName[] | undefined;
+  /** Cipher list for TLS 1.2 and before, in OpenSSL's notation; ECDHE with AEAD by default. One that selects nothing is an error. */
+  readonly ciphers?: string | undefined;
+  /** Cipher suites of TLS 1.3, with colons between them. A list that selects nothing is an error. */
+  readonly ciphersuites?: string | undefined;
+  /** Groups (curves) for the key exchange, with colons between them; `X25519:P-256:P-384` by default. */
+  readonly groups?: string | undefined;
+  /** Signature algorithms, with colons between them, in OpenSSL's notation; all of the security level by default. */
+  readonly signatureAlgorithms?: string | undefined;
+  /** Parameters for ephemeral DH in PEM, or `'auto'` for those that fit the certificate's key. `'auto'` by default; `ciphers` must ask for DHE. */
+  readonly dhParameters?: PemSource | 'auto' | undefined;
+  /** 2 by default. **Lower levels admit keys, digests and ciphers that can be broken.** */
+  readonly minimumSecurityLevel?: SecurityLevel | undefined;
+  /** How many renegotiations the peer may begin in one connection under TLS 1.2; 0 by default. One more ends the connection. */
+  readonly allowPeerRenegotiations?: number | undefined;
+  /** Tells the secrets of connections, for decrypting captures: **whoever has them reads everything**. Nothing by default. */
+  readonly dangerouslyLogKeys?: KeyLog | undefined;
+}
+
+/** What clients may say besides. */
+export interface TlsClientOptions extends TlsOptions {
+  /** Whether the certificate must be that of the server's name; true by default. **Without it any trusted certificate of anybody will do.** */
+  readonly verifyName?: boolean | undefined;
+  /** RFC 9525 by default. The older `'rfc2818'` takes the subject's common name where there is no subjectAltName. */
+  readonly nameRules?: 'rfc9525' | 'rfc2818' | undefined;
+  /** Application protocols to offer, the preferred one first. */
+  readonly alpn?: readonly string[] | undefined;
+  /** Asks the server for a fresh statement of its authority that the certificate is not revoked (an OCSP staple). */
+  readonly requestOcspStaple?: boolean | undefined;
+  /** A shared key instead of certificates. */
+  readonly psk?: PskClient | undefined;
+}
+
+/** What servers may say besides. */
+export interface TlsServerOptions extends TlsOptions {
+  /** Application protocols, the preferred one first, or who chooses. A server that shares none with its client ends the handshake. */
+  readonly alpn?: readonly string[] | ApplicationProtocolChooser | undefined;
+  /** What happens when no application protocol is shared: a fatal alert, or going on without one. `'fatal'` by default. */
+  readonly alpnMismatch?: 'fatal' | 'ignore' | undefined;
+  /**
+   * Contexts by the name that the client asks for, exact or with a wildcard for the left-most label (`*.example.com`). A
+   * name that is not there gets this context, or an alert when `strictServerNames` is set. With an alert is answered then
+   * also who names nobody.
+   */
+  readonly serverNames?: Readonly<Record<string, TlsContext>> | undefined;
+  readonly strictServerNames?: boolean | undefined;
+  /**
+   * Chooses the context by what the client says first; `undefined` goes on as without it. It may take its time: the handshake waits
+   * (want `'lookup'`) inside its own deadline. A failure ends that handshake only.
+   */
+  readonly chooseContext?: ((hello: ClientHello) => TlsContext | undefined | Promise<TlsContext | undefined>) | undefined;
+  /** The statement of the authority to hand out to clients that ask (OCSP, in DER), or who has it. */
+  readonly ocspStaple?: Uint8Array | (() => Uint8Array | undefined | Promise<Uint8Array | undefined>) | undefined;
+  /** Shared keys by identity. A server that has them needs no certificate. */
+  readonly psk?: PskServer | undefined;
+  /** What a TLS 1.2 client is told to choose its identity by. */
+  readonly pskHint?: string | undefined;
+}
+
+/** What is of one connection only, laid over its context's options. */
+export interface TlsConnectionOptions {
+  /** The name to ask for and to expect, instead of the one that was connected to. */
+  readonly serverName?: string | undefined;
+  /** Whom the peer must be; see {@link TlsOptions.expect}. */
+  readonly expect?: PeerExpectation | undefined;
+  /** TLSA records of the server, from a DNS that can be trusted (DANE, RFC 6698 and 7671). They decide instead of the authorities, or besides. */
+  readonly tlsa?: readonly TlsaRecord[] | undefined;
+  /** How many bytes of data may wait while a new handshake goes on and nobody receives; 1 MiB by default. */
+  readonly maxAheadBytes?: number | undefined;
+}
+
+/** Options of either role, for the machinery. @internal */
+export type AnyOptions = Omit<TlsClientOptions, 'alpn' | 'psk'> & Omit<TlsServerOptions, 'alpn' | 'psk'> & {
+  readonly alpn?: TlsServerOptions['alpn'];
+  readonly psk?: PskClient | PskServer | undefined;
+};

@@ -1,0 +1,39 @@
+/** What connections take from their context, beside what OpenSSL keeps in it. */
+
+import type { ApplicationProtocolChooser } from './alpn.ts';
+import type { PeerExpectation } from './check-peer.ts';
+import type { Chooser } from './client-hello.ts';
+import type { KeyLogWriter } from './key-log.ts';
+import type { Pointer } from './openssl.ts';
+import type { PskClient, PskServer } from './psk.ts';
+
+/** A context as its connections see it; one object for all of them. */
+export interface ContextSettings {
+  readonly role: 'client' | 'server';
+  /** The SSL_CTX; it is the context's own, valid while that is open. */
+  readonly pointer: Pointer;
+  /** SSL_VERIFY_… bits. */
+  readonly verifyModes: number;
+  /** Whether certificates can be verified at all, now or later. */
+  readonly trusts: boolean;
+  readonly verifiesName: boolean;
+  readonly nameRules: 'rfc9525' | 'rfc2818';
+  /** The results of a verification that are accepted all the same. */
+  readonly accepts: 'all' | ReadonlySet<number>;
+  readonly expect: PeerExpectation | undefined;
+  /** Of servers: names as the wire has them, or who chooses. */
+  readonly alpn: Uint8Array | ApplicationProtocolChooser | undefined;
+  readonly ignoresAlpnMismatch: boolean;
+  readonly choose: Chooser | undefined;
+  readonly staple: Uint8Array | (() => Uint8Array | undefined | Promise<Uint8Array | undefined>) | undefined;
+  readonly requestsStaple: boolean;
+  readonly pskServer: PskServer | undefined;
+  readonly pskClient: PskClient | undefined;
+  readonly keyLog: KeyLogWriter | undefined;
+  readonly peerRenegotiations: number;
+}
+
+/** Whoever has settings: a context. @throws {ClosedError} when it is closed. */
+export interface SettingsOwner {
+  readonly settings: ContextSettings;
+}
