@@ -10,7 +10,6 @@ import { openssl } from './openssl.ts';
 import type { OpenSsl, Pointer } from './openssl.ts';
 import { sessionOf } from './psk.ts';
 import type { PresharedKey, PskIdentity } from './psk.ts';
-import type { ContextSettings } from './settings.ts';
 import { takeErrorQueue } from './tls-error.ts';
 
 /** A connection that is asked while OpenSSL works for it. What it throws ends the handshake. */
@@ -46,9 +45,9 @@ export function answerNoMore(ssl: Pointer): void {
   answering.delete(ssl);
 }
 
-/** The judge of certificates' faults, where some are accepted; without one every fault ends the handshake. */
-export function verifierOf({ accepts }: Pick<ContextSettings, 'accepts'>): unknown {
-  return accepts === 'all' || accepts.size > 0 ? callbacks().verify : null;
+/** How many connections answer. @internal */
+export function livingAnswers(): number {
+  return answering.size;
 }
 
 let registered: ReturnType<typeof register> | undefined;
@@ -75,8 +74,8 @@ function register(ssl: OpenSsl) {
       });
     }),
     verify: ssl.register(types.verify, (accepted, store) => {
-      const connection = ssl.X509_STORE_CTX_get_ex_data(store, ssl.SSL_get_ex_data_X509_STORE_CTX_idx());
       if (accepted !== 0) return 1;
+      const connection = ssl.X509_STORE_CTX_get_ex_data(store, ssl.SSL_get_ex_data_X509_STORE_CTX_idx());
       return ask(connection, 0, (who) => Number(who.accepts(ssl.X509_STORE_CTX_get_error(store), ssl.X509_STORE_CTX_get_error_depth(store))));
     }),
     clientHello: ssl.register(types.clientHello, (connection, alert) =>

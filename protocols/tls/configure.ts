@@ -1,6 +1,6 @@
 /** Puts options into an SSL_CTX of OpenSSL. */
 
-import { callbacks, verifierOf } from './callbacks.ts';
+import { callbacks } from './callbacks.ts';
 import { mustDecide } from './client-hello.ts';
 import { encodeProtocols } from './alpn.ts';
 import * as c from './constants.ts';
@@ -46,7 +46,7 @@ export function configure(settings: ContextSettings, options: AnyOptions, files:
   let bits = c.SSL_OP_NO_COMPRESSION | c.SSL_OP_CIPHER_SERVER_PREFERENCE | c.SSL_OP_NO_TICKET | optionBits(options.options ?? []);
   bits |= settings.peerRenegotiations > 0 ? c.SSL_OP_ALLOW_CLIENT_RENEGOTIATION : c.SSL_OP_NO_RENEGOTIATION;
   ssl.SSL_CTX_set_options(context, bits);
-  ssl.SSL_CTX_set_verify(context, settings.verifyModes, verifierOf(settings));
+  ssl.SSL_CTX_set_verify(context, settings.verifyModes, callbacks().verify);
   ssl.SSL_CTX_set_verify_depth(context, options.depth ?? DEPTH);
   if (options.dangerouslyIgnorePurpose === true) check(ssl.SSL_CTX_set_purpose(context, c.X509_PURPOSE_ANY), 'the purpose cannot be ignored');
   for (const identity of files.identities) useIdentity(context, identity);

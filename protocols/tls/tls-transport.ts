@@ -14,7 +14,8 @@ import { InputBuffer } from '../../core/input-buffer.ts';
 import type { Transport } from '../../core/transport.ts';
 import { DONE, END, WANT_LOOKUP, WANT_READ, WANT_WRITE, YIELD } from '../../core/want.ts';
 import type { StepCode } from '../../core/want.ts';
-import { answer, answerNoMore, verifierOf } from './callbacks.ts';
+import { answer, answerNoMore, callbacks } from './callbacks.ts';
+import { Ciphertext } from './ciphertext.ts';
 import { certificateOf } from './certificate.ts';
 import { checkPeer } from './check-peer.ts';
 import * as c from './constants.ts';
@@ -43,48 +44,32 @@ export class TlsTransport implements Transport {
   readonly negotiation: Negotiation;
 
   readonly #openssl: OpenSsl;
-  readonly #below: Transport;
+  readonly #ciphertext: Ciphertext;
   #ssl: Pointer = 0;
-  #readBio: Pointer = 0;
-  #writeBio: Pointer = 0;
   /** Whether a call into OpenSSL is on the stack: an SSL object must not be freed inside its own callback. */
   #calling = false;
   #closing = false;
   #established = false;
   /** Whether the read BIO or OpenSSL may hold more than has been read. */
   #holds = false;
-  /** The transport below has ended. */
-  #ended = false;
   #saidGoodbye = false;
-  /** Sealed bytes that were taken out of the write BIO and not yet accepted below. */
-  #pending: Uint8Array | undefined;
-  /** The transport below takes nothing any more. */
-  #sendFailure: unknown;
-  /** The first bytes from the peer, kept while they look like anything but TLS. */
-  #firstBytes: Uint8Array | undefined;
-  #received = false;
-  /** What has come in, while another context may yet be chosen that must be given it again. */
-  #recorded: Uint8Array[] | undefined;
   /** Data that came along while a handshake in the middle of the connection went on, for the next reads. */
   #surplus: InputBuffer | undefined;
   /** The client's Finished message before it was asked for a certificate (TLS 1.3). */
   #finishedBefore: Buffer | undefined;
   /** A renegotiation is to begin. */
   #isDue = false;
-  /** The most that each BIO has held since it was made. */
-  #opened = 0;
-  #sealed = 0;
   #listener: TlsTransportListener = { established: () => undefined, keyLogged: () => undefined };
   #wake: () => void = () => undefined;
 
   /** @throws {TlsError} when OpenSSL has no memory, or refuses the name. */
   constructor(below: Transport, settings: ContextSettings, options: TlsConnectionOptions) {
     this.#openssl = openssl();
-    this.#below = below;
+    this.#ciphertext = new Ciphertext(below);
     this.options = options;
     this.negotiation = new Negotiation(settings);
     this.#begin(settings);
-    if (settings.choose !== undefined) this.#recorded = [];
+    if (settings.choose !== undefined) this.#ciphertext.record();
     living++;
   }
 
@@ -109,20 +94,20 @@ export class TlsTransport implements Transport {
   }
 
   get hasBuffered(): boolean {
-    return this.#holds || this.#surplus !== undefined || this.#below.hasBuffered;
+    return this.#holds || this.#surplus !== undefined || this.#ciphertext.below.hasBuffered;
   }
 
   get hasUnflushed(): boolean {
-    return this.#pending !== undefined || this.#below.hasUnflushed;
+    return this.#ciphertext.pendingBytes > 0 || this.#ciphertext.below.hasUnflushed;
   }
 
   get received(): number {
-    return this.#below.received;
+    return this.#ciphertext.below.received;
   }
 
   onLookupAnswered(wake: () => void): void {
     this.#wake = wake;
-    this.#below.onLookupAnswered(wake);
+    this.#ciphertext.below.onLookupAnswered(wake);
   }
 
   handshake(): StepCode {
@@ -143,7 +128,7 @@ export class TlsTransport implements Transport {
         return WANT_LOOKUP;
       }
       if (reason !== 0 && reason !== c.SSL_ERROR_WANT_READ) throw this.#fail();
-      const flushed = this.#seal();
+      const flushed = this.#ciphertext.seal();
       if (flushed !== DONE) return flushed;
       if (reason === 0) {
         this.#establish();
@@ -171,17 +156,17 @@ export class TlsTransport implements Transport {
         this.#leave();
         if (count > 0) {
           // One call reads one record at most. A full buffer may have left some of it; else the BIO knows what is left.
-          this.#holds = count === into.length || this.#openssl.BIO_ctrl_pending(this.#readBio) > 0;
+          this.#holds = count === into.length || this.#ciphertext.holds;
           return count;
         }
         const reason = this.#openssl.SSL_get_error(this.#ssl, count);
         this.#holds = false;
         if (reason === c.SSL_ERROR_ZERO_RETURN) return END;
         if (reason !== c.SSL_ERROR_WANT_READ) throw this.#fail();
-        this.#deflate(KEPT_AT_MOST);
+        this.#ciphertext.deflate(KEPT_AT_MOST);
       }
       // What OpenSSL answered by itself, such as a key update, goes out; a read never waits for it, but too much of it stops the intake.
-      if (this.#trySeal() !== DONE && (this.#pending?.length ?? 0) > PENDING_AT_MOST) return WANT_WRITE;
+      if (this.#ciphertext.trySeal() !== DONE && this.#ciphertext.pendingBytes > PENDING_AT_MOST) return WANT_WRITE;
       // Records without data, such as key updates, may come without end: the others have their turn, and this goes on in the next.
       if (feeds === FEEDS_PER_READ) return WANT_READ;
       const fed = this.#feed();
@@ -196,7 +181,7 @@ export class TlsTransport implements Transport {
     }
     if (this.failure !== undefined) throw this.failure;
     if (this.#saidGoodbye) throw new ClosedError('send refused: this side has said that it sends nothing more');
-    if (this.#pending !== undefined) {
+    if (this.#ciphertext.pendingBytes > 0) {
       const flushed = this.flush();
       if (flushed !== DONE) return flushed;
     }
@@ -210,13 +195,13 @@ export class TlsTransport implements Transport {
     const count = this.#openssl.SSL_write(this.#ssl, from, Math.min(from.length, SEALED_AT_MOST));
     this.#leave();
     if (count <= 0) throw this.#fail();
-    this.#seal();
+    this.#ciphertext.seal();
     return count;
   }
 
   flush(): StepCode {
-    if (this.#pending === undefined) return this.#below.flush();
-    return this.#seal();
+    if (this.#ciphertext.pendingBytes === 0) return this.#ciphertext.below.flush();
+    return this.#ciphertext.seal();
   }
 
   shutdown(): StepCode {
@@ -237,8 +222,8 @@ export class TlsTransport implements Transport {
       if (this.#openssl.SSL_shutdown(this.#ssl) < 0) this.#openssl.ERR_clear_error();
       this.#leave();
     }
-    const flushed = this.#seal();
-    return flushed === DONE ? this.#below.shutdown() : flushed;
+    const flushed = this.#ciphertext.seal();
+    return flushed === DONE ? this.#ciphertext.below.shutdown() : flushed;
   }
 
   /**
@@ -265,7 +250,7 @@ export class TlsTransport implements Transport {
   /** Demands the client's certificate in the middle of the connection; {@link goOn} completes it. @throws {TlsError} when it cannot be. */
   requestCertificate(modes: number): void {
     const { settings } = this.negotiation;
-    this.#openssl.SSL_set_verify(this.#ssl, modes, verifierOf(settings));
+    this.#openssl.SSL_set_verify(this.#ssl, modes, callbacks().verify);
     if (!this.isTls13) {
       this.renegotiate();
       return;
@@ -305,7 +290,7 @@ export class TlsTransport implements Transport {
     if (this.failure !== undefined) throw this.failure;
     for (let feeds = 0; ; feeds++) {
       const more = this.#readAhead();
-      const flushed = this.#seal();
+      const flushed = this.#ciphertext.seal();
       if (flushed !== DONE) return flushed;
       if (isComplete()) {
         this.#settled();
@@ -320,12 +305,12 @@ export class TlsTransport implements Transport {
 
   close(): void {
     this.#free();
-    this.#below.close();
+    this.#ciphertext.below.close();
   }
 
   abort(): void {
     this.#free();
-    this.#below.abort();
+    this.#ciphertext.below.abort();
   }
 
   /** Makes the SSL object. @throws {TlsError} when OpenSSL has no memory, or refuses the name. */
@@ -333,9 +318,7 @@ export class TlsTransport implements Transport {
     const ssl = this.#openssl;
     this.#ssl = ssl.SSL_new(settings.pointer);
     if (this.#ssl === 0) throw refused('no TLS connection');
-    this.#readBio = memoryBio(ssl);
-    this.#writeBio = memoryBio(ssl);
-    ssl.SSL_set_bio(this.#ssl, this.#readBio, this.#writeBio);
+    this.#ciphertext.attach(this.#ssl);
     try {
       if (settings.role === 'server') ssl.SSL_set_accept_state(this.#ssl);
       else this.#beginAsClient(settings);
@@ -363,11 +346,8 @@ export class TlsTransport implements Transport {
     if (settings.role !== role) throw (this.failure = new TlsError(`handshake failed: the chosen context is one for a ${settings.role}`, { reason: 'wrong role' }));
     answerNoMore(this.#ssl);
     this.#openssl.SSL_free(this.#ssl);
-    this.#ssl = this.#readBio = this.#writeBio = 0;
+    this.#ssl = 0;
     this.#begin(settings);
-    for (const bytes of this.#recorded ?? []) this.#openssl.BIO_write(this.#readBio, bytes, bytes.length);
-    if (this.#ended) this.#openssl.BIO_ctrl(this.#readBio, c.BIO_C_SET_BUF_MEM_EOF_RETURN, 0, null);
-    this.#recorded = undefined;
   }
 
   #establish(): void {
@@ -376,10 +356,10 @@ export class TlsTransport implements Transport {
     if (expect !== undefined) this.#checkPeer(expect);
     this.#established = true;
     this.negotiation.complete();
-    this.#recorded = undefined;
+    this.#ciphertext.recordNoMore();
     // Data may have come along with the last flight.
     this.#holds = true;
-    this.#deflate(0);
+    this.#ciphertext.deflate(0);
     this.#listener.established();
   }
 
@@ -491,116 +471,36 @@ export class TlsTransport implements Transport {
     if (this.#ssl !== 0) this.#wake();
   };
 
-  /** Moves what OpenSSL has sealed to the transport below. @throws what the transport below threw, every time. */
-  #seal(): StepCode {
-    if (this.#sendFailure !== undefined) throw this.#sendFailure as Error;
-    const sealed = (scratch[depth] ??= new Uint8Array(SCRATCH_BYTES));
-    depth++;
-    try {
-      for (;;) {
-        let bytes = this.#pending;
-        if (bytes === undefined) {
-          const count = this.#openssl.BIO_read(this.#writeBio, sealed, sealed.length);
-          if (count <= 0) return this.#below.flush();
-          bytes = sealed.subarray(0, count);
-          if (count > this.#sealed) this.#sealed = count;
-        }
-        const written = this.#below.write(bytes);
-        if (written === bytes.length) {
-          this.#pending = undefined;
-          continue;
-        }
-        // What comes out of the shared buffer must be kept; what was kept already is only shortened.
-        const rest = written > 0 ? bytes.subarray(written) : bytes;
-        this.#pending = this.#pending === undefined ? rest.slice() : rest;
-        if (written <= 0) return written === 0 ? WANT_WRITE : written as StepCode;
-      }
-    } catch (error) {
-      this.#sendFailure = error;
-      this.#pending = undefined;
-      throw error;
-    } finally {
-      depth--;
-    }
-  }
-
-  /** Like {@link #seal}, for readers: a peer that takes nothing any more may still have sent something. */
-  #trySeal(): StepCode {
-    if (this.#pending === undefined && this.#openssl.BIO_ctrl_pending(this.#writeBio) === 0) return DONE;
-    try {
-      return this.#seal();
-    } catch {
-      return DONE;
-    }
-  }
-
-  /** Moves ciphertext from the transport below into OpenSSL; `DONE` when it may go on. */
+  /** Lets more ciphertext come in; `DONE` when OpenSSL may go on. */
   #feed(): StepCode {
-    if (this.#ended) throw this.#fail();
-    let count;
+    if (this.#ciphertext.ended) throw this.#fail();
     try {
-      count = this.#below.read(opened);
+      const fed = this.#ciphertext.feed();
+      if (fed === DONE) this.#holds = true;
+      return fed;
     } catch (error) {
       this.failure = error as Error;
       throw error;
     }
-    if (count === END) {
-      this.#ended = true;
-      // From now on an empty BIO means the end, not "try again".
-      this.#openssl.BIO_ctrl(this.#readBio, c.BIO_C_SET_BUF_MEM_EOF_RETURN, 0, null);
-    } else if (count < 0) return count as StepCode;
-    else {
-      if (!this.#received) this.#lookAtFirst(count);
-      if (this.#recorded !== undefined) this.#record(opened.slice(0, count));
-      this.#openssl.BIO_write(this.#readBio, opened, count);
-      if (count > this.#opened) this.#opened = count;
-    }
-    this.#holds = true;
-    return DONE;
-  }
-
-  #record(bytes: Uint8Array): void {
-    const recorded = this.#recorded as Uint8Array[];
-    recorded.push(bytes);
-    if (recorded.reduce((sum, { length }) => sum + length, 0) <= HELLO_AT_MOST) return;
-    throw (this.failure = new TlsError(`handshake failed: the first message of the client is longer than ${String(HELLO_AT_MOST)} bytes`, { reason: 'excessive message size' }));
-  }
-
-  #lookAtFirst(count: number): void {
-    this.#received = true;
-    if (opened[0] !== RECORD_HANDSHAKE && opened[0] !== RECORD_ALERT) this.#firstBytes = opened.slice(0, Math.min(count, 16));
   }
 
   /** Makes the failure, takes the error queue with it, and gives the alert a chance to go out. */
   #fail(): Error {
-    const { error, settings, alert } = this.negotiation;
+    const { error, settings, alert, faults } = this.negotiation;
     const what = this.#established ? 'TLS' : 'handshake';
     if (error !== undefined) this.failure = error;
-    else if (!this.#ended) {
+    else if (!this.#ciphertext.ended) {
       const sent = alert?.sent === true ? alert.number : undefined;
-      this.failure = tlsFailure(this.#ssl, { what, role: settings.role, serverName: this.options.serverName, firstBytes: this.#firstBytes, sent });
+      this.failure = tlsFailure(this.#ssl, { what, role: settings.role, serverName: this.options.serverName, firstBytes: this.#ciphertext.firstBytes, sent, depth: faults.at(-1)?.depth, rules: settings.nameRules });
     } else if (this.#established) this.failure = new TruncatedError('the peer closed the connection without close_notify; bytes may be missing');
     else this.failure = new ClosedError('handshake failed: the peer closed the connection in the middle of it');
     this.#openssl.ERR_clear_error();
     try {
-      this.#seal();
+      this.#ciphertext.seal();
     } catch {
       // The peer is gone: there is nobody left to be told.
     }
     return this.failure;
-  }
-
-  /** A memory BIO keeps the size of its largest content: an empty one that held more than `keep` bytes is replaced. */
-  #deflate(keep: number): void {
-    if (this.#opened > keep && this.#openssl.BIO_ctrl_pending(this.#readBio) === 0) {
-      this.#opened = 0;
-      this.#openssl.SSL_set0_rbio(this.#ssl, (this.#readBio = memoryBio(this.#openssl)));
-      if (this.#ended) this.#openssl.BIO_ctrl(this.#readBio, c.BIO_C_SET_BUF_MEM_EOF_RETURN, 0, null);
-    }
-    if (this.#sealed > keep && this.#openssl.BIO_ctrl_pending(this.#writeBio) === 0) {
-      this.#sealed = 0;
-      this.#openssl.SSL_set0_wbio(this.#ssl, (this.#writeBio = memoryBio(this.#openssl)));
-    }
   }
 
   #free(): void {
@@ -611,8 +511,9 @@ export class TlsTransport implements Transport {
     answerNoMore(this.#ssl);
     // The BIOs belong to the SSL object.
     this.#openssl.SSL_free(this.#ssl);
-    this.#ssl = this.#readBio = this.#writeBio = 0;
-    this.#pending = this.#surplus = this.#recorded = undefined;
+    this.#ssl = 0;
+    this.#ciphertext.detach();
+    this.#surplus = undefined;
     living--;
   }
 }
@@ -622,36 +523,17 @@ export function livingTlsTransports(): number {
   return living;
 }
 
-function memoryBio(ssl: OpenSsl): Pointer {
-  const bio = ssl.BIO_new(ssl.BIO_s_mem());
-  ssl.BIO_ctrl(bio, c.BIO_C_SET_BUF_MEM_EOF_RETURN, -1, null);
-  return bio;
-}
-
 let living = 0;
-// Shared by all connections: it is used up before anyone else can run.
-const opened = new Uint8Array(64 * 1024);
-// Ciphertext on its way down, one buffer for each layer of TLS over TLS: the layer below fills its own while this one waits.
-const scratch: Uint8Array[] = [];
-let depth = 0;
-
 // What data that come along with a handshake are opened into.
 let ahead: Uint8Array | undefined;
 const AHEAD_BYTES = 16 * 1024;
 // As much as one message may have by default.
 const SURPLUS_AT_MOST = 1024 * 1024;
-// A client hello of 16 KiB in fragments of a few bytes; OpenSSL bounds the message itself.
-const HELLO_AT_MOST = 160 * 1024;
 // EVP_MAX_MD_SIZE: the digest of a handshake is no longer than that.
 const FINISHED_AT_MOST = 64;
 // Four records, which one system call takes.
 const SEALED_AT_MOST = 64 * 1024;
-// What is sealed at most, and what four records add to it.
-const SCRATCH_BYTES = 72 * 1024;
 const FEEDS_PER_READ = 16;
 const PENDING_AT_MOST = 64 * 1024;
 // More than a handshake flight; a connection that moved more gives the memory back when it falls idle.
 const KEPT_AT_MOST = 32 * 1024;
-// Content types of RFC 8446, section 5.1.
-const RECORD_ALERT = 21;
-const RECORD_HANDSHAKE = 22;
