@@ -6,6 +6,8 @@ import type { Transport } from './transport.ts';
 export interface LayerOptions {
   /** The name of the peer, by which a client checks it. */
   readonly serverName?: string | undefined;
+  /** Where the peer was connected to, as `host:port` or a path: what a client knows it by. */
+  readonly peer?: string | undefined;
   /** Which end began the connection. */
   readonly role: 'client' | 'server';
 }

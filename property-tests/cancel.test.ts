@@ -5,22 +5,23 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import { AbortError } from '../core/errors.ts';
-import { buffers, harmlessFaults, link } from './kit/arbitraries.ts';
+import { buffers, harmlessFaults, link, moment } from './kit/arbitraries.ts';
 import { tryLaw } from './kit/law.ts';
 import { pairIn } from './kit/scenarios.ts';
 import type { Contexts } from './kit/scenarios.ts';
+import { until } from './kit/schedule.ts';
 import { simulate } from './kit/simulate.ts';
 import { contextsFor } from './kit/tls-contexts.ts';
 
-const plan = fc.record({ link: link(), buffers: buffers(), faults: harmlessFaults(), cancelAtMs: fc.integer({ min: 0, max: 60 }), data: fc.uint8Array({ minLength: 1, maxLength: 3_000 }) });
+const plan = fc.record({ link: link(), buffers: buffers(), faults: harmlessFaults(), cancelAt: moment(), data: fc.uint8Array({ minLength: 1, maxLength: 3_000 }) });
 type Plan = typeof plan extends fc.Arbitrary<infer P> ? P : never;
 
-const run = ({ link: carrying, buffers: hosts, faults, cancelAtMs, data }: Plan, contexts?: Contexts) =>
+const run = ({ link: carrying, buffers: hosts, faults, cancelAt, data }: Plan, contexts?: Contexts) =>
   simulate({ link: carrying, faults }, async (world) => {
     const { client, server } = await pairIn(world, hosts, contexts);
     await Promise.all([client.handshake(), server.handshake()]);
     const cancel = new AbortController();
-    const cancelled = world.sleep(cancelAtMs).then(() => {
+    const cancelled = until(world, cancelAt).then(() => {
       cancel.abort('enough');
       return world.now();
     });

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { WantioError } from '../core/errors.ts';
 import type { Connection } from '../reactor/connection.ts';
 import { Reactor } from '../reactor/reactor.ts';
-import { effort } from './kit/law.ts';
+import { checkLaw } from './kit/law.ts';
 import { pairIn } from './kit/scenarios.ts';
 import type { Contexts } from './kit/scenarios.ts';
 import { simulate } from './kit/simulate.ts';
@@ -89,14 +89,14 @@ const onSimulatedSockets = async (plan: readonly Step[], contexts?: Contexts): P
   })).result;
 
 describe('simulated and real sockets agree', () => {
-  it('on plain connections', () => fc.assert(fc.asyncProperty(steps, async (plan) => {
+  it('on plain connections', () => checkLaw(fc.asyncProperty(steps, async (plan) => {
     expect(await onSimulatedSockets(plan)).toEqual(await onRealSockets(plan));
-  }), effort(1_000)), 600_000);
+  }), 1_000), 600_000);
 
   it('on TLS', async () => {
     const contexts = await contextsFor('TLSv1.3');
-    await fc.assert(fc.asyncProperty(steps, async (plan) => {
+    await checkLaw(fc.asyncProperty(steps, async (plan) => {
       expect(await onSimulatedSockets(plan, contexts)).toEqual(await onRealSockets(plan, contexts));
-    }), effort(200));
+    }), 200);
   }, 600_000);
 });

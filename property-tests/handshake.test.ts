@@ -8,7 +8,7 @@ import { WantioError } from '../core/errors.ts';
 import { SecureConnection } from '../protocols/tls/secure-connection.ts';
 import type { Connection } from '../reactor/connection.ts';
 import { anyFaults, buffers, harmlessFaults, link } from './kit/arbitraries.ts';
-import { tryLaw } from './kit/law.ts';
+import { replaying, tryLaw } from './kit/law.ts';
 import { pairIn } from './kit/scenarios.ts';
 import { simulate } from './kit/simulate.ts';
 import { contextsFor } from './kit/tls-contexts.ts';
@@ -40,6 +40,6 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a handshake of %s', (version) =>
         expect(client.finished().local.length).toBeGreaterThanOrEqual(12);
         expect(client.info()).toEqual(server.info());
       }));
-    expect(done).toBeGreaterThan(0);
+    if (!replaying()) expect(done).toBeGreaterThan(0);
   }, 600_000);
 });

@@ -1,5 +1,7 @@
 /** wantio/testing: simulated worlds, faults, and random plans of them. It needs no particular test runner; the plans are fast-check's. */
 
+export { drawnFaults } from '../reactor/faults/drawn-faults.ts';
+export type { DrawnFaults } from '../reactor/faults/drawn-faults.ts';
 export { FaultInjector } from '../reactor/faults/fault-injector.ts';
 export { PASS, ruleOf } from '../reactor/faults/fault.ts';
 export type { CallContext, Fault, FaultErrno, FaultPlan, FaultRule, FaultyCall } from '../reactor/faults/fault.ts';
@@ -11,13 +13,17 @@ export { SimulatedNetwork } from '../reactor/simulated/simulated-network.ts';
 export type { NameOptions } from '../reactor/simulated/simulated-network.ts';
 export { DeadlockError, LivelockError, World } from '../reactor/simulated/world.ts';
 export type { SimulatedMachine, WorldOptions } from '../reactor/simulated/world.ts';
-export { anyFaults, buffers, harmlessFaults, link, payload } from './kit/arbitraries.ts';
+export { anyFaults, buffers, harmlessFaults, link, moment, payload, schedule, scheduleOf, timeouts } from './kit/arbitraries.ts';
 export { checkSelector } from './kit/check-selector.ts';
 export type { SelectorSetting } from './kit/check-selector.ts';
 export { checkTransport } from './kit/check-transport.ts';
 export type { Check, TransportPair } from './kit/check-transport.ts';
-export { effort, tryLaw } from './kit/law.ts';
+export { checkLaw, commandsReplay, effort, replaying, tryLaw, watchLaws } from './kit/law.ts';
+export type { LawRunner } from './kit/law.ts';
+export type { LawPlace } from './kit/law-failure.ts';
+export { follow, until } from './kit/schedule.ts';
+export type { Moment, Scheduled } from './kit/schedule.ts';
 export { LeakError, simulate } from './kit/simulate.ts';
-export type { Simulation, SimulationPlan } from './kit/simulate.ts';
+export type { Evidence, Simulation, SimulationPlan } from './kit/simulate.ts';
 export { Trace } from './kit/trace.ts';
 export type { TraceEntry } from './kit/trace.ts';

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 
 import { InputBuffer } from '../core/input-buffer.ts';
-import { effort } from './kit/law.ts';
+import { checkLaw } from './kit/law.ts';
 
 type Deed =
   | { readonly do: 'append' | 'prepend'; readonly text: string }
@@ -12,8 +12,8 @@ type Deed =
   | { readonly do: 'indexOf'; readonly byte: string }
   | { readonly do: 'clear' };
 
-test('the input buffer holds what a string would hold', () => {
-  fc.assert(
+test('the input buffer holds what a string would hold', async () => {
+  await checkLaw(
     fc.property(fc.array(deed, { maxLength: 60, size: 'max' }), (deeds) => {
       const buffer = new InputBuffer();
       let model = '';
@@ -23,7 +23,7 @@ test('the input buffer holds what a string would hold', () => {
       }
       expect(textOf(buffer.take(buffer.length))).toBe(model);
     }),
-    effort(2_000),
+    2_000,
   );
 });
 

@@ -13,7 +13,7 @@ import { ManualVenue } from '../core/testing/manual-venue.ts';
 import { ScriptedTransport } from '../core/testing/scripted-transport.ts';
 import type { ReadEvent } from '../core/testing/scripted-transport.ts';
 import { END, WANT_LOOKUP, WANT_READ, WANT_WRITE } from '../core/want.ts';
-import { effort } from './kit/law.ts';
+import { checkLaw } from './kit/law.ts';
 
 /** A receive. One of `'*s'` stands for as many as it takes to have `maxBytes` in all, because one alone depends on the pieces. */
 interface Request {
@@ -33,7 +33,7 @@ interface Outcomes {
 const LIMIT_MS = 10;
 
 test('fragmentation never changes what is received', async () => {
-  await fc.assert(
+  await checkLaw(
     fc.asyncProperty(stream, fc.boolean(), fc.array(request, { minLength: 1, maxLength: 8, size: 'max' }), cuts, async (bytes, ends, requests, { at, wants }) => {
       const end: ReadEvent[] = ends ? [END] : [];
       const expected = model(bytes, ends, requests);
@@ -42,7 +42,7 @@ test('fragmentation never changes what is received', async () => {
       expect(await receiveAll([...Array.from(bytes, latin1), ...end], requests), 'byte by byte').toEqual(expected);
       expect(await receiveAll([...Array.from(bytes, latin1).flatMap((byte) => [WANT_READ, byte] as const), WANT_READ, ...end], requests), 'byte by byte, waiting for each').toEqual(expected);
     }),
-    effort(1_000),
+    1_000,
   );
 });
 

@@ -3,11 +3,41 @@
 import { describe, expect, it } from 'vitest';
 
 import { TICK_MS } from '../core/clock.ts';
+import { TlsContext } from '../protocols/tls/context.ts';
+import { selfSigned } from '../protocols/tls/self-signed.ts';
+import { CertificateError } from '../protocols/tls/tls-error.ts';
+import { PASS } from '../reactor/faults/fault.ts';
+import type { Fault } from '../reactor/faults/fault.ts';
 import { pairIn, sendInPieces } from './kit/scenarios.ts';
 import { simulate } from './kit/simulate.ts';
 import { contextsFor } from './kit/tls-contexts.ts';
 
 const nothing = new Uint8Array(0);
+
+describe('over a plain connection', () => {
+  it('a polite close that waits for a send is over when the connection is aborted', () => simulate({}, async (world) => {
+    const { client } = await pairIn(world);
+    const sending = client.send(new Uint8Array(220_000));
+    const closing = client.close();
+    const startedAt = world.now();
+    client.abort();
+    await expect(sending).rejects.toMatchObject({ code: 'ERR_WANTIO_CLOSED' });
+    await closing;
+    expect(world.now()).toBe(startedAt);
+  }).then(() => undefined));
+
+  it('a reset of which a send was told is not an end to the receive after it', () => simulate({}, async (world) => {
+    const { client, server } = await pairIn(world);
+    await server.send('the beginning');
+    await world.sleep(1);
+    server.abort();
+    await world.sleep(1);
+    await expect(client.send('x')).rejects.toMatchObject({ code: 'ECONNRESET', syscall: 'send' });
+    const error = await client.receive('*a').catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ code: 'ECONNRESET', partial: Uint8Array.from(Buffer.from('the beginning')) });
+    expect(client.closed).toBe(true);
+  }).then(() => undefined));
+});
 
 describe.each(['TLSv1.2', 'TLSv1.3'] as const)('over %s', (version) => {
   it('a shutdown before the handshake does not tear the handshake apart', async () => {
@@ -43,6 +73,21 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('over %s', (version) => {
       expect(world.now() - startedAt).toBeLessThanOrEqual(20 + TICK_MS);
       expect(there.host.openDescriptors).toBe(0);
       client.abort();
+    });
+  });
+
+  it('an alert that the kernel had no memory for reaches the peer although its connection is closed', async () => {
+    const contexts = await contextsFor(version);
+    const trusting = await TlsContext.client({ ca: { pem: selfSigned().certificate }, protocols: { min: version, max: version } });
+    const noMemory: Fault = { kind: 'errno', code: 'ENOBUFS' };
+    // The client hello, the server's flight, and then the alert: when it is made, and when it is tried again.
+    await simulate({ faults: { send: [PASS, PASS, noMemory, noMemory] } }, async (world) => {
+      const [here, there] = [world.machine('here'), world.machine('there')];
+      const listener = await there.reactor.listen({ host: '0.0.0.0', port: 7 });
+      const told = new Promise<Error>((resolve) => listener.once('clientError', resolve));
+      listener.serve({ secure: contexts.server }, () => undefined);
+      await expect(here.reactor.connectSecure({ host: 'there', port: 7, secure: trusting })).rejects.toBeInstanceOf(CertificateError);
+      expect(await told).toMatchObject({ name: 'TlsError', side: 'remote', alert: 48 });
     });
   });
 

@@ -5,14 +5,14 @@ import { describe, expect, it } from 'vitest';
 
 import { WantioError } from '../core/errors.ts';
 import { anyFaults, buffers, link, payload } from './kit/arbitraries.ts';
-import { effort } from './kit/law.ts';
+import { checkLaw } from './kit/law.ts';
 import { pairIn, sendInPieces } from './kit/scenarios.ts';
 import { simulate } from './kit/simulate.ts';
 
 const plan = fc.record({ link: link(), faults: anyFaults(), buffers: buffers(), there: payload(), back: payload() });
 
 describe('two worlds with one plan', () => {
-  it('give the same trace', () => fc.assert(fc.asyncProperty(plan, async ({ link: carrying, faults, buffers: hosts, there, back }) => {
+  it('give the same trace', () => checkLaw(fc.asyncProperty(plan, async ({ link: carrying, faults, buffers: hosts, there, back }) => {
     const run = async (): Promise<string> => (await simulate({ link: carrying, faults }, async (world) => {
       const timeouts = { totalMs: 5_000 };
       try {
@@ -25,5 +25,5 @@ describe('two worlds with one plan', () => {
     })).trace.toString();
     const first = await run();
     expect(await run()).toBe(first);
-  }), effort(1_000)), 600_000);
+  }), 1_000), 600_000);
 });

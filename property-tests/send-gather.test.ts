@@ -8,20 +8,20 @@ import { SendStep } from '../core/send.ts';
 import type { Sendable, SendRange } from '../core/send.ts';
 import { ScriptedTransport } from '../core/testing/scripted-transport.ts';
 import { DONE, YIELD } from '../core/want.ts';
-import { effort } from './kit/law.ts';
+import { checkLaw } from './kit/law.ts';
 
 /** What a send came to: its bytes and its result, or the message by which it was refused. */
 type Outcome = { readonly sent: string; readonly result: number } | { readonly refused: string };
 
-test('several pieces are sent as their concatenation', () => {
-  fc.assert(
+test('several pieces are sent as their concatenation', async () => {
+  await checkLaw(
     fc.property(pieces, range, room, (parts, given, writes) => {
       const whole = Buffer.concat(parts.map((part) => Buffer.from(part)));
       const expected = send(whole, given, []);
       expect(send(parts, given, writes)).toEqual(expected);
       if ('sent' in expected) expect(expected.sent).toBe(whole.toString('latin1', given.first ?? 0, (given.last ?? whole.length - 1) + 1));
     }),
-    effort(2_000),
+    2_000,
   );
 });
 

@@ -6,21 +6,21 @@ import { describe, expect, it } from 'vitest';
 
 import { TICK_MS } from '../core/clock.ts';
 import { OperationTimeoutError } from '../core/errors.ts';
-import { effort } from './kit/law.ts';
+import { timeouts } from './kit/arbitraries.ts';
+import { checkLaw } from './kit/law.ts';
 import { pairIn } from './kit/scenarios.ts';
 import { simulate } from './kit/simulate.ts';
 
 // Bytes come at even moments and limits pass at odd ones: which of two things of one moment comes first is nobody's promise.
-const limit = fc.option(fc.nat(100).map((ms) => 2 * ms + 1), { nil: undefined });
+const odd = (ms = Infinity): number => 2 * ms + 1;
 const plan = fc.record({
   gaps: fc.array(fc.integer({ min: 1, max: 60 }).map((ms) => 2 * ms), { maxLength: 20 }),
-  blockMs: limit,
-  totalMs: limit,
+  limits: timeouts(100).map(({ blockMs, totalMs }) => ({ blockMs: odd(blockMs), totalMs: odd(totalMs) })),
   latencyMs: fc.integer({ min: 0, max: 30 }),
 });
 
 /** What must come of a receive of `gaps.length + 1` bytes that arrive after the given gaps; the last never does. */
-function expected(gaps: readonly number[], blockMs = Infinity, totalMs = Infinity): { mode: 'block' | 'total'; atMs: number; bytes: number } | undefined {
+function expected(gaps: readonly number[], blockMs: number, totalMs: number): { mode: 'block' | 'total'; atMs: number; bytes: number } | undefined {
   let now = 0;
   for (const [index, gap] of [...gaps, Infinity].entries()) {
     const block = now + blockMs;
@@ -31,9 +31,12 @@ function expected(gaps: readonly number[], blockMs = Infinity, totalMs = Infinit
   return undefined;
 }
 
+/** A negative limit is none. */
+const lasting = (ms: number): number => (ms < 0 ? Infinity : ms);
+
 describe('limits', () => {
-  it('end a receive when they must and not before', () => fc.assert(fc.asyncProperty(plan, async ({ gaps, blockMs, totalMs, latencyMs }) => {
-    const end = expected(gaps, blockMs, totalMs);
+  it('end a receive when they must and not before', () => checkLaw(fc.asyncProperty(plan, async ({ gaps, limits, latencyMs }) => {
+    const end = expected(gaps, lasting(limits.blockMs), lasting(limits.totalMs));
     if (end === undefined) return;
     await simulate({ link: { latencyMs } }, async (world) => {
       const { client, server } = await pairIn(world);
@@ -48,7 +51,7 @@ describe('limits', () => {
       })();
       await world.sleep(latencyMs);
       const startedAt = world.now();
-      const error = await server.receive(gaps.length + 1, { timeouts: { blockMs, totalMs } }).then(() => undefined, (reason: unknown) => reason);
+      const error = await server.receive(gaps.length + 1, { timeouts: limits }).then(() => undefined, (reason: unknown) => reason);
       expect(error).toBeInstanceOf(OperationTimeoutError);
       const { mode, partial } = error as OperationTimeoutError;
       const tookMs = world.now() - startedAt;
@@ -57,5 +60,5 @@ describe('limits', () => {
       expect({ mode, bytes: partial?.length }).toEqual({ mode: end.mode, bytes: end.bytes });
       await typing;
     });
-  }), effort(1_000)), 600_000);
+  }), 1_000), 600_000);
 });

@@ -4,13 +4,13 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
 import { TimeoutBudget } from '../core/timeouts.ts';
-import { effort } from './kit/law.ts';
+import { checkLaw } from './kit/law.ts';
 
-const RUNS = effort(2_000);
+const RUNS = 2_000;
 
 describe('the budget of a wait', () => {
-  test('is the block limit or what is left of the total, whichever is less, and never negative', () => {
-    fc.assert(
+  test('is the block limit or what is left of the total, whichever is less, and never negative', async () => {
+    await checkLaw(
       fc.property(limit, limit, moment, moment, (blockMs, totalMs, startedAt, passed) => {
         const now = startedAt + passed;
         const left = startedAt + lasting(totalMs) - now;
@@ -20,8 +20,8 @@ describe('the budget of a wait', () => {
     );
   });
 
-  test('ends by the limit that is less, the total when both are equal', () => {
-    fc.assert(
+  test('ends by the limit that is less, the total when both are equal', async () => {
+    await checkLaw(
       fc.property(limit, limit, moment, moment, (blockMs, totalMs, startedAt, passed) => {
         const now = startedAt + passed;
         const mode = new TimeoutBudget({ blockMs, totalMs }, startedAt).mode(now);
@@ -31,8 +31,8 @@ describe('the budget of a wait', () => {
     );
   });
 
-  test('never grows while the total alone holds, and is nothing once that has passed', () => {
-    fc.assert(
+  test('never grows while the total alone holds, and is nothing once that has passed', async () => {
+    await checkLaw(
       fc.property(moment, moment, fc.array(moment, { minLength: 2, maxLength: 10 }), (totalMs, startedAt, spans) => {
         const budget = new TimeoutBudget({ totalMs }, startedAt);
         let now = startedAt;
@@ -49,8 +49,8 @@ describe('the budget of a wait', () => {
     );
   });
 
-  test('is the same at every wait while the block limit alone holds', () => {
-    fc.assert(
+  test('is the same at every wait while the block limit alone holds', async () => {
+    await checkLaw(
       fc.property(moment, moment, moment, (blockMs, startedAt, passed) => {
         expect(new TimeoutBudget({ blockMs }, startedAt).waitBudget(startedAt + passed)).toBe(blockMs);
       }),
@@ -58,8 +58,8 @@ describe('the budget of a wait', () => {
     );
   });
 
-  test('is infinite if and only if neither limit is set', () => {
-    fc.assert(
+  test('is infinite if and only if neither limit is set', async () => {
+    await checkLaw(
       fc.property(limit, limit, moment, (blockMs, totalMs, now) => {
         const budget = new TimeoutBudget({ blockMs, totalMs }, now);
         const unlimited = lasting(blockMs) === Infinity && lasting(totalMs) === Infinity;
@@ -69,8 +69,8 @@ describe('the budget of a wait', () => {
     );
   });
 
-  test('is nothing at all times when a limit is zero', () => {
-    fc.assert(
+  test('is nothing at all times when a limit is zero', async () => {
+    await checkLaw(
       fc.property(limit, moment, moment, fc.boolean(), (other, startedAt, passed, which) => {
         const timeouts = which ? { blockMs: 0, totalMs: other } : { blockMs: other, totalMs: 0 };
         expect(new TimeoutBudget(timeouts, startedAt).waitBudget(startedAt + passed)).toBe(0);

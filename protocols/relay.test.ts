@@ -82,11 +82,12 @@ describe('a relay', () => {
 
   it('ends at its total limit however busy it is', () => withReactor(async (reactor) => {
     const { client, server, relay } = await relayed(reactor, { totalMs: 40 });
+    const end = settled(relay);
     const busy = (async () => {
       for (;;) await client.send('x');
     })();
     await expect(busy).rejects.toBeInstanceOf(Error);
-    expect(await settled(relay)).toMatchObject({ mode: 'total' });
+    expect(await end).toMatchObject({ mode: 'total' });
     client.abort();
     server.abort();
   }));

@@ -35,6 +35,7 @@ import type { SignalOwner } from './readiness-signal.ts';
 import type { Selectable } from './select.ts';
 import type { SocketOptionName } from './socket-options.ts';
 import type { SocketTransport } from './socket-transport.ts';
+import type { PeerCredentials } from './system-calls.ts';
 
 /** What every connection stands on, handed from layer to layer. */
 export interface ConnectionBasis {
@@ -319,7 +320,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
   secure<C extends Connection>(layer: TransportLayer<C, ConnectionBasis>, options?: Partial<LayerOptions>): C {
     this.#assertFree('handshake', this.#sending ?? this.#receiving ?? this.#handshaking);
     const { basis } = this;
-    const layered: LayerOptions = { role: options?.role ?? basis.role, serverName: options?.serverName ?? (basis.role === 'client' ? basis.host : undefined) };
+    const layered: LayerOptions = { role: options?.role ?? basis.role, serverName: options?.serverName ?? (basis.role === 'client' ? basis.host : undefined), peer: peerOf(basis, this.remoteAddress) };
     const below = this.#inflow.input.length > 0 ? new InflowTransport(this.#inflow) : this.transport;
     const transport = layer.transport(below, layered);
     const above = layer.connection(transport, basis, layered);
@@ -340,6 +341,11 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
 
   get remoteAddress(): Address | undefined {
     return this.basis.socket.remoteAddress;
+  }
+
+  /** Who is at the other end of a Unix socket, as the kernel vouches for it; `undefined` on other sockets and once closed. */
+  get peerCredentials(): PeerCredentials | undefined {
+    return this.basis.socket.peerCredentials;
   }
 
   /** Sets an option of the socket. @throws {SystemError} when the kernel refuses. */
@@ -592,6 +598,12 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     this.#writable?.complete();
     this.#wants?.complete();
   }
+}
+
+/** What a client knows its peer by. */
+function peerOf({ role, host }: ConnectionBasis, address: Address | undefined): string | undefined {
+  if (role === 'server' || address === undefined) return undefined;
+  return address.family === 'unix' ? address.path : `${host ?? address.host}:${String(address.port)}`;
 }
 
 /** Waits for `operation` to settle in whatever way, and makes it fail when that takes longer than `ms`. */

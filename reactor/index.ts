@@ -29,4 +29,4 @@ export type { Selectable, Selected, Selection } from './select.ts';
 export type { Selector } from './selector.ts';
 export type { Handler, ServeOptions } from './serve.ts';
 export type { SocketOptionName, SocketOptions } from './socket-options.ts';
-export type { SystemCalls } from './system-calls.ts';
+export type { PeerCredentials, SystemCalls } from './system-calls.ts';

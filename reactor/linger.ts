@@ -2,6 +2,7 @@
 
 import type { Transport } from '../core/transport.ts';
 import { DONE, END } from '../core/want.ts';
+import { WRITABLE } from './handle.ts';
 import type { HandleOwner } from './handle.ts';
 import type { Reactor } from './reactor.ts';
 import type { SocketTransport } from './socket-transport.ts';
@@ -34,7 +35,11 @@ export class Linger implements HandleOwner {
   dispatch(): void {
     if (this.#over) return;
     try {
-      if (this.#transport.hasUnflushed && this.#transport.flush() !== DONE) return;
+      if (this.#transport.hasUnflushed && this.#transport.flush() !== DONE) {
+        // The system may have taken nothing for want of memory, and will not tell when that is over.
+        if ((this.#socket.handle.readiness & WRITABLE) !== 0) this.#reactor.enqueue(this.#socket.handle);
+        return;
+      }
       this.#socket.shutdown();
       while (this.#budget > 0) {
         const count = this.#socket.read(scratch);

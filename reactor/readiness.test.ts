@@ -26,17 +26,19 @@ describe('readiness', () => {
     await server.send('abc');
     await firstValueFrom(client.readable$);
     const seen: number[] = [];
+    const results: number[] = [];
     let subscribed = false;
     const subscription = client.readable$.subscribe(() => {
       expect(subscribed).toBe(true);
       seen.push(reactor.turns);
-      client.tryReceiveInto(new Uint8Array(1));
+      results.push(client.tryReceiveInto(new Uint8Array(1)));
     });
     subscribed = true;
-    await turns(reactor, 8);
+    while (results.filter((result) => result === 1).length < 3) await turns(reactor, 1);
+    await turns(reactor, 5);
     expect(seen).toEqual([...new Set(seen)]);
-    // Three bytes, one at a time; the last try may find out that there is nothing left.
-    expect([3, 4]).toContain(seen.length);
+    // Three bytes, one at a time; the last try may find out that there is nothing left, and then nothing is told.
+    expect(results.slice(results.lastIndexOf(1) + 1).length).toBeLessThanOrEqual(1);
     subscription.unsubscribe();
     client.abort();
     server.abort();
@@ -82,10 +84,11 @@ describe('readiness', () => {
     const rounds: { turn: number; after: number[] }[] = [];
     const done = new Promise<void>((resolve) => {
       client.readable$.subscribe(() => {
+        // An emission is a hint: a try may still want.
+        if (typeof client.tryReceive() === 'number') return;
         const turn = reactor.turns;
         const after: number[] = [];
         rounds.push({ turn, after });
-        client.tryReceive();
         void (async () => {
           for (let i = 0; i < 3; i++) {
             await Promise.resolve();

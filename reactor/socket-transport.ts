@@ -11,8 +11,8 @@ import type { Handle } from './handle.ts';
 import type { Selector } from './selector.ts';
 import { optionEntries } from './socket-options.ts';
 import type { SocketOptionName, SocketOptions } from './socket-options.ts';
-import { EAGAIN, EINTR, ENOBUFS, ENOMEM, ENOTCONN, systemError } from './system-calls.ts';
-import type { SystemCalls } from './system-calls.ts';
+import { EAGAIN, EINTR, ENOBUFS, ENOMEM, ENOTCONN, EPIPE, systemError } from './system-calls.ts';
+import type { PeerCredentials, SystemCalls } from './system-calls.ts';
 
 /**
  * Owns one connected descriptor, from its registration until it is closed. No call is made while the handle's readiness
@@ -27,6 +27,8 @@ export class SocketTransport implements Transport {
   readonly remoteAddress: Address | undefined;
   readonly #calls: SystemCalls;
   readonly #selector: Selector;
+  /** What broke the connection, told to a send: the system tells it once, and to a read it then looks like an end. */
+  #broken: Error | undefined;
   #sendShut = false;
   #closed = false;
 
@@ -48,7 +50,10 @@ export class SocketTransport implements Transport {
         if (count < into.length && (handle.readiness & HANGUP) === 0) handle.readiness &= ~READABLE;
         return count;
       }
-      if (count === 0) return END;
+      if (count === 0) {
+        if (this.#broken !== undefined) throw (this.failure = this.#broken);
+        return END;
+      }
       if (count === -EAGAIN) handle.readiness &= ~READABLE;
       else if (count !== -EINTR) throw (this.failure = systemError(count, 'recv', formatAddress(this.remoteAddress)));
     }
@@ -67,7 +72,11 @@ export class SocketTransport implements Transport {
       if (count === -EAGAIN) handle.readiness &= ~WRITABLE;
       // The system is short of memory for a moment, and will not tell when it is over.
       else if (count === -ENOBUFS || count === -ENOMEM) return 0;
-      else if (count !== -EINTR) throw systemError(count, 'send', formatAddress(this.remoteAddress));
+      else if (count !== -EINTR) {
+        const error = systemError(count, 'send', formatAddress(this.remoteAddress));
+        if (count !== -EPIPE) this.#broken = error;
+        throw error;
+      }
     }
     return WANT_WRITE;
   }
@@ -117,6 +126,10 @@ export class SocketTransport implements Transport {
 
   get localAddress(): Address | undefined {
     return this.#closed ? undefined : this.#calls.localAddress(this.handle.fd);
+  }
+
+  get peerCredentials(): PeerCredentials | undefined {
+    return this.#closed ? undefined : this.#calls.peerCredentials(this.handle.fd);
   }
 
   /** @throws {SystemError} when the kernel refuses the option or its value. @throws {ClosedError} once closed. */

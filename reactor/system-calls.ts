@@ -33,10 +33,21 @@ export interface SystemCalls {
   pendingError(fd: number): number;
   localAddress(fd: number): Address | undefined;
   peerAddress(fd: number): Address | undefined;
+  /** @returns who is at the other end of a Unix socket, as it was when that end connected or began to listen; `undefined` for other sockets. */
+  peerCredentials(fd: number): PeerCredentials | undefined;
   /** Removes the file of a Unix socket. */
   unlink(path: string): number;
   /** @returns a descriptor that is good for nothing but to be closed when descriptors have run out. */
   reserve(): number;
+}
+
+/** The process at the other end of a Unix socket, as the kernel vouches for it. */
+export interface PeerCredentials {
+  readonly pid: number;
+  /** Its effective user. */
+  readonly uid: number;
+  /** Its effective group. */
+  readonly gid: number;
 }
 
 /** @returns calls that pass every one on to `calls`, for wrappers that change some of them. `calls` may be of a class. */
@@ -56,6 +67,7 @@ export function passOn(calls: SystemCalls): SystemCalls {
     pendingError: (fd) => calls.pendingError(fd),
     localAddress: (fd) => calls.localAddress(fd),
     peerAddress: (fd) => calls.peerAddress(fd),
+    peerCredentials: (fd) => calls.peerCredentials(fd),
     unlink: (path) => calls.unlink(path),
     reserve: () => calls.reserve(),
   };

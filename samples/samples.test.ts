@@ -1,16 +1,19 @@
 import { once } from 'node:events';
+import { readFileSync, statSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { connect, createServer as createTcpServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { connect as tlsConnect } from 'node:tls';
+import { connect as tlsConnect, createServer as createTlsServer } from 'node:tls';
+import type { ConnectionOptions } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 
 import { describe, expect, it } from 'vitest';
 
+import { selfSigned } from '../protocols/tls/self-signed.ts';
 import { localhost } from '../protocols/tls/testing/secure-reactor.ts';
-import { certificateFiles, isInstalled, Program } from '../protocols/tls/testing/program.ts';
+import { certificateFiles, fileOf, isInstalled, Program } from '../protocols/tls/testing/program.ts';
 
 const runner = fileURLToPath(new URL('../scripts/sample.ts', import.meta.url));
 const run = ['--conditions=source', '--import', import.meta.resolve('tsx'), runner];
@@ -109,7 +112,164 @@ describe('the sample tls-echo', () => {
   });
 });
 
+describe('the sample sni', () => {
+  it('shows the certificate of each name, and fetches those of customers once', async () => {
+    const { program, port } = await start('sni');
+    for (const [asked, shown] of [['example.test'], ['shop.example.test', '*.example.test'], ['red.test'], ['red.test'], ['other.test', 'localhost']]) {
+      const socket = tlsConnect({ port, host: '127.0.0.1', servername: asked, rejectUnauthorized: false });
+      await once(socket, 'secureConnect');
+      expect(socket.getPeerCertificate().subjectaltname).toBe(`DNS:${shown ?? asked}`);
+      expect(String((await once(socket, 'data'))[0])).toBe(`asked for ${asked}, shown ${shown ?? asked}\n`);
+      socket.destroy();
+    }
+    expect(program.output.match(/looking for/g)).toHaveLength(1);
+    await expectDrain(program);
+  });
+
+  it.skipIf(!isInstalled('openssl'))('tells how to try it', async () => {
+    const { program } = await start('sni');
+    const [, ...args] = (await program.says(/^try: (openssl .*)$/m))[1].split(' ');
+    const client = new Program('openssl', ...args);
+    await client.says(/^asked for shop.example.test, shown \*.example.test$/m);
+    await client.kill();
+    await expectDrain(program);
+  });
+});
+
+describe('the sample alpn', () => {
+  it('answers each client in the protocol that was agreed on, and refuses one without a common protocol', async () => {
+    const { program, port } = await start('alpn');
+    const speaking = (ALPNProtocols: string[]): ConnectionOptions => ({ port, host: '127.0.0.1', rejectUnauthorized: false, ALPNProtocols });
+    for (const [offered, agreed, answer] of [[['echo', 'shout'], 'shout', 'HELLO\n'], [['whisper'], 'whisper', 'hello\n'], [[], false, 'Hello\n']] as const) {
+      const socket = tlsConnect(speaking([...offered]));
+      await once(socket, 'secureConnect');
+      expect(socket.alpnProtocol).toBe(agreed);
+      socket.write('Hello\n');
+      expect(String((await once(socket, 'data'))[0])).toBe(answer);
+      socket.destroy();
+    }
+    const [refusal] = await once(tlsConnect(speaking(['h2'])), 'error') as [Error];
+    expect(refusal.message).toContain('no application protocol');
+    await program.says(/agreed on shout\n[^]*agreed on whisper\n[^]*a client that offers nothing\n[^]*handshake failed: no application protocol\n/);
+    await expectDrain(program);
+  });
+});
+
+describe('the sample client-auth-one-url', () => {
+  it.each([[[], '1.3', 'extension not received'], [['--tls12'], '1.2', 'it takes a certificate']])('asks for the certificate at one path only %j', async (args, version, refusal) => {
+    const program = new Program(process.execPath, ...run, 'client-auth-one-url', ...args);
+    expect(await program.exit()).toBe(0);
+    const answers = (who: string, secret: string): string => [`${who}, over TLSv${version}:`, '  GET /: 200 everybody may see /', `  GET /secret: ${secret}`, `  GET /secret: ${secret}`, ''].join('\n');
+    expect(program.output.replace(/^listening .*\n/, '')).toBe(answers('alice', '200 the secret is for alice.test') + answers('somebody without a certificate', `403 ${refusal}`));
+  });
+
+  it.skipIf(!isInstalled('openssl')).each(['-tls1_2', '-tls1_3'])('serves openssl with a certificate of a given authority (%s)', async (version) => {
+    const bob = selfSigned({ names: ['bob.test'] });
+    const [certificate, key] = [fileOf('bob.pem', bob.certificate), fileOf('bob.key', bob.key)];
+    const { program, port } = await start('client-auth-one-url', '--ca', certificate, ...(version === '-tls1_2' ? ['--tls12'] : []));
+    const client = new Program('openssl', 's_client', '-connect', `127.0.0.1:${String(port)}`, '-enable_pha', '-cert', certificate, '-key', key, '-quiet');
+    client.write('GET /\n');
+    await client.says(/^200 everybody may see \/$/m);
+    client.write('GET /secret\n');
+    await client.says(/^200 the secret is for bob.test$/m);
+    await client.kill();
+    await expectDrain(program);
+  });
+});
+
+describe('the sample psk', () => {
+  it('greets who has the key, and nobody else', async () => {
+    const program = new Program(process.execPath, ...run, 'psk');
+    expect(await program.exit()).toBe(0);
+    expect(program.output).toMatch(/^listening .*\ntry: .*\nsensor-1:\n {2}the server says "hello sensor-1, .*\nsensor-1:\n[^]*\nsensor-9:\n/);
+    expect(program.output.match(/^ {2}the server: /gm)).toHaveLength(2);
+    expect(program.output.match(/refused/g)).toHaveLength(2);
+  });
+
+  it.skipIf(!isInstalled('openssl'))('goes on for openssl with --port', async () => {
+    const { program } = await start('psk', '--port', '0');
+    const [, ...args] = (await program.says(/^try: (openssl .*)$/m))[1].split(' ');
+    const client = new Program('openssl', ...args);
+    client.write('openssl\n');
+    await client.says(/^hello openssl, /m);
+    await client.kill();
+    await expectDrain(program);
+  });
+});
+
+describe('the sample secure-client', () => {
+  it('tells whose certificate it sees, and in one line why it does not connect', async () => {
+    const other = selfSigned({ names: ['other.test'] });
+    const servers = [localhost, other].map(({ certificate, key }) => createTlsServer({ cert: certificate, key }, (socket) => socket.on('error', () => undefined).end()).listen(0, '127.0.0.1'));
+    await Promise.all(servers.map((server) => once(server, 'listening')));
+    const [good, wrong] = servers.map((server) => String((server.address() as AddressInfo).port));
+    const { certificate } = certificateFiles();
+    const outcomes = await Promise.all([
+      ['localhost', good, '--ca', certificate],
+      ['localhost', good],
+      ['localhost', wrong, '--ca', fileOf('other.pem', other.certificate)],
+      ['localhost'],
+      ['localhost', good, '--ca', '/no/such.pem'],
+    ].map(async (args) => {
+      const program = new Program(process.execPath, ...run, 'secure-client', ...args);
+      return [await program.exit(), program.output] as const;
+    }));
+    for (const server of servers) server.close();
+    expect(outcomes).toEqual([
+      [0, expect.stringMatching(/^TLSv1.3, TLS_\w+\ncertificate of CN=localhost, /)],
+      [1, expect.stringMatching(/^secure-client: .*self-signed certificate\n$/)],
+      [1, expect.stringMatching(/^secure-client: .*not for localhost but for DNS:other.test: hostname mismatch\n$/)],
+      [2, 'secure-client: which host, and which port? Such as: example.org 443\n'],
+      [1, 'secure-client: cannot read the CA certificates /no/such.pem: no such file\n'],
+    ]);
+  });
+});
+
 describe('the samples that run by themselves', () => {
+  it('mutual-tls lets in the known client, and tells both sides why not the others', async () => {
+    const program = new Program(process.execPath, ...run, 'mutual-tls');
+    expect(await program.exit()).toBe(0);
+    expect(program.output).toMatch(/^listening .*\nalice:\n {2}the server says "hello alice.test"\na stranger:\n/);
+    expect(program.output).toMatch(/the server: .*self-signed certificate\n/);
+    expect(program.output).toMatch(/the server: .*did not return a certificate\n/);
+    expect(program.output.match(/^ {2}refused: .*alert \d+/gm)).toHaveLength(2);
+  });
+
+  it('renegotiate loses nothing while handshakes are made anew', async () => {
+    const program = new Program(process.execPath, ...run, 'renegotiate');
+    expect(await program.exit()).toBe(0);
+    const size = String(8 * 1024 * 1024);
+    for (const side of ['client', 'server']) {
+      expect(program.output).toContain(`TLSv1.2, ${side}: ${size} bytes out, ${size} in, 6 renegotiations, 0 key updates\n`);
+      expect(program.output).toContain(`TLSv1.3, ${side}: ${size} bytes out, ${size} in, 0 renegotiations, 3 key updates\n`);
+    }
+    expect(program.output).toMatch(/^ {2}renegotiate wants to read: \d+ times$/m);
+    expect(program.output.match(/nothing was lost/g)).toHaveLength(4);
+  });
+
+  it('dane passes with the right record and fails with another', async () => {
+    const program = new Program(process.execPath, ...run, 'dane');
+    expect(await program.exit()).toBe(0);
+    expect(program.output).toMatch(/\n_\d+._tcp.localhost. IN TLSA 3 1 1 [0-9a-f]{64}\nwith the right record: the server says "hello", proved by the record at depth 0\nwith the record of another certificate: .*no matching DANE TLSA records\n$/);
+  });
+
+  it('pinned refuses the certificate that is not written down', async () => {
+    const program = new Program(process.execPath, ...run, 'pinned');
+    expect(await program.exit()).toBe(0);
+    const [before, after] = program.output.split('the server shows another certificate now\n');
+    expect(before.match(/the server says "hello"/g)).toHaveLength(2);
+    expect(after).toMatch(/^with the digest of the certificate: the certificate has the digest .*\nwith the digest of the key: the certificate's key has the digest .*\nwith the digest of the next one as well: the server says "hello"\n$/);
+  });
+
+  it('keylog writes the secrets of its connection to a file for its owner only', async () => {
+    const file = fileOf('keys.txt', '');
+    const program = new Program(process.execPath, ...run, 'keylog', '--file', file);
+    expect(await program.exit()).toBe(0);
+    expect(program.output).toMatch(/\nyou said nobody else can read this\nthe secrets are in .*keys.txt: wireshark /);
+    expect(readFileSync(file, 'utf8')).toMatch(/^CLIENT_TRAFFIC_SECRET_0 [0-9a-f]{64} [0-9a-f]+$/m);
+    expect(statSync(file).mode & 0o077).toBe(0);
+  });
+
   it('want shows the wants of a handshake and of a send', async () => {
     const program = new Program(process.execPath, ...run, 'want');
     expect(await program.exit()).toBe(0);
@@ -131,6 +291,22 @@ describe('the samples that run by themselves', () => {
     expect(program.output).toContain('receive timed out (total 500 ms) waiting to read; so far: "a');
     expect(program.output).not.toContain('block 200');
     expect(program.output).toMatch(/the whole line: a peer that types slowly, letter by letter\n$/);
+  });
+});
+
+describe('every sample', () => {
+  it('says what its first comment says when asked for help', async () => {
+    const program = new Program(process.execPath, ...run, 'sni', '--help');
+    expect(await program.exit()).toBe(0);
+    expect(program.output).toMatch(/^One server, many names: [^]*\n {4}npm run sample -- sni --port 7443\n[^]*the system chooses one.\n$/);
+  });
+
+  it('that listens where it is told says in one line what is wrong with a port', async () => {
+    await Promise.all(['echo', 'select-echo', 'tls-echo', 'sni', 'alpn', 'client-auth-one-url', 'psk'].map(async (name) => {
+      const program = new Program(process.execPath, ...run, name, '--port', 'nowhere');
+      expect(await program.exit()).toBe(2);
+      expect(program.output).toBe(`${name}: port must be a whole number of 0…65535, not NaN\n`);
+    }));
   });
 });
 

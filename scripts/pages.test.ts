@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
@@ -22,6 +22,23 @@ function run(page: string): { stdout: string; stderr: string } {
 describe('the pages', () => {
   it('have a test in docs/testing.md that holds', () => {
     expect(run('docs/testing.md')).toEqual({ stdout: 'held\n', stderr: '' });
+  });
+
+  it('name files and tests in docs/features.md that are there', () => {
+    const rows = readFileSync(join(root, 'docs/features.md'), 'utf8').split('\n').filter((line) => /^\| [A-Z]\d+ \|/.test(line));
+    const missing = rows.flatMap((row) => {
+      const [, id, , state, shownBy] = row.split('|').map((cell) => cell.trim());
+      const shown = [...shownBy.matchAll(/`([^`]+)`((?:,? "[^"]+")*)/g)];
+      if (shown.length === 0 && !/^not there yet/.test(state)) return [`${id}: nothing shows it`];
+      return shown.flatMap(([, path, names]) => {
+        if (!existsSync(join(root, path))) return [`${id}: ${path}`];
+        const tests = [...names.matchAll(/"([^"]+)"/g)].map(([, name]) => name);
+        const source = tests.length === 0 ? '' : readFileSync(join(root, path), 'utf8');
+        return tests.filter((name) => !source.includes(name)).map((name) => `${id}: "${name}" in ${path}`);
+      });
+    });
+    expect(rows.length).toBeGreaterThan(40);
+    expect(missing).toEqual([]);
   });
 
   it('have a program in README.md that does what is said there', () => {

@@ -1,5 +1,5 @@
 /** `npm run sample -- NAME [arguments]`: runs samples/NAME.ts in this very process, so that signals and exit codes are the sample's own. */
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
@@ -16,6 +16,12 @@ if (name === undefined || !names.includes(name)) {
 }
 
 const file = join(folder, `${name}.ts`);
+const source = readFileSync(file, 'utf8');
+// The first comment says how to run it and what one will see; a sample with many options has a text of its own.
+if (/^(?:--help|-h)$/.test(rest[0] ?? '') && !source.includes('help: {')) {
+  console.log((/^\/\*\*\n([^]*?)\n \*\//.exec(source)?.[1] ?? '').replace(/^ \* ?/gm, ''));
+  process.exit(0);
+}
 process.argv = [process.argv[0], file, ...rest];
 try {
   await import(pathToFileURL(file).href);

@@ -58,7 +58,7 @@ function judge({ file, find, replace }: Mutant): Verdict | undefined {
     if (error !== undefined) return { caughtBy: 'it never ended', plans: '' };
     if (status === 0) return undefined;
     const output = stdout + stderr;
-    const failed = /FAIL\s+(property-tests\/\S+) > (.*)/.exec(output);
+    const failed = /FAIL\s+(?:\|[^|]*\|\s+)?(property-tests\/\S+) > (.*)/.exec(output);
     if (failed === null) return { caughtBy: 'no law could be loaded', plans: '' };
     return { caughtBy: `${failed[1].replace('property-tests/', '').replace('.test.ts', '')}: ${failed[2]}`, plans: /Property failed after (\d+) tests/.exec(output)?.[1] ?? '' };
   } finally {

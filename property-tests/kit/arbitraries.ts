@@ -2,8 +2,10 @@
 
 import fc from 'fast-check';
 
+import type { Timeouts } from '../../core/timeouts.ts';
 import type { Fault, FaultErrno, FaultPlan } from '../../reactor/faults/fault.ts';
 import type { LinkOptions } from '../../reactor/simulated/link.ts';
+import type { Moment, Scheduled } from './schedule.ts';
 
 /** Bytes to send: all values, and lengths from none to `maxLength`. */
 export function payload(maxLength = 4096): fc.Arbitrary<Uint8Array> {
@@ -25,6 +27,35 @@ export function link(): fc.Arbitrary<LinkOptions> {
 export function buffers(): fc.Arbitrary<{ sendBuffer: number; receiveBuffer: number }> {
   const size = fc.oneof(fc.integer({ min: 1, max: 64 }), fc.integer({ min: 65, max: 65_536 }));
   return fc.record({ sendBuffer: size, receiveBuffer: size });
+}
+
+/** A moment: at once, some turns later, or after up to `maxMs` milliseconds and then some turns. */
+export function moment(maxMs = 60): fc.Arbitrary<Moment> {
+  return fc.record({ afterMs: fc.oneof(fc.constant(0), fc.nat(maxMs)), turns: fc.nat(5) });
+}
+
+/**
+ * A schedule: how many things happen, which, in which order, and when, each counted from the one before. Half of them happen within
+ * the same millisecond as the one before, in the same turn or in a later one. {@link follow} follows it.
+ * @param what draws what happens.
+ * @param options.maxLength how many at most; 10 unless given.
+ * @param options.maxMs how long after the one before at most, in milliseconds; 60 unless given.
+ */
+export function schedule<T>(what: fc.Arbitrary<T>, { maxLength = 10, maxMs = 60 }: { maxLength?: number; maxMs?: number } = {}): fc.Arbitrary<Scheduled<T>[]> {
+  return fc.array(fc.tuple(what, moment(maxMs)).map(([drawn, at]) => ({ what: drawn, ...at })), { maxLength });
+}
+
+/** The given things, each once, in any order and at any moments. */
+export function scheduleOf<T>(things: readonly T[], maxMs = 60): fc.Arbitrary<Scheduled<T>[]> {
+  const ordered = fc.shuffledSubarray([...things], { minLength: things.length });
+  const moments = fc.array(moment(maxMs), { minLength: things.length, maxLength: things.length });
+  return fc.tuple(ordered, moments).map(([order, at]) => order.map((what, index) => ({ what, ...at[index] })));
+}
+
+/** Both limits of an operation: up to `maxMs` milliseconds, zero (one try and no wait), and every way to say that there is none. */
+export function timeouts(maxMs = 200): fc.Arbitrary<Timeouts> {
+  const limit = fc.oneof({ weight: 6, arbitrary: fc.nat(maxMs) }, { weight: 1, arbitrary: fc.constant(0) }, { weight: 3, arbitrary: fc.constantFrom(undefined, Infinity, -1) });
+  return fc.record({ blockMs: limit, totalMs: limit });
 }
 
 /** Faults that a correct program does not notice: delays, short counts, interruptions. */

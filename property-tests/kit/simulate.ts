@@ -5,9 +5,11 @@ import { livingTlsTransports } from '../../protocols/tls/tls-transport.ts';
 import { FaultInjector } from '../../reactor/faults/fault-injector.ts';
 import { ruleOf } from '../../reactor/faults/fault.ts';
 import type { Fault, FaultPlan, FaultRule } from '../../reactor/faults/fault.ts';
+import type { Ground } from '../../reactor/ground.ts';
 import type { LinkOptions } from '../../reactor/simulated/link.ts';
 import { World } from '../../reactor/simulated/world.ts';
-import { Trace } from './trace.ts';
+import { Ledger } from '../../reactor/testing/ledger.ts';
+import { noteTrace, Trace } from './trace.ts';
 
 /** All that decides a run. The same plan gives the same run. */
 export interface SimulationPlan {
@@ -31,6 +33,14 @@ export interface Simulation<T> {
   readonly steps: number;
 }
 
+/** What can be looked at while a run goes on. */
+export interface Evidence {
+  /** The calls made so far, of all machines. */
+  readonly trace: Trace;
+  /** The book of descriptors of each machine, by its name. */
+  readonly books: ReadonlyMap<string, Ledger>;
+}
+
 /** Something was not given back at the end of a run. */
 export class LeakError extends WantioError {
   constructor(leaks: readonly string[]) {
@@ -42,39 +52,38 @@ export class LeakError extends WantioError {
  * Runs `scenario` in a new world. When it has settled, what it left open is aborted, and everything must be given back.
  * @throws what `scenario` throws, with the trace of the run appended to its message.
  * @throws {DeadlockError} when it can never settle; {LivelockError} when it takes too many steps.
- * @throws {LeakError} when a descriptor, a deadline or a TLS object is left.
+ * @throws {LeakError} when a descriptor, a deadline or a TLS object is left, or a descriptor was closed that was not open.
  */
-export async function simulate<T>(plan: SimulationPlan, scenario: (world: World) => Promise<T>): Promise<Simulation<T>> {
+export async function simulate<T>(plan: SimulationPlan, scenario: (world: World, evidence: Evidence) => Promise<T>): Promise<Simulation<T>> {
   const trace = new Trace();
+  const books = new Map<string, Ledger>();
+  const account = (ground: Ground, name: string): Ground => {
+    const ledger = new Ledger();
+    books.set(name, ledger);
+    return { ...ground, calls: ledger.wrap(ground.calls) };
+  };
   const injector = new FaultInjector(typeof plan.faults === 'function' ? plan.faults : ruleOf(plan.faults ?? {}));
-  const world = new World({ ...(plan.link === undefined ? {} : { link: plan.link }), wrap: (ground, host) => trace.wrap(injector.wrap(ground), host.name) });
+  const world = new World({ ...(plan.link === undefined ? {} : { link: plan.link }), wrap: (ground, host) => trace.wrap(injector.wrap(account(ground, host.name)), host.name) });
   const tlsBefore = livingTlsTransports();
   try {
-    const result = await world.run(scenario(world), plan.steps);
-    await end(world, tlsBefore);
+    const result = await world.run(scenario(world, { trace, books }), plan.steps);
+    await end(world, books, tlsBefore);
     return { result, trace, faults: injector.happened, faultsInAll: injector.total, endedAtMs: world.now(), steps: world.steps };
   } catch (error) {
-    if (error instanceof Error) error.message += `\n${excerpt(trace)}`;
+    if (error instanceof Error) noteTrace(error, trace);
     throw error;
   }
 }
 
-async function end(world: World, tlsBefore: number): Promise<void> {
+async function end(world: World, books: ReadonlyMap<string, Ledger>, tlsBefore: number): Promise<void> {
   for (const { reactor } of world.machines) reactor.abort();
   await world.run(Promise.all(world.machines.map(({ reactor }) => reactor.close())));
   const leaks = world.machines.flatMap(({ host, reactor }) => [
     ...(host.openDescriptors === 0 ? [] : [`${String(host.openDescriptors)} descriptors of ${host.name}`]),
     ...(reactor.deadlines.size === 0 ? [] : [`${String(reactor.deadlines.size)} deadlines of ${host.name}`]),
   ]);
+  for (const [name, { closedTwice }] of books) if (closedTwice.length > 0) leaks.push(`${name} closed descriptors that were not open: ${closedTwice.join(', ')}`);
   const tls = livingTlsTransports() - tlsBefore;
   if (tls > 0) leaks.push(`${String(tls)} TLS objects`);
   if (leaks.length > 0) throw new LeakError(leaks);
 }
-
-/** The last calls of a run, which are those that matter. */
-function excerpt(trace: Trace): string {
-  const lines = trace.toString().split('\n');
-  return lines.length <= SHOWN ? lines.join('\n') : [`(${String(lines.length - SHOWN)} calls before)`, ...lines.slice(-SHOWN)].join('\n');
-}
-
-const SHOWN = 60;

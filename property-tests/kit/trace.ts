@@ -21,6 +21,13 @@ export interface TraceEntry {
 export class Trace {
   readonly entries: TraceEntry[] = [];
 
+  /** @returns the last `count` calls alone, which are those that matter when a run fails. */
+  last(count: number): Trace {
+    const trace = new Trace();
+    trace.entries.push(...this.entries.slice(-count));
+    return trace;
+  }
+
   /** @returns `ground` whose calls are recorded under the name of `host`. */
   wrap(ground: Ground, host: string): Ground {
     const { calls } = ground;
@@ -61,3 +68,21 @@ export class Trace {
     return ['sequenceDiagram', ...hosts.map((host) => `  participant ${host}`), ...lines].join('\n');
   }
 }
+
+/** Remembers the run that `error` ended, and appends its last calls to the message. */
+export function noteTrace(error: Error, trace: Trace): void {
+  failures.set(error, { trace, message: error.message });
+  const omitted = trace.entries.length - EXCERPT;
+  const before = omitted > 0 ? `(${String(omitted)} calls before)\n` : '';
+  error.message += `\n${before}${trace.last(EXCERPT).toString()}`;
+}
+
+/** @returns the run that `error` ended and the message it had by itself; `undefined` for one that ended none. */
+export function tracedFailure(error: unknown): { readonly trace: Trace; readonly message: string } | undefined {
+  return error instanceof Error ? failures.get(error) : undefined;
+}
+
+/** How many calls a message shows. */
+export const EXCERPT = 60;
+
+const failures = new WeakMap<Error, { trace: Trace; message: string }>();

@@ -4,12 +4,18 @@
  * the foreign call is over.
  */
 
+import { randomBytes } from 'node:crypto';
+
 import { selectProtocol } from './alpn.ts';
 import * as c from './constants.ts';
 import { openssl } from './openssl.ts';
 import type { OpenSsl, Pointer } from './openssl.ts';
 import { sessionOf } from './psk.ts';
 import type { PresharedKey, PskIdentity } from './psk.ts';
+import type { ResumptionMiss } from './sessions/resumption.ts';
+import type { SessionCache } from './sessions/session-cache.ts';
+import { TlsSession } from './sessions/session.ts';
+import type { TicketKey } from './sessions/ticket-keys.ts';
 import { takeErrorQueue } from './tls-error.ts';
 
 /** A connection that is asked while OpenSSL works for it. What it throws ends the handshake. */
@@ -29,6 +35,22 @@ export interface Answering {
   keyOf(identity: Uint8Array, version: 'TLSv1.2' | 'TLSv1.3'): PresharedKey | undefined;
   /** The own key, for the client. The identity's bytes stay as they are until the handshake is done. */
   ownKey(hint: string | undefined): { readonly psk: PskIdentity; readonly identity: Uint8Array } | undefined;
+  /** A stored session in DER, by its id. */
+  sessionOf(id: Uint8Array): Uint8Array | undefined;
+  /** A session was made, or a ticket has come that completes one. */
+  sessionMade(session: TlsSession): void;
+  /** The id for a new session; `undefined` for a random one. */
+  sessionId(): Uint8Array | undefined;
+  /** The key to seal a ticket with. */
+  sealingKey(): TicketKey | undefined;
+  /** The key by which a ticket opens. */
+  openingKey(name: Uint8Array): { readonly key: TicketKey; readonly isOld: boolean } | undefined;
+  /** What is sealed into tickets beside the session. */
+  ticketNote(): Uint8Array;
+  /** Whether to use what was in a ticket. */
+  admits(session: Pointer, note: Uint8Array): boolean;
+  /** The session that was offered is not used. */
+  missed(why: ResumptionMiss): void;
   /** An answer has thrown. */
   failed(error: unknown): void;
 }
@@ -50,6 +72,18 @@ export function livingAnswers(): number {
   return answering.size;
 }
 
+const caches = new Map<Pointer, SessionCache>();
+
+/** Makes `cache` the one that is told of the sessions of an SSL_CTX. */
+export function cacheOf(context: Pointer, cache: SessionCache): void {
+  caches.set(context, cache);
+}
+
+/** To be called before the SSL_CTX is freed. */
+export function cacheNoMore(context: Pointer): void {
+  caches.delete(context);
+}
+
 let registered: ReturnType<typeof register> | undefined;
 
 /** The functions to give to OpenSSL. */
@@ -59,7 +93,92 @@ export function callbacks(): ReturnType<typeof register> {
 
 function register(ssl: OpenSsl) {
   const types = ssl.callbacks;
+  let collected: Pointer[] = [];
+  const each = ssl.register(types.each, (item) => {
+    collected.push(item);
+  });
   return {
+    /** Puts the items of a hash table of OpenSSL's into `into`. */
+    collect: (table: Pointer, into: Pointer[]): void => {
+      collected = into;
+      ssl.OPENSSL_LH_doall(table, each);
+    },
+    serverName: ssl.register(types.status, () => c.SSL_TLSEXT_ERR_OK),
+    sessionNew: ssl.register(types.sessionNew, (connection, session) =>
+      // 0: no reference to it is kept.
+      ask(connection, 0, (who) => {
+        who.sessionMade(TlsSession.of(session));
+        return 0;
+      })),
+    sessionGet: ssl.register(types.sessionGet, (connection, id, idLength, copy) =>
+      ask(connection, 0, (who) => {
+        // 0: the reference is given away.
+        ssl.copyTo(copy, bytesOf(new Int32Array([0])), 4);
+        const asked = ssl.copyOf(BigInt(id), idLength);
+        const der = who.sessionOf(asked);
+        if (der === undefined) return 0;
+        const kept = Buffer.allocUnsafeSlow(der.length);
+        kept.set(der);
+        const session = ssl.d2i_SSL_SESSION(null, new BigUint64Array([ssl.addressOf(kept)]), kept.length);
+        kept.fill(0);
+        if (session === 0) {
+          takeErrorQueue();
+          who.missed('corrupted');
+          return 0;
+        }
+        // A session under another id would be a fatal error later on.
+        const length = new Uint32Array(1);
+        const address = ssl.SSL_SESSION_get_id(session, length);
+        const isIt = Buffer.from(ssl.copyOf(BigInt(address), length[0])).equals(asked);
+        const isLate = ssl.SSL_SESSION_get_time(session) + ssl.SSL_SESSION_get_timeout(session) <= Date.now() / 1000;
+        if (isIt && !isLate) return session;
+        ssl.SSL_SESSION_free(session);
+        who.missed(isIt ? 'expired' : 'corrupted');
+        return 0;
+      })),
+    sessionRemove: ssl.register(types.sessionRemove, (context, session) => {
+      try {
+        caches.get(context)?.left(session);
+      } catch {
+        // Nobody can be told in the middle of OpenSSL's work.
+      }
+    }),
+    sessionId: ssl.register(types.sessionId, (connection, id, idLength) =>
+      ask(connection, 0, (who) => {
+        const made = who.sessionId() ?? randomBytes(32);
+        ssl.copyTo(id, made, made.length);
+        ssl.copyTo(idLength, bytesOf(new Uint32Array([made.length])), 4);
+        return 1;
+      })),
+    ticketKey: ssl.register(types.ticketKey, (connection, name, iv, cipher, mac, encrypts) =>
+      ask(connection, 0, (who) => {
+        if (encrypts !== 0) {
+          const key = who.sealingKey();
+          if (key === undefined) return 0;
+          const fresh = randomBytes(16);
+          ssl.copyTo(name, key.name, key.name.length);
+          ssl.copyTo(iv, fresh, fresh.length);
+          return Number(useTicketKey(key, fresh, cipher, mac, ssl.EVP_EncryptInit_ex));
+        }
+        const found = who.openingKey(ssl.copyOf(BigInt(name), 16));
+        if (found === undefined || !useTicketKey(found.key, ssl.copyOf(BigInt(iv), 16), cipher, mac, ssl.EVP_DecryptInit_ex)) return 0;
+        return found.isOld ? 2 : 1;
+      })),
+    ticketMade: ssl.register(types.ticketMade, (connection) =>
+      ask(connection, 0, (who) => {
+        const note = who.ticketNote();
+        return ssl.SSL_SESSION_set1_ticket_appdata(ssl.SSL_get_session(connection), note, note.length);
+      })),
+    ticketOpened: ssl.register(types.ticketOpened, (connection, session, _name, _nameLength, status) =>
+      ask(connection, c.SSL_TICKET_RETURN_IGNORE_RENEW, (who) => {
+        if (status === c.SSL_TICKET_NO_DECRYPT) who.missed('corrupted');
+        if (status !== c.SSL_TICKET_SUCCESS && status !== c.SSL_TICKET_SUCCESS_RENEW) return c.SSL_TICKET_RETURN_IGNORE_RENEW;
+        const [address, length] = [new BigUint64Array(1), new BigUint64Array(1)];
+        ssl.SSL_SESSION_get0_ticket_appdata(session, address, length);
+        const note = length[0] === 0n ? new Uint8Array(0) : ssl.copyOf(address[0], Number(length[0]));
+        if (!who.admits(session, note)) return c.SSL_TICKET_RETURN_IGNORE_RENEW;
+        return status === c.SSL_TICKET_SUCCESS ? c.SSL_TICKET_RETURN_USE : c.SSL_TICKET_RETURN_USE_RENEW;
+      })),
     info: ssl.register(types.info, (connection, where, result) => {
       if ((where & (c.SSL_CB_HANDSHAKE_START | c.SSL_CB_HANDSHAKE_DONE | c.SSL_CB_ALERT)) === 0) return;
       ask(connection, undefined, (who) => {
@@ -134,6 +253,10 @@ function register(ssl: OpenSsl) {
         return 1;
       })),
   };
+
+  function useTicketKey({ cipherKey, macKey }: TicketKey, iv: Uint8Array, cipher: Pointer, mac: Pointer, init: OpenSsl['EVP_EncryptInit_ex']): boolean {
+    return init(cipher, ssl.EVP_aes_256_cbc(), null, cipherKey, iv) > 0 && ssl.HMAC_Init_ex(mac, macKey, macKey.length, ssl.EVP_sha256(), null) > 0;
+  }
 
   function giveKey(bytes: Uint8Array, key: Pointer, room: number): number {
     if (bytes.length > room) return 0;

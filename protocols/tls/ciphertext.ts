@@ -18,6 +18,8 @@ export class Ciphertext {
   readonly below: Transport;
   /** The transport below has ended. */
   ended = false;
+  /** Nothing that OpenSSL seals from now on goes out: the goodbye is the last record (RFC 8446, section 6.1). */
+  isFinal = false;
   /** The first bytes from the peer, kept when they look like anything but TLS. */
   firstBytes: Uint8Array | undefined;
 
@@ -29,7 +31,7 @@ export class Ciphertext {
   #pending: Uint8Array | undefined;
   /** The transport below takes nothing any more. */
   #sendFailure: unknown;
-  #hasReceived = false;
+  #looksAtFirst = true;
   /** What has come in, while another SSL object may yet have to be given it again. */
   #recorded: Uint8Array[] | undefined;
   #recordedBytes = 0;
@@ -87,7 +89,7 @@ export class Ciphertext {
       for (;;) {
         let bytes = this.#pending;
         if (bytes === undefined) {
-          const count = this.#openssl.BIO_read(this.#writeBio, sealed, sealed.length);
+          const count = this.isFinal ? 0 : this.#openssl.BIO_read(this.#writeBio, sealed, sealed.length);
           if (count <= 0) return this.below.flush();
           bytes = sealed.subarray(0, count);
           if (count > this.#sealed) this.#sealed = count;
@@ -113,7 +115,7 @@ export class Ciphertext {
 
   /** Like {@link seal}, for readers: a peer that takes nothing any more may still have sent something. */
   trySeal(): StepCode {
-    if (this.#pending === undefined && this.#openssl.BIO_ctrl_pending(this.#writeBio) === 0) return DONE;
+    if (this.#pending === undefined && (this.isFinal || this.#openssl.BIO_ctrl_pending(this.#writeBio) === 0)) return DONE;
     try {
       return this.seal();
     } catch {
@@ -133,7 +135,7 @@ export class Ciphertext {
       this.#openssl.BIO_ctrl(this.#readBio, c.BIO_C_SET_BUF_MEM_EOF_RETURN, 0, null);
     } else if (count < 0) return count as StepCode;
     else {
-      if (!this.#hasReceived) this.#lookAtFirst(count);
+      if (this.#looksAtFirst) this.#lookAtFirst(count);
       if (this.#recorded !== undefined) this.#keep(this.#recorded, opened.slice(0, count));
       this.#openssl.BIO_write(this.#readBio, opened, count);
       if (count > this.#opened) this.#opened = count;
@@ -154,9 +156,12 @@ export class Ciphertext {
     }
   }
 
+  /** They may come one by one. */
   #lookAtFirst(count: number): void {
-    this.#hasReceived = true;
-    if (opened[0] !== RECORD_HANDSHAKE && opened[0] !== RECORD_ALERT) this.firstBytes = opened.slice(0, Math.min(count, 16));
+    const first = Buffer.concat([this.firstBytes ?? NOTHING, opened.subarray(0, Math.min(count, FIRST_BYTES))]).subarray(0, FIRST_BYTES);
+    const looksLikeTls = first[0] === RECORD_HANDSHAKE || first[0] === RECORD_ALERT;
+    this.firstBytes = looksLikeTls ? undefined : first;
+    this.#looksAtFirst = !looksLikeTls && first.length < FIRST_BYTES;
   }
 
   #keep(recorded: Uint8Array[], bytes: Uint8Array): void {
@@ -181,6 +186,9 @@ let depth = 0;
 const SCRATCH_BYTES = 72 * 1024;
 // A client hello of 16 KiB in fragments of a few bytes; OpenSSL bounds the message itself.
 const HELLO_AT_MOST = 160 * 1024;
+const NOTHING = new Uint8Array(0);
+// Enough to tell what else it is.
+const FIRST_BYTES = 16;
 // Content types of RFC 8446, section 5.1.
 const RECORD_ALERT = 21;
 const RECORD_HANDSHAKE = 22;

@@ -6,6 +6,8 @@ import { openssl } from './openssl.ts';
 import type { Pointer } from './openssl.ts';
 import { identityOf, presharedKey } from './psk.ts';
 import type { PresharedKey } from './psk.ts';
+import type { ResumptionMiss } from './sessions/resumption.ts';
+import type { TimeSource } from './sessions/vault.ts';
 import type { ContextSettings, SettingsOwner } from './settings.ts';
 import { TlsError } from './tls-error.ts';
 
@@ -21,6 +23,8 @@ export interface ClientHello {
 export interface ParsedHello extends ClientHello {
   /** The identities of the shared keys and sessions that it offers under TLS 1.3. */
   readonly identities: readonly Uint8Array[];
+  /** The id of the session that it offers under TLS 1.2; many clients of TLS 1.3 make one up. */
+  readonly sessionId: Uint8Array;
 }
 
 /** Chooses a context, now or later; `undefined` stays with the present one. @throws {TlsError} with an alert to refuse the client. */
@@ -35,24 +39,37 @@ export interface Decision {
   readonly staple: Uint8Array | undefined;
   /** Shared keys by the identity that was offered. */
   readonly keys: ReadonlyMap<string, PresharedKey>;
+  /** The stored session that was found, with its id; or why there is none. */
+  readonly session: { readonly id: Uint8Array; readonly der: Uint8Array } | { readonly miss: ResumptionMiss } | undefined;
 }
 
 /** Whether connections of a context must pause in the client hello. */
-export function mustDecide({ choose, alpn, staple, pskServer }: ContextSettings): boolean {
-  return choose !== undefined || typeof alpn === 'function' || typeof staple === 'function' || pskServer !== undefined;
+export function mustDecide({ choose, alpn, staple, pskServer, vault }: ContextSettings): boolean {
+  return vault !== undefined || choose !== undefined || typeof alpn === 'function' || typeof staple === 'function' || pskServer !== undefined;
 }
 
 /** Asks everybody who has a say. @returns the decision, as a Promise only when somebody takes his time. */
-export function decide(settings: ContextSettings, hello: ParsedHello): Decision | Promise<Decision> {
-  if (settings.choose === undefined) return prepare(settings, undefined, hello);
-  return andThen(settings.choose({ serverName: hello.serverName, alpn: hello.alpn }), (chosen) => prepare(settings, chosen, hello));
+export function decide(settings: ContextSettings, hello: ParsedHello, time: TimeSource): Decision | Promise<Decision> {
+  if (settings.choose === undefined) return prepare(settings, undefined, hello, time);
+  return andThen(settings.choose({ serverName: hello.serverName, alpn: hello.alpn }), (chosen) => prepare(settings, chosen, hello, time));
 }
 
-function prepare(settings: ContextSettings, chosen: SettingsOwner | undefined, hello: ParsedHello): Decision | Promise<Decision> {
-  const { alpn, staple, pskServer } = chosen?.settings ?? settings;
+function prepare(present: ContextSettings, chosen: SettingsOwner | undefined, hello: ParsedHello, time: TimeSource): Decision | Promise<Decision> {
+  const settings = chosen?.settings ?? present;
+  const { alpn, staple, pskServer } = settings;
   const protocol = typeof alpn === 'function' && hello.alpn.length > 0 ? alpn(hello.alpn) : undefined;
   return andThen(typeof staple === 'function' ? staple() : staple, (stapled) =>
-    andThen(pskServer === undefined ? NO_KEYS : keysOf(pskServer, hello.identities), (keys) => ({ chosen, alpn: protocol, staple: stapled, keys })));
+    andThen(pskServer === undefined ? NO_KEYS : keysOf(pskServer, hello.identities), (keys) =>
+      andThen(sessionOf(settings, hello, time), (session) => ({ chosen, alpn: protocol, staple: stapled, keys, session }))));
+}
+
+/** Asks the store for what the client offers: ids of ours only, and of the first few. */
+function sessionOf({ vault, scope }: ContextSettings, { identities, sessionId, serverName }: ParsedHello, time: TimeSource): Decision['session'] | Promise<Decision['session']> {
+  if (vault === undefined) return undefined;
+  const offered = identities.length > 0 ? identities : sessionId.length > 0 ? [sessionId] : [];
+  const id = offered.slice(0, IDENTITIES_AT_MOST).find((each) => vault.isOwn(each));
+  if (id === undefined) return { miss: offered.length === 0 ? 'not offered' : 'unknown' };
+  return andThen(vault.find(id, { scope, serverName }, time), (found) => ('der' in found ? { id, der: found.der } : found));
 }
 
 /** A client may offer many identities, most of them sessions: the first few are asked for. */
@@ -85,7 +102,10 @@ export function parseHello(connection: Pointer): ParsedHello {
   const name = extension(connection, c.TLSEXT_TYPE_SERVER_NAME);
   const alpn = extension(connection, c.TLSEXT_TYPE_ALPN);
   const psk = extension(connection, c.TLSEXT_TYPE_PSK);
-  return { serverName: name && parseServerName(name), alpn: alpn === undefined ? [] : decodeProtocols(alpn.subarray(2)), identities: psk === undefined ? [] : parseIdentities(psk) };
+  const address = new BigUint64Array(1);
+  const length = openssl().SSL_client_hello_get0_session_id(connection, address);
+  const sessionId = length === 0 ? new Uint8Array(0) : openssl().copyOf(address[0], length);
+  return { sessionId, serverName: name && parseServerName(name), alpn: alpn === undefined ? [] : decodeProtocols(alpn.subarray(2)), identities: psk === undefined ? [] : parseIdentities(psk) };
 }
 
 /** @returns a copy of the extension's content; `undefined` when the client has not sent it. */

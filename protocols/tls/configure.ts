@@ -10,6 +10,7 @@ import { optionBits } from './option-names.ts';
 import type { AnyOptions, TlsOptions, VerifyMode } from './options.ts';
 import { readDhParameters, withCertificates, withPrivateKey } from './pem.ts';
 import type { ContextSettings } from './settings.ts';
+import { setInternalCache } from './sessions/session-cache.ts';
 import { refused } from './tls-error.ts';
 import { withStore } from './trust.ts';
 import type { TrustFiles } from './trust.ts';
@@ -43,7 +44,9 @@ export function configure(settings: ContextSettings, options: AnyOptions, files:
   setVersions(context, options);
   setModes(context);
   setAlgorithms(context, options);
-  let bits = c.SSL_OP_NO_COMPRESSION | c.SSL_OP_CIPHER_SERVER_PREFERENCE | c.SSL_OP_NO_TICKET | optionBits(options.options ?? []);
+  let bits = c.SSL_OP_NO_COMPRESSION | c.SSL_OP_CIPHER_SERVER_PREFERENCE | optionBits(options.options ?? []);
+  // Tickets are for stateless servers, and for clients, whose servers may be.
+  if (settings.role === 'server' && settings.resumption !== 'stateless') bits |= c.SSL_OP_NO_TICKET;
   bits |= settings.peerRenegotiations > 0 ? c.SSL_OP_ALLOW_CLIENT_RENEGOTIATION : c.SSL_OP_NO_RENEGOTIATION;
   ssl.SSL_CTX_set_options(context, bits);
   ssl.SSL_CTX_set_verify(context, settings.verifyModes, callbacks().verify);
@@ -59,6 +62,7 @@ export function configure(settings: ContextSettings, options: AnyOptions, files:
       throw refused('the DH parameters cannot be used');
     }
   }
+  setSessions(settings, options);
   listen(settings);
   if (settings.role === 'server') {
     if (options.pskHint !== undefined) check(ssl.SSL_CTX_use_psk_identity_hint(context, options.pskHint), 'pskHint');
@@ -101,8 +105,7 @@ function setVersions(context: Pointer, { protocols }: TlsOptions): void {
 
 function setModes(context: Pointer): void {
   const ssl = openssl();
-  // A session that is resumed skips the checks that made it: without a scope to compare there is no resumption.
-  ssl.SSL_CTX_ctrl(context, c.SSL_CTRL_SET_SESS_CACHE_MODE, c.SSL_SESS_CACHE_OFF, 0);
+  // Those of TLS 1.3 are given out later, one by one.
   ssl.SSL_CTX_set_num_tickets(context, 0);
   ssl.SSL_CTX_ctrl(context, c.SSL_CTRL_CLEAR_MODE, c.SSL_MODE_ENABLE_PARTIAL_WRITE, 0);
   ssl.SSL_CTX_ctrl(context, c.SSL_CTRL_MODE, c.SSL_MODE_AUTO_RETRY | c.SSL_MODE_RELEASE_BUFFERS | c.SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER, 0);
@@ -142,6 +145,28 @@ function trust({ pointer, role }: ContextSettings, files: TrustFiles, options: T
   });
 }
 
+function setSessions(settings: ContextSettings, { sessionCache }: AnyOptions): void {
+  const ssl = openssl();
+  const { pointer, role, resumption, vault, scope, sessionTtlMs, ticketKeys, clientSessions } = settings;
+  ssl.SSL_CTX_set_timeout(pointer, sessionTtlMs / 1000);
+  const isOn = role === 'client' ? clientSessions !== undefined : resumption === 'stateful';
+  // What is kept elsewhere is not kept twice.
+  const keepsElsewhere = role === 'client' || vault !== undefined;
+  setInternalCache(pointer, role, sessionCache ?? { mode: isOn ? role : 'off', ...(keepsElsewhere ? { lookup: false, store: false } : {}) });
+  const given = callbacks();
+  ssl.SSL_CTX_sess_set_new_cb(pointer, given.sessionNew);
+  if (role === 'client' || resumption === 'off') return;
+  ssl.SSL_CTX_set_session_id_context(pointer, scope, scope.length);
+  ssl.SSL_CTX_callback_ctrl(pointer, c.SSL_CTRL_SET_TLSEXT_SERVERNAME_CB, given.serverName);
+  if (vault !== undefined) {
+    ssl.SSL_CTX_sess_set_get_cb(pointer, given.sessionGet);
+    ssl.SSL_CTX_set_generate_session_id(pointer, given.sessionId);
+  }
+  if (ticketKeys === undefined) return;
+  ssl.SSL_CTX_callback_ctrl_ticket(pointer, c.SSL_CTRL_SET_TLSEXT_TICKET_KEY_CB, given.ticketKey);
+  ssl.SSL_CTX_set_session_ticket_cb(pointer, given.ticketMade, given.ticketOpened, 0);
+}
+
 /** Sets the callbacks that this context needs, and no others: each costs a call from C. */
 function listen(settings: ContextSettings): void {
   const ssl = openssl();
@@ -155,7 +180,7 @@ function listen(settings: ContextSettings): void {
     ssl.SSL_CTX_set_psk_use_session_callback(pointer, given.pskUse);
     return;
   }
-  if (mustDecide(settings)) ssl.SSL_CTX_set_client_hello_cb(pointer, given.clientHello, 0);
+  if (mustDecide(settings) || settings.resumption !== 'off') ssl.SSL_CTX_set_client_hello_cb(pointer, given.clientHello, 0);
   if (settings.alpn !== undefined) ssl.SSL_CTX_set_alpn_select_cb(pointer, given.alpnSelect, 0);
   if (settings.staple !== undefined) ssl.SSL_CTX_callback_ctrl(pointer, c.SSL_CTRL_SET_TLSEXT_STATUS_REQ_CB, given.status);
   if (settings.pskServer === undefined) return;

@@ -20,9 +20,14 @@ export const SSL_MODE_RELEASE_BUFFERS = 0x10;
 
 export const SSL_CTRL_GET_NUM_RENEGOTIATIONS = 10;
 export const SSL_CTRL_MODE = 33;
+export const SSL_CTRL_SET_SESS_CACHE_SIZE = 42;
+export const SSL_CTRL_GET_SESS_CACHE_SIZE = 43;
 export const SSL_CTRL_SET_SESS_CACHE_MODE = 44;
+export const SSL_CTRL_GET_SESS_CACHE_MODE = 45;
+export const SSL_CTRL_SET_TLSEXT_SERVERNAME_CB = 53;
 export const SSL_CTRL_SET_TLSEXT_HOSTNAME = 55;
 export const SSL_CTRL_SET_TLSEXT_STATUS_REQ_CB = 63;
+export const SSL_CTRL_SET_TLSEXT_TICKET_KEY_CB = 72;
 export const SSL_CTRL_SET_TLSEXT_STATUS_REQ_TYPE = 65;
 export const SSL_CTRL_GET_TLSEXT_STATUS_REQ_OCSP_RESP = 70;
 export const SSL_CTRL_SET_TLSEXT_STATUS_REQ_OCSP_RESP = 71;
@@ -37,6 +42,26 @@ export const SSL_CTRL_SET_MIN_PROTO_VERSION = 123;
 export const SSL_CTRL_SET_MAX_PROTO_VERSION = 124;
 export const SSL_CTRL_GET_NEGOTIATED_GROUP = 134;
 export const SSL_SESS_CACHE_OFF = 0;
+export const SSL_SESS_CACHE_CLIENT = 1;
+export const SSL_SESS_CACHE_SERVER = 2;
+export const SSL_SESS_CACHE_BOTH = 3;
+export const SSL_SESS_CACHE_NO_AUTO_CLEAR = 0x80;
+export const SSL_SESS_CACHE_NO_INTERNAL_LOOKUP = 0x100;
+export const SSL_SESS_CACHE_NO_INTERNAL_STORE = 0x200;
+
+/** What OpenSSL counts of sessions. */
+export const SSL_CTRL_SESS_NUMBER = 20;
+export const SSL_CTRL_SESS_CONNECT = 21;
+export const SSL_CTRL_SESS_CONNECT_GOOD = 22;
+export const SSL_CTRL_SESS_CONNECT_RENEGOTIATE = 23;
+export const SSL_CTRL_SESS_ACCEPT = 24;
+export const SSL_CTRL_SESS_ACCEPT_GOOD = 25;
+export const SSL_CTRL_SESS_ACCEPT_RENEGOTIATE = 26;
+export const SSL_CTRL_SESS_HIT = 27;
+export const SSL_CTRL_SESS_CB_HIT = 28;
+export const SSL_CTRL_SESS_MISSES = 29;
+export const SSL_CTRL_SESS_TIMEOUTS = 30;
+export const SSL_CTRL_SESS_CACHE_FULL = 31;
 
 export const SSL_VERIFY_NONE = 0;
 export const SSL_VERIFY_PEER = 1;
@@ -54,6 +79,15 @@ export const SSL_CB_WRITE = 0x08;
 export const SSL_CLIENT_HELLO_SUCCESS = 1;
 export const SSL_CLIENT_HELLO_ERROR = 0;
 export const SSL_CLIENT_HELLO_RETRY = -1;
+
+/** What a ticket was found to be, and what is to be done with it. */
+export const SSL_TICKET_EMPTY = 3;
+export const SSL_TICKET_NO_DECRYPT = 4;
+export const SSL_TICKET_SUCCESS = 5;
+export const SSL_TICKET_SUCCESS_RENEW = 6;
+export const SSL_TICKET_RETURN_IGNORE_RENEW = 2;
+export const SSL_TICKET_RETURN_USE = 3;
+export const SSL_TICKET_RETURN_USE_RENEW = 4;
 
 export const SSL_KEY_UPDATE_NONE = -1;
 export const SSL_KEY_UPDATE_NOT_REQUESTED = 0;
@@ -75,8 +109,8 @@ export const TLSEXT_TYPE_PSK = 41;
 export const ALERT_INTERNAL_ERROR = 80;
 export const ALERT_UNRECOGNIZED_NAME = 112;
 
-/** Classes of objects that OpenSSL tells of as they are made and freed (crypto.h). */
-export const CRYPTO_EX_INDEX = { SSL: 0, SSL_CTX: 1, SSL_SESSION: 2, X509: 3, X509_STORE: 4, BIO: 12 } as const;
+/** Classes of objects that OpenSSL tells of as they are made and freed (crypto.h), but for certificates. */
+export const CRYPTO_EX_INDEX = { SSL: 0, SSL_CTX: 1, SSL_SESSION: 2, X509_STORE: 4, BIO: 12 } as const;
 
 export const NID_sha256 = 672;
 export const NID_sha384 = 673;

@@ -16,6 +16,12 @@ import type { Pointer } from './openssl.ts';
 import type { AnyOptions, Identity, TlsClientOptions, TlsConnectionOptions, TlsServerOptions } from './options.ts';
 import { readPem } from './pem.ts';
 import { SecureConnection } from './secure-connection.ts';
+import { ClientSessions } from './sessions/client-sessions.ts';
+import { scopeOf } from './sessions/scope.ts';
+import { SessionCache } from './sessions/session-cache.ts';
+import { lifetime } from './sessions/session.ts';
+import { TicketKeys } from './sessions/ticket-keys.ts';
+import { Vault } from './sessions/vault.ts';
 import type { ContextSettings, SettingsOwner } from './settings.ts';
 import { refused } from './tls-error.ts';
 import { TlsTransport } from './tls-transport.ts';
@@ -104,6 +110,11 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
     useIdentity(this.settings.pointer, loaded);
   }
 
+  /** The sessions that were made in it, and OpenSSL's own cache of them. @throws {ClosedError} when it is closed. */
+  get sessions(): SessionCache {
+    return this.settings.sessions;
+  }
+
   /** Gives the context back; connections that use it go on. */
   close(): void {
     const settings = this.#settings;
@@ -117,13 +128,13 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
     this.close();
   }
 
-  #transport(below: Transport, { role, serverName }: LayerOptions, options: TlsConnectionOptions): TlsTransport {
+  #transport(below: Transport, { role, serverName, peer }: LayerOptions, options: TlsConnectionOptions): TlsTransport {
     const { settings } = this;
     if (role !== this.role) throw new TypeError(`a context made for a ${this.role} cannot ${role === 'server' ? 'accept' : 'connect'}`);
     if (role === 'client' && (settings.verifiesName || options.tlsa !== undefined) && (serverName === undefined || serverName === '')) {
       throw new TypeError('a TLS client needs the serverName that the certificate must be for');
     }
-    return new TlsTransport(below, settings, { ...options, serverName });
+    return new TlsTransport(below, settings, { peer, ...options, serverName });
   }
 }
 
@@ -147,8 +158,33 @@ function settingsOf(role: 'client' | 'server', pointer: Pointer, options: AnyOpt
     requestsStaple: options.requestOcspStaple === true,
     pskServer: role === 'server' ? options.psk as TlsServerOptions['psk'] : undefined,
     pskClient: role === 'client' ? options.psk as TlsClientOptions['psk'] : undefined,
+    ...sessionsOf(role, pointer, options, files),
     keyLog: dangerouslyLogKeys === undefined ? undefined : new KeyLogWriter(dangerouslyLogKeys),
     peerRenegotiations: allowPeerRenegotiations,
+  };
+}
+
+type SessionSettings = Pick<ContextSettings, 'resumption' | 'scope' | 'sessionTtlMs' | 'vault' | 'ticketKeys' | 'ownsTicketKeys' | 'tickets' | 'sessions' | 'clientSessions'>;
+
+function sessionsOf(role: 'client' | 'server', pointer: Pointer, options: AnyOptions, files: LoadedFiles): SessionSettings {
+  const { resumption = 'off', sessionStore, sessionStoreKey, sessionLookupMs = LOOKUP_MS, tickets = TICKETS, sessions } = options;
+  if (!['off', 'stateful', 'stateless'].includes(resumption)) throw new RangeError(`resumption is 'off', 'stateful' or 'stateless', not ${resumption}`);
+  if (sessionStore !== undefined && resumption !== 'stateful') throw new TypeError("sessionStore is for resumption: 'stateful'");
+  if (options.ticketKeys !== undefined && resumption !== 'stateless') throw new TypeError("ticketKeys are for resumption: 'stateless'");
+  if (!Number.isInteger(tickets) || tickets < 0 || tickets > 16) throw new RangeError(`tickets is 0…16, not ${String(tickets)}`);
+  if (!(sessionLookupMs > 0)) throw new RangeError(`sessionLookupMs is more than 0, not ${String(sessionLookupMs)}`);
+  const vault = sessionStore === undefined ? undefined : new Vault({ store: sessionStore, key: sessionStoreKey, lookupMs: sessionLookupMs });
+  const ticketKeys = resumption === 'stateless' ? options.ticketKeys ?? new TicketKeys() : undefined;
+  return {
+    resumption,
+    scope: scopeOf(role, options, files),
+    sessionTtlMs: lifetime(options.sessionTimeoutSeconds ?? SESSION_SECONDS) * 1000,
+    vault,
+    ticketKeys,
+    ownsTicketKeys: ticketKeys !== undefined && options.ticketKeys === undefined,
+    tickets,
+    sessions: new SessionCache({ pointer, vault, ticketKeys, now: () => performance.now() }),
+    clientSessions: role === 'server' || sessions === 'off' ? undefined : sessions ?? new ClientSessions(),
   };
 }
 
@@ -184,11 +220,17 @@ async function loadIdentity({ certificate, key, password }: Identity): Promise<L
   return { certificate: certificatePem, key: keyPem, password: text };
 }
 
-function release({ pointer, keyLog }: ContextSettings): void {
+function release({ pointer, keyLog, sessions, vault, ticketKeys, ownsTicketKeys }: ContextSettings): void {
+  sessions.close();
+  vault?.close();
+  if (ownsTicketKeys) ticketKeys?.close();
   openssl().SSL_CTX_free(pointer);
   keyLog?.close();
 }
 
+const LOOKUP_MS = 250;
+const TICKETS = 2;
+const SESSION_SECONDS = 7_200;
 // A context that nobody closed is freed when nobody can use it any more.
 const abandoned = new FinalizationRegistry<ContextSettings>(release);
 

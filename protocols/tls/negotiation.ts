@@ -2,13 +2,18 @@
 
 import { encodeProtocols } from './alpn.ts';
 import type { Answering } from './callbacks.ts';
-import { decide, parseHello } from './client-hello.ts';
+import { decide, mustDecide, parseHello } from './client-hello.ts';
 import type { Decision, ParsedHello } from './client-hello.ts';
 import * as c from './constants.ts';
 import { openssl } from './openssl.ts';
 import type { Pointer } from './openssl.ts';
 import { identityOf, presharedKey } from './psk.ts';
 import type { PresharedKey, PskIdentity } from './psk.ts';
+import type { Resumption, ResumptionMiss } from './sessions/resumption.ts';
+import { scopeFor } from './sessions/scope.ts';
+import type { TlsSession } from './sessions/session.ts';
+import type { TicketKey } from './sessions/ticket-keys.ts';
+import type { TimeSource } from './sessions/vault.ts';
 import type { ContextSettings } from './settings.ts';
 import { TlsError } from './tls-error.ts';
 import { verifyErrorName } from './verify-errors.ts';
@@ -46,9 +51,19 @@ export class Negotiation implements Answering {
   /** The last fatal alert that passed, and its direction. */
   alert: { readonly number: number; readonly sent: boolean } | undefined;
   readonly faults: CertificateFault[] = [];
+  /** What came of the session that was offered; settled when the handshake is complete. */
+  resumption: Resumption = 'off';
+  /** Whether the client offered a session, of whatever kind. */
+  offered = false;
 
   #decision: Decision | undefined;
   #hello: ParsedHello | undefined;
+  /** Whether the hello is to be decided about. */
+  #asks = false;
+  #miss: ResumptionMiss | undefined;
+  #made: TlsSession[] = [];
+  /** Whether the ticket that was offered is to be replaced. */
+  #renews = false;
   #byPeer = 0;
   /** This side's Finished message before the handshake that goes on. */
   #finished: Buffer | undefined;
@@ -71,11 +86,11 @@ export class Negotiation implements Answering {
   }
 
   /** Decides about the client hello that was noted. @returns whether the decision is there. */
-  consider(wake: () => void): boolean {
+  consider(wake: () => void, time: TimeSource): boolean {
     const hello = this.#hello;
-    if (hello === undefined) return true;
-    this.#hello = undefined;
-    this.#await(() => decide(this.settings, hello), 'the choice of a context', wake, (decision) => {
+    if (hello === undefined || !this.#asks) return true;
+    this.#asks = false;
+    this.#await(() => decide(this.settings, hello, time), 'the choice of a context', wake, (decision) => {
       this.#decision = decision;
       if (decision.alpn !== undefined) this.#protocols = encodeProtocols([decision.alpn]);
     });
@@ -90,16 +105,36 @@ export class Negotiation implements Answering {
     return chosen.settings === this.settings ? undefined : chosen.settings;
   }
 
+  /** The sessions that were made since the last time. */
+  takeSessions(): TlsSession[] {
+    return this.#made.splice(0);
+  }
+
+  /** The name that the client asks for, as its hello has it. */
+  get serverName(): string | undefined {
+    return this.#hello?.serverName;
+  }
+
   /** What was logged since the last time. */
   takeLines(): string[] {
     return this.#lines.splice(0);
   }
 
-  /** Lets go of what only the first handshake needs. */
-  complete(): void {
+  /** Settles what came of the session, and lets go of what only the first handshake needs. */
+  complete(reused: boolean): void {
     this.established = true;
     this.handshaking = false;
-    if (this.#decision !== undefined && this.#decision.keys.size > 0) this.#decision = { ...this.#decision, keys: new Map() };
+    this.resumption = reused ? 'resumed' : this.settings.role === 'server' ? this.#serversMiss() : this.offered ? 'refused' : this.settings.clientSessions === undefined ? 'off' : 'not offered';
+    if (this.#decision !== undefined) this.#decision = { ...this.#decision, keys: new Map(), session: undefined };
+  }
+
+  #serversMiss(): ResumptionMiss {
+    const { resumption } = this.settings;
+    if (resumption === 'off') return 'off';
+    const found = this.#decision?.session;
+    if (this.#miss !== undefined) return this.#miss;
+    if (found !== undefined) return 'miss' in found ? found.miss : 'refused';
+    return this.#hello !== undefined && (this.#hello.identities.length > 0 || (resumption === 'stateful' && this.#hello.sessionId.length > 0)) ? 'unknown' : 'not offered';
   }
 
   handshakeBegins(): void {
@@ -147,9 +182,65 @@ export class Negotiation implements Answering {
   clientHello(): 'go on' | 'wait' | { readonly alert: number } {
     if (this.error !== undefined) return { alert: this.error instanceof TlsError && this.error.side === 'local' && this.error.alert !== undefined ? this.error.alert : c.ALERT_INTERNAL_ERROR };
     // It is asked again after a pause, after a HelloRetryRequest, and when a renegotiation begins: what was decided stays.
-    if (this.#decision !== undefined) return 'go on';
-    this.#hello = parseHello(this.ssl);
-    return 'wait';
+    this.#hello ??= parseHello(this.ssl);
+    if (this.#decision === undefined && mustDecide(this.settings)) {
+      this.#asks = true;
+      return 'wait';
+    }
+    const { resumption } = this.settings;
+    if (resumption !== 'off') openssl().SSL_set_session_id_context(this.ssl, this.#scope, 32);
+    return 'go on';
+  }
+
+  /** The scope of sessions for the name that this client asks for. */
+  get #scope(): Uint8Array {
+    return scopeFor(this.settings.scope, this.#hello?.serverName);
+  }
+
+  sessionOf(id: Uint8Array): Uint8Array | undefined {
+    const found = this.#decision?.session;
+    return found !== undefined && 'der' in found && Buffer.from(found.id).equals(id) ? found.der : undefined;
+  }
+
+  sessionMade(session: TlsSession): void {
+    this.#made.push(session);
+    this.hasNews = true;
+  }
+
+  sessionId(): Uint8Array | undefined {
+    return this.settings.vault?.makeId();
+  }
+
+  sealingKey(): TicketKey | undefined {
+    return this.settings.ticketKeys?.sealing(this.#renews);
+  }
+
+  openingKey(name: Uint8Array): { readonly key: TicketKey; readonly isOld: boolean } | undefined {
+    const found = this.settings.ticketKeys?.opening(name);
+    if (found === undefined) this.#miss = 'unknown key';
+    else this.#renews = found.isOld;
+    return found;
+  }
+
+  ticketNote(): Uint8Array {
+    return Buffer.concat([this.settings.scope, Buffer.from(this.#hello?.serverName ?? '')]);
+  }
+
+  admits(session: Pointer, note: Uint8Array): boolean {
+    const ssl = openssl();
+    const isLate = ssl.SSL_SESSION_get_time(session) + ssl.SSL_SESSION_get_timeout(session) <= Date.now() / 1000;
+    if (!Buffer.from(note.subarray(0, 32)).equals(this.settings.scope)) this.#miss = 'scope';
+    else if (Buffer.from(note.subarray(32)).toString() !== (this.#hello?.serverName ?? '')) this.#miss = 'server name';
+    else if (isLate) this.#miss = 'expired';
+    else {
+      this.#miss = undefined;
+      return true;
+    }
+    return false;
+  }
+
+  missed(why: ResumptionMiss): void {
+    this.#miss ??= why;
   }
 
   protocols(): { readonly names: Uint8Array | undefined; readonly ignoresMismatch: boolean } {

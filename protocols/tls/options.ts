@@ -10,6 +10,12 @@ import type { KeyLog } from './key-log.ts';
 import type { TlsOptionName } from './option-names.ts';
 import type { PemSource } from './pem.ts';
 import type { PskClient, PskServer } from './psk.ts';
+import type { ClientSessions } from './sessions/client-sessions.ts';
+import type { ResumptionPolicy } from './sessions/resumption.ts';
+import type { InternalCacheOptions } from './sessions/session-cache.ts';
+import type { TlsSession } from './sessions/session.ts';
+import type { SessionStore } from './sessions/store.ts';
+import type { TicketKeys } from './sessions/ticket-keys.ts';
 import type { CaSource } from './trust.ts';
 import type { VerifyErrorName } from './verify-errors.ts';
 
@@ -78,6 +84,12 @@ export interface TlsOptions extends Partial<Identity> {
   readonly minimumSecurityLevel?: SecurityLevel | undefined;
   /** How many renegotiations the peer may begin in one connection under TLS 1.2; 0 by default. One more ends the connection. */
   readonly allowPeerRenegotiations?: number | undefined;
+  /** A name for what sessions are good for, in the place of the names in the certificate: for servers that share sessions though those differ. */
+  readonly sessionScope?: string | undefined;
+  /** How long new sessions live, in seconds: two hours by default, at most seven days. */
+  readonly sessionTimeoutSeconds?: number | undefined;
+  /** OpenSSL's own cache of sessions. By default it is on for stateful servers without a store, off otherwise. */
+  readonly sessionCache?: InternalCacheOptions | undefined;
   /** Tells the secrets of connections, for decrypting captures: **whoever has them reads everything**. Nothing by default. */
   readonly dangerouslyLogKeys?: KeyLog | undefined;
 }
@@ -94,6 +106,8 @@ export interface TlsClientOptions extends TlsOptions {
   readonly requestOcspStaple?: boolean | undefined;
   /** A shared key instead of certificates. */
   readonly psk?: PskClient | undefined;
+  /** Where sessions are kept to go on with: its own unless given; `'off'` for nowhere. Several contexts may share one. */
+  readonly sessions?: ClientSessions | 'off' | undefined;
 }
 
 /** What servers may say besides. */
@@ -120,6 +134,22 @@ export interface TlsServerOptions extends TlsOptions {
   readonly psk?: PskServer | undefined;
   /** What a TLS 1.2 client is told to choose its identity by. */
   readonly pskHint?: string | undefined;
+  /**
+   * Whether clients may go on with sessions. `'stateful'`: the client gets an id, the session stays in a store, from where it can be
+   * revoked. `'stateless'`: the client gets the session in a ticket, sealed with keys that turn. `'off'`, which is the default: every
+   * handshake is a full one. Always: the session was made in the same scope, or the handshake is a full one.
+   */
+  readonly resumption?: ResumptionPolicy | undefined;
+  /** Where stateful sessions are kept. OpenSSL's own cache in this context unless given. It stays its owner's to close. */
+  readonly sessionStore?: SessionStore | undefined;
+  /** 32 secret bytes that seal stored sessions; the same for all who share the store. Random by default: then nobody else can read them. */
+  readonly sessionStoreKey?: Uint8Array | undefined;
+  /** How long a handshake waits for the store, in milliseconds; 250 by default. */
+  readonly sessionLookupMs?: number | undefined;
+  /** The ring of keys for stateless sessions; one of its own unless given. It stays its owner's to close. */
+  readonly ticketKeys?: TicketKeys | undefined;
+  /** How many tickets or ids a TLS 1.3 client gets after a full handshake, 0…16; 2 by default. After a resumed one it gets one. */
+  readonly tickets?: number | undefined;
 }
 
 /** What is of one connection only, laid over its context's options. */
@@ -130,6 +160,10 @@ export interface TlsConnectionOptions {
   readonly expect?: PeerExpectation | undefined;
   /** TLSA records of the server, from a DNS that can be trusted (DANE, RFC 6698 and 7671). They decide instead of the authorities, or besides. */
   readonly tlsa?: readonly TlsaRecord[] | undefined;
+  /** Where the peer was connected to, as `host:port`; by this and the name its sessions are kept. */
+  readonly peer?: string | undefined;
+  /** The session to go on with, in the place of one that the context has kept. It stays the caller's. */
+  readonly session?: TlsSession | undefined;
   /** How many bytes of data may wait while a new handshake goes on and nobody receives; 1 MiB by default. */
   readonly maxAheadBytes?: number | undefined;
 }

@@ -1,5 +1,8 @@
 /** A connection over TLS. */
 
+import { Subject } from 'rxjs';
+import type { Observable } from 'rxjs';
+
 import { ClosedError } from '../../core/errors.ts';
 import type { Operation, OperationOptions } from '../../core/operation.ts';
 import { Connection } from '../../reactor/connection.ts';
@@ -15,6 +18,8 @@ import type { TlsaMatch } from './dane.ts';
 import type { CertificateFault } from './negotiation.ts';
 import { openssl } from './openssl.ts';
 import type { Pointer } from './openssl.ts';
+import type { Resumption } from './sessions/resumption.ts';
+import { TlsSession } from './sessions/session.ts';
 import { RehandshakeStep } from './rehandshake.ts';
 import { TlsError } from './tls-error.ts';
 import type { TlsTransport } from './tls-transport.ts';
@@ -69,6 +74,7 @@ export interface SecureStatistics extends ConnectionStatistics {
 /** TLS over a connection. The first send, receive or handshake runs the handshake. */
 export class SecureConnection extends Connection {
   readonly #tls: TlsTransport;
+  readonly #sessions = new Subject<TlsSession>();
   #keyUpdates = 0;
 
   /** @internal Made by a `TlsContext`. */
@@ -82,6 +88,10 @@ export class SecureConnection extends Connection {
       keyLogged: (line) => {
         guarded(() => this.emit('keylog', line));
       },
+      sessionMade: (session) => {
+        if (this.#sessions.observed) this.#sessions.next(session);
+      },
+      time: basis.reactor,
     });
   }
 
@@ -231,6 +241,38 @@ export class SecureConnection extends Connection {
     return this.runLikeHandshake(new RehandshakeStep('requestClientCertificate', tls, () => {
       tls.requestCertificate(modes);
     }, tls.hasCertificate), options);
+  }
+
+  // Sessions.
+
+  /** Whether the handshake went on with a session, or why it did not. `'off'` before the handshake. */
+  get resumption(): Resumption {
+    return this.#tls.negotiation.resumption;
+  }
+
+  /** Whether the handshake went on with a session. */
+  get reused(): boolean {
+    return this.resumption === 'resumed';
+  }
+
+  /** Each session that another connection can go on with, as it comes: with TLS 1.3 several, and later than the handshake. */
+  get session$(): Observable<TlsSession> {
+    return this.#sessions.asObservable();
+  }
+
+  /** The present session. One of TLS 1.3 cannot be gone on with before a ticket has come. @throws {ClosedError} like {@link info}. */
+  get session(): TlsSession | undefined {
+    const session = openssl().SSL_get_session(this.#ssl('session'));
+    return session === 0 ? undefined : TlsSession.of(session);
+  }
+
+  /**
+   * Takes over the session of another connection, with its certificate and key, before the handshake.
+   * @throws {TlsError} when OpenSSL refuses. @throws {ClosedError} when either is closed or this handshake is complete.
+   */
+  copySessionFrom(other: SecureConnection): void {
+    if (this.secured || this.closed) throw new ClosedError(`copySessionFrom refused: ${this.closed ? 'the connection is closed' : 'the handshake is complete'}`);
+    this.#tls.copySession(other.#ssl('copySessionFrom'));
   }
 
   override get statistics(): SecureStatistics {

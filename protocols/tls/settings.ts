@@ -6,6 +6,11 @@ import type { Chooser } from './client-hello.ts';
 import type { KeyLogWriter } from './key-log.ts';
 import type { Pointer } from './openssl.ts';
 import type { PskClient, PskServer } from './psk.ts';
+import type { ClientSessions } from './sessions/client-sessions.ts';
+import type { ResumptionPolicy } from './sessions/resumption.ts';
+import type { SessionCache } from './sessions/session-cache.ts';
+import type { TicketKeys } from './sessions/ticket-keys.ts';
+import type { Vault } from './sessions/vault.ts';
 
 /** A context as its connections see it; one object for all of them. */
 export interface ContextSettings {
@@ -31,6 +36,19 @@ export interface ContextSettings {
   readonly pskClient: PskClient | undefined;
   readonly keyLog: KeyLogWriter | undefined;
   readonly peerRenegotiations: number;
+  /** Of servers: whether sessions may be gone on with. */
+  readonly resumption: ResumptionPolicy;
+  /** The digest of all that decides about trust, 32 bytes; for clients too, whose sessions are kept by it. */
+  readonly scope: Uint8Array;
+  readonly sessionTtlMs: number;
+  readonly vault: Vault | undefined;
+  readonly ticketKeys: TicketKeys | undefined;
+  /** Whether the ring of keys is the context's own, to be wiped with it. */
+  readonly ownsTicketKeys: boolean;
+  readonly tickets: number;
+  readonly sessions: SessionCache;
+  /** Of clients: where sessions are kept. */
+  readonly clientSessions: ClientSessions | undefined;
 }
 
 /** Whoever has settings: a context. @throws {ClosedError} when it is closed. */

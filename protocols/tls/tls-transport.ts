@@ -26,6 +26,8 @@ import type { OpenSsl, Pointer } from './openssl.ts';
 import type { TlsConnectionOptions } from './options.ts';
 import { expectName } from './server-name.ts';
 import type { ContextSettings } from './settings.ts';
+import { TlsSession } from './sessions/session.ts';
+import type { TimeSource } from './sessions/vault.ts';
 import { refused, TlsError } from './tls-error.ts';
 import { tlsFailure } from './tls-failure.ts';
 
@@ -33,6 +35,9 @@ import { tlsFailure } from './tls-failure.ts';
 export interface TlsTransportListener {
   established(): void;
   keyLogged(line: string): void;
+  sessionMade(session: TlsSession): void;
+  /** The time by which the connection lives. */
+  readonly time: TimeSource;
 }
 
 /** One TLS connection. Owns its SSL object and the transport below. */
@@ -59,7 +64,11 @@ export class TlsTransport implements Transport {
   #finishedBefore: Buffer | undefined;
   /** A renegotiation is to begin. */
   #isDue = false;
-  #listener: TlsTransportListener = { established: () => undefined, keyLogged: () => undefined };
+  /** Tickets that a client of TLS 1.3 is still to get, before anything else is sent to it. */
+  #ticketsDue = 0;
+  /** By what the client's sessions are kept. */
+  #sessionKey: string | undefined;
+  #listener: TlsTransportListener = NOBODY;
   #wake: () => void = () => undefined;
 
   /** @throws {TlsError} when OpenSSL has no memory, or refuses the name. */
@@ -124,7 +133,7 @@ export class TlsTransport implements Transport {
       const reason = result === 1 ? 0 : this.#openssl.SSL_get_error(this.#ssl, result);
       this.#leave();
       if (reason === c.SSL_ERROR_WANT_CLIENT_HELLO_CB) {
-        if (negotiation.consider(this.#answered)) continue;
+        if (negotiation.consider(this.#answered, this.#listener.time)) continue;
         return WANT_LOOKUP;
       }
       if (reason !== 0 && reason !== c.SSL_ERROR_WANT_READ) throw this.#fail();
@@ -191,6 +200,7 @@ export class TlsTransport implements Transport {
       const code = this.goOn(this.#hasShakenHands);
       if (code !== DONE) return code === YIELD ? 0 : code;
     }
+    if (this.#ticketsDue > 0) this.#giveTickets();
     this.#enter();
     const count = this.#openssl.SSL_write(this.#ssl, from, Math.min(from.length, SEALED_AT_MOST));
     this.#leave();
@@ -221,6 +231,8 @@ export class TlsTransport implements Transport {
       this.#enter();
       if (this.#openssl.SSL_shutdown(this.#ssl) < 0) this.#openssl.ERR_clear_error();
       this.#leave();
+      this.#ciphertext.seal();
+      this.#ciphertext.isFinal = true;
     }
     const flushed = this.#ciphertext.seal();
     return flushed === DONE ? this.#ciphertext.below.shutdown() : flushed;
@@ -331,13 +343,56 @@ export class TlsTransport implements Transport {
     answer(this.#ssl, this.negotiation);
   }
 
-  #beginAsClient({ verifiesName, nameRules, requestsStaple }: ContextSettings): void {
+  #beginAsClient(settings: ContextSettings): void {
     const ssl = this.#openssl;
+    const { verifiesName, nameRules, requestsStaple } = settings;
     const { serverName = '', tlsa } = this.options;
     ssl.SSL_set_connect_state(this.#ssl);
     if (tlsa !== undefined) requireTlsa(this.#ssl, serverName, tlsa);
     expectName(this.#ssl, serverName, verifiesName && tlsa === undefined ? nameRules : undefined);
     if (requestsStaple) ssl.SSL_ctrl(this.#ssl, c.SSL_CTRL_SET_TLSEXT_STATUS_REQ_TYPE, c.TLSEXT_STATUSTYPE_OCSP, 0);
+    this.#offerSession(settings);
+  }
+
+  #offerSession({ clientSessions, scope }: ContextSettings): void {
+    const { serverName = '', peer = '', tlsa, expect, session } = this.options;
+    // What decided about trust here and is not in the context is part of the key; DNS records may change at any time.
+    if (tlsa === undefined) this.#sessionKey = `${Buffer.from(scope).toString('base64url')} ${peer} ${serverName} ${JSON.stringify(expect ?? null)}`;
+    const kept = session === undefined && this.#sessionKey !== undefined ? clientSessions?.take(this.#sessionKey) : undefined;
+    const offered = session ?? kept;
+    if (offered === undefined) return;
+    const result = offered.lend((pointer) => this.#openssl.SSL_set_session(this.#ssl, pointer));
+    kept?.dispose();
+    if (result <= 0) throw refused('the session cannot be used');
+    this.negotiation.offered = true;
+  }
+
+  /** Gives a client of TLS 1.3 what it can come back with: as late as that, so that one that never reads cannot hold up a handshake. */
+  #giveTickets(): void {
+    const count = this.#ticketsDue;
+    this.#ticketsDue = 0;
+    this.#post('tickets', () => {
+      let result = 1;
+      for (let index = 0; index < count && result > 0; index++) result = this.#openssl.SSL_new_session_ticket(this.#ssl);
+      return result;
+    });
+  }
+
+  /** Takes over the session of another connection. @throws {TlsError} when OpenSSL refuses. */
+  copySession(from: Pointer): void {
+    if (this.#openssl.SSL_copy_session_id(this.#ssl, from) <= 0) throw refused('copySessionFrom');
+    this.negotiation.offered = true;
+  }
+
+  #keepSession(session: TlsSession): void {
+    const { settings, serverName } = this.negotiation;
+    settings.sessions.made(session);
+    if (settings.role === 'server') {
+      if (settings.vault === undefined) return;
+      void settings.vault.save(Buffer.from(session.id, 'hex'), session.toDer(), { scope: settings.scope, serverName }, settings.sessionTtlMs, this.#listener.time);
+      return;
+    }
+    if (this.#sessionKey !== undefined && settings.clientSessions !== undefined) settings.clientSessions.add(this.#sessionKey, TlsSession.fromDer(session.toDer()));
   }
 
   /** Begins anew with another context, as if the client had come there: what it has said is said again. */
@@ -355,7 +410,10 @@ export class TlsTransport implements Transport {
     const expect = this.options.expect ?? settings.expect;
     if (expect !== undefined) this.#checkPeer(expect);
     this.#established = true;
-    this.negotiation.complete();
+    const reused = this.#openssl.SSL_session_reused(this.#ssl) === 1;
+    this.negotiation.complete(reused);
+    settings.sessions.counts.count(this.negotiation.resumption);
+    if (settings.role === 'server' && settings.resumption !== 'off' && this.isTls13) this.#ticketsDue = reused ? Math.min(1, settings.tickets) : settings.tickets;
     this.#ciphertext.recordNoMore();
     // Data may have come along with the last flight.
     this.#holds = true;
@@ -461,6 +519,10 @@ export class TlsTransport implements Transport {
       negotiation.settings.keyLog?.write(line);
       if (negotiation.settings.keyLog?.tells === true) this.#listener.keyLogged(line);
     }
+    for (const session of negotiation.takeSessions()) {
+      this.#keepSession(session);
+      this.#listener.sessionMade(session);
+    }
     if (!this.#established) return;
     if (negotiation.handshaking) this.#settled();
     if (negotiation.error !== undefined) throw this.#fail();
@@ -524,6 +586,21 @@ export function livingTlsTransports(): number {
 }
 
 let living = 0;
+// A transport without a connection lives by the process's time.
+const NOBODY: TlsTransportListener = {
+  established: () => undefined,
+  keyLogged: () => undefined,
+  sessionMade: () => undefined,
+  time: {
+    now: () => performance.now(),
+    after: (ms, wake) => {
+      const timer = setTimeout(wake, ms);
+      return () => {
+        clearTimeout(timer);
+      };
+    },
+  },
+};
 // What data that come along with a handshake are opened into.
 let ahead: Uint8Array | undefined;
 const AHEAD_BYTES = 16 * 1024;

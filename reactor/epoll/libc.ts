@@ -10,7 +10,7 @@ import koffi from 'koffi';
 import { UnsupportedError } from '../../core/errors.ts';
 import type { Address } from '../address.ts';
 import type { SocketOptionName } from '../socket-options.ts';
-import type { SystemCalls } from '../system-calls.ts';
+import type { PeerCredentials, SystemCalls } from '../system-calls.ts';
 import { decodeAddress, encodeAddress } from './sockaddr.ts';
 
 /** The calls of epoll(7) and of libuv's poll handle. Those that can fail return a negative errno. */
@@ -82,7 +82,8 @@ function load(): Libc {
 
   const name = new Uint8Array(SOCKADDR_BYTES);
   const nameLength = new Uint32Array(1);
-  const integers = new Int32Array(2);
+  // The largest is struct ucred.
+  const integers = new Int32Array(3);
   const integersLength = new Uint32Array(1);
   const event = new Uint8Array(EVENT_BYTES);
   const eventView = new DataView(event.buffer);
@@ -92,8 +93,14 @@ function load(): Libc {
     return read(fd, name, nameLength) < 0 ? undefined : decodeAddress(name, nameLength[0]);
   };
   const option = (fd: number, level: number, number: number): number => {
-    integersLength[0] = 8;
+    integersLength[0] = integers.byteLength;
     return getsockopt(fd, level, number, integers, integersLength) < 0 ? errno() : 0;
+  };
+  const credentials = (fd: number): PeerCredentials | undefined => {
+    if (option(fd, SOL_SOCKET, SO_PEERCRED) < 0) return undefined;
+    const [pid = 0, uid = 0, gid = 0] = integers;
+    // Other kinds of socket have none: process 0, and -1 for the numbers of nobody.
+    return pid === 0 && uid === -1 ? undefined : { pid, uid: uid >>> 0, gid: gid >>> 0 };
   };
 
   return {
@@ -141,6 +148,7 @@ function load(): Libc {
     pendingError: (fd) => (option(fd, SOL_SOCKET, SO_ERROR) < 0 ? -errno() : integers[0] ?? 0),
     localAddress: (fd) => nameOf(getsockname, fd),
     peerAddress: (fd) => nameOf(getpeername, fd),
+    peerCredentials: (fd) => credentials(fd),
     unlink: (path) => checked(unlink(path)),
     reserve: () => checked(eventfd(0, EFD_CLOEXEC)),
 
@@ -208,6 +216,7 @@ const EFD_CLOEXEC = 0o2000000;
 const MSG_NOSIGNAL = 0x4000;
 const SOL_SOCKET = 1;
 const SO_ERROR = 4;
+const SO_PEERCRED = 17;
 const IPPROTO_TCP = 6;
 const IPPROTO_IPV6 = 41;
 const EPOLL_CTL_ADD = 1;

@@ -55,7 +55,7 @@ export class FaultInjector {
           return calls[call](fd, bytes);
         case 'delay':
           this.#count(fault);
-          later(fault.ms, () => { selector.again(fd, ready); });
+          later(fault.ms, selector.reminder(fd, ready));
           return -EAGAIN;
         case 'short': {
           const count = calls[call](fd, bytes.subarray(0, Math.max(1, fault.bytes)));
@@ -139,10 +139,17 @@ class InsistentSelector implements Selector {
 
   /** Tells that `fd` is ready, in the next turn. */
   again(fd: number, readiness: number): void {
+    this.reminder(fd, readiness)();
+  }
+
+  /** @returns what tells, in the turn after it is called, that whoever has `fd` now is ready. Its next owner is not told. */
+  reminder(fd: number, readiness: number): () => void {
     const handle = this.#handles.get(fd);
-    if (handle === undefined) return;
-    this.#again.set(handle, (this.#again.get(handle) ?? 0) | readiness);
-    this.#wake();
+    return () => {
+      if (handle === undefined || this.#handles.get(fd) !== handle) return;
+      this.#again.set(handle, (this.#again.get(handle) ?? 0) | readiness);
+      this.#wake();
+    };
   }
 
   register(handle: Handle): void {

@@ -3,13 +3,17 @@ import { createHash, randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
+import { OperationTimeoutError } from '../../core/errors.ts';
+import type { SystemError } from '../../core/errors.ts';
 import type { Connection } from '../connection.ts';
 import { epollGround } from '../epoll/epoll-ground.ts';
 import { Reactor } from '../reactor.ts';
 import { Ledger } from '../testing/ledger.ts';
 import { portOf } from '../testing/with-reactor.ts';
+import { drawnFaults } from './drawn-faults.ts';
 import { FaultInjector } from './fault-injector.ts';
-import type { Fault, FaultRule } from './fault.ts';
+import { PASS } from './fault.ts';
+import type { Fault, FaultErrno, FaultRule, FaultyCall } from './fault.ts';
 
 /** Runs `use` on real sockets whose calls go wrong by `rule`; @returns what happened. */
 async function withFaults(rule: FaultRule, use: (reactor: Reactor) => Promise<void>): Promise<ReadonlyMap<Fault['kind'], number>> {
@@ -32,39 +36,35 @@ async function sendInPieces(connection: Connection, bytes: Uint8Array): Promise<
   for (let at = 0; at < bytes.length; at += 100) await connection.send(bytes.subarray(at, at + 100));
 }
 
-/** A rule that draws a fault for each call from a generator with a seed. */
-function drawn(seed: number, faults: readonly Fault[]): FaultRule {
-  let state = seed;
-  return ({ call }) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return call === 'recv' || call === 'send' ? faults[(state >>> 8) % faults.length] : { kind: 'pass' };
-  };
+/** Both ends of one connection. */
+async function pair(reactor: Reactor): Promise<[client: Connection, server: Connection]> {
+  const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
+  return Promise.all([reactor.connect({ host: '127.0.0.1', port: portOf(listener) }), listener.accept()]);
+}
+
+/** A rule that lets one call fail: the `nth` of its name. */
+function once(call: FaultyCall, nth: number, code: FaultErrno): FaultRule {
+  return (context) => (context.call === call && context.index === nth ? { kind: 'errno', code } : PASS);
 }
 
 describe('real sockets whose system calls go wrong', () => {
   it('still carry every byte once and in order', async () => {
     const total = new Map<Fault['kind'], number>();
     await fc.assert(fc.asyncProperty(fc.integer({ min: 1, max: 0x7fffffff }), async (seed) => {
-    const faults: Fault[] = [
-      { kind: 'pass' }, { kind: 'short', bytes: 1 }, { kind: 'short', bytes: 1_000 }, { kind: 'zero' }, { kind: 'delay', ms: 1 },
-      { kind: 'errno', code: 'EINTR' }, { kind: 'errno', code: 'EAGAIN' },
-    ];
-    const [there, back] = [randomBytes(6_000), randomBytes(5_000)];
-    const happened = await withFaults(drawn(seed, faults), async (reactor) => {
-      const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
-      const [client, server] = await Promise.all([reactor.connect({ host: '127.0.0.1', port: portOf(listener) }), listener.accept()]);
-      const [atServer, atClient] = await Promise.all([server.receive(there.length), client.receive(back.length), sendInPieces(client, there), sendInPieces(server, back)]);
-      expect([digest(atServer), digest(atClient)]).toEqual([digest(there), digest(back)]);
-    });
+      const [there, back] = [randomBytes(6_000), randomBytes(5_000)];
+      const happened = await withFaults(drawnFaults(seed).rule, async (reactor) => {
+        const [client, server] = await pair(reactor);
+        const [atServer, atClient] = await Promise.all([server.receive(there.length), client.receive(back.length), sendInPieces(client, there), sendInPieces(server, back)]);
+        expect([digest(atServer), digest(atClient)]).toEqual([digest(there), digest(back)]);
+      });
       for (const [kind, count] of happened) total.set(kind, (total.get(kind) ?? 0) + count);
     }), { numRuns: 10 });
     for (const kind of ['short', 'zero', 'delay', 'errno'] as const) expect(total.get(kind) ?? 0, kind).toBeGreaterThan(0);
   });
 
   it('wait out a shortage of memory in the kernel', async () => {
-    const happened = await withFaults(({ call, index }) => (call === 'send' && index < 5 ? { kind: 'errno', code: 'ENOBUFS' } : { kind: 'pass' }), async (reactor) => {
-      const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
-      const [client, server] = await Promise.all([reactor.connect({ host: '127.0.0.1', port: portOf(listener) }), listener.accept()]);
+    const happened = await withFaults(({ call, index }) => (call === 'send' && index < 5 ? { kind: 'errno', code: 'ENOBUFS' } : PASS), async (reactor) => {
+      const [client, server] = await pair(reactor);
       await client.send('it gets there\n');
       expect(await server.receive()).toBe('it gets there');
     });
@@ -72,11 +72,87 @@ describe('real sockets whose system calls go wrong', () => {
   });
 
   it('tell a reset in the middle with what had come', async () => {
-    await withFaults(({ call, index }) => (call === 'recv' && index === 1 ? { kind: 'reset' } : call === 'recv' ? { kind: 'short', bytes: 3 } : { kind: 'pass' }), async (reactor) => {
-      const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
-      const [client, server] = await Promise.all([reactor.connect({ host: '127.0.0.1', port: portOf(listener) }), listener.accept()]);
+    await withFaults(({ call, index }) => (call === 'recv' && index === 1 ? { kind: 'reset' } : call === 'recv' ? { kind: 'short', bytes: 3 } : PASS), async (reactor) => {
+      const [client, server] = await pair(reactor);
       await client.send('abcdef\n');
       await expect(server.receive()).rejects.toMatchObject({ code: 'ECONNRESET', partial: Uint8Array.from(Buffer.from('abc')) });
     });
+  });
+
+  it('tell a send that the peer has reset the connection, and the receive after it as well', async () => {
+    await withFaults(once('send', 1, 'ECONNRESET'), async (reactor) => {
+      const [client, server] = await pair(reactor);
+      await server.send('read me first\n');
+      await expect(client.send('x')).rejects.toMatchObject({ code: 'ECONNRESET', syscall: 'send', last: -1 });
+      expect(await client.receive()).toBe('read me first');
+      await server.shutdown('send');
+      // The end that the system tells after a reset is none.
+      await expect(client.receive('*a')).rejects.toMatchObject({ code: 'ECONNRESET' });
+      expect(client.closed).toBe(true);
+    });
+  });
+
+  it('tell a real reset the same way', async () => {
+    await withFaults(() => PASS, async (reactor) => {
+      const [client, server] = await pair(reactor);
+      server.abort();
+      await reactor.select({ read: [client] }, 1_000);
+      await expect(client.send('x')).rejects.toMatchObject({ code: 'ECONNRESET', syscall: 'send' });
+      await expect(client.receive('*a')).rejects.toMatchObject({ code: 'ECONNRESET' });
+    });
+  });
+
+  it('go on after a send that the system could not take, from the byte after the last', async () => {
+    await withFaults(({ call, index }) => (call === 'send' ? index === 0 ? { kind: 'short', bytes: 4 } : index === 1 ? { kind: 'errno', code: 'ETIMEDOUT' } : PASS : PASS), async (reactor) => {
+      const [client, server] = await pair(reactor);
+      const failure = await client.send('one line\n').catch((error: unknown) => error) as SystemError;
+      expect(failure).toMatchObject({ code: 'ETIMEDOUT', last: 3 });
+      await client.send('one line\n', { first: 4 });
+      expect(await server.receive()).toBe('one line');
+    });
+  });
+
+  it.each([['connect', 1], ['listen', 0]] as const)('say that descriptors have run out, and keep none: %s', async (what, nth) => {
+    const happened = await withFaults(once('socket', nth, 'EMFILE'), async (reactor) => {
+      const begin = async (): Promise<unknown> => {
+        const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
+        return what === 'listen' ? listener : reactor.connect({ host: '127.0.0.1', port: portOf(listener) });
+      };
+      await expect(begin()).rejects.toMatchObject({ code: 'EMFILE', syscall: 'socket' });
+      await begin();
+    });
+    expect(happened.get('errno')).toBe(1);
+  });
+
+  it('lose one client and not the server when descriptors run out in accept', async () => {
+    await withFaults(once('accept', 0, 'EMFILE'), async (reactor) => {
+      const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
+      const overloads: string[] = [];
+      listener.on('overload', ({ code }) => overloads.push(code));
+      listener.serve({}, (connection) => connection.send('served').then(() => undefined));
+      const lost = await reactor.connect({ host: '127.0.0.1', port: portOf(listener) });
+      expect((await lost.receive('*a')).length).toBe(0);
+      const served = await reactor.connect({ host: '127.0.0.1', port: portOf(listener) });
+      expect(Buffer.from(await served.receive('*a')).toString()).toBe('served');
+      expect(overloads).toEqual(['EMFILE']);
+    });
+  });
+
+  it('accept the next one when a client has gone before it was accepted', async () => {
+    const happened = await withFaults(once('accept', 0, 'ECONNABORTED'), async (reactor) => {
+      const [client, server] = await pair(reactor);
+      await client.send('still here\n');
+      expect(await server.receive()).toBe('still here');
+    });
+    expect(happened.get('errno')).toBe(1);
+  });
+
+  it('end an operation by its limit when nothing comes any more', async () => {
+    const happened = await withFaults(({ call }) => (call === 'recv' ? { kind: 'hold' } : PASS), async (reactor) => {
+      const [client, server] = await pair(reactor);
+      await client.send('it never gets there\n');
+      await expect(server.receive('*l', { timeouts: { totalMs: 20 } })).rejects.toBeInstanceOf(OperationTimeoutError);
+    });
+    expect(happened.get('hold')).toBe(1);
   });
 });

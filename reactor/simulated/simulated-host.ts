@@ -6,7 +6,7 @@ import type { SocketOptionName } from '../socket-options.ts';
 import {
   EADDRINUSE, EADDRNOTAVAIL, EAGAIN, EBADF, ECONNREFUSED, ECONNRESET, EINPROGRESS, EINVAL, EMFILE, ENOENT, ENOTCONN, ETIMEDOUT,
 } from '../system-calls.ts';
-import type { SystemCalls } from '../system-calls.ts';
+import type { PeerCredentials, SystemCalls } from '../system-calls.ts';
 import { Endpoint } from './endpoint.ts';
 import type { Surroundings } from './endpoint.ts';
 import type { Link } from './link.ts';
@@ -155,6 +155,11 @@ export class SimulatedHost implements SystemCalls, Surroundings {
 
   peerAddress(fd: number): Address | undefined {
     return this.#endpoints.get(fd)?.remote;
+  }
+
+  /** All programs of a host are one process of one user. */
+  peerCredentials(fd: number): PeerCredentials | undefined {
+    return this.#endpoints.get(fd)?.family === 'unix' ? { pid: process.pid, uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 } : undefined;
   }
 
   unlink(): number {

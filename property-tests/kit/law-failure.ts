@@ -1,0 +1,63 @@
+/** What a law says when it fails: the smallest plan, a picture of its run, and how to replay it. */
+
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import fc from 'fast-check';
+
+import { EXCERPT, tracedFailure } from './trace.ts';
+import type { Trace } from './trace.ts';
+
+/** Where a law stands. */
+export interface LawPlace {
+  /** The file, from where tests are run. */
+  readonly file: string;
+  /** Its full name, as the test runner's filter takes it. */
+  readonly name: string;
+}
+
+/** @returns the error for a law that failed; its cause is what the run of the smallest plan threw. */
+export function lawFailure<P>(details: fc.RunDetails<P>, place: LawPlace | undefined): Error {
+  const { counterexamplePath, errorInstance: cause } = details;
+  if (counterexamplePath === null) return new Error(fc.defaultReportMessage(details) ?? 'the law could not be tried');
+  const plan = fc.stringify(details.counterexample);
+  const traced = tracedFailure(cause);
+  // The message of the cause is told once, without its trace.
+  if (traced !== undefined && cause instanceof Error) cause.message = traced.message;
+  const message = [
+    `Property failed after ${String(details.numRuns)} tests, shrunk ${String(details.numShrinks)} times`,
+    `{ seed: ${String(details.seed)}, path: "${counterexamplePath}", endOnFailure: true }`,
+    `Counterexample: ${plan}`,
+    '',
+    cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause),
+    ...(traced === undefined ? [] : ['', ...picture(traced.trace, details.seed, place)]),
+    '',
+    `replay: ${replayCommand(details.seed, counterexamplePath, plan, place)}`,
+  ].join('\n');
+  return new Error(message, { cause });
+}
+
+/** The trace as text and as a diagram: here what matters of it, and all of it in files where that is asked for. */
+function picture(trace: Trace, seed: number, place: LawPlace | undefined): string[] {
+  const excerpt = trace.last(EXCERPT);
+  const omitted = trace.entries.length - excerpt.entries.length;
+  const text = [`trace${omitted > 0 ? ` (${String(omitted)} calls before)` : ''}:`, excerpt.toString()];
+  const { WANTIO_TRACE_DIR: folder } = process.env;
+  if (folder === undefined) return [...text, '', 'diagram (Mermaid):', excerpt.toMermaid()];
+  mkdirSync(folder, { recursive: true });
+  const stem = join(folder, `${(place?.name ?? 'law').replaceAll(/\W+/g, '-')}-${String(seed)}`);
+  writeFileSync(`${stem}.txt`, `${trace.toString()}\n`);
+  writeFileSync(`${stem}.mmd`, `${trace.toMermaid()}\n`);
+  return [...text, '', `whole trace: ${stem}.txt`, `diagram (Mermaid): ${stem}.mmd`];
+}
+
+function replayCommand(seed: number, path: string, plan: string, place: LawPlace | undefined): string {
+  const [, commands] = /replayPath="([^"]*)"/.exec(plan) ?? [];
+  const variables = [`WANTIO_SEED=${String(seed)}`, `WANTIO_PATH=${path}`, ...(commands === undefined ? [] : [`WANTIO_COMMANDS=${commands}`])];
+  const target = place === undefined ? 'npx vitest run FILE' : `npx vitest run ${place.file} -t ${quoted(`^${place.name.replaceAll(/[$()*+.?[\\\]^{|}]/g, '\\$&')}$`)}`;
+  return `${variables.join(' ')} ${target}`;
+}
+
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}

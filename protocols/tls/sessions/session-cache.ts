@@ -1,0 +1,246 @@
+/** The sessions of a context: OpenSSL's own cache in it, and what is told of them. */
+
+import { Subject } from 'rxjs';
+import type { Observable } from 'rxjs';
+
+import { ClosedError } from '../../../core/errors.ts';
+import { callbacks, cacheOf, cacheNoMore } from '../callbacks.ts';
+import * as c from '../constants.ts';
+import { openssl } from '../openssl.ts';
+import type { Pointer } from '../openssl.ts';
+import type { Resumption } from './resumption.ts';
+import { ResumptionCounts } from './resumption.ts';
+import { lifetime, TlsSession } from './session.ts';
+import type { TicketKeys, TicketStatistics } from './ticket-keys.ts';
+import type { Vault, VaultStatistics } from './vault.ts';
+
+/** Which sessions OpenSSL's own cache keeps: of nobody, of this side as a client, as a server, or both. */
+export type CacheMode = 'off' | 'client' | 'server' | 'both';
+
+/** OpenSSL's own cache: inside of one context, and so of one process. */
+export interface InternalCacheOptions {
+  /** Which sessions are kept; those of the context's own role unless given. */
+  readonly mode?: CacheMode | undefined;
+  /** Whether expired ones are cleared out after every 255 handshakes; true by default. */
+  readonly autoClear?: boolean | undefined;
+  /** Whether sessions are looked for in it; true by default. */
+  readonly lookup?: boolean | undefined;
+  /** Whether sessions are put into it; true by default. */
+  readonly store?: boolean | undefined;
+  /** How many are kept; 20,480 by default, 0 for no bound. */
+  readonly size?: number | undefined;
+}
+
+/** Counts of OpenSSL's, since the context was made. */
+export interface SessionStatistics {
+  /** Sessions in OpenSSL's own cache. */
+  readonly number: number;
+  /** Handshakes begun, completed, and begun anew, as a client. */
+  readonly connect: number;
+  readonly connectGood: number;
+  readonly connectRenegotiated: number;
+  /** The same as a server. */
+  readonly accept: number;
+  readonly acceptGood: number;
+  readonly acceptRenegotiated: number;
+  /** Sessions that were gone on with. */
+  readonly hits: number;
+  /** Those of them that came from a store. */
+  readonly callbackHits: number;
+  /** Sessions that clients offered and that were not found. */
+  readonly misses: number;
+  /** Sessions that were found and had expired. */
+  readonly timeouts: number;
+  /** Sessions that were dropped because the cache was full. */
+  readonly cacheFull: number;
+  /** What came of the wish to go on with a session, by outcome. */
+  readonly resumption: Readonly<Partial<Record<Resumption, number>>>;
+  /** Tickets, when they are used. */
+  readonly tickets: TicketStatistics | undefined;
+  /** The store, when there is one. */
+  readonly store: VaultStatistics | undefined;
+}
+
+/** What the cache of a context is made of. */
+export interface SessionCacheParts {
+  readonly pointer: Pointer;
+  readonly vault: Vault | undefined;
+  readonly ticketKeys: TicketKeys | undefined;
+  readonly now: () => number;
+}
+
+/** The sessions of one context. */
+export class SessionCache {
+  /** What came of the wish to go on with sessions. @internal */
+  readonly counts = new ResumptionCounts();
+  readonly #parts: SessionCacheParts;
+  readonly #new = new Subject<TlsSession>();
+  readonly #removed = new Subject<string>();
+  #closed = false;
+
+  /** @internal */
+  constructor(parts: SessionCacheParts) {
+    this.#parts = parts;
+    cacheOf(parts.pointer, this);
+    openssl().SSL_CTX_sess_set_remove_cb(parts.pointer, callbacks().sessionRemove);
+  }
+
+  /** Each session as it is made. */
+  get new$(): Observable<TlsSession> {
+    return this.#new.asObservable();
+  }
+
+  /** The id of each session that leaves OpenSSL's own cache, in hexadecimal. */
+  get remove$(): Observable<string> {
+    return this.#removed.asObservable();
+  }
+
+  /** Which sessions OpenSSL's own cache keeps. */
+  get mode(): CacheMode {
+    const bits = this.#control(c.SSL_CTRL_GET_SESS_CACHE_MODE, 0) & c.SSL_SESS_CACHE_BOTH;
+    return bits === c.SSL_SESS_CACHE_BOTH ? 'both' : bits === c.SSL_SESS_CACHE_SERVER ? 'server' : bits === c.SSL_SESS_CACHE_CLIENT ? 'client' : 'off';
+  }
+
+  /** How many sessions OpenSSL's own cache keeps; 0 for no bound. */
+  get size(): number {
+    return this.#control(c.SSL_CTRL_GET_SESS_CACHE_SIZE, 0);
+  }
+
+  set size(size: number) {
+    if (!Number.isInteger(size) || size < 0) throw new RangeError(`size is a whole number ≥ 0, not ${String(size)}`);
+    this.#control(c.SSL_CTRL_SET_SESS_CACHE_SIZE, size);
+  }
+
+  /** How long new sessions live, in seconds; at most seven days. */
+  get timeoutSeconds(): number {
+    return openssl().SSL_CTX_get_timeout(this.#pointer);
+  }
+
+  set timeoutSeconds(seconds: number) {
+    openssl().SSL_CTX_set_timeout(this.#pointer, lifetime(seconds));
+  }
+
+  /** @returns whether `session` is now in OpenSSL's own cache and was not before. */
+  add(session: TlsSession): boolean {
+    return session.lend((pointer) => openssl().SSL_CTX_add_session(this.#pointer, pointer)) === 1;
+  }
+
+  /** Takes a session out of OpenSSL's own cache, so that no connection goes on with it any more; @returns whether it was there. */
+  remove(session: TlsSession): boolean {
+    const id = session.id;
+    const ssl = openssl();
+    // OpenSSL removes only the very object that it keeps.
+    const kept = this.#pointers().find((pointer) => idOf(pointer) === id);
+    return kept !== undefined && ssl.SSL_CTX_remove_session(this.#pointer, kept) === 1;
+  }
+
+  /** A session of OpenSSL's own cache by its id, in hexadecimal. */
+  get(id: string): TlsSession | undefined {
+    const kept = this.#pointers().find((pointer) => idOf(pointer) === id.toLowerCase());
+    return kept === undefined ? undefined : TlsSession.of(kept);
+  }
+
+  /** The sessions in OpenSSL's own cache. */
+  list(): TlsSession[] {
+    return this.#pointers().map(TlsSession.of);
+  }
+
+  /** Removes what has expired at `when` from OpenSSL's own cache. */
+  flushExpired(when = new Date()): void {
+    openssl().SSL_CTX_flush_sessions(this.#pointer, Math.max(1, Math.floor(when.getTime() / 1000)));
+  }
+
+  /** Empties OpenSSL's own cache: every client has to prove itself again. */
+  flushAll(): void {
+    openssl().SSL_CTX_flush_sessions(this.#pointer, 0);
+  }
+
+  /** Makes a session useless wherever it is kept: in the store and in OpenSSL's own cache. Tickets cannot be revoked. @throws what the store throws. */
+  async revoke(session: TlsSession): Promise<void> {
+    this.remove(session);
+    await this.#parts.vault?.remove(Buffer.from(session.id, 'hex'));
+  }
+
+  /** Sets what sessions of this context are told by from those of others (at most 32 bytes), in the place of the digest of its settings. */
+  set idContext(context: Uint8Array) {
+    if (context.length > 32) throw new RangeError(`a session id context has at most 32 bytes, not ${String(context.length)}`);
+    openssl().SSL_CTX_set_session_id_context(this.#pointer, context, context.length);
+  }
+
+  get statistics(): SessionStatistics {
+    const count = (what: number): number => this.#control(what, 0);
+    return {
+      number: count(c.SSL_CTRL_SESS_NUMBER),
+      connect: count(c.SSL_CTRL_SESS_CONNECT),
+      connectGood: count(c.SSL_CTRL_SESS_CONNECT_GOOD),
+      connectRenegotiated: count(c.SSL_CTRL_SESS_CONNECT_RENEGOTIATE),
+      accept: count(c.SSL_CTRL_SESS_ACCEPT),
+      acceptGood: count(c.SSL_CTRL_SESS_ACCEPT_GOOD),
+      acceptRenegotiated: count(c.SSL_CTRL_SESS_ACCEPT_RENEGOTIATE),
+      hits: count(c.SSL_CTRL_SESS_HIT),
+      callbackHits: count(c.SSL_CTRL_SESS_CB_HIT),
+      misses: count(c.SSL_CTRL_SESS_MISSES),
+      timeouts: count(c.SSL_CTRL_SESS_TIMEOUTS),
+      cacheFull: count(c.SSL_CTRL_SESS_CACHE_FULL),
+      resumption: this.counts.snapshot(),
+      tickets: this.#parts.ticketKeys?.statistics,
+      store: this.#parts.vault?.statistics(this.#parts.now()),
+    };
+  }
+
+  /** A session was made. @internal */
+  made(session: TlsSession): void {
+    if (this.#new.observed) this.#new.next(session);
+  }
+
+  /** OpenSSL has let go of a session; told in the middle of its work. @internal */
+  left(session: Pointer): void {
+    if (this.#closed || !this.#removed.observed) return;
+    const id = idOf(session);
+    setImmediate(() => {
+      this.#removed.next(id);
+    });
+  }
+
+  /** The context is closed. @internal */
+  close(): void {
+    this.#closed = true;
+    cacheNoMore(this.#parts.pointer);
+    this.#new.complete();
+    this.#removed.complete();
+  }
+
+  get #pointer(): Pointer {
+    if (this.#closed) throw new ClosedError('the TLS context is closed');
+    return this.#parts.pointer;
+  }
+
+  #control(command: number, value: number): number {
+    return openssl().SSL_CTX_ctrl(this.#pointer, command, value, 0);
+  }
+
+  /** OpenSSL's sessions, which stay its own: to be used before anything else is called. */
+  #pointers(): Pointer[] {
+    const found: Pointer[] = [];
+    callbacks().collect(openssl().SSL_CTX_sessions(this.#pointer), found);
+    return found;
+  }
+}
+
+/** Sets up OpenSSL's own cache. */
+export function setInternalCache(pointer: Pointer, role: 'client' | 'server', { mode = role, autoClear = true, lookup = true, store = true, size }: InternalCacheOptions): void {
+  const ssl = openssl();
+  if (!Object.hasOwn(MODES, mode)) throw new RangeError(`the mode of a cache is one of ${Object.keys(MODES).join(', ')}, not ${mode}`);
+  const bits = MODES[mode] | (autoClear ? 0 : c.SSL_SESS_CACHE_NO_AUTO_CLEAR) | (lookup ? 0 : c.SSL_SESS_CACHE_NO_INTERNAL_LOOKUP) | (store ? 0 : c.SSL_SESS_CACHE_NO_INTERNAL_STORE);
+  ssl.SSL_CTX_ctrl(pointer, c.SSL_CTRL_SET_SESS_CACHE_MODE, bits, 0);
+  if (size !== undefined) ssl.SSL_CTX_ctrl(pointer, c.SSL_CTRL_SET_SESS_CACHE_SIZE, size, 0);
+}
+
+function idOf(session: Pointer): string {
+  const ssl = openssl();
+  const length = new Uint32Array(1);
+  const address = ssl.SSL_SESSION_get_id(session, length);
+  return Buffer.from(ssl.copyOf(address, length[0])).toString('hex');
+}
+
+const MODES: Record<CacheMode, number> = { off: c.SSL_SESS_CACHE_OFF, client: c.SSL_SESS_CACHE_CLIENT, server: c.SSL_SESS_CACHE_SERVER, both: c.SSL_SESS_CACHE_BOTH };

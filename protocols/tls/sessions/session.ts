@@ -1,0 +1,247 @@
+/** A session: what two sides have agreed on once, and may go on with in another connection. */
+
+import { inspect } from 'node:util';
+
+import { certificateOf } from '../certificate.ts';
+import type { Certificate } from '../certificate.ts';
+import { openssl } from '../openssl.ts';
+import type { Pointer } from '../openssl.ts';
+import { refused, TlsError } from '../tls-error.ts';
+
+/** The longest that a session lives, in seconds: seven days (RFC 8446, section 4.6.1). */
+export const LIFETIME_AT_MOST = 7 * 24 * 3_600;
+
+/**
+ * A session of TLS. It holds the secret by which the connection can be gone on with: **whoever has its bytes can be taken for the
+ * one who made it, or read what it protected.** So it shows nothing of it when printed or logged; only {@link toDer} and
+ * {@link toPem} hand it out. It holds memory of its own and none of OpenSSL's; {@link dispose} wipes that.
+ */
+export class TlsSession {
+  #der: Uint8Array;
+
+  private constructor(der: Uint8Array) {
+    this.#der = der;
+  }
+
+  /** Reads what {@link toDer} wrote. @throws {TlsError} when it is not that. */
+  static fromDer(der: Uint8Array): TlsSession {
+    return withSession(der, TlsSession.of);
+  }
+
+  /** Reads what {@link toPem} or `openssl s_client -sess_out` wrote. @throws {TlsError} when it is not that. */
+  static fromPem(pem: string): TlsSession {
+    const body = /-----BEGIN SSL SESSION PARAMETERS-----([\sA-Za-z0-9+/=]*)-----END SSL SESSION PARAMETERS-----/.exec(pem)?.[1];
+    if (body === undefined) throw new TlsError('the text holds no session in PEM (SSL SESSION PARAMETERS)');
+    const der = Buffer.from(body, 'base64');
+    try {
+      return TlsSession.fromDer(der);
+    } finally {
+      der.fill(0);
+    }
+  }
+
+  /** @returns a copy of OpenSSL's session, which stays its owner's. @internal */
+  static of(this: void, pointer: Pointer): TlsSession {
+    const ssl = openssl();
+    const length = ssl.i2d_SSL_SESSION_length(pointer, null);
+    if (length <= 0) throw refused('the session cannot be written');
+    const der = Buffer.allocUnsafeSlow(length);
+    ssl.i2d_SSL_SESSION(pointer, new BigUint64Array([ssl.addressOf(der)]));
+    return new TlsSession(der);
+  }
+
+  /** Lends OpenSSL's form of it for the time of `use`. @throws {TlsError} when it was disposed of. @internal */
+  lend<T>(use: (session: Pointer) => T): T {
+    if (this.#der.length === 0) throw new TlsError('the session was disposed of');
+    return withSession(this.#der, use);
+  }
+
+  /** The session with its secret, in DER. */
+  toDer(): Uint8Array {
+    return Uint8Array.from(this.#der);
+  }
+
+  /** The same in PEM, as `openssl s_client -sess_in` takes it. */
+  toPem(): string {
+    const lines = Buffer.from(this.#der).toString('base64').match(/.{1,64}/g) ?? [];
+    return ['-----BEGIN SSL SESSION PARAMETERS-----', ...lines, '-----END SSL SESSION PARAMETERS-----', ''].join('\n');
+  }
+
+  /** What `openssl sess_id -text` prints, without the secrets unless they are asked for. */
+  print({ secrets = false }: { readonly secrets?: boolean } = {}): string {
+    const ssl = openssl();
+    const text = this.lend((session) => {
+      const bio = ssl.BIO_new(ssl.BIO_s_mem());
+      try {
+        ssl.SSL_SESSION_print(bio, session);
+        const bytes = Buffer.alloc(ssl.BIO_ctrl_pending(bio));
+        ssl.BIO_read(bio, bytes, bytes.length);
+        return bytes.toString();
+      } finally {
+        ssl.BIO_free(bio);
+      }
+    });
+    if (secrets) return text;
+    // The ticket's dump follows its line, indented further.
+    return text
+      .replace(/^(\s*(?:Master-Key|Resumption PSK|PSK identity hint|SRP username)\s*: ).*$/gm, '$1(hidden)')
+      .replace(/^(\s*TLS session ticket:)\n(?:\s+[0-9a-f]{4} - .*\n)+/gm, '$1 (hidden)\n');
+  }
+
+  /** The session's id, in hexadecimal. It names the session and is no secret. */
+  get id(): string {
+    return this.lend((session) => {
+      const ssl = openssl();
+      const length = new Uint32Array(1);
+      const address = ssl.SSL_SESSION_get_id(session, length);
+      return Buffer.from(ssl.copyOf(address, length[0])).toString('hex');
+    });
+  }
+
+  /** When it was made; its timeout counts from then on. */
+  get time(): Date {
+    return this.lend((session) => new Date(openssl().SSL_SESSION_get_time(session) * 1000));
+  }
+
+  set time(time: Date) {
+    const seconds = Math.floor(time.getTime() / 1000);
+    if (!(seconds >= 0)) throw new RangeError(`a session's time is a moment after 1970, not ${String(time)}`);
+    this.#change((session) => openssl().SSL_SESSION_set_time(session, seconds));
+  }
+
+  /** How long it may be gone on with, in seconds; at most seven days. */
+  get timeoutSeconds(): number {
+    return this.lend((session) => openssl().SSL_SESSION_get_timeout(session));
+  }
+
+  set timeoutSeconds(seconds: number) {
+    this.#change((session) => openssl().SSL_SESSION_set_timeout(session, lifetime(seconds)));
+  }
+
+  /** The moment from which it is of no use. */
+  get expiresAt(): Date {
+    return new Date(this.time.getTime() + this.timeoutSeconds * 1000);
+  }
+
+  /** The name that the client asked for, when the server took note of it. */
+  get serverName(): string | undefined {
+    return this.lend((session) => openssl().SSL_SESSION_get0_hostname(session) ?? undefined);
+  }
+
+  /** The application protocol that was agreed on. */
+  get alpn(): string | undefined {
+    return this.lend((session) => {
+      const ssl = openssl();
+      const [address, length] = [new BigUint64Array(1), new BigUint64Array(1)];
+      ssl.SSL_SESSION_get0_alpn_selected(session, address, length);
+      return length[0] === 0n ? undefined : Buffer.from(ssl.copyOf(address[0], Number(length[0]))).toString();
+    });
+  }
+
+  /** Such as `'TLSv1.3'`. */
+  get protocol(): string {
+    const version = this.lend((session) => openssl().SSL_SESSION_get_protocol_version(session));
+    return version === 0x301 ? 'TLSv1' : `TLSv1.${String(version - 0x301)}`;
+  }
+
+  /** The name of the cipher suite. */
+  get cipher(): string | undefined {
+    return this.lend((session) => {
+      const cipher = openssl().SSL_SESSION_get0_cipher(session);
+      return cipher === 0 ? undefined : openssl().SSL_CIPHER_get_name(cipher);
+    });
+  }
+
+  /** The peer's certificate. Of its chain a session keeps no more. */
+  get peerCertificate(): Certificate | undefined {
+    return this.lend((session) => {
+      const certificate = openssl().SSL_SESSION_get0_peer(session);
+      return certificate === 0 ? undefined : certificateOf(certificate);
+    });
+  }
+
+  /** Whether another connection can go on with it at all: one of TLS 1.3 cannot before the server's ticket has come. */
+  get resumable(): boolean {
+    return this.lend((session) => openssl().SSL_SESSION_is_resumable(session) === 1);
+  }
+
+  /** Whether it carries a ticket of the server's. */
+  get hasTicket(): boolean {
+    return this.lend((session) => openssl().SSL_SESSION_has_ticket(session) === 1);
+  }
+
+  /** How long the server means to take its ticket, in seconds; 0 when it said nothing. */
+  get ticketLifetimeHint(): number {
+    return this.lend((session) => openssl().SSL_SESSION_get_ticket_lifetime_hint(session));
+  }
+
+  /** The digest by which the other side's context knows that the session is one of its own; in hexadecimal. */
+  get idContext(): string {
+    return this.lend((session) => {
+      const ssl = openssl();
+      const length = new Uint32Array(1);
+      const address = ssl.SSL_SESSION_get0_id_context(session, length);
+      return Buffer.from(ssl.copyOf(address, length[0])).toString('hex');
+    });
+  }
+
+  get disposed(): boolean {
+    return this.#der.length === 0;
+  }
+
+  /** Wipes it. */
+  dispose(): void {
+    this.#der.fill(0);
+    this.#der = new Uint8Array(0);
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  toString(): string {
+    return this.disposed ? 'TlsSession (disposed)' : `TlsSession ${this.protocol} ${this.id.slice(0, 16)}`;
+  }
+
+  toJSON(): string {
+    return this.toString();
+  }
+
+  [inspect.custom](): string {
+    return this.toString();
+  }
+
+  #change(change: (session: Pointer) => unknown): void {
+    const changed = this.lend((session) => {
+      change(session);
+      return TlsSession.of(session);
+    });
+    this.#der.fill(0);
+    this.#der = changed.#der;
+  }
+}
+
+/** @returns `seconds`, cut to seven days. @throws {RangeError} when it is no time at all. */
+export function lifetime(seconds: number): number {
+  if (!(seconds >= 1)) throw new RangeError(`a session lives for at least a second, not ${String(seconds)}`);
+  return Math.min(LIFETIME_AT_MOST, Math.floor(seconds));
+}
+
+/** @throws {TlsError} when `der` is not a session, to the last byte. */
+function withSession<T>(der: Uint8Array, use: (session: Pointer) => T): T {
+  const ssl = openssl();
+  if (der.length === 0 || der.length > DER_AT_MOST) throw new TlsError(`a session has 1…${String(DER_AT_MOST)} bytes, not ${String(der.length)}`);
+  const place = new BigUint64Array([ssl.addressOf(der)]);
+  const begin = place[0];
+  ssl.ERR_clear_error();
+  const session = ssl.d2i_SSL_SESSION(null, place, der.length);
+  if (session === 0) throw refused('the session cannot be read');
+  try {
+    if (Number(place[0] - begin) !== der.length) throw new TlsError('the session cannot be read: something follows on it');
+    return use(session);
+  } finally {
+    ssl.SSL_SESSION_free(session);
+  }
+}
+
+const DER_AT_MOST = 64 * 1024;

@@ -1,0 +1,213 @@
+/** The keys that seal tickets: a ring of which one seals and several open. */
+
+import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from 'node:crypto';
+
+import type { SessionStore } from './store.ts';
+
+/** How a ring turns. */
+export interface TicketKeysOptions {
+  /** How long one key seals, in milliseconds; 12 hours by default. */
+  readonly rotateMs?: number | undefined;
+  /** How many keys before the present one still open tickets; 2 by default. What they sealed is renewed. */
+  readonly keep?: number | undefined;
+  /** Where to share the keys with others, so that all of them turn together. Each process has keys of its own unless given. */
+  readonly store?: SessionStore | undefined;
+  /** 32 secret bytes that seal the keys in the store; the same for all who share it. Must be given with a store. */
+  readonly storeKey?: Uint8Array | undefined;
+  /** The wall clock in milliseconds, by which all who share the keys turn; `Date.now` unless given. */
+  readonly now?: (() => number) | undefined;
+}
+
+/** How often tickets were sealed and opened. */
+export interface TicketStatistics {
+  /** Tickets that were sealed. */
+  readonly sealed: number;
+  /** Those among them that replaced one of an older key. */
+  readonly renewed: number;
+  /** Tickets whose key was there. */
+  readonly opened: number;
+  /** Tickets whose key was not there. */
+  readonly unknown: number;
+}
+
+/** A key as OpenSSL wants it. */
+export interface TicketKey {
+  /** 16 bytes that stand in the ticket in the clear. */
+  readonly name: Uint8Array;
+  /** Of AES-256. */
+  readonly cipherKey: Uint8Array;
+  /** Of HMAC-SHA-256. */
+  readonly macKey: Uint8Array;
+}
+
+/**
+ * A ring of ticket keys that turns by the wall clock: time is cut into spans of `rotateMs`, and each span has a key of its own. With a
+ * store the key of a span is laid down there one span ahead, by whoever comes first, so that everybody has it when its time comes
+ * and nobody has to lead. Keys that open nothing any more are wiped.
+ */
+export class TicketKeys {
+  readonly #rotateMs: number;
+  readonly #keep: number;
+  readonly #now: () => number;
+  readonly #shared: SharedKeys | undefined;
+  readonly #ring = new Map<number, TicketKey>();
+  #refreshing: Promise<void> | undefined;
+  #refreshedAt = -Infinity;
+  #sealed = 0;
+  #renewed = 0;
+  #opened = 0;
+  #unknown = 0;
+
+  /** @throws {RangeError | TypeError} when the options make no sense. */
+  constructor({ rotateMs = 12 * 3_600_000, keep = 2, store, storeKey, now = Date.now }: TicketKeysOptions = {}) {
+    if (!(rotateMs >= 1_000)) throw new RangeError(`rotateMs is at least a second (1000), not ${String(rotateMs)}`);
+    if (!Number.isInteger(keep) || keep < 0 || keep > 100) throw new RangeError(`keep is 0…100, not ${String(keep)}`);
+    if ((store === undefined) !== (storeKey === undefined)) throw new TypeError('shared ticket keys need both a store and its storeKey');
+    this.#rotateMs = rotateMs;
+    this.#keep = keep;
+    this.#now = now;
+    this.#shared = store === undefined || storeKey === undefined ? undefined : new SharedKeys(store, storeKey);
+  }
+
+  /** Fetches the shared keys; a server does it before it begins, and they are looked after from then on. It never fails. */
+  async ready(): Promise<void> {
+    await this.#refresh();
+  }
+
+  /** The key to seal with now. */
+  sealing(renews = false): TicketKey {
+    this.#turn();
+    this.#sealed++;
+    if (renews) this.#renewed++;
+    const span = this.#span;
+    let key = this.#ring.get(span);
+    if (key === undefined) {
+      // Without a store, or while it does not answer: tickets of this process alone.
+      key = makeKey();
+      this.#ring.set(span, key);
+    }
+    return key;
+  }
+
+  /** The key by which a ticket opens; `isOld` when the ticket should be replaced. */
+  opening(name: Uint8Array): { readonly key: TicketKey; readonly isOld: boolean } | undefined {
+    this.#turn();
+    for (const [span, key] of this.#ring) {
+      if (!Buffer.from(key.name).equals(name)) continue;
+      this.#opened++;
+      return { key, isOld: span < this.#span };
+    }
+    this.#unknown++;
+    return undefined;
+  }
+
+  get statistics(): TicketStatistics {
+    return { sealed: this.#sealed, renewed: this.#renewed, opened: this.#opened, unknown: this.#unknown };
+  }
+
+  /** How many keys the ring holds. */
+  get size(): number {
+    return this.#ring.size;
+  }
+
+  /** Wipes all keys. */
+  close(): void {
+    for (const key of this.#ring.values()) wipe(key);
+    this.#ring.clear();
+    this.#shared?.close();
+  }
+
+  get #span(): number {
+    return Math.floor(this.#now() / this.#rotateMs);
+  }
+
+  /** Wipes what is too old, also when the clock has jumped, and looks after the shared keys. */
+  #turn(): void {
+    const span = this.#span;
+    for (const [each, key] of this.#ring) {
+      if (each >= span - this.#keep && each <= span + 1) continue;
+      wipe(key);
+      this.#ring.delete(each);
+    }
+    const now = this.#now();
+    if (this.#shared !== undefined && (now - this.#refreshedAt > this.#rotateMs / 8 || now < this.#refreshedAt)) void this.#refresh();
+  }
+
+  async #refresh(): Promise<void> {
+    const shared = this.#shared;
+    if (shared === undefined) return;
+    this.#refreshedAt = this.#now();
+    this.#refreshing ??= (async () => {
+      const span = this.#span;
+      for (let each = span - this.#keep; each <= span + 1; each++) {
+        // Keys of the past are only taken, those of now and next are laid down where there are none.
+        const key = await shared.fetch(each, each >= span ? this.#rotateMs * (this.#keep + 3) : undefined);
+        const before = this.#ring.get(each);
+        if (key === undefined || (before !== undefined && Buffer.from(before.name).equals(key.name))) continue;
+        this.#ring.set(each, key);
+      }
+    })().catch(() => undefined).finally(() => {
+      this.#refreshing = undefined;
+    });
+    await this.#refreshing;
+  }
+}
+
+/** Ticket keys in a store, sealed. */
+class SharedKeys {
+  readonly #store: SessionStore;
+  readonly #key: Buffer;
+
+  constructor(store: SessionStore, storeKey: Uint8Array) {
+    if (storeKey.length !== 32) throw new RangeError(`storeKey has 32 bytes, not ${String(storeKey.length)}`);
+    this.#store = store;
+    this.#key = createHmac('sha256', storeKey).update('wantio ticket keys').digest();
+  }
+
+  /** @returns the key of a span; with `ttlMs` one is laid down where there is none, and what stands there after that counts. */
+  async fetch(span: number, ttlMs: number | undefined): Promise<TicketKey | undefined> {
+    const name = `ticket-key-${createHmac('sha256', this.#key).update(String(span)).digest('base64url').slice(0, 32)}`;
+    const found = this.#open(name, await this.#store.get(name));
+    if (found !== undefined || ttlMs === undefined) return found;
+    await this.#store.set(name, this.#seal(name, randomBytes(SECRET_BYTES)), Math.min(ttlMs, 7 * 24 * 3_600_000));
+    return this.#open(name, await this.#store.get(name));
+  }
+
+  close(): void {
+    this.#key.fill(0);
+  }
+
+  #seal(name: string, secret: Buffer): Buffer {
+    const nonce = randomBytes(12);
+    const cipher = createCipheriv('aes-256-gcm', this.#key, nonce).setAAD(Buffer.from(name));
+    return Buffer.concat([nonce, cipher.update(secret), cipher.final(), cipher.getAuthTag()]);
+  }
+
+  #open(name: string, value: Uint8Array | undefined): TicketKey | undefined {
+    if (value?.length !== 12 + SECRET_BYTES + 16) return undefined;
+    const bytes = Buffer.from(value);
+    try {
+      const decipher = createDecipheriv('aes-256-gcm', this.#key, bytes.subarray(0, 12)).setAAD(Buffer.from(name)).setAuthTag(bytes.subarray(-16));
+      return keyFrom(Buffer.concat([decipher.update(bytes.subarray(12, -16)), decipher.final()]));
+    } catch {
+      return undefined;
+    }
+  }
+}
+
+function makeKey(): TicketKey {
+  return keyFrom(randomBytes(SECRET_BYTES));
+}
+
+/** The parts of a key from its secret, which is wiped. */
+function keyFrom(secret: Buffer): TicketKey {
+  const bytes = Buffer.from(hkdfSync('sha256', secret, Buffer.alloc(0), 'wantio ticket key', 16 + 32 + 32));
+  secret.fill(0);
+  return { name: bytes.subarray(0, 16), cipherKey: bytes.subarray(16, 48), macKey: bytes.subarray(48) };
+}
+
+function wipe({ name, cipherKey, macKey }: TicketKey): void {
+  for (const part of [name, cipherKey, macKey]) part.fill(0);
+}
+
+const SECRET_BYTES = 32;

@@ -1,0 +1,45 @@
+/**
+ * One port, several protocols: the handshake agrees on one of them (ALPN), and each has its handler.
+ *
+ *     npm run sample -- alpn --port 7443
+ *     openssl s_client -connect 127.0.0.1:7443 -alpn shout,echo -quiet
+ *
+ * You will see `listening 127.0.0.1:7443`, each agreement, and in s_client each line come back: louder, since the server prefers
+ * `shout`. With `-alpn echo` it comes back as it is, and so it does for a client that offers nothing. One that offers only what the
+ * server does not have is refused with an alert. Without --port the system chooses one.
+ */
+
+import { parseArgs } from 'node:util';
+
+import { closeOnSignal, formatAddress, Reactor } from 'wantio';
+import { selfSigned, TlsContext } from 'wantio/tls';
+
+const { values } = parseArgs({ options: { port: { type: 'string', default: '0' } } });
+
+/** What each protocol answers to a line; the preferred protocol first. */
+const protocols = new Map<string, (line: string) => string>([
+  ['shout', (line) => line.toUpperCase()],
+  ['whisper', (line) => line.toLowerCase()],
+  ['echo', (line) => line],
+]);
+
+const { certificate, key } = selfSigned();
+const context = await TlsContext.server({ certificate: { pem: certificate }, key: { pem: key }, alpn: [...protocols.keys()] });
+
+const reactor = new Reactor();
+const listener = await reactor.listen({ host: '127.0.0.1', port: Number(values.port) });
+listener.on('clientError', (error) => {
+  console.error(error.message);
+});
+listener.serve({ secure: context, timeouts: { blockMs: 60_000 } }, async (connection, { signal }) => {
+  const { alpn } = connection.info();
+  console.log(alpn === undefined ? 'a client that offers nothing' : `agreed on ${alpn}`);
+  const answer = protocols.get(alpn ?? 'echo');
+  if (answer === undefined) return; // It cannot be: what is agreed on is in the list.
+  for await (const line of connection.lines({ maxBytes: 4096, signal })) await connection.send(`${answer(line)}\n`);
+});
+const closed = closeOnSignal(reactor);
+console.log(`listening ${formatAddress(listener.address)}`);
+
+await closed;
+context.close();

@@ -1,0 +1,80 @@
+/**
+ * A client certificate for one path only: it is asked for in the middle of the connection, when the client wants what needs it.
+ *
+ *     npm run sample -- client-auth-one-url
+ *     npm run sample -- client-auth-one-url --tls12
+ *
+ * You will see `listening 127.0.0.1:…`, and a client that asks for `/`, for `/secret` and for `/secret` again, over one connection: its
+ * certificate is asked for once, by post-handshake authentication under TLS 1.3, and by a renegotiation under 1.2 (--tls12). A second
+ * client has no certificate and stays outside.
+ *
+ * With --ca FILE it serves, until Ctrl-C, those whose certificates FILE (PEM) has signed, on --port if given:
+ *
+ *     npm run sample -- client-auth-one-url --port 7443 --ca authority.pem
+ *     openssl s_client -connect 127.0.0.1:7443 -enable_pha -cert me.pem -key me.key -quiet
+ */
+
+import { parseArgs } from 'node:util';
+
+import { closeOnSignal, formatAddress, Reactor } from 'wantio';
+import { selfSigned, TlsContext, TlsError } from 'wantio/tls';
+import type { SecureConnection, TlsClientOptions } from 'wantio/tls';
+
+const { values } = parseArgs({ options: { port: { type: 'string', default: '0' }, ca: { type: 'string' }, tls12: { type: 'boolean', default: false } } });
+const [host, alice] = ['localhost', 'alice.test'].map((name) => selfSigned({ names: [name] }));
+const protocols = { max: values.tls12 ? 'TLSv1.2' : 'TLSv1.3' } as const;
+const server = await TlsContext.server({
+  certificate: { pem: host.certificate },
+  key: { pem: host.key },
+  ca: values.ca === undefined ? { pem: alice.certificate } : { file: values.ca },
+  protocols,
+});
+
+const reactor = new Reactor();
+const listener = await reactor.listen({ host: '127.0.0.1', port: Number(values.port) });
+listener.on('clientError', (error) => {
+  console.log(`  the server: ${error.message}`);
+});
+listener.serve({ secure: server, timeouts: { totalMs: 60_000 } }, async (connection, { signal }) => {
+  for await (const line of connection.lines({ maxBytes: 4096, signal })) await connection.send(`${await answer(connection, line)}\n`);
+});
+const closed = closeOnSignal(reactor);
+console.log(`listening ${formatAddress(listener.address)}`);
+
+async function answer(connection: SecureConnection, line: string): Promise<string> {
+  const path = /^GET (\/\S*)/.exec(line)?.[1];
+  if (path === undefined) return '400 try GET /secret';
+  if (path !== '/secret') return `200 everybody may see ${path}`;
+  try {
+    // It settles when the client has answered. A certificate that nobody trusts ends the connection.
+    if (connection.peerCertificate() === undefined) await connection.requestClientCertificate({ optional: true });
+  } catch (error) {
+    // A TLS 1.3 client says at the beginning whether it can be asked at all; one that cannot has lost nothing.
+    if (!(error instanceof TlsError) || connection.closed) throw error;
+    return `403 ${error.reason}`;
+  }
+  const certificate = connection.peerCertificate();
+  return certificate === undefined ? '403 it takes a certificate' : `200 the secret is for ${certificate.subject()[0].value}`;
+}
+
+if (values.ca === undefined) {
+  await visit('alice', { certificate: { pem: alice.certificate }, key: { pem: alice.key } });
+  await visit('somebody without a certificate', {});
+  await reactor.close();
+}
+await closed;
+server.close();
+
+async function visit(who: string, identity: TlsClientOptions): Promise<void> {
+  // Under TLS 1.2 the server begins a new handshake: the client must be willing, so many times.
+  const client = await TlsContext.client({ ca: { pem: host.certificate }, protocols, allowPeerRenegotiations: 2, ...identity });
+  const { port } = listener.address as { port: number };
+  const connection = await reactor.connectSecure({ host: 'localhost', port, secure: client, timeouts: { totalMs: 5_000 } });
+  console.log(`${who}, over ${connection.info().protocol}:`);
+  for (const path of ['/', '/secret', '/secret']) {
+    await connection.send(`GET ${path}\n`);
+    console.log(`  GET ${path}: ${await connection.receive()}`);
+  }
+  await connection.close();
+  client.close();
+}

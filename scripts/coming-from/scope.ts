@@ -1,0 +1,116 @@
+/** What stands ready for the code in the tables of docs/coming-from.md; the page itself says the same in words. */
+
+import { createPrivateKey, getDiffieHellman } from 'node:crypto';
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { Certificate, TlsContext } from '../../protocols/tls/index.ts';
+import type { SecureConnection } from '../../protocols/tls/index.ts';
+import { pemOf } from '../../protocols/tls/pem-text.ts';
+import { Authority } from '../../protocols/tls/testing/authority.ts';
+import { integer, sequence } from '../../protocols/tls/testing/der.ts';
+import { Reactor } from '../../reactor/index.ts';
+import type { Connection, Listener } from '../../reactor/index.ts';
+
+/** The names that the code may use. */
+export interface Scope {
+  readonly reactor: Reactor;
+  readonly host: string;
+  readonly port: number;
+  readonly listener: Listener;
+  readonly plain: Connection;
+  readonly context: TlsContext;
+  readonly serverContext: TlsContext;
+  readonly client: SecureConnection;
+  readonly server: SecureConnection;
+  readonly client12: SecureConnection;
+  readonly server12: SecureConnection;
+  readonly certificate: Certificate;
+  readonly pem: string;
+  readonly key: string;
+}
+
+/** Makes what `code` names, gives it to `use`, and gives it back after that. */
+export async function withScope(code: string, use: (scope: Scope) => Promise<unknown>): Promise<unknown> {
+  const names = new Set(code.match(/\w+/g));
+  // Who asks for everything until the end needs an end.
+  const play = (end: SecureConnection): Promise<void> => playing(end, code.includes("'*a'"));
+  const reactor = new Reactor();
+  const contexts: TlsContext[] = [];
+  const keep = (context: TlsContext): TlsContext => {
+    contexts.push(context);
+    return context;
+  };
+  const both = { ca: { pem: authority.pem }, allowPeerRenegotiations: 10 };
+  const context = keep(await TlsContext.client({ ...both, alpn: ['h2', 'http/1.1'], certificate: { pem: person.certificate }, key: { pem: person.key } }));
+  const oldContext = keep(await TlsContext.client({ ...both, protocols: { max: 'TLSv1.2' } }));
+  const serverContext = keep(await TlsContext.server({ ...both, alpn: ['h2', 'http/1.1'], certificate: { pem: issued.certificate }, key: { pem: issued.key } }));
+  try {
+    const [served, listener] = await Promise.all([reactor.listen({ host: 'localhost', port: 0 }), reactor.listen({ host: 'localhost', port: 0 })]);
+    served.on('clientError', () => undefined);
+    served.serve({ secure: serverContext }, play);
+    const [port, other] = [served, listener].map((each) => (each.address as { port: number }).port);
+    if (names.has('listener')) void reactor.connectSecure({ host: 'localhost', port: other, secure: context }).then(play).catch(() => undefined);
+    const [client, server] = names.has('client') || names.has('server') ? await pair(reactor, context, serverContext) : NONE;
+    const [client12, server12] = names.has('client12') || names.has('server12') ? await pair(reactor, oldContext, serverContext) : NONE;
+    for (const [name, end] of Object.entries({ client, server, client12, server12 })) if (!names.has(name) && end !== undefined) void play(end);
+    return await use({
+      reactor, host: 'localhost', port, listener, context, serverContext, certificate: Certificate.load(issued.certificate), pem: issued.certificate, key: issued.key,
+      plain: names.has('plain') ? await reactor.connect({ host: 'localhost', port }) : NONE[0],
+      // Those that are not asked for are not there; the code cannot name them.
+      client: client as SecureConnection, server: server as SecureConnection, client12: client12 as SecureConnection, server12: server12 as SecureConnection,
+    } as Scope);
+  } finally {
+    reactor.abort();
+    await reactor.close();
+    for (const each of contexts) each.close();
+  }
+}
+
+/** What an end does that the code does not speak of: it says two lines, goodbye if it is waited for, and listens until the other one ends, as then it does too. */
+async function playing(end: SecureConnection, saysGoodbye: boolean): Promise<void> {
+  try {
+    await end.send('hello\nworld\n');
+    if (saysGoodbye) await end.shutdown('send');
+    for await (const _ of end);
+    await end.close();
+  } catch {
+    // The code may have broken the connection.
+  }
+}
+
+async function pair(reactor: Reactor, client: TlsContext, server: TlsContext): Promise<[SecureConnection, SecureConnection]> {
+  const listener = await reactor.listen({ host: 'localhost', port: 0 });
+  const { port } = listener.address as { port: number };
+  const [near, far] = await Promise.all([reactor.connect({ host: 'localhost', port }), listener.accept()]);
+  listener.close();
+  const ends: [SecureConnection, SecureConnection] = [near.secure(client, { serverName: 'localhost' }), far.secure(server)];
+  await Promise.all(ends.map((end) => end.handshake()));
+  return ends;
+}
+
+/** Makes the files that the code names. @returns the folder to run it in. */
+export function files(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'wantio-'));
+  const write = (name: string, content: string): void => {
+    writeFileSync(join(folder, name), content);
+  };
+  mkdirSync(join(folder, 'authorities'));
+  write('cert.pem', issued.certificate);
+  write('key.pem', issued.key);
+  write('rsa-cert.pem', rsa.certificate);
+  write('rsa-key.pem', rsa.key);
+  write('locked-key.pem', createPrivateKey(issued.key).export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'open sesame' }).toString());
+  write('ca.pem', authority.pem);
+  write('authorities/ca.pem', authority.pem);
+  write('revoked.pem', authority.crl([]));
+  write('dh.pem', pemOf('DH PARAMETERS', sequence(integer(BigInt(`0x${getDiffieHellman('modp14').getPrime('hex')}`)), integer(2))));
+  return folder;
+}
+
+const NONE = [undefined, undefined] as const;
+const authority = new Authority();
+const issued = authority.issue({ names: ['localhost', '127.0.0.1', '::1'] });
+const rsa = authority.issue({ names: ['localhost'], key: 'rsa2048' });
+const person = authority.issue({ names: ['somebody@example.org'] });
