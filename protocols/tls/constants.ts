@@ -89,6 +89,9 @@ export const SSL_TICKET_RETURN_IGNORE_RENEW = 2;
 export const SSL_TICKET_RETURN_USE = 3;
 export const SSL_TICKET_RETURN_USE_RENEW = 4;
 
+/** Goodbyes that were sent and received. */
+export const SSL_SENT_AND_RECEIVED_SHUTDOWN = 3;
+
 export const SSL_KEY_UPDATE_NONE = -1;
 export const SSL_KEY_UPDATE_NOT_REQUESTED = 0;
 export const SSL_KEY_UPDATE_REQUESTED = 1;

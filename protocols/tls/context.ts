@@ -5,6 +5,7 @@ import type { LayerOptions, TransportLayer } from '../../core/transport-layer.ts
 import type { Transport } from '../../core/transport.ts';
 import type { ConnectionBasis } from '../../reactor/connection.ts';
 import { encodeProtocols } from './alpn.ts';
+import { cacheNoMore } from './callbacks.ts';
 import { byServerName } from './client-hello.ts';
 import type { Chooser } from './client-hello.ts';
 import { configure, useIdentity, verifyModesOf } from './configure.ts';
@@ -67,6 +68,7 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
       settings = settingsOf(role, pointer, options, files);
       configure(settings, options, files);
     } catch (error) {
+      cacheNoMore(pointer);
       ssl.SSL_CTX_free(pointer);
       settings?.keyLog?.close();
       throw error;
@@ -206,6 +208,8 @@ async function load(role: 'client' | 'server', options: AnyOptions): Promise<Loa
   if ((certificate === undefined) !== (key === undefined)) throw new TypeError('a certificate needs its key, and a key its certificate');
   const identities = [...(certificate === undefined || key === undefined ? [] : [{ certificate, key, password }]), ...(options.identities ?? [])];
   const verifies = (verifyModesOf(options.verify ?? (role === 'client' ? 'peer' : 'none')) & c.SSL_VERIFY_PEER) !== 0;
+  // Roots of the web vouch for hosts; whoever has a host's certificate is not for that reason somebody to let in.
+  if (verifies && role === 'server' && options.ca === undefined) throw new TypeError("a server that verifies its clients needs `ca`: the authorities whose clients may come in");
   const { ca = verifies ? 'bundled' : undefined, dhParameters = 'auto' } = options;
   const [loaded, trust, dh] = await Promise.all([
     Promise.all(identities.map(loadIdentity)),

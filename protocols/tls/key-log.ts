@@ -1,7 +1,8 @@
 /** The secrets of connections as lines of the format that Wireshark and others read (NSS key log, RFC 9850). */
 
-import { createWriteStream } from 'node:fs';
-import type { WriteStream } from 'node:fs';
+import { closeSync, openSync, writeSync } from 'node:fs';
+
+import { FileError } from './pem.ts';
 
 /**
  * Where the secrets go: `'event'` to the event `'keylog'` of each connection, a file (appended, readable by its owner only)
@@ -13,24 +14,35 @@ export type KeyLog = 'event' | 'SSLKEYLOGFILE' | { readonly file: string };
 export class KeyLogWriter {
   /** Whether connections tell their lines as events. */
   readonly tells: boolean;
-  readonly #file: WriteStream | undefined;
+  #file: number | undefined;
 
+  /** @throws {FileError} when the file cannot be opened. @throws {RangeError} when `where` is none of them. */
   constructor(where: KeyLog) {
     if (where !== 'event' && where !== 'SSLKEYLOGFILE' && typeof where !== 'object') throw new RangeError(`dangerouslyLogKeys takes 'event', 'SSLKEYLOGFILE' or { file }, not ${String(where)}`);
     this.tells = where === 'event';
     const path = where === 'event' ? undefined : where === 'SSLKEYLOGFILE' ? process.env['SSLKEYLOGFILE'] : where.file;
     if (path === undefined || path === '') return;
-    this.#file = createWriteStream(path, { flags: 'a', mode: 0o600 });
-    this.#file.on('error', (error) => {
-      process.emitWarning(`the key log cannot be written: ${error.message}`);
-    });
+    try {
+      this.#file = openSync(path, 'a', 0o600);
+    } catch (error) {
+      throw new FileError('key log', path, error as NodeJS.ErrnoException);
+    }
   }
 
+  /** Writes at once, so that a capture can be read while it is made. */
   write(line: string): void {
-    if (this.#file?.writable === true) this.#file.write(`${line}\n`);
+    if (this.#file === undefined) return;
+    try {
+      writeSync(this.#file, `${line}\n`);
+    } catch (error) {
+      process.emitWarning(`the key log cannot be written: ${(error as Error).message}`);
+      this.close();
+    }
   }
 
   close(): void {
-    this.#file?.end();
+    if (this.#file === undefined) return;
+    closeSync(this.#file);
+    this.#file = undefined;
   }
 }

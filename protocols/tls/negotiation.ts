@@ -32,6 +32,8 @@ export interface CertificateFault {
 /** The answers of one connection. Those that take their time make {@link waiting} true meanwhile. */
 export class Negotiation implements Answering {
   settings: ContextSettings;
+  /** How the peer's certificate is treated at present: SSL_VERIFY_… bits. */
+  verifyModes: number;
   /** The SSL object that asks. */
   ssl: Pointer = 0;
   /** An answer is awaited. */
@@ -73,6 +75,7 @@ export class Negotiation implements Answering {
 
   constructor(settings: ContextSettings) {
     this.settings = settings;
+    this.verifyModes = settings.verifyModes;
   }
 
   /** Asks for what must be known before a client says anything. @returns whether there is nothing to wait for. */
@@ -121,20 +124,22 @@ export class Negotiation implements Answering {
   }
 
   /** Settles what came of the session, and lets go of what only the first handshake needs. */
-  complete(reused: boolean): void {
+  complete(reused: boolean, isTls13: boolean): void {
     this.established = true;
     this.handshaking = false;
-    this.resumption = reused ? 'resumed' : this.settings.role === 'server' ? this.#serversMiss() : this.offered ? 'refused' : this.settings.clientSessions === undefined ? 'off' : 'not offered';
+    this.resumption = reused ? 'resumed' : this.settings.role === 'server' ? this.#serversMiss(isTls13) : this.offered ? 'refused' : this.settings.clientSessions === undefined ? 'off' : 'not offered';
     if (this.#decision !== undefined) this.#decision = { ...this.#decision, keys: new Map(), session: undefined };
   }
 
-  #serversMiss(): ResumptionMiss {
-    const { resumption } = this.settings;
-    if (resumption === 'off') return 'off';
+  #serversMiss(isTls13: boolean): ResumptionMiss {
+    if (this.settings.resumption === 'off') return 'off';
+    // Clients of TLS 1.3 make up the id of a session, so that the hello looks like one of TLS 1.2.
+    const { identities = [], sessionId = '' } = this.#hello ?? {};
+    if (identities.length === 0 && (isTls13 || sessionId.length === 0)) return this.#miss ?? 'not offered';
     const found = this.#decision?.session;
     if (this.#miss !== undefined) return this.#miss;
     if (found !== undefined) return 'miss' in found ? found.miss : 'refused';
-    return this.#hello !== undefined && (this.#hello.identities.length > 0 || (resumption === 'stateful' && this.#hello.sessionId.length > 0)) ? 'unknown' : 'not offered';
+    return 'unknown';
   }
 
   handshakeBegins(): void {

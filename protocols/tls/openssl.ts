@@ -187,6 +187,7 @@ function declare(library: ReturnType<typeof koffi.load>) {
     X509_STORE_CTX_get_ex_data: func<[Pointer, number], Pointer>('uintptr_t X509_STORE_CTX_get_ex_data(uintptr_t, int)'),
     X509_STORE_CTX_get_error: func<[Pointer], number>('int X509_STORE_CTX_get_error(uintptr_t)'),
     X509_STORE_CTX_get_error_depth: func<[Pointer], number>('int X509_STORE_CTX_get_error_depth(uintptr_t)'),
+    SSL_set_shutdown: func<[Pointer, number], void>('void SSL_set_shutdown(uintptr_t, int)'),
     SSL_session_reused: func<[Pointer], number>('int SSL_session_reused(uintptr_t)'),
     SSL_set_session: func<[Pointer, Pointer], number>('int SSL_set_session(uintptr_t, uintptr_t)'),
     SSL_get_session: func<[Pointer], Pointer>('uintptr_t SSL_get_session(uintptr_t)'),

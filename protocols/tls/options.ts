@@ -47,7 +47,7 @@ export interface Identity {
 export interface TlsOptions extends Partial<Identity> {
   /** More certificates, each of another kind of key (such as RSA beside ECDSA): the peer's preference chooses. */
   readonly identities?: readonly Identity[] | undefined;
-  /** The authorities to trust; for clients those that Node.js bundles unless given. */
+  /** The authorities to trust; for clients those that Node.js bundles unless given. A server that verifies its clients must say which. */
   readonly ca?: CaSource | readonly CaSource[] | undefined;
   /** Lists of revoked certificates, in PEM. */
   readonly crls?: PemSource | readonly PemSource[] | undefined;
@@ -118,8 +118,8 @@ export interface TlsServerOptions extends TlsOptions {
   readonly alpnMismatch?: 'fatal' | 'ignore' | undefined;
   /**
    * Contexts by the name that the client asks for, exact or with a wildcard for the left-most label (`*.example.com`). A
-   * name that is not there gets this context, or an alert when `strictServerNames` is set. With an alert is answered then
-   * also who names nobody.
+   * name that is not there gets this context, or an alert when `strictServerNames` is set, and so does who names nobody. The contexts stay
+   * their owner's to close.
    */
   readonly serverNames?: Readonly<Record<string, TlsContext>> | undefined;
   readonly strictServerNames?: boolean | undefined;

@@ -172,7 +172,7 @@ export class SecureConnection extends Connection {
     const connection = this.#ssl('verification');
     const result = verifyErrorName(ssl.SSL_get_verify_result(connection));
     const faults = [...this.#tls.negotiation.faults];
-    const isShown = this.peerCertificate() !== undefined && (this.#tls.negotiation.settings.verifyModes & c.SSL_VERIFY_PEER) !== 0;
+    const isShown = this.peerCertificate() !== undefined && (this.#tls.negotiation.verifyModes & c.SSL_VERIFY_PEER) !== 0;
     return { ok: isShown && result === 'OK' && faults.length === 0, result, faults, tlsa: tlsaMatch(connection) };
   }
 
@@ -207,7 +207,8 @@ export class SecureConnection extends Connection {
   // Handshakes in the middle of the connection. Sends and receives go on meanwhile.
 
   /**
-   * Shakes hands anew (TLS 1.2); settles when the new handshake is complete. A peer that refuses ends the connection.
+   * Shakes hands anew (TLS 1.2); settles when the new handshake is complete, for which the peer must be receiving. One that refuses
+   * ends the connection.
    * Data that come meanwhile wait to be received; when more than a MiB does, it fails with a `BoundsError`.
    */
   renegotiate(options?: OperationOptions): Operation<void> {
@@ -228,7 +229,7 @@ export class SecureConnection extends Connection {
 
   /**
    * Demands the client's certificate now: by post-handshake authentication under TLS 1.3, which the client must have offered, by a
-   * renegotiation under TLS 1.2. Settles when the client has answered. Without a certificate that is trusted the connection
+   * renegotiation under TLS 1.2. Settles when the client has answered, which it can only when it is receiving. Without a certificate that is trusted the connection
    * ends, unless `optional` is set and the client shows none.
    * @throws {TypeError} when the context has no `ca` to verify it by, or is a client's.
    */

@@ -45,6 +45,10 @@ function sign(key: Pointer, names: readonly string[], days: number): string {
     ssl.X509_NAME_add_entry_by_txt(subject, 'CN', MBSTRING_UTF8, name, name.length, -1, 0);
     ssl.X509_set_issuer_name(certificate, subject);
     extend(certificate, 'subjectAltName', names.map((each) => `${isIP(each) === 0 ? 'DNS' : 'IP'}:${each}`).join(','));
+    // By this it is told from others of the same name.
+    const id = randomBytes(20).toString('hex');
+    extend(certificate, 'subjectKeyIdentifier', id);
+    extend(certificate, 'authorityKeyIdentifier', `DER:30168014${id}`);
     extend(certificate, 'basicConstraints', 'critical,CA:TRUE,pathlen:0');
     extend(certificate, 'extendedKeyUsage', 'serverAuth,clientAuth');
     if (ssl.X509_sign(certificate, key, ssl.EVP_sha256()) <= 0) throw refused('the certificate cannot be signed');

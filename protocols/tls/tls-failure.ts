@@ -21,6 +21,8 @@ export interface FailureHints {
   readonly firstBytes: Uint8Array | undefined;
   /** How far from the peer's own certificate the one is that was refused, when a verify callback has noted it. */
   readonly depth?: number | undefined;
+  /** Whether the peer could have shown a shared key. */
+  readonly asksForPsk?: boolean | undefined;
   /** How the name was compared; `'rfc9525'` by default. */
   readonly rules?: NameRules | undefined;
 }
@@ -35,6 +37,10 @@ export function tlsFailure(connection: Pointer, hints: FailureHints): Error {
   }
   if (hints.firstBytes !== undefined) {
     return new TlsError(`handshake failed: the peer does not speak TLS (its first bytes are ${Buffer.from(hints.firstBytes).toString('hex')})`, { reason: 'not TLS', queue });
+  }
+  // What OpenSSL complains of is that there is no certificate to fall back on.
+  if (hints.asksForPsk === true && queue.some(({ reason }) => reason === 'no suitable signature algorithm')) {
+    return new TlsError('handshake failed: the client has shown no shared key that is known here (psk identity not found)', { reason: 'psk identity not found', queue, sent: hints.sent });
   }
   const error = new TlsError('TLS failed', { queue, sent: hints.sent });
   error.message = error.side === 'remote'

@@ -263,6 +263,7 @@ export class TlsTransport implements Transport {
   requestCertificate(modes: number): void {
     const { settings } = this.negotiation;
     this.#openssl.SSL_set_verify(this.#ssl, modes, callbacks().verify);
+    this.negotiation.verifyModes = modes;
     if (!this.isTls13) {
       this.renegotiate();
       return;
@@ -339,6 +340,7 @@ export class TlsTransport implements Transport {
       throw error;
     }
     this.negotiation.settings = settings;
+    this.negotiation.verifyModes = settings.verifyModes;
     this.negotiation.ssl = this.#ssl;
     answer(this.#ssl, this.negotiation);
   }
@@ -411,7 +413,7 @@ export class TlsTransport implements Transport {
     if (expect !== undefined) this.#checkPeer(expect);
     this.#established = true;
     const reused = this.#openssl.SSL_session_reused(this.#ssl) === 1;
-    this.negotiation.complete(reused);
+    this.negotiation.complete(reused, this.isTls13);
     settings.sessions.counts.count(this.negotiation.resumption);
     if (settings.role === 'server' && settings.resumption !== 'off' && this.isTls13) this.#ticketsDue = reused ? Math.min(1, settings.tickets) : settings.tickets;
     this.#ciphertext.recordNoMore();
@@ -553,7 +555,7 @@ export class TlsTransport implements Transport {
     if (error !== undefined) this.failure = error;
     else if (!this.#ciphertext.ended) {
       const sent = alert?.sent === true ? alert.number : undefined;
-      this.failure = tlsFailure(this.#ssl, { what, role: settings.role, serverName: this.options.serverName, firstBytes: this.#ciphertext.firstBytes, sent, depth: faults.at(-1)?.depth, rules: settings.nameRules });
+      this.failure = tlsFailure(this.#ssl, { what, role: settings.role, serverName: this.options.serverName, firstBytes: this.#ciphertext.firstBytes, sent, depth: faults.at(-1)?.depth, rules: settings.nameRules, asksForPsk: settings.pskServer !== undefined });
     } else if (this.#established) this.failure = new TruncatedError('the peer closed the connection without close_notify; bytes may be missing');
     else this.failure = new ClosedError('handshake failed: the peer closed the connection in the middle of it');
     this.#openssl.ERR_clear_error();
@@ -571,6 +573,8 @@ export class TlsTransport implements Transport {
     this.#closing = this.#calling;
     if (this.#calling) return;
     answerNoMore(this.#ssl);
+    // OpenSSL drops the session of a connection without goodbyes from its cache; a broken wire says nothing against the session.
+    if (this.#established && !(this.failure instanceof TlsError)) this.#openssl.SSL_set_shutdown(this.#ssl, c.SSL_SENT_AND_RECEIVED_SHUTDOWN);
     // The BIOs belong to the SSL object.
     this.#openssl.SSL_free(this.#ssl);
     this.#ssl = 0;
