@@ -37,6 +37,8 @@ export interface Answering {
   ownKey(hint: string | undefined): { readonly psk: PskIdentity; readonly identity: Uint8Array } | undefined;
   /** A stored session in DER, by its id. */
   sessionOf(id: Uint8Array): Uint8Array | undefined;
+  /** Whether somebody wants to know of sessions that are made. */
+  readonly wantsSessions: boolean;
   /** A session was made, or a ticket has come that completes one. */
   sessionMade(session: TlsSession): void;
   /** The id for a new session; `undefined` for a random one. */
@@ -107,7 +109,7 @@ function register(ssl: OpenSsl) {
     sessionNew: ssl.register(types.sessionNew, (connection, session) =>
       // 0: no reference to it is kept.
       ask(connection, 0, (who) => {
-        who.sessionMade(TlsSession.of(session));
+        if (who.wantsSessions) who.sessionMade(TlsSession.of(session));
         return 0;
       })),
     sessionGet: ssl.register(types.sessionGet, (connection, id, idLength, copy) =>

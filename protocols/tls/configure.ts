@@ -44,7 +44,8 @@ export function configure(settings: ContextSettings, options: AnyOptions, files:
   setVersions(context, options);
   setModes(context);
   setAlgorithms(context, options);
-  let bits = c.SSL_OP_NO_COMPRESSION | c.SSL_OP_CIPHER_SERVER_PREFERENCE | optionBits(options.options ?? []);
+  // A new handshake in the middle of a connection is there to look at certificates anew.
+  let bits = c.SSL_OP_NO_COMPRESSION | c.SSL_OP_CIPHER_SERVER_PREFERENCE | c.SSL_OP_NO_SESSION_RESUMPTION_ON_RENEGOTIATION | optionBits(options.options ?? []);
   // Tickets are for stateless servers, and for clients, whose servers may be.
   if (settings.role === 'server' && settings.resumption !== 'stateless') bits |= c.SSL_OP_NO_TICKET;
   bits |= settings.peerRenegotiations > 0 ? c.SSL_OP_ALLOW_CLIENT_RENEGOTIATION : c.SSL_OP_NO_RENEGOTIATION;

@@ -9,6 +9,7 @@ export const SSL_ERROR_WANT_RETRY_VERIFY = 12;
 
 export const SSL_OP_ALLOW_CLIENT_RENEGOTIATION = 1n << 8n;
 export const SSL_OP_NO_TICKET = 1n << 14n;
+export const SSL_OP_NO_SESSION_RESUMPTION_ON_RENEGOTIATION = 1n << 16n;
 export const SSL_OP_NO_COMPRESSION = 1n << 17n;
 export const SSL_OP_CIPHER_SERVER_PREFERENCE = 1n << 22n;
 export const SSL_OP_NO_RENEGOTIATION = 1n << 30n;

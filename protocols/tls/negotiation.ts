@@ -207,6 +207,11 @@ export class Negotiation implements Answering {
     return found !== undefined && 'der' in found && Buffer.from(found.id).equals(id) ? found.der : undefined;
   }
 
+  get wantsSessions(): boolean {
+    const { role, vault, sessions } = this.settings;
+    return role === 'client' || vault !== undefined || sessions.isObserved;
+  }
+
   sessionMade(session: TlsSession): void {
     this.#made.push(session);
     this.hasNews = true;

@@ -188,6 +188,11 @@ export class SessionCache {
     };
   }
 
+  /** Whether somebody wants to know of new sessions. @internal */
+  get isObserved(): boolean {
+    return this.#new.observed;
+  }
+
   /** A session was made. @internal */
   made(session: TlsSession): void {
     if (this.#new.observed) this.#new.next(session);
