@@ -13,6 +13,8 @@ export interface LoadPlan {
   readonly connections: number;
   /** Bytes of a message, or of a write. */
   readonly size: number;
+  /** The version of TLS under which every connection goes on with the session of the one before, in its lane; 1.3 and full handshakes without. */
+  readonly resumes?: 'TLSv1.2' | 'TLSv1.3';
 }
 
 /** A server, as a client sees it. */

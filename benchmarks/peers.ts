@@ -13,6 +13,12 @@ export const PEERS: readonly Peer[] = [
   { name: 'node', title: 'node' },
   { name: 'wantio-readiness', title: 'wantio readiness' },
   { name: 'wantio-operations', title: 'wantio operations' },
+  { name: 'wantio-stateless', title: 'wantio stateless' },
+  { name: 'wantio-stateful', title: 'wantio stateful' },
+  { name: 'wantio-memory', title: 'wantio memory' },
+  { name: 'wantio-lmdb', title: 'wantio LMDB' },
+  { name: 'wantio-redis', title: 'wantio Redis' },
+  { name: 'wantio-server', title: 'wantio session server' },
 ];
 
 /** @returns the peers that have a server for this scenario. */

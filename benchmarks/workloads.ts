@@ -11,7 +11,7 @@ export interface Scenario {
   readonly name: string;
   readonly title: string;
   /** The program that is measured, as in `servers/PEER-PROGRAM.ts`. */
-  readonly program: 'echo' | 'bulk' | 'proxy';
+  readonly program: 'echo' | 'bulk' | 'proxy' | 'resume' | 'stored';
   readonly tls: boolean;
   readonly plan: LoadPlan;
   /** What is counted; `KiB` is the resident memory of one idle connection, and less of it is better. */
@@ -25,6 +25,16 @@ export const WORKLOADS: readonly Workload[] = [
     name: 'tls-handshake',
     about: 'full TLS 1.3 handshakes: connect, handshake, close',
     scenarios: [{ name: '16', title: '16 at a time', program: 'echo', tls: true, plan: { kind: 'handshake', connections: 16, size: 0 }, unit: 'connections' }],
+  },
+  {
+    name: 'tls-resume',
+    about: 'resumed TLS handshakes, with one message of 64 B each',
+    scenarios: [resume('TLSv1.3', 'resume'), resume('TLSv1.2', 'resume')],
+  },
+  {
+    name: 'sessions',
+    about: 'the same with sessions in stores; node keeps them in a map of its own, which it can under TLS 1.2 only',
+    scenarios: [resume('TLSv1.3', 'stored'), resume('TLSv1.2', 'stored')],
   },
   { name: 'tls-bulk', about: 'one direction at full speed over TLS 1.3, in writes of 64 KiB', scenarios: [bulk('download'), bulk('upload')] },
   { name: 'idle-memory', about: 'resident memory of a connection that keeps still', scenarios: [idle('tcp', 10_000), idle('tls', 5_000)] },
@@ -48,6 +58,10 @@ function echoes(tls: boolean): Scenario[] {
     plan: { kind: 'echo', connections, size },
     unit: 'requests',
   }));
+}
+
+function resume(version: 'TLSv1.2' | 'TLSv1.3', program: 'resume' | 'stored'): Scenario {
+  return { name: version.slice(4), title: `${version}, 16 at a time`, program, tls: true, plan: { kind: 'exchange', connections: 16, size: 64, resumes: version }, unit: 'connections' };
 }
 
 function bulk(kind: 'download' | 'upload'): Scenario {

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import net from 'node:net';
 import tls from 'node:tls';
-import type { Endpoint } from '../messages.ts';
+import type { Endpoint, LoadPlan } from '../messages.ts';
 
 export interface Dialer {
   /**
@@ -14,7 +14,7 @@ export interface Dialer {
   readonly openEvent: 'connect' | 'secureConnect';
 }
 
-export function dialer({ host, port, authority }: Endpoint): Dialer {
+export function dialer({ host, port, authority }: Endpoint, { resumes }: Pick<LoadPlan, 'resumes'> = {}): Dialer {
   const buffer = Buffer.allocUnsafeSlow(256 * 1024);
   const options = (index: number, onBytes: (count: number) => void) => ({
     host,
@@ -25,9 +25,20 @@ export function dialer({ host, port, authority }: Endpoint): Dialer {
   });
   if (authority === undefined) return { openEvent: 'connect', dial: (index, onBytes) => net.connect(options(index, onBytes)) };
 
-  const secureContext = tls.createSecureContext({ ca: readFileSync(authority), minVersion: 'TLSv1.3' });
+  const version = resumes ?? 'TLSv1.3';
+  const secureContext = tls.createSecureContext({ ca: readFileSync(authority), minVersion: version, maxVersion: version, ...(version === 'TLSv1.2' ? { ciphers: 'ECDHE-ECDSA-AES128-GCM-SHA256' } : {}) });
+  const sessions = new Map<number, Buffer>();
   return {
     openEvent: 'secureConnect',
-    dial: (index, onBytes) => tls.connect({ ...options(index, onBytes), secureContext, servername: 'localhost' }),
+    dial: (index, onBytes) => {
+      const session = sessions.get(index);
+      const socket = tls.connect({ ...options(index, onBytes), secureContext, servername: 'localhost', ...(session === undefined ? {} : { session }) });
+      if (resumes === undefined) return socket;
+      socket.on('session', (next: Buffer) => { sessions.set(index, next); });
+      socket.once('secureConnect', () => {
+        if (session !== undefined && !socket.isSessionReused()) socket.destroy(new Error('the server has not gone on with a session'));
+      });
+      return socket;
+    },
   };
 }

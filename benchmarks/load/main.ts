@@ -12,7 +12,7 @@ let load: Load | undefined;
 answer(async (request: LoadRequest): Promise<Count | undefined> => {
   switch (request.ask) {
     case 'open':
-      load = loadFor(request.plan, dialer(request.endpoint));
+      load = loadFor(request.plan, dialer(request.endpoint, request.plan));
       await load.open();
       return undefined;
     case 'count':

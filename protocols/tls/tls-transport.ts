@@ -42,12 +42,11 @@ export interface TlsTransportListener {
 
 /** One TLS connection. Owns its SSL object and the transport below. */
 export class TlsTransport implements Transport {
-  /** What ended it for both directions, once something has. */
-  failure: Error | undefined;
   readonly options: TlsConnectionOptions;
   /** What was asked and noted on the way. */
   readonly negotiation: Negotiation;
 
+  #failure: Error | undefined;
   readonly #openssl: OpenSsl;
   readonly #ciphertext: Ciphertext;
   #ssl: Pointer = 0;
@@ -80,6 +79,13 @@ export class TlsTransport implements Transport {
     this.#begin(settings);
     if (settings.choose !== undefined) this.#ciphertext.record();
     living++;
+  }
+
+  /** What ended it for both directions, once something has. */
+  get failure(): Error | undefined {
+    // An error takes its time to make, and most connections are closed without anybody asking.
+    if (this.#ssl === 0 || this.#closing) this.#failure ??= new ClosedError('the connection is closed');
+    return this.#failure;
   }
 
   /** The SSL object, for questions; 0 when closed. */
@@ -120,11 +126,11 @@ export class TlsTransport implements Transport {
   }
 
   handshake(): StepCode {
-    if (this.failure !== undefined) throw this.failure;
+    if (this.#failure !== undefined || this.#ssl === 0) throw this.failure as Error;
     if (this.#established) return DONE;
     const { negotiation } = this;
     if (negotiation.waiting || !negotiation.prepare(this.#answered)) return WANT_LOOKUP;
-    if (negotiation.error !== undefined && negotiation.settings.role === 'client') throw (this.failure = negotiation.error);
+    if (negotiation.error !== undefined && negotiation.settings.role === 'client') throw (this.#failure = negotiation.error);
     for (;;) {
       const chosen = negotiation.takeChosen();
       if (chosen !== undefined) this.#switchTo(chosen);
@@ -155,7 +161,7 @@ export class TlsTransport implements Transport {
       const code = this.handshake();
       if (code !== DONE) return code;
     }
-    if (this.failure !== undefined) throw this.failure;
+    if (this.#failure !== undefined || this.#ssl === 0) throw this.failure as Error;
     if (this.#surplus !== undefined) return this.#takeSurplus(into);
     for (let feeds = 0; ; feeds++) {
       if (this.#holds) {
@@ -188,7 +194,7 @@ export class TlsTransport implements Transport {
       const code = this.handshake();
       if (code !== DONE) return code;
     }
-    if (this.failure !== undefined) throw this.failure;
+    if (this.#failure !== undefined || this.#ssl === 0) throw this.failure as Error;
     if (this.#saidGoodbye) throw new ClosedError('send refused: this side has said that it sends nothing more');
     if (this.#ciphertext.pendingBytes > 0) {
       const flushed = this.flush();
@@ -217,7 +223,7 @@ export class TlsTransport implements Transport {
   shutdown(): StepCode {
     // It may have been closed by whoever was told that the handshake is complete.
     if (this.#ssl === 0) throw this.failure as Error;
-    if (this.#established && this.failure === undefined && !this.#saidGoodbye) {
+    if (this.#established && this.#failure === undefined && !this.#saidGoodbye) {
       if (this.negotiation.handshaking) {
         // No goodbye can be said in the middle of a handshake.
         let code;
@@ -300,7 +306,7 @@ export class TlsTransport implements Transport {
    * @throws {BoundsError} when too much of it comes and nobody receives.
    */
   goOn(isComplete: () => boolean): StepCode | typeof YIELD {
-    if (this.failure !== undefined) throw this.failure;
+    if (this.#failure !== undefined || this.#ssl === 0) throw this.failure as Error;
     for (let feeds = 0; ; feeds++) {
       const more = this.#readAhead();
       const flushed = this.#ciphertext.seal();
@@ -400,7 +406,7 @@ export class TlsTransport implements Transport {
   /** Begins anew with another context, as if the client had come there: what it has said is said again. */
   #switchTo(settings: ContextSettings): void {
     const { role } = this.negotiation.settings;
-    if (settings.role !== role) throw (this.failure = new TlsError(`handshake failed: the chosen context is one for a ${settings.role}`, { reason: 'wrong role' }));
+    if (settings.role !== role) throw (this.#failure = new TlsError(`handshake failed: the chosen context is one for a ${settings.role}`, { reason: 'wrong role' }));
     answerNoMore(this.#ssl);
     this.#openssl.SSL_free(this.#ssl);
     this.#ssl = 0;
@@ -429,7 +435,7 @@ export class TlsTransport implements Transport {
     try {
       checkPeer(certificate === 0 ? undefined : certificateOf(certificate), expect);
     } catch (error) {
-      throw (this.failure = error as Error);
+      throw (this.#failure = error as Error);
     } finally {
       if (certificate !== 0) this.#openssl.X509_free(certificate);
     }
@@ -543,7 +549,7 @@ export class TlsTransport implements Transport {
       if (fed === DONE) this.#holds = true;
       return fed;
     } catch (error) {
-      this.failure = error as Error;
+      this.#failure = error as Error;
       throw error;
     }
   }
@@ -552,29 +558,28 @@ export class TlsTransport implements Transport {
   #fail(): Error {
     const { error, settings, alert, faults } = this.negotiation;
     const what = this.#established ? 'TLS' : 'handshake';
-    if (error !== undefined) this.failure = error;
+    if (error !== undefined) this.#failure = error;
     else if (!this.#ciphertext.ended) {
       const sent = alert?.sent === true ? alert.number : undefined;
-      this.failure = tlsFailure(this.#ssl, { what, role: settings.role, serverName: this.options.serverName, firstBytes: this.#ciphertext.firstBytes, sent, depth: faults.at(-1)?.depth, rules: settings.nameRules, asksForPsk: settings.pskServer !== undefined });
-    } else if (this.#established) this.failure = new TruncatedError('the peer closed the connection without close_notify; bytes may be missing');
-    else this.failure = new ClosedError('handshake failed: the peer closed the connection in the middle of it');
+      this.#failure = tlsFailure(this.#ssl, { what, role: settings.role, serverName: this.options.serverName, firstBytes: this.#ciphertext.firstBytes, sent, depth: faults.at(-1)?.depth, rules: settings.nameRules, asksForPsk: settings.pskServer !== undefined });
+    } else if (this.#established) this.#failure = new TruncatedError('the peer closed the connection without close_notify; bytes may be missing');
+    else this.#failure = new ClosedError('handshake failed: the peer closed the connection in the middle of it');
     this.#openssl.ERR_clear_error();
     try {
       this.#ciphertext.seal();
     } catch {
       // The peer is gone: there is nobody left to be told.
     }
-    return this.failure;
+    return this.#failure;
   }
 
   #free(): void {
     if (this.#ssl === 0) return;
-    this.failure ??= new ClosedError('the connection is closed');
     this.#closing = this.#calling;
     if (this.#calling) return;
     answerNoMore(this.#ssl);
     // OpenSSL drops the session of a connection without goodbyes from its cache; a broken wire says nothing against the session.
-    if (this.#established && !(this.failure instanceof TlsError)) this.#openssl.SSL_set_shutdown(this.#ssl, c.SSL_SENT_AND_RECEIVED_SHUTDOWN);
+    if (this.#established && !(this.#failure instanceof TlsError)) this.#openssl.SSL_set_shutdown(this.#ssl, c.SSL_SENT_AND_RECEIVED_SHUTDOWN);
     // The BIOs belong to the SSL object.
     this.#openssl.SSL_free(this.#ssl);
     this.#ssl = 0;

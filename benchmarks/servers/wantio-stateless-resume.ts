@@ -1,0 +1,4 @@
+/** Sessions in tickets. */
+import { serveResuming } from './wantio-resume.ts';
+
+await serveResuming({ resumption: 'stateless' });
