@@ -11,6 +11,7 @@ import { livingAnswers } from '../protocols/tls/callbacks.ts';
 import { TlsContext } from '../protocols/tls/context.ts';
 import type { TlsClientOptions, TlsServerOptions } from '../protocols/tls/options.ts';
 import { SecureConnection } from '../protocols/tls/secure-connection.ts';
+import { MapStore } from '../protocols/tls/sessions/testing/map-store.ts';
 import { Authority } from '../protocols/tls/testing/authority.ts';
 import { LivingObjects } from '../protocols/tls/testing/living-objects.ts';
 import { anyFaults } from './kit/arbitraries.ts';
@@ -44,6 +45,12 @@ const WAYS: Record<string, { client?: TlsClientOptions; server?: Partial<TlsServ
   'a chosen context': { server: { chooseContext: () => Promise.resolve(undefined) } },
   'a failing choice': { server: { chooseContext: () => Promise.reject(new Error('no')) } },
   'a choice that never comes': { server: { chooseContext: () => new Promise(() => undefined) } },
+  'tickets': { server: { resumption: 'stateless' } },
+  'tickets, TLS 1.2': { client: { protocols: { max: 'TLSv1.2' } }, server: { resumption: 'stateless' } },
+  'sessions in the context': { server: { resumption: 'stateful' } },
+  'sessions in the context, TLS 1.2': { client: { protocols: { max: 'TLSv1.2' } }, server: { resumption: 'stateful' } },
+  'sessions in a store': { server: { resumption: 'stateful', sessionStore: new MapStore() } },
+  'sessions in a store, TLS 1.2': { client: { protocols: { max: 'TLSv1.2' } }, server: { resumption: 'stateful', sessionStore: new MapStore() } },
   'an expectation that fails': { client: { expect: { digest: '00'.repeat(32) } } },
   'a staple and logged keys': { client: { requestOcspStaple: true, dangerouslyLogKeys: 'event' }, server: { ocspStaple: Buffer.from('staple'), dangerouslyLogKeys: 'event' } },
 };
