@@ -56,4 +56,12 @@ export const MUTANTS: readonly Mutant[] = [
   { name: 'an alert that was not taken is forgotten', file: 'reactor/linger.ts', find: 'if ((this.#socket.handle.readiness & WRITABLE) !== 0) this.#reactor.enqueue(this.#socket.handle);', replace: '' },
   { name: 'the reserve descriptor is not taken back', file: 'reactor/reserve-descriptor.ts', find: 'this.#fd = this.#calls.reserve();\n  }\n\n  close', replace: '}\n\n  close' },
   { name: 'a relay reads on while its rest waits', file: 'protocols/pump.ts', find: '          this.#wait(this.#to.writable$, this.#unclog);\n          return;', replace: '          this.#wait(this.#to.writable$, this.#unclog);\n          continue;' },
+  { name: 'data before a new handshake lost', file: 'protocols/tls/tls-transport.ts', find: '(this.#surplus ??= new InputBuffer()).append(data.subarray(0, count));', replace: '' },
+  { name: 'a write runs the handshake by itself', file: 'protocols/tls/tls-transport.ts', find: 'if (this.negotiation.handshaking || (this.#finishedBefore !== undefined && !this.#hasShakenHands())) {', replace: 'if (this.failure !== undefined) {' },
+  { name: 'a renegotiation begun inside of a record', file: 'protocols/tls/tls-transport.ts', find: 'if (!this.#hasShakenHands() || this.#openssl.SSL_has_pending(this.#ssl) !== 0) return;', replace: '' },
+  { name: 'records after the goodbye', file: 'protocols/tls/tls-transport.ts', find: '      this.#ciphertext.isFinal = true;\n', replace: '' },
+  { name: 'a demand for a certificate behind a key update forgotten', file: 'protocols/tls/tls-transport.ts', find: '    if (this.#openssl.SSL_get_key_update_type(this.#ssl) !== c.SSL_KEY_UPDATE_NONE) this.updateKeys(false);\n', replace: '' },
+  { name: 'the answer of a look-up not told', file: 'protocols/tls/tls-transport.ts', find: '    if (this.#ssl !== 0) this.#wake();\n', replace: '' },
+  { name: 'an SSL object leaked when a context is chosen', file: 'protocols/tls/tls-transport.ts', find: '    answerNoMore(this.#ssl);\n    this.#openssl.SSL_free(this.#ssl);\n    this.#ssl = 0;', replace: '    answerNoMore(this.#ssl);\n    this.#ssl = 0;' },
+  { name: 'a closed connection still answers', file: 'protocols/tls/tls-transport.ts', find: '    answerNoMore(this.#ssl);\n    // OpenSSL drops', replace: '    // OpenSSL drops' },
 ];

@@ -53,7 +53,7 @@ function judge({ file, find, replace }: Mutant): Verdict | undefined {
   writeFileSync(path, source.replace(find, () => replace));
   try {
     const { stdout, stderr, status, error } = spawnSync(process.execPath, [join(root, 'node_modules/vitest/vitest.mjs'), 'run', 'property-tests', '--bail=1', '--testTimeout=60000', '--no-color'], {
-      cwd: copy, encoding: 'utf8', timeout: 120_000, env: { ...process.env, WANTIO_SEED: '1', CI: '' }, maxBuffer: 64 * 1024 * 1024,
+      cwd: copy, encoding: 'utf8', timeout: 400_000, env: { ...process.env, WANTIO_SEED: '1', CI: '' }, maxBuffer: 64 * 1024 * 1024,
     });
     if (error !== undefined) return { caughtBy: 'it never ended', plans: '' };
     if (status === 0) return undefined;
