@@ -29,6 +29,8 @@ const plan = (own: readonly Action[], servers: readonly Action[], faults: Return
   faults,
   bytes: fc.tuple(fc.integer({ min: 0, max: 20_000 }), fc.integer({ min: 0, max: 20_000 })),
   pieces: fc.array(fc.integer({ min: 1, max: 20_000 }), { minLength: 1, maxLength: 4 }),
+  /** The client alone begins handshakes, and receives only when they are done: what comes before has to wait for it. */
+  late: fc.boolean(),
   actions: fc.tuple(fc.array(fc.constantFrom(...own), { maxLength: 4 }), fc.array(fc.constantFrom(...servers), { minLength: 1, maxLength: 4 })),
 });
 
@@ -46,15 +48,20 @@ describe.each([
 ] as const)('under %s', (version, clients, servers) => {
   it('handshakes in the middle disturb nothing', async () => {
     const contexts = await contextsOf(version);
-    await tryLaw(plan(clients, servers, harmlessFaults()), 200, ({ link: carrying, buffers: hosts, faults, bytes, pieces, actions }) =>
+    await tryLaw(plan(clients, servers, harmlessFaults()), 200, ({ link: carrying, buffers: hosts, faults, bytes, pieces, late, actions: drawn }) =>
       simulate({ link: carrying, faults, steps: 2_000_000 }, async (world) => {
+        const actions = late ? [drawn[0], []] : drawn;
         const pair = await pairIn(world, hosts, contexts);
         const ends = [secured(pair.client), secured(pair.server)] as const;
         await Promise.all(ends.map((end) => end.handshake()));
         const data = bytes.map((length, side) => Buffer.alloc(length, side === 0 ? 'from the client ' : 'from the server '));
-        const receives = ends.map((end) => end.receive('*a'));
+        const begun = late ? act(world, ends[0], actions[0]) : Promise.resolve();
+        const receives = ends.map(async (end, side) => {
+          if (side === 0) await begun;
+          return end.receive('*a');
+        });
         // The goodbye comes after all handshakes of both sides: nobody can begin one with a peer that has said it.
-        await Promise.all(ends.flatMap((end, side) => [act(world, end, actions[side]), sendWithoutEnd(end, data[side], pieces)]));
+        await Promise.all(ends.flatMap((end, side) => [side === 0 && late ? begun : act(world, end, actions[side]), sendWithoutEnd(end, data[side], pieces)]));
         if (actions[1].includes('requestClientCertificate')) expect(ends[1].peerCertificate()?.checkHost('someone.test')).toBe('someone.test');
         await Promise.all(ends.map((end) => end.shutdown('send')));
         const received = await Promise.all(receives);

@@ -6,10 +6,13 @@ import { describe, expect, it } from 'vitest';
 
 import { BoundsError, OperationTimeoutError, WantioError } from '../core/errors.ts';
 import { Relay } from '../protocols/relay.ts';
+import { SecureConnection } from '../protocols/tls/secure-connection.ts';
+import { TlsTransport } from '../protocols/tls/tls-transport.ts';
 import type { Connection } from '../reactor/connection.ts';
 import type { SimulatedMachine, World } from '../reactor/simulated/world.ts';
 import { harmlessFaults, link } from './kit/arbitraries.ts';
 import { tryLaw } from './kit/law.ts';
+import { pairIn } from './kit/scenarios.ts';
 import type { Contexts } from './kit/scenarios.ts';
 import { simulate } from './kit/simulate.ts';
 import type { Evidence } from './kit/simulate.ts';
@@ -128,6 +131,26 @@ describe('a storm of data from a peer that never reads', () => {
     await tryLaw(plan, 200, (each) => run(each, contexts));
   }, 600_000);
 });
+
+it('a storm of key updates from a peer that never reads makes nobody grow', async () => {
+  const contexts = await contextsFor('TLSv1.3');
+  const updates = fc.record({ link: link(), buffers: fc.record({ sendBuffer: fc.integer({ min: 20, max: 500 }), receiveBuffer: fc.integer({ min: 20, max: 500 }) }), times: fc.integer({ min: 50, max: 400 }) });
+  await tryLaw(updates, 200, ({ link: carrying, buffers, times }) => simulate({ link: carrying }, async (world) => {
+    const { client, server } = await pairIn(world, buffers, contexts);
+    await Promise.all([client.handshake(), server.handshake()]);
+    if (!(client instanceof SecureConnection) || !(server.transport instanceof TlsTransport)) throw new Error('the connection is not secure');
+    const receiving = server.receive('*a', { timeouts: { totalMs: 60_000 } }).catch(() => undefined);
+    for (let time = 0; time < times; time++) {
+      // It stops when the other side takes nothing more in, because it gets no answer out.
+      const isTaken = await client.updateKeys({ peerToo: true, timeouts: { blockMs: 100 } }).then(() => true, () => false);
+      expect(server.transport.unflushedBytes).toBeLessThan(HELD);
+      if (!isTaken) break;
+    }
+    client.abort();
+    server.abort();
+    await receiving;
+  }), false);
+}, 600_000);
 
 // What one read brings, sealed and opened, what waits sealed, and a line.
 const HELD = 224 * 1024;

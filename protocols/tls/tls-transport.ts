@@ -116,6 +116,11 @@ export class TlsTransport implements Transport {
     return this.#ciphertext.pendingBytes > 0 || this.#ciphertext.below.hasUnflushed;
   }
 
+  /** How many sealed bytes wait for the transport below. */
+  get unflushedBytes(): number {
+    return this.#ciphertext.pendingBytes;
+  }
+
   get received(): number {
     return this.#ciphertext.below.received;
   }
