@@ -4,7 +4,9 @@ import { describe, expect, it } from 'vitest';
 
 import { TICK_MS } from '../core/clock.ts';
 import { TlsContext } from '../protocols/tls/context.ts';
+import { SecureConnection } from '../protocols/tls/secure-connection.ts';
 import { selfSigned } from '../protocols/tls/self-signed.ts';
+import { Authority } from '../protocols/tls/testing/authority.ts';
 import { CertificateError } from '../protocols/tls/tls-error.ts';
 import { PASS } from '../reactor/faults/fault.ts';
 import type { Fault } from '../reactor/faults/fault.ts';
@@ -101,4 +103,55 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('over %s', (version) => {
       expect(await client.receive()).toBe('welcome');
     });
   });
+});
+
+describe('handshakes in the middle of a connection', () => {
+  const authority = new Authority();
+  const site = authority.issue({ names: ['there'] });
+  const person = authority.issue({ names: ['someone.test'] });
+
+  type Acting = (end: SecureConnection) => Promise<unknown>;
+
+  /** Both ends act, each in its order, while both receive until the end; then both say goodbye. */
+  async function run(version: 'TLSv1.2' | 'TLSv1.3', plan: { link: object; buffers: object; bytes?: [number, number] }, ofClient: readonly Acting[], ofServer: readonly Acting[]): Promise<void> {
+    const common = { protocols: { min: version, max: version }, ca: { pem: authority.pem }, allowPeerRenegotiations: 9 };
+    const contexts = {
+      client: await TlsContext.client({ ...common, certificate: { pem: person.certificate }, key: { pem: person.key } }),
+      server: await TlsContext.server({ ...common, certificate: { pem: site.certificate }, key: { pem: site.key } }),
+    };
+    await simulate({ link: plan.link }, async (world) => {
+      const { client, server } = await pairIn(world, plan.buffers, contexts);
+      const ends = [client, server].map((end) => {
+        if (!(end instanceof SecureConnection)) throw new Error('the connection is not secure');
+        return end;
+      });
+      await Promise.all(ends.map((end) => end.handshake()));
+      const receives = ends.map((end) => end.receive('*a'));
+      await Promise.all(ends.map(async (end, side) => {
+        const sending = end.send(new Uint8Array(plan.bytes?.[side] ?? 0));
+        for (const act of [ofClient, ofServer][side]) await act(end);
+        await sending;
+      }));
+      await Promise.all(ends.map((end) => end.shutdown('send')));
+      expect((await Promise.all(receives)).map(({ length }) => length)).toEqual([plan.bytes?.[1] ?? 0, plan.bytes?.[0] ?? 0]);
+    });
+  }
+
+  const renegotiate: Acting = (end) => end.renegotiate();
+  const updateKeys: Acting = (end) => end.updateKeys();
+  const request: Acting = (end) => end.requestClientCertificate();
+
+  it('a goodbye waits for the handshake that goes on', () => run('TLSv1.2', { link: { segment: 17, latencyMs: 0 }, buffers: { sendBuffer: 65, receiveBuffer: 65 } }, [], [renegotiate]));
+
+  it('one that both sides want is made, also when the wish of one comes inside of a record of the other', () =>
+    run('TLSv1.2', { link: { segment: 17, latencyMs: 1 }, buffers: { sendBuffer: 65, receiveBuffer: 1 } }, [renegotiate], [renegotiate]));
+
+  it('a send goes on while half of the client certificate has come', () =>
+    run('TLSv1.3', { link: { segment: 17, latencyMs: 1 }, buffers: { sendBuffer: 27, receiveBuffer: 65 }, bytes: [1_589, 2_803] }, [], [updateKeys, request]));
+
+  it('a demand for a certificate is not swallowed by the answer to a key update', () =>
+    run('TLSv1.3', { link: { segment: 17, latencyMs: 0 }, buffers: { sendBuffer: 65, receiveBuffer: 65 } }, [updateKeys], [request, updateKeys]));
+
+  it('the goodbye is the last record, whatever OpenSSL has to answer after it', () =>
+    run('TLSv1.3', { link: { segment: 1, latencyMs: 0 }, buffers: { sendBuffer: 1, receiveBuffer: 1 } }, [updateKeys, updateKeys], [updateKeys]));
 });
