@@ -166,6 +166,12 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     return this.#begin(step, options, HANDSHAKE);
   }
 
+  /** The layer's handshake is complete, whoever has completed it: who waits for just that is done, whatever comes next. @internal */
+  protected handshakeIsComplete(): void {
+    const handshaking = this.#handshaking;
+    if (handshaking?.name === 'handshake' && handshaking.want !== null) handshaking.succeed(undefined);
+  }
+
   /** Says that nothing more will be sent, waits until the peer says so, or both. */
   shutdown(direction: Direction = 'send', options?: OperationOptions): Operation<void> {
     return this.#begin(new ShutdownStep(this.#inflow, this.#outflow, direction), options, direction === 'send' ? SEND : direction === 'receive' ? RECEIVE : SEND | RECEIVE);

@@ -83,6 +83,7 @@ export class SecureConnection extends Connection {
     this.#tls = transport;
     transport.listen({
       established: () => {
+        this.handshakeIsComplete();
         guarded(() => this.emit('secure'));
       },
       keyLogged: (line) => {
