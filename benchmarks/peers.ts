@@ -1,4 +1,5 @@
 /** Who is measured: the first is what the others are compared with. */
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Child } from './child.ts';
@@ -7,6 +8,8 @@ import type { Scenario } from './workloads.ts';
 export interface Peer {
   readonly name: string;
   readonly title: string;
+  /** A program that must be installed. */
+  readonly needs?: string;
 }
 
 export const PEERS: readonly Peer[] = [
@@ -17,13 +20,19 @@ export const PEERS: readonly Peer[] = [
   { name: 'wantio-stateful', title: 'wantio stateful' },
   { name: 'wantio-memory', title: 'wantio memory' },
   { name: 'wantio-lmdb', title: 'wantio LMDB' },
-  { name: 'wantio-redis', title: 'wantio Redis' },
+  { name: 'wantio-redis', title: 'wantio Redis', needs: 'redis-server' },
   { name: 'wantio-server', title: 'wantio session server' },
 ];
 
-/** @returns the peers that have a server for this scenario. */
+/** @returns the peers that have a server for this scenario, and what that needs. */
 export function peersFor({ program }: Scenario): Peer[] {
-  return PEERS.filter(({ name }) => existsSync(serverFile(name, program)));
+  return PEERS.filter(({ name, needs }) => existsSync(serverFile(name, program)) && (needs === undefined || isInstalled(needs)));
+}
+
+function isInstalled(needed: string): boolean {
+  const isThere = spawnSync(needed, ['--version']).error === undefined;
+  if (!isThere) console.error(`(${needed} is not installed: what needs it is left out)`);
+  return isThere;
 }
 
 /** Servers take turns, so that they share a processor; it is never the load's, where there are two. */
