@@ -12,5 +12,5 @@ const port = 11_000 + Math.floor(Math.random() * 11_000);
 // It ends when the pipe to it does, however this process ends.
 const command = `redis-server --bind 127.0.0.1 --port ${port} --dir "$0" --save "" --appendonly no & cat > /dev/null; kill -9 $!; rm -rf "$0"`;
 const redis = spawn('sh', ['-c', command, folder], { stdio: ['pipe', 'pipe', 'ignore'] });
-for (let said = ''; !said.includes('ready to accept connections'); said += String((await once(redis.stdout, 'data'))[0]));
+for (let said = ''; !/ready to accept connections/i.test(said); said += String((await once(redis.stdout, 'data'))[0]));
 await serveResuming({ resumption: 'stateful', sessionStore: new RedisSessionStore({ url: `redis://127.0.0.1:${port}` }) });

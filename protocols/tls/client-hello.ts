@@ -55,12 +55,19 @@ export function decide(settings: ContextSettings, hello: ParsedHello, time: Time
 }
 
 function prepare(present: ContextSettings, chosen: SettingsOwner | undefined, hello: ParsedHello, time: TimeSource): Decision | Promise<Decision> {
-  const settings = chosen?.settings ?? present;
+  const settings = chosen === undefined ? present : settingsOf(chosen);
   const { alpn, staple, pskServer } = settings;
   const protocol = typeof alpn === 'function' && hello.alpn.length > 0 ? alpn(hello.alpn) : undefined;
   return andThen(typeof staple === 'function' ? staple() : staple, (stapled) =>
     andThen(pskServer === undefined ? NO_KEYS : keysOf(pskServer, hello.identities), (keys) =>
       andThen(sessionOf(settings, hello, time), (session) => ({ chosen, alpn: protocol, staple: stapled, keys, session }))));
+}
+
+/** A choice that is none must not mean the context that was not chosen. */
+function settingsOf(chosen: SettingsOwner): ContextSettings {
+  const settings = chosen.settings as ContextSettings | undefined;
+  if (settings?.role !== 'server') throw new TypeError('chooseContext must give a TlsContext.server, or undefined');
+  return settings;
 }
 
 /** Asks the store for what the client offers: ids of ours only, and of the first few. */
@@ -105,7 +112,7 @@ export function parseHello(connection: Pointer): ParsedHello {
   const address = new BigUint64Array(1);
   const length = openssl().SSL_client_hello_get0_session_id(connection, address);
   const sessionId = length === 0 ? new Uint8Array(0) : openssl().copyOf(address[0], length);
-  return { sessionId, serverName: name && parseServerName(name), alpn: alpn === undefined ? [] : decodeProtocols(alpn.subarray(2)), identities: psk === undefined ? [] : parseIdentities(psk) };
+  return { sessionId, serverName: name && parseServerName(name), alpn: alpn === undefined ? [] : decodeProtocols(alpn.subarray(2)).slice(0, PROTOCOLS_AT_MOST), identities: psk === undefined ? [] : parseIdentities(psk) };
 }
 
 /** @returns a copy of the extension's content; `undefined` when the client has not sent it. */
@@ -127,7 +134,7 @@ function parseServerName(bytes: Uint8Array): string | undefined {
 function parseIdentities(bytes: Uint8Array): Uint8Array[] {
   const identities: Uint8Array[] = [];
   const end = bytes.length < 2 ? 0 : Math.min(bytes.length, 2 + uint16(bytes, 0));
-  for (let at = 2; at + 2 <= end;) {
+  for (let at = 2; at + 2 <= end && identities.length < IDENTITIES_AT_MOST;) {
     const length = uint16(bytes, at);
     if (at + 2 + length > end) break;
     identities.push(bytes.subarray(at + 2, at + 2 + length));
@@ -147,4 +154,6 @@ function isThenable<T>(value: T | PromiseLike<T>): value is Promise<T> {
 
 const uint16 = (bytes: Uint8Array, at: number): number => bytes[at] * 256 + bytes[at + 1];
 const IDENTITIES_AT_MOST = 4;
+// More than anybody has use for.
+const PROTOCOLS_AT_MOST = 64;
 const NO_KEYS: ReadonlyMap<string, PresharedKey> = new Map();

@@ -32,6 +32,7 @@ export interface LoadedFiles {
 /** @returns the SSL_VERIFY_… bits of what was asked for. @throws {RangeError} for a word that is not known. */
 export function verifyModesOf(verify: VerifyMode | readonly VerifyMode[]): number {
   const words = [verify].flat();
+  if (words.length === 0) throw new RangeError("verify is empty: say 'none' when nobody is to be verified");
   // Options may come from where no compiler looks, and a word that is not known must not mean "no verification".
   assertKnown(VERIFY_MODES, words, 'verify');
   return words.reduce((bits, mode) => bits | VERIFY_MODES[mode], 0);
@@ -150,6 +151,7 @@ function setSessions(settings: ContextSettings, { sessionCache }: AnyOptions): v
   const ssl = openssl();
   const { pointer, role, resumption, vault, scope, sessionTtlMs, ticketKeys, clientSessions } = settings;
   ssl.SSL_CTX_set_timeout(pointer, sessionTtlMs / 1000);
+  if (role === 'server' && resumption !== 'stateful' && sessionCache !== undefined && sessionCache.mode !== 'off') throw new TypeError("sessionCache is for resumption: 'stateful'");
   const isOn = role === 'client' ? clientSessions !== undefined : resumption === 'stateful';
   // What is kept elsewhere is not kept twice.
   const keepsElsewhere = role === 'client' || vault !== undefined;

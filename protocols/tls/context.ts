@@ -74,7 +74,9 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
       throw error;
     }
     this.#settings = settings;
-    abandoned.register(this, settings, this);
+    const { keyLog, sessions, vault, ticketKeys, ownsTicketKeys } = settings;
+    // Without those who choose, for they may hold on to the context.
+    abandoned.register(this, { pointer, keyLog, sessions, vault, ticketKeys, ownsTicketKeys }, this);
   }
 
   /** What connections take from it. @internal */
@@ -142,7 +144,7 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
 
 function settingsOf(role: 'client' | 'server', pointer: Pointer, options: AnyOptions, files: LoadedFiles): ContextSettings {
   const verifyModes = verifyModesOf(options.verify ?? (role === 'client' ? 'peer' : 'none'));
-  const { dangerouslyAccept = [], alpn, dangerouslyLogKeys, allowPeerRenegotiations = 0 } = options;
+  const { dangerouslyAccept = [], alpn, psk, dangerouslyLogKeys, allowPeerRenegotiations = 0 } = options;
   if (!Number.isInteger(allowPeerRenegotiations) || allowPeerRenegotiations < 0) throw new RangeError(`allowPeerRenegotiations is a number ≥ 0, not ${String(allowPeerRenegotiations)}`);
   return {
     role,
@@ -159,7 +161,8 @@ function settingsOf(role: 'client' | 'server', pointer: Pointer, options: AnyOpt
     staple: options.ocspStaple,
     requestsStaple: options.requestOcspStaple === true,
     pskServer: role === 'server' ? options.psk as TlsServerOptions['psk'] : undefined,
-    pskClient: role === 'client' ? options.psk as TlsClientOptions['psk'] : undefined,
+    // Behind a function, where nobody sees it who prints the connection.
+    pskClient: role === 'server' || psk === undefined ? undefined : typeof psk === 'function' ? psk as Extract<TlsClientOptions['psk'], Function> : () => psk,
     ...sessionsOf(role, pointer, options, files),
     keyLog: dangerouslyLogKeys === undefined ? undefined : new KeyLogWriter(dangerouslyLogKeys),
     peerRenegotiations: allowPeerRenegotiations,
@@ -198,6 +201,7 @@ function faultOf(name: VerifyErrorName): number {
 
 /** The names decide first, then the one who chooses. */
 function chooserOf({ serverNames, strictServerNames, chooseContext }: AnyOptions): Chooser | undefined {
+  for (const [name, context] of Object.entries(serverNames ?? {})) if (!(context instanceof TlsContext) || context.role !== 'server') throw new TypeError(`serverNames has no TlsContext.server for ${JSON.stringify(name)}`);
   const byName = serverNames === undefined ? undefined : byServerName(serverNames, strictServerNames === true && chooseContext === undefined);
   if (byName === undefined || chooseContext === undefined) return byName ?? chooseContext;
   return (hello) => byName(hello) ?? chooseContext(hello);
@@ -224,7 +228,7 @@ async function loadIdentity({ certificate, key, password }: Identity): Promise<L
   return { certificate: certificatePem, key: keyPem, password: text };
 }
 
-function release({ pointer, keyLog, sessions, vault, ticketKeys, ownsTicketKeys }: ContextSettings): void {
+function release({ pointer, keyLog, sessions, vault, ticketKeys, ownsTicketKeys }: Belongings): void {
   sessions.close();
   vault?.close();
   if (ownsTicketKeys) ticketKeys?.close();
@@ -236,5 +240,8 @@ const LOOKUP_MS = 250;
 const TICKETS = 2;
 const SESSION_SECONDS = 7_200;
 // A context that nobody closed is freed when nobody can use it any more.
-const abandoned = new FinalizationRegistry<ContextSettings>(release);
+const abandoned = new FinalizationRegistry<Belongings>(release);
+
+/** What a context gives back. */
+type Belongings = Pick<ContextSettings, 'pointer' | 'keyLog' | 'sessions' | 'vault' | 'ticketKeys' | 'ownsTicketKeys'>;
 

@@ -1,6 +1,6 @@
 /** The secrets of connections as lines of the format that Wireshark and others read (NSS key log, RFC 9850). */
 
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, fchmodSync, openSync, writeSync } from 'node:fs';
 
 import { FileError } from './pem.ts';
 
@@ -24,6 +24,8 @@ export class KeyLogWriter {
     if (path === undefined || path === '') return;
     try {
       this.#file = openSync(path, 'a', 0o600);
+      // Also one that was there before.
+      fchmodSync(this.#file, 0o600);
     } catch (error) {
       throw new FileError('key log', path, error as NodeJS.ErrnoException);
     }

@@ -55,6 +55,8 @@ export class Negotiation implements Answering {
   readonly faults: CertificateFault[] = [];
   /** What came of the session that was offered; settled when the handshake is complete. */
   resumption: Resumption = 'off';
+  /** Whether a shared key was found, or offered without a session beside it (TLS 1.3). */
+  usesPsk = false;
   /** Whether the client offered a session, of whatever kind. */
   offered = false;
 
@@ -100,12 +102,20 @@ export class Negotiation implements Answering {
     return !this.waiting;
   }
 
-  /** The settings that were chosen instead of the present ones, told once. @throws {ClosedError} when their context is closed. */
+  /** The settings that were chosen instead of the present ones, told once. */
   takeChosen(): ContextSettings | undefined {
     const chosen = this.#decision?.chosen;
     if (this.#decision === undefined || chosen === undefined) return undefined;
+    let settings;
+    try {
+      settings = chosen.settings;
+    } catch (error) {
+      // It was closed meanwhile. Whatever is tried next, the handshake must not go on with the context that was not chosen.
+      this.failed(error);
+      return undefined;
+    }
     this.#decision = { ...this.#decision, chosen: undefined };
-    return chosen.settings === this.settings ? undefined : chosen.settings;
+    return settings === this.settings ? undefined : settings;
   }
 
   /** The sessions that were made since the last time. */
@@ -118,6 +128,11 @@ export class Negotiation implements Answering {
     return this.#hello?.serverName;
   }
 
+  /** Whether there is something to tell. */
+  get hasTales(): boolean {
+    return this.#lines.length > 0 || this.#made.length > 0;
+  }
+
   /** What was logged since the last time. */
   takeLines(): string[] {
     return this.#lines.splice(0);
@@ -127,8 +142,10 @@ export class Negotiation implements Answering {
   complete(reused: boolean, isTls13: boolean): void {
     this.established = true;
     this.handshaking = false;
-    this.resumption = reused ? 'resumed' : this.settings.role === 'server' ? this.#serversMiss(isTls13) : this.offered ? 'refused' : this.settings.clientSessions === undefined ? 'off' : 'not offered';
+    // To OpenSSL a shared key is a session.
+    this.resumption = reused && !this.usesPsk ? 'resumed' : this.settings.role === 'server' ? this.#serversMiss(isTls13) : this.offered ? 'refused' : this.settings.clientSessions === undefined ? 'off' : 'not offered';
     if (this.#decision !== undefined) this.#decision = { ...this.#decision, keys: new Map(), session: undefined };
+    if (this.#hello !== undefined) this.#hello = { serverName: this.#hello.serverName, alpn: [], identities: [], sessionId: new Uint8Array(0) };
   }
 
   #serversMiss(isTls13: boolean): ResumptionMiss {
@@ -153,17 +170,18 @@ export class Negotiation implements Answering {
     if (this.established) this.hasNews = true;
   }
 
-  /** Notes that no handshake goes on any more. Not every one that begins is a new one: a mere request for one looks the same. */
-  settle(): void {
+  /** Notes that no handshake goes on any more; @returns whether there was a new one. Not every one that begins is a new one: a mere request for one looks the same. */
+  settle(): boolean {
     this.handshaking = false;
     const before = this.#finished;
     this.#finished = undefined;
-    if (before?.equals(finishedOf(this.ssl)) !== false) return;
+    if (before?.equals(finishedOf(this.ssl)) !== false) return false;
     this.renegotiations++;
     const limit = this.settings.peerRenegotiations;
     // Where none are allowed OpenSSL refuses them.
-    if (this.renegotiates || limit === 0 || ++this.#byPeer <= limit) return;
+    if (this.renegotiates || limit === 0 || ++this.#byPeer <= limit) return true;
     this.failed(new TlsError(`TLS failed: the peer has begun more than ${String(limit)} renegotiations (allowPeerRenegotiations)`, { reason: 'too many renegotiations' }));
+    return true;
   }
 
   alertPassed(number: number, sent: boolean): void {
@@ -199,7 +217,7 @@ export class Negotiation implements Answering {
 
   /** The scope of sessions for the name that this client asks for. */
   get #scope(): Uint8Array {
-    return scopeFor(this.settings.scope, this.#hello?.serverName);
+    return scopeFor(this.settings.scope, this.#hello?.serverName, this.settings.sessions.idContext);
   }
 
   sessionOf(id: Uint8Array): Uint8Array | undefined {
@@ -266,7 +284,11 @@ export class Negotiation implements Answering {
   keyOf(identity: Uint8Array, version: 'TLSv1.2' | 'TLSv1.3'): PresharedKey | undefined {
     const name = identityOf(identity);
     if (name === undefined) return undefined;
-    if (version === 'TLSv1.3') return this.#decision?.keys.get(name);
+    if (version === 'TLSv1.3') {
+      const key = this.#decision?.keys.get(name);
+      if (key !== undefined) this.usesPsk = true;
+      return key;
+    }
     const found = this.settings.pskServer?.(name);
     if (found === undefined) return undefined;
     if ('then' in found) {
@@ -287,6 +309,7 @@ export class Negotiation implements Answering {
       }
       this.#ownKey = ownKeyOf(psk);
     }
+    if (this.#ownKey !== undefined && !this.offered) this.usesPsk = true;
     return this.#ownKey;
   }
 
@@ -317,7 +340,8 @@ export class Negotiation implements Answering {
   }
 }
 
-function ownKeyOf(psk: PskIdentity): { readonly psk: PskIdentity; readonly identity: Uint8Array } {
+function ownKeyOf(psk: PskIdentity | undefined): { readonly psk: PskIdentity; readonly identity: Uint8Array } {
+  if (psk === undefined) throw new Error('psk gives no key');
   presharedKey(psk);
   const bytes = Buffer.from(psk.identity);
   if (bytes.length === 0 || bytes.length > IDENTITY_AT_MOST || bytes.includes(0)) throw new RangeError(`a shared key's identity has 1…${String(IDENTITY_AT_MOST)} bytes and no zero among them`);

@@ -171,6 +171,7 @@ function declare(library: ReturnType<typeof koffi.load>) {
     SSL_clear_options: func<[Pointer, bigint], bigint>('uint64_t SSL_clear_options(uintptr_t, uint64_t)'),
     SSL_version: func<[Pointer], number>('int SSL_version(uintptr_t)'),
     SSL_has_pending: func<[Pointer], number>('int SSL_has_pending(uintptr_t)'),
+    SSL_in_before: func<[Pointer], number>('int SSL_in_before(uintptr_t)'),
     SSL_in_init: func<[Pointer], number>('int SSL_in_init(uintptr_t)'),
     SSL_renegotiate: func<[Pointer], number>('int SSL_renegotiate(uintptr_t)'),
     SSL_renegotiate_pending: func<[Pointer], number>('int SSL_renegotiate_pending(uintptr_t)'),
@@ -212,6 +213,7 @@ function declare(library: ReturnType<typeof koffi.load>) {
     /** With {@link SSL_CTRL_SET_TLSEXT_TICKET_KEY_CB}. */
     SSL_CTX_callback_ctrl_ticket: taking<[Pointer, number, unknown], number>('SSL_CTX_callback_ctrl', 'long', ['uintptr_t', 'int', callbacks.ticketKey]),
     OPENSSL_LH_doall: taking<[Pointer, unknown]>('OPENSSL_LH_doall', 'void', ['uintptr_t', callbacks.each]),
+    OPENSSL_LH_retrieve: func<[Pointer, Pointer], Pointer>('uintptr_t OPENSSL_LH_retrieve(uintptr_t, uintptr_t)'),
     HMAC_Init_ex: func<[Pointer, Bytes, number, Pointer, null], number>('int HMAC_Init_ex(uintptr_t, uint8_t*, int, uintptr_t, void*)'),
     EVP_EncryptInit_ex: func<[Pointer, Pointer, null, Bytes, Bytes], number>('int EVP_EncryptInit_ex(uintptr_t, uintptr_t, void*, uint8_t*, uint8_t*)'),
     EVP_DecryptInit_ex: func<[Pointer, Pointer, null, Bytes, Bytes], number>('int EVP_DecryptInit_ex(uintptr_t, uintptr_t, void*, uint8_t*, uint8_t*)'),

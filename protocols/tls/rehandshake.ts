@@ -25,6 +25,11 @@ export class RehandshakeStep implements Step<void> {
     if (!this.#begun) {
       const code = this.#transport.handshake();
       if (code !== DONE) return code;
+      // One thing after the other: what goes on already comes to its end first.
+      if (!this.#transport.hasShakenHands()) {
+        const settled = this.#transport.goOn(this.#transport.hasShakenHands);
+        if (settled !== DONE) return settled;
+      }
       this.#begin();
       this.#begun = true;
     }

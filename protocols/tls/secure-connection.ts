@@ -257,7 +257,10 @@ export class SecureConnection extends Connection {
     return this.resumption === 'resumed';
   }
 
-  /** Each session that another connection can go on with, as it comes: with TLS 1.3 several, and later than the handshake. */
+  /**
+   * Each session that another connection can go on with, as it comes: with TLS 1.3 several, and later than the handshake. A client
+   * whose `sessions` are `'off'` is told of none, and a server of stateful ones only.
+   */
   get session$(): Observable<TlsSession> {
     return this.#sessions.asObservable();
   }

@@ -14,8 +14,8 @@ import { refused, TlsError } from './tls-error.ts';
  */
 export function expectName(connection: Pointer, name: string | undefined, rules: 'rfc9525' | 'rfc2818' | undefined): void {
   if (name === undefined || name === '') return;
-  // OpenSSL 3.0 takes such a name for any host below it.
-  if (name.startsWith('.')) throw new TlsError(`serverName cannot be ${JSON.stringify(name)}`, { reason: 'bad name' });
+  // OpenSSL 3.0 takes a name that begins with a dot for any host below it, and C ends a name at a zero.
+  if (name.startsWith('.') || name.includes('\0')) throw new TlsError(`serverName cannot be ${JSON.stringify(name)}`, { reason: 'bad name' });
   const ssl = openssl();
   const isNumber = isIP(name) !== 0;
   if (!isNumber && ssl.SSL_ctrl_text(connection, c.SSL_CTRL_SET_TLSEXT_HOSTNAME, c.TLSEXT_NAMETYPE_HOST_NAME, name) <= 0) throw refused(`serverName "${name}"`);

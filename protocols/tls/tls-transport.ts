@@ -9,7 +9,7 @@
  * more is taken in, while ciphertext is pending: so a peer that sends and does not read cannot make us grow.
  */
 
-import { BoundsError, ClosedError, TruncatedError } from '../../core/errors.ts';
+import { BoundsError, BusyError, ClosedError, TruncatedError } from '../../core/errors.ts';
 import { InputBuffer } from '../../core/input-buffer.ts';
 import type { Transport } from '../../core/transport.ts';
 import { DONE, END, WANT_LOOKUP, WANT_READ, WANT_WRITE, YIELD } from '../../core/want.ts';
@@ -28,7 +28,7 @@ import { expectName } from './server-name.ts';
 import type { ContextSettings } from './settings.ts';
 import { TlsSession } from './sessions/session.ts';
 import type { TimeSource } from './sessions/vault.ts';
-import { refused, TlsError } from './tls-error.ts';
+import { CertificateError, refused, TlsError } from './tls-error.ts';
 import { tlsFailure } from './tls-failure.ts';
 
 /** What a TLS transport tells, always after the foreign call that it learned of it in. */
@@ -67,6 +67,8 @@ export class TlsTransport implements Transport {
   #ticketsDue = 0;
   /** By what the client's sessions are kept. */
   #sessionKey: string | undefined;
+  /** Whether the session that is offered comes from outside. */
+  #isSessionGiven = false;
   #listener: TlsTransportListener = NOBODY;
   #wake: () => void = () => undefined;
 
@@ -142,7 +144,7 @@ export class TlsTransport implements Transport {
       this.#enter();
       const result = this.#openssl.SSL_do_handshake(this.#ssl);
       const reason = result === 1 ? 0 : this.#openssl.SSL_get_error(this.#ssl, result);
-      this.#leave();
+      this.#leave(reason);
       if (reason === c.SSL_ERROR_WANT_CLIENT_HELLO_CB) {
         if (negotiation.consider(this.#answered, this.#listener.time)) continue;
         return WANT_LOOKUP;
@@ -151,7 +153,11 @@ export class TlsTransport implements Transport {
       const flushed = this.#ciphertext.seal();
       if (flushed !== DONE) return flushed;
       if (reason === 0) {
+        // An answer has thrown, and OpenSSL has gone on without it.
+        if (negotiation.error !== undefined) throw this.#fail();
         this.#establish();
+        // It may have been closed by whoever was told.
+        if (this.#ssl === 0) throw this.failure as Error;
         return DONE;
       }
       // OpenSSL has used up what it was given: only the transport below can have more.
@@ -162,6 +168,7 @@ export class TlsTransport implements Transport {
   }
 
   read(into: Uint8Array): number {
+    assertBytes(into);
     if (!this.#established) {
       const code = this.handshake();
       if (code !== DONE) return code;
@@ -173,13 +180,14 @@ export class TlsTransport implements Transport {
         if (this.#isDue) this.#beginDue();
         this.#enter();
         const count = this.#openssl.SSL_read(this.#ssl, into, into.length);
-        this.#leave();
+        // Asked at once: whatever comes between may change what the error queue says.
+        const reason = count > 0 ? 0 : this.#openssl.SSL_get_error(this.#ssl, count);
+        this.#leave(reason);
         if (count > 0) {
           // One call reads one record at most. A full buffer may have left some of it; else the BIO knows what is left.
           this.#holds = count === into.length || this.#ciphertext.holds;
           return count;
         }
-        const reason = this.#openssl.SSL_get_error(this.#ssl, count);
         this.#holds = false;
         if (reason === c.SSL_ERROR_ZERO_RETURN) return END;
         if (reason !== c.SSL_ERROR_WANT_READ) throw this.#fail();
@@ -195,6 +203,7 @@ export class TlsTransport implements Transport {
   }
 
   write(from: Uint8Array): number {
+    assertBytes(from);
     if (!this.#established) {
       const code = this.handshake();
       if (code !== DONE) return code;
@@ -206,9 +215,9 @@ export class TlsTransport implements Transport {
       if (flushed !== DONE) return flushed;
     }
     if (from.length === 0) return 0;
-    if (this.negotiation.handshaking || (this.#finishedBefore !== undefined && !this.#hasShakenHands())) {
+    if (!this.hasShakenHands()) {
       // Only a read may go on with it: data of the peer may come first, which OpenSSL takes for a fault inside a write.
-      const code = this.goOn(this.#hasShakenHands);
+      const code = this.goOn(this.hasShakenHands);
       if (code !== DONE) return code === YIELD ? 0 : code;
     }
     if (this.#ticketsDue > 0) this.#giveTickets();
@@ -229,12 +238,10 @@ export class TlsTransport implements Transport {
     // It may have been closed by whoever was told that the handshake is complete.
     if (this.#ssl === 0) throw this.failure as Error;
     if (this.#established && this.#failure === undefined && !this.#saidGoodbye) {
-      if (this.negotiation.handshaking) {
+      if (!this.hasShakenHands()) {
         // No goodbye can be said in the middle of a handshake.
-        let code;
-        do code = this.goOn(this.#hasShakenHands);
-        while (code === YIELD);
-        if (code !== DONE) return code;
+        const code = this.goOn(this.hasShakenHands);
+        if (code !== DONE) return code === YIELD ? WANT_READ : code;
       }
       const flushed = this.flush();
       if (flushed !== DONE) return flushed;
@@ -262,7 +269,7 @@ export class TlsTransport implements Transport {
   }
 
   /** Whether the renegotiation that was begun is complete. */
-  readonly hasRenegotiated = (): boolean => !this.#isDue && this.#openssl.SSL_renegotiate_pending(this.#ssl) === 0 && this.#hasShakenHands();
+  readonly hasRenegotiated = (): boolean => !this.#isDue && this.#ssl !== 0 && this.#openssl.SSL_renegotiate_pending(this.#ssl) === 0 && this.hasShakenHands();
 
   /** Makes new keys for sending, and demands as much of the peer (TLS 1.3); they are in use once the transport is flushed. @throws {TlsError} */
   updateKeys(peerToo: boolean): void {
@@ -272,18 +279,32 @@ export class TlsTransport implements Transport {
 
   /** Demands the client's certificate in the middle of the connection; {@link goOn} completes it. @throws {TlsError} when it cannot be. */
   requestCertificate(modes: number): void {
-    const { settings } = this.negotiation;
+    if (this.isTls13) this.#requestCertificate(modes);
+    else {
+      this.#setVerify(modes);
+      this.renegotiate();
+    }
+  }
+
+  #setVerify(modes: number): void {
     this.#openssl.SSL_set_verify(this.#ssl, modes, callbacks().verify);
     this.negotiation.verifyModes = modes;
-    if (!this.isTls13) {
-      this.renegotiate();
-      return;
-    }
+  }
+
+  #requestCertificate(modes: number): void {
+    const { settings } = this.negotiation;
     if (settings.role !== 'server') throw new TlsError('requestClientCertificate refused: this side is the client', { reason: 'wrong role' });
     if (this.#finishedBefore !== undefined && !this.hasCertificate()) return;
     // OpenSSL sends one such message at a time, and an answer to the peer's key update would be it.
     if (this.#openssl.SSL_get_key_update_type(this.#ssl) !== c.SSL_KEY_UPDATE_NONE) this.updateKeys(false);
-    this.#post('requestClientCertificate', () => this.#openssl.SSL_verify_client_post_handshake(this.#ssl));
+    const before = this.negotiation.verifyModes;
+    this.#setVerify(modes);
+    try {
+      this.#post('requestClientCertificate', () => this.#openssl.SSL_verify_client_post_handshake(this.#ssl));
+    } catch (error) {
+      if (this.#ssl !== 0) this.#setVerify(before);
+      throw error;
+    }
     this.#finishedBefore = this.#peerFinished();
   }
 
@@ -302,6 +323,7 @@ export class TlsTransport implements Transport {
     if (this.#finishedBefore === undefined) return this.hasRenegotiated();
     if (this.#finishedBefore.equals(this.#peerFinished()) || this.#openssl.SSL_in_init(this.#ssl) !== 0) return false;
     this.#finishedBefore = undefined;
+    this.#checkExpected();
     return true;
   };
 
@@ -343,15 +365,16 @@ export class TlsTransport implements Transport {
     this.#ssl = ssl.SSL_new(settings.pointer);
     if (this.#ssl === 0) throw refused('no TLS connection');
     this.#ciphertext.attach(this.#ssl);
+    this.negotiation.settings = settings;
+    this.negotiation.verifyModes = settings.verifyModes;
     try {
       if (settings.role === 'server') ssl.SSL_set_accept_state(this.#ssl);
       else this.#beginAsClient(settings);
     } catch (error) {
       ssl.SSL_free(this.#ssl);
+      this.#ssl = 0;
       throw error;
     }
-    this.negotiation.settings = settings;
-    this.negotiation.verifyModes = settings.verifyModes;
     this.negotiation.ssl = this.#ssl;
     answer(this.#ssl, this.negotiation);
   }
@@ -361,7 +384,11 @@ export class TlsTransport implements Transport {
     const { verifiesName, nameRules, requestsStaple } = settings;
     const { serverName = '', tlsa } = this.options;
     ssl.SSL_set_connect_state(this.#ssl);
-    if (tlsa !== undefined) requireTlsa(this.#ssl, serverName, tlsa);
+    if (tlsa !== undefined) {
+      requireTlsa(this.#ssl, serverName, tlsa);
+      // Records that prove somebody are there to be asked for the proof.
+      this.#setVerify(settings.verifyModes | c.SSL_VERIFY_PEER);
+    }
     expectName(this.#ssl, serverName, verifiesName && tlsa === undefined ? nameRules : undefined);
     if (requestsStaple) ssl.SSL_ctrl(this.#ssl, c.SSL_CTRL_SET_TLSEXT_STATUS_REQ_TYPE, c.TLSEXT_STATUSTYPE_OCSP, 0);
     this.#offerSession(settings);
@@ -371,9 +398,13 @@ export class TlsTransport implements Transport {
     const { serverName = '', peer = '', tlsa, expect, session } = this.options;
     // What decided about trust here and is not in the context is part of the key; DNS records may change at any time.
     if (tlsa === undefined) this.#sessionKey = `${Buffer.from(scope).toString('base64url')} ${peer} ${serverName} ${JSON.stringify(expect ?? null)}`;
+    this.#isSessionGiven = session !== undefined;
     const kept = session === undefined && this.#sessionKey !== undefined ? clientSessions?.take(this.#sessionKey) : undefined;
     const offered = session ?? kept;
     if (offered === undefined) return;
+    // One that was made as a server has an id context, and OpenSSL takes a session of another context for an attack.
+    const context = Buffer.from(offered.idContext, 'hex');
+    if (context.length > 0) this.#openssl.SSL_set_session_id_context(this.#ssl, context, context.length);
     const result = offered.lend((pointer) => this.#openssl.SSL_set_session(this.#ssl, pointer));
     kept?.dispose();
     if (result <= 0) throw refused('the session cannot be used');
@@ -393,7 +424,9 @@ export class TlsTransport implements Transport {
 
   /** Takes over the session of another connection. @throws {TlsError} when OpenSSL refuses. */
   copySession(from: Pointer): void {
+    if (this.#openssl.SSL_in_before(this.#ssl) === 0) throw new ClosedError('copySessionFrom refused: the handshake has begun');
     if (this.#openssl.SSL_copy_session_id(this.#ssl, from) <= 0) throw refused('copySessionFrom');
+    this.#isSessionGiven = true;
     this.negotiation.offered = true;
   }
 
@@ -420,8 +453,8 @@ export class TlsTransport implements Transport {
 
   #establish(): void {
     const { settings } = this.negotiation;
-    const expect = this.options.expect ?? settings.expect;
-    if (expect !== undefined) this.#checkPeer(expect);
+    this.#checkExpected();
+    if (this.#isSessionGiven) this.#checkGivenSession(settings);
     this.#established = true;
     const reused = this.#openssl.SSL_session_reused(this.#ssl) === 1;
     this.negotiation.complete(reused, this.isTls13);
@@ -432,6 +465,22 @@ export class TlsTransport implements Transport {
     this.#holds = true;
     this.#ciphertext.deflate(0);
     this.#listener.established();
+  }
+
+  /** A session that was not made here says of its peer what was found elsewhere, perhaps under another name. */
+  #checkGivenSession({ verifyModes, verifiesName, nameRules, accepts }: ContextSettings): void {
+    if (this.#openssl.SSL_session_reused(this.#ssl) !== 1 || (verifyModes & c.SSL_VERIFY_PEER) === 0 || this.negotiation.usesPsk) return;
+    const result = this.#openssl.SSL_get_verify_result(this.#ssl);
+    if (result !== c.X509_V_OK && accepts !== 'all' && !accepts.has(result)) {
+      throw (this.#failure = new CertificateError(`the session was made with a certificate that is not accepted: ${this.#openssl.X509_verify_cert_error_string(result)}`, { result }));
+    }
+    if (verifiesName) this.#checkPeer({ name: this.options.serverName, rules: nameRules });
+  }
+
+  /** The peer may be another one after each handshake. @throws {CertificateError} when it is not whom it must be. */
+  #checkExpected(): void {
+    const expect = this.options.expect ?? this.negotiation.settings.expect;
+    if (expect !== undefined) this.#checkPeer(expect);
   }
 
   /** @throws {CertificateError} when the peer is not whom it must be. */
@@ -455,9 +504,9 @@ export class TlsTransport implements Transport {
       if (this.#isDue) this.#beginDue();
       this.#enter();
       const count = this.#openssl.SSL_read(this.#ssl, data, data.length);
-      this.#leave();
+      const reason = count > 0 ? 0 : this.#openssl.SSL_get_error(this.#ssl, count);
+      this.#leave(reason);
       if (count <= 0) {
-        const reason = this.#openssl.SSL_get_error(this.#ssl, count);
         this.#holds = false;
         if (reason === c.SSL_ERROR_WANT_READ) return WANT_READ;
         // A later read gets the same answer.
@@ -477,11 +526,11 @@ export class TlsTransport implements Transport {
   }
 
   /** Whether no handshake is going on in the middle of the connection. */
-  readonly #hasShakenHands = (): boolean => this.#openssl.SSL_in_init(this.#ssl) === 0;
+  readonly hasShakenHands = (): boolean => this.#ssl === 0 || this.#openssl.SSL_in_init(this.#ssl) === 0;
 
   /** Begins the renegotiation that is due, unless OpenSSL is in the middle of something. */
   #beginDue(): void {
-    if (!this.#hasShakenHands() || this.#openssl.SSL_has_pending(this.#ssl) !== 0) return;
+    if (!this.hasShakenHands() || this.#openssl.SSL_has_pending(this.#ssl) !== 0) return;
     this.#isDue = false;
     this.#openssl.SSL_clear_options(this.#ssl, c.SSL_OP_NO_RENEGOTIATION);
     this.#enter();
@@ -493,8 +542,14 @@ export class TlsTransport implements Transport {
   /** Notes that a handshake in the middle of the connection is complete. */
   #settled(): void {
     const { negotiation } = this;
-    if (!this.#hasShakenHands()) return;
-    negotiation.settle();
+    if (!this.hasShakenHands()) return;
+    if (negotiation.settle()) {
+      try {
+        this.#checkExpected();
+      } catch (error) {
+        negotiation.error ??= error as Error;
+      }
+    }
     if (!negotiation.renegotiates || !this.hasRenegotiated()) return;
     negotiation.renegotiates = false;
     if (negotiation.settings.peerRenegotiations === 0) this.#openssl.SSL_set_options(this.#ssl, c.SSL_OP_NO_RENEGOTIATION);
@@ -509,25 +564,35 @@ export class TlsTransport implements Transport {
   #enter(): void {
     // Whoever was asked or told something may have closed the connection.
     if (this.#ssl === 0) throw this.failure as Error;
+    // Whoever is asked in the middle of a call must not make another one.
+    if (this.#calling) throw new BusyError('handshake', 'handshake');
     this.#calling = true;
     if (this.#openssl.ERR_peek_error() !== 0) this.#openssl.ERR_clear_error();
   }
 
-  /** After it: what was noted meanwhile is told and acted on. @throws when the connection was closed from inside the call. */
-  #leave(): void {
+  /**
+   * After it: what was noted meanwhile is acted on. What is to be told goes out later, when the bytes that came along are handed over.
+   * @param reason what `SSL_get_error` said of the call, asked before.
+   * @throws when the connection was closed from inside the call.
+   */
+  #leave(reason = 0): void {
     this.#calling = false;
     if (this.#closing) {
       this.#free();
       throw this.failure as Error;
     }
-    if (!this.negotiation.hasNews) return;
-    this.#tell();
-    if (this.#ssl === 0) throw this.failure as Error;
+    const { negotiation } = this;
+    if (!negotiation.hasNews) return;
+    negotiation.hasNews = false;
+    if (negotiation.hasTales) queueMicrotask(this.#tell);
+    // Of a call that has failed its caller takes care, and of the error queue with it.
+    if (!this.#established || reason === c.SSL_ERROR_SSL) return;
+    if (negotiation.handshaking) this.#settled();
+    if (negotiation.error !== undefined) throw this.#fail();
   }
 
-  #tell(): void {
+  readonly #tell = (): void => {
     const { negotiation } = this;
-    negotiation.hasNews = false;
     for (const line of negotiation.takeLines()) {
       negotiation.settings.keyLog?.write(line);
       if (negotiation.settings.keyLog?.tells === true) this.#listener.keyLogged(line);
@@ -536,10 +601,7 @@ export class TlsTransport implements Transport {
       this.#keepSession(session);
       this.#listener.sessionMade(session);
     }
-    if (!this.#established) return;
-    if (negotiation.handshaking) this.#settled();
-    if (negotiation.error !== undefined) throw this.#fail();
-  }
+  };
 
   readonly #answered = (): void => {
     // It may have been closed meanwhile.
@@ -597,6 +659,11 @@ export class TlsTransport implements Transport {
 /** How many TLS connections hold memory of OpenSSL's. */
 export function livingTlsTransports(): number {
   return living;
+}
+
+/** What is no memory must not reach a foreign call, which would end in the middle. */
+function assertBytes(bytes: unknown): asserts bytes is Uint8Array {
+  if (!(bytes instanceof Uint8Array)) throw new TypeError('bytes are a Uint8Array or a Buffer');
 }
 
 let living = 0;

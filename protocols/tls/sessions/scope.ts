@@ -3,7 +3,7 @@
  * it is the same, because a resumed handshake skips the checks that made it (CVE-2025-23419 is what happens otherwise).
  */
 
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 
 import { Certificate } from '../certificate.ts';
 import type { LoadedFiles } from '../configure.ts';
@@ -11,7 +11,7 @@ import type { AnyOptions } from '../options.ts';
 
 /** @returns the digest of what an SSL_CTX with these options trusts, 32 bytes. A renewed certificate for the same names leaves it as it is. */
 export function scopeOf(role: 'client' | 'server', options: AnyOptions, files: LoadedFiles): Uint8Array {
-  const { verify, depth, crlCheck, dangerouslyIgnorePurpose, dangerouslyAccept, expect, minimumSecurityLevel, alpn, nameRules, verifyName, serverNames, strictServerNames, psk } = options;
+  const { verify, depth, crlCheck, dangerouslyIgnorePurpose, dangerouslyAccept, expect, minimumSecurityLevel, alpn, nameRules, verifyName, serverNames, strictServerNames, psk, signatureAlgorithms } = options;
   return digest({
     role,
     verify: [verify ?? null].flat().map(String).sort(),
@@ -22,20 +22,32 @@ export function scopeOf(role: 'client' | 'server', options: AnyOptions, files: L
     dangerouslyAccept: typeof dangerouslyAccept === 'string' ? dangerouslyAccept : [...dangerouslyAccept ?? []].sort(),
     expect,
     minimumSecurityLevel,
-    alpn: typeof alpn === 'function' ? 'chosen' : alpn,
+    alpn: typeof alpn === 'function' ? madeBy(alpn, options) : alpn,
     nameRules,
     verifyName,
     names: role === 'client' ? files.identities.map(({ certificate }) => Certificate.load(certificate).digest()) : options.sessionScope ?? namesOf(files),
     serverNames: Object.keys(serverNames ?? {}).sort(),
     strictServerNames,
-    psk: psk !== undefined,
+    psk: typeof psk === 'function' ? madeBy(psk, options) : psk === undefined ? null : [psk.identity, createHash('sha256').update(psk.key).digest('base64')],
+    signatureAlgorithms,
+    revocations: files.trust === undefined ? null : blocksOf(files.trust.revocations),
   });
 }
 
 /** The scope of a connection to one of the server's names, 32 bytes: it goes into sessions as their id context. */
-export function scopeFor(scope: Uint8Array, serverName: string | undefined): Uint8Array {
-  return createHash('sha256').update(scope).update(serverName === undefined ? 'none' : `name:${serverName.toLowerCase()}`).digest();
+export function scopeFor(scope: Uint8Array, serverName: string | undefined, idContext: Uint8Array): Uint8Array {
+  return createHash('sha256').update(scope).update(idContext).update('|').update(serverName === undefined ? 'none' : `name:${serverName.toLowerCase()}`).digest();
 }
+
+/** What a function decides nobody can know: only the same one decides the same, unless a name for the scope says that others do. */
+function madeBy(decides: object, { sessionScope }: AnyOptions): string {
+  if (sessionScope !== undefined) return 'as the scope says';
+  const known = deciders.get(decides) ?? randomBytes(16).toString('hex');
+  deciders.set(decides, known);
+  return known;
+}
+
+const deciders = new WeakMap<object, string>();
 
 function namesOf({ identities }: LoadedFiles): string[] {
   return identities.map(({ certificate }) => {

@@ -27,7 +27,7 @@ export interface InternalCacheOptions {
   readonly lookup?: boolean | undefined;
   /** Whether sessions are put into it; true by default. */
   readonly store?: boolean | undefined;
-  /** How many are kept; 20,480 by default, 0 for no bound. */
+  /** How many are too many; 20,480 by default, 0 for no bound. OpenSSL makes room when there would be as many: it keeps one less. */
   readonly size?: number | undefined;
 }
 
@@ -76,6 +76,7 @@ export class SessionCache {
   readonly #parts: SessionCacheParts;
   readonly #new = new Subject<TlsSession>();
   readonly #removed = new Subject<string>();
+  #idContext: Uint8Array = new Uint8Array(0);
   #closed = false;
 
   /** @internal */
@@ -85,7 +86,7 @@ export class SessionCache {
     openssl().SSL_CTX_sess_set_remove_cb(parts.pointer, callbacks().sessionRemove);
   }
 
-  /** Each session as it is made. */
+  /** Each session as it is made; of a server the stateful ones. */
   get new$(): Observable<TlsSession> {
     return this.#new.asObservable();
   }
@@ -101,13 +102,13 @@ export class SessionCache {
     return bits === c.SSL_SESS_CACHE_BOTH ? 'both' : bits === c.SSL_SESS_CACHE_SERVER ? 'server' : bits === c.SSL_SESS_CACHE_CLIENT ? 'client' : 'off';
   }
 
-  /** How many sessions OpenSSL's own cache keeps; 0 for no bound. */
+  /** How many sessions are too many for OpenSSL's own cache, which keeps one less; 0 for no bound. */
   get size(): number {
     return this.#control(c.SSL_CTRL_GET_SESS_CACHE_SIZE, 0);
   }
 
   set size(size: number) {
-    if (!Number.isInteger(size) || size < 0) throw new RangeError(`size is a whole number ≥ 0, not ${String(size)}`);
+    checkSize(size);
     this.#control(c.SSL_CTRL_SET_SESS_CACHE_SIZE, size);
   }
 
@@ -122,16 +123,17 @@ export class SessionCache {
 
   /** @returns whether `session` is now in OpenSSL's own cache and was not before. */
   add(session: TlsSession): boolean {
-    return session.lend((pointer) => openssl().SSL_CTX_add_session(this.#pointer, pointer)) === 1;
+    return session.lend((pointer) => {
+      const wasThere = this.#kept(pointer) !== 0;
+      return openssl().SSL_CTX_add_session(this.#pointer, pointer) === 1 && !wasThere;
+    });
   }
 
   /** Takes a session out of OpenSSL's own cache, so that no connection goes on with it any more; @returns whether it was there. */
   remove(session: TlsSession): boolean {
-    const id = session.id;
-    const ssl = openssl();
     // OpenSSL removes only the very object that it keeps.
-    const kept = this.#pointers().find((pointer) => idOf(pointer) === id);
-    return kept !== undefined && ssl.SSL_CTX_remove_session(this.#pointer, kept) === 1;
+    const kept = session.lend((pointer) => this.#kept(pointer));
+    return kept !== 0 && openssl().SSL_CTX_remove_session(this.#pointer, kept) === 1;
   }
 
   /** A session of OpenSSL's own cache by its id, in hexadecimal. */
@@ -161,9 +163,15 @@ export class SessionCache {
     await this.#parts.vault?.remove(Buffer.from(session.id, 'hex'));
   }
 
-  /** Sets what sessions of this context are told by from those of others (at most 32 bytes), in the place of the digest of its settings. */
+  /** What sessions of this context are told by from those of others, beside the digest of its settings and the server's name; at most 32 bytes. */
+  get idContext(): Uint8Array {
+    return this.#idContext;
+  }
+
   set idContext(context: Uint8Array) {
     if (context.length > 32) throw new RangeError(`a session id context has at most 32 bytes, not ${String(context.length)}`);
+    this.#idContext = Uint8Array.from(context);
+    // Servers mix it into the scope of each connection. By this alone a client goes by, with sessions that were made by others.
     openssl().SSL_CTX_set_session_id_context(this.#pointer, context, context.length);
   }
 
@@ -224,6 +232,12 @@ export class SessionCache {
     return openssl().SSL_CTX_ctrl(this.#pointer, command, value, 0);
   }
 
+  /** OpenSSL's own object of the same session; 0 when there is none. */
+  #kept(session: Pointer): Pointer {
+    const ssl = openssl();
+    return ssl.OPENSSL_LH_retrieve(ssl.SSL_CTX_sessions(this.#pointer), session);
+  }
+
   /** OpenSSL's sessions, which stay its own: to be used before anything else is called. */
   #pointers(): Pointer[] {
     const found: Pointer[] = [];
@@ -238,7 +252,13 @@ export function setInternalCache(pointer: Pointer, role: 'client' | 'server', { 
   if (!Object.hasOwn(MODES, mode)) throw new RangeError(`the mode of a cache is one of ${Object.keys(MODES).join(', ')}, not ${mode}`);
   const bits = MODES[mode] | (autoClear ? 0 : c.SSL_SESS_CACHE_NO_AUTO_CLEAR) | (lookup ? 0 : c.SSL_SESS_CACHE_NO_INTERNAL_LOOKUP) | (store ? 0 : c.SSL_SESS_CACHE_NO_INTERNAL_STORE);
   ssl.SSL_CTX_ctrl(pointer, c.SSL_CTRL_SET_SESS_CACHE_MODE, bits, 0);
-  if (size !== undefined) ssl.SSL_CTX_ctrl(pointer, c.SSL_CTRL_SET_SESS_CACHE_SIZE, size, 0);
+  if (size === undefined) return;
+  checkSize(size);
+  ssl.SSL_CTX_ctrl(pointer, c.SSL_CTRL_SET_SESS_CACHE_SIZE, size, 0);
+}
+
+function checkSize(size: number): void {
+  if (!Number.isInteger(size) || size < 0) throw new RangeError(`the size of a cache is a whole number ≥ 0, not ${String(size)}`);
 }
 
 function idOf(session: Pointer): string {

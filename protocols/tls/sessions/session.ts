@@ -105,22 +105,27 @@ export class TlsSession {
 
   set time(time: Date) {
     const seconds = Math.floor(time.getTime() / 1000);
-    if (!(seconds >= 0)) throw new RangeError(`a session's time is a moment after 1970, not ${String(time)}`);
+    // In DER a time of 0 is none, and one that is read without a time is of now.
+    if (!(seconds >= 1)) throw new RangeError(`a session's time is a moment after 1970, not ${String(time)}`);
     this.#change((session) => openssl().SSL_SESSION_set_time(session, seconds));
   }
 
   /** How long it may be gone on with, in seconds; at most seven days. */
   get timeoutSeconds(): number {
-    return this.lend((session) => openssl().SSL_SESSION_get_timeout(session));
+    return this.lend(timeoutOf);
   }
 
   set timeoutSeconds(seconds: number) {
     this.#change((session) => openssl().SSL_SESSION_set_timeout(session, lifetime(seconds)));
   }
 
-  /** The moment from which it is of no use. */
+  /** The moment from which it is of no use: its own timeout has passed, or the lifetime of the ticket in it. */
   get expiresAt(): Date {
-    return new Date(this.time.getTime() + this.timeoutSeconds * 1000);
+    return this.lend((session) => {
+      const ssl = openssl();
+      const hint = ssl.SSL_SESSION_has_ticket(session) === 1 ? ssl.SSL_SESSION_get_ticket_lifetime_hint(session) : 0;
+      return new Date((ssl.SSL_SESSION_get_time(session) + Math.min(timeoutOf(session), hint > 0 ? hint : Infinity)) * 1000);
+    });
   }
 
   /** The name that the client asked for, when the server took note of it. */
@@ -225,6 +230,11 @@ export class TlsSession {
 export function lifetime(seconds: number): number {
   if (!(seconds >= 1)) throw new RangeError(`a session lives for at least a second, not ${String(seconds)}`);
   return Math.min(LIFETIME_AT_MOST, Math.floor(seconds));
+}
+
+/** Bytes from elsewhere may say more than is allowed. */
+function timeoutOf(session: Pointer): number {
+  return Math.min(LIFETIME_AT_MOST, openssl().SSL_SESSION_get_timeout(session));
 }
 
 /** @throws {TlsError} when `der` is not a session, to the last byte. */

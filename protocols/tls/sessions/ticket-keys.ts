@@ -53,6 +53,8 @@ export class TicketKeys {
   readonly #ring = new Map<number, TicketKey>();
   #refreshing: Promise<void> | undefined;
   #refreshedAt = -Infinity;
+  #refreshes = 0;
+  #closed = false;
   #sealed = 0;
   #renewed = 0;
   #opened = 0;
@@ -110,8 +112,9 @@ export class TicketKeys {
     return this.#ring.size;
   }
 
-  /** Wipes all keys. */
+  /** Wipes all keys. Connections that outlive it get tickets that nobody else opens. */
   close(): void {
+    this.#closed = true;
     for (const key of this.#ring.values()) wipe(key);
     this.#ring.clear();
     this.#shared?.close();
@@ -129,27 +132,40 @@ export class TicketKeys {
       wipe(key);
       this.#ring.delete(each);
     }
+    if (this.#isDue) void this.#refresh();
+  }
+
+  get #isDue(): boolean {
     const now = this.#now();
-    if (this.#shared !== undefined && (now - this.#refreshedAt > this.#rotateMs / 8 || now < this.#refreshedAt)) void this.#refresh();
+    return now - this.#refreshedAt > this.#rotateMs / 8 || now < this.#refreshedAt;
   }
 
   async #refresh(): Promise<void> {
     const shared = this.#shared;
-    if (shared === undefined) return;
-    this.#refreshedAt = this.#now();
-    this.#refreshing ??= (async () => {
-      const span = this.#span;
-      for (let each = span - this.#keep; each <= span + 1; each++) {
-        // Keys of the past are only taken, those of now and next are laid down where there are none.
-        const key = await shared.fetch(each, each >= span ? this.#rotateMs * (this.#keep + 3) : undefined);
-        const before = this.#ring.get(each);
-        if (key === undefined || (before !== undefined && Buffer.from(before.name).equals(key.name))) continue;
-        this.#ring.set(each, key);
-      }
-    })().catch(() => undefined).finally(() => {
-      this.#refreshing = undefined;
-    });
+    // The key of what is shared was wiped: nothing may be sealed with it any more.
+    if (shared === undefined || this.#closed) return;
+    // A store that has not answered by the next time is asked again.
+    if (this.#refreshing === undefined || this.#isDue) {
+      this.#refreshedAt = this.#now();
+      const refreshing = this.#fetch(shared, ++this.#refreshes).catch(() => undefined).finally(() => {
+        if (this.#refreshing === refreshing) this.#refreshing = undefined;
+      });
+      this.#refreshing = refreshing;
+    }
     await this.#refreshing;
+  }
+
+  async #fetch(shared: SharedKeys, number: number): Promise<void> {
+    const isCurrent = (): boolean => !this.#closed && number === this.#refreshes;
+    const span = this.#span;
+    for (let each = span - this.#keep; each <= span + 1 && isCurrent(); each++) {
+      // Keys of the past are only taken, those of now and next are laid down where there are none.
+      const key = await shared.fetch(each, each >= span ? this.#rotateMs * (this.#keep + 3) : undefined, isCurrent);
+      if (key === undefined || !isCurrent()) continue;
+      const before = this.#ring.get(each);
+      if (before !== undefined) wipe(before);
+      this.#ring.set(each, key);
+    }
   }
 }
 
@@ -164,11 +180,11 @@ class SharedKeys {
     this.#key = createHmac('sha256', storeKey).update('wantio ticket keys').digest();
   }
 
-  /** @returns the key of a span; with `ttlMs` one is laid down where there is none, and what stands there after that counts. */
-  async fetch(span: number, ttlMs: number | undefined): Promise<TicketKey | undefined> {
+  /** @returns the key of a span; with `ttlMs` one is laid down where there is none, if it `isWanted` still, and what stands there after that counts. */
+  async fetch(span: number, ttlMs: number | undefined, isWanted: () => boolean): Promise<TicketKey | undefined> {
     const name = `ticket-key-${createHmac('sha256', this.#key).update(String(span)).digest('base64url').slice(0, 32)}`;
     const found = this.#open(name, await this.#store.get(name));
-    if (found !== undefined || ttlMs === undefined) return found;
+    if (found !== undefined || ttlMs === undefined || !isWanted()) return found;
     await this.#store.set(name, this.#seal(name, randomBytes(SECRET_BYTES)), Math.min(ttlMs, 7 * 24 * 3_600_000));
     return this.#open(name, await this.#store.get(name));
   }

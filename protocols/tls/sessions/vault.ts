@@ -60,6 +60,7 @@ export class Vault {
   /** Failures since the last success. */
   #failuresInRow = 0;
   #restsUntil = -Infinity;
+  #closed = false;
 
   /** @throws {RangeError} when the key has not 32 bytes. */
   constructor({ store, key, lookupMs }: VaultOptions) {
@@ -79,7 +80,7 @@ export class Vault {
 
   /** Whether an id is one of ours: those that clients make up never reach the store. */
   isOwn(id: Uint8Array): boolean {
-    return id.length === ID_BYTES && timingSafeEqual(this.#mark(id.subarray(0, ID_BYTES - MARK_BYTES)), id.subarray(ID_BYTES - MARK_BYTES));
+    return !this.#closed && id.length === ID_BYTES && timingSafeEqual(this.#mark(id.subarray(0, ID_BYTES - MARK_BYTES)), id.subarray(ID_BYTES - MARK_BYTES));
   }
 
   /** Looks for a session; at once when the store answers at once. It never fails. */
@@ -92,16 +93,19 @@ export class Vault {
     } catch {
       return this.#failed('store failed', time);
     }
-    if (!(answer instanceof Promise)) return this.#open(id, answer, binding);
+    if (!isThenable(answer)) return this.#answered(id, answer, binding);
     return new Promise<Found>((resolve) => {
+      let isLate = false;
       const cancel = time.after(this.#lookupMs, () => {
+        isLate = true;
         resolve(this.#failed('store late', time));
       });
       answer.then((value) => {
+        if (isLate) return;
         cancel();
-        this.#failuresInRow = 0;
-        resolve(this.#open(id, value, binding));
+        resolve(this.#answered(id, value, binding));
       }, () => {
+        if (isLate) return;
         cancel();
         resolve(this.#failed('store failed', time));
       });
@@ -110,6 +114,10 @@ export class Vault {
 
   /** Keeps a session, in its own time; @returns when that is done or given up. It never fails. */
   async save(id: Uint8Array, der: Uint8Array, binding: SessionBinding, ttlMs: number, time: TimeSource): Promise<void> {
+    if (this.#closed) {
+      this.#lost++;
+      return;
+    }
     const value = this.#seal(id, der, binding);
     if (this.#saves.size >= SAVES_WAITING || value.length > VALUE_AT_MOST || time.now() < this.#restsUntil) {
       this.#lost++;
@@ -135,10 +143,16 @@ export class Vault {
     return { saved: this.#saved, lost: this.#lost, failures: this.#failures, resting: now < this.#restsUntil };
   }
 
-  /** Wipes the keys. The store is its owner's to close. */
+  /** Wipes the keys: connections that outlive it find and save nothing more. The store is its owner's to close. */
   close(): void {
+    this.#closed = true;
     this.#sealingKey.fill(0);
     this.#markingKey.fill(0);
+  }
+
+  #answered(id: Uint8Array, value: Uint8Array | undefined, binding: SessionBinding): Found {
+    this.#failuresInRow = 0;
+    return this.#open(id, value, binding);
   }
 
   #failed(miss: ResumptionMiss, time: TimeSource): Found {
@@ -166,6 +180,8 @@ export class Vault {
 
   #open(id: Uint8Array, value: Uint8Array | undefined, binding: SessionBinding): Found {
     if (value === undefined) return { miss: 'unknown' };
+    // It may have been closed since the store was asked; and a store may answer anything.
+    if (this.#closed || !(value instanceof Uint8Array)) return { miss: this.#closed ? 'unknown' : 'corrupted' };
     const plain = this.#unseal(id, value);
     if (plain === undefined || plain.length < SCOPE_BYTES + 2) return { miss: 'corrupted' };
     const nameEnd = SCOPE_BYTES + 2 + plain.readUInt16BE(SCOPE_BYTES);
@@ -185,6 +201,10 @@ export class Vault {
       return undefined;
     }
   }
+}
+
+function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 }
 
 const keyOf = (id: Uint8Array): string => Buffer.from(id).toString('base64url');
