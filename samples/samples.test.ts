@@ -294,6 +294,121 @@ describe('the samples that run by themselves', () => {
   });
 });
 
+describe('the sample resume', () => {
+  const line = String.raw`\d+\.\d ms, (\d+) bytes in, \d+ out; `;
+
+  it.each([['TLSv1.3', []], ['TLSv1.2', ['--tls1.2']]] as const)('comes back with its session under %s, and shows what that saves', async (version, args) => {
+    const program = new Program(process.execPath, ...run, 'resume', '--times', '2', ...args);
+    expect(await program.exit()).toBe(0);
+    const [, ...counts] = new RegExp(`^full \\(not offered\\): ${line}${version}.*\nresumed: ${line}${version}.*\nresumed: ${line}${version}.*\n$`).exec(program.output) ?? [];
+    expect(counts).toHaveLength(3);
+    expect(Number(counts[1])).toBeLessThan(Number(counts[0]) / 2);
+  });
+
+  it('keeps the session in a file, for itself and for another server', async () => {
+    const { program: server, port } = await start('session-server');
+    const file = fileOf('kept.pem', '');
+    const connect = ['resume', '--connect', `127.0.0.1:${String(port)}`, '--insecure', '--times', '0'];
+    for (const [args, outcome] of [[['--save', file], /^full \(not offered\)/], [['--load', file], /^resumed/]] as const) {
+      const program = new Program(process.execPath, ...run, ...connect, ...args);
+      expect(await program.exit()).toBe(0);
+      expect(program.output).toMatch(outcome);
+    }
+    expect(readFileSync(file, 'utf8')).toMatch(/^-----BEGIN SSL SESSION PARAMETERS-----/);
+    await expectDrain(server);
+  });
+
+  it('comes back to node:tls as well', async () => {
+    const { certificate, key } = selfSigned();
+    const server = createTlsServer({ cert: certificate, key }, (socket) => socket.on('error', () => undefined).end('hello\n')).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const program = new Program(process.execPath, ...run, 'resume', '--connect', `127.0.0.1:${String((server.address() as AddressInfo).port)}`, '--insecure', '--times', '1');
+    expect(await program.exit()).toBe(0);
+    expect(program.output).toMatch(/^full .*\nresumed: .*\n$/);
+    server.close();
+  });
+});
+
+describe('the sample session-server', () => {
+  /** Connects, talks, and leaves with a session. */
+  async function visit(port: number, options: ConnectionOptions = {}): Promise<{ said: string; session: Buffer | undefined }> {
+    const socket = tlsConnect({ port, host: '127.0.0.1', servername: 'localhost', rejectUnauthorized: false, ...options });
+    let session: Buffer | undefined;
+    socket.on('session', (each: Buffer) => { session = each; });
+    let heard = '';
+    socket.setEncoding('utf8').on('data', (text: string) => { heard += text; });
+    socket.write('a line\n');
+    while (!heard.endsWith('a line\n')) await once(socket, 'data');
+    socket.end();
+    await once(socket, 'close');
+    return { said: heard.split('\n')[0], session };
+  }
+
+  it.each(['TLSv1.2', 'TLSv1.3'] as const)('goes on with sessions in whichever of its processes, under %s', async (version) => {
+    const { program, port } = await start('session-server', '--processes', '3');
+    const only = { minVersion: version, maxVersion: version };
+    const { said, session } = await visit(port, only);
+    expect(said).toBe('not offered');
+    for (let index = 0; index < 12; index++) expect((await visit(port, { ...only, session })).said).toBe('resumed');
+    expect(new Set(program.output.match(/^\d+(?=: )/gm)).size).toBeGreaterThan(1);
+    await expectDrain(program);
+  });
+
+  it('shares tickets that one process has sealed', async () => {
+    const { program, port } = await start('session-server', '--processes', '2', '--resumption', 'stateless');
+    const { session } = await visit(port);
+    for (let index = 0; index < 8; index++) expect((await visit(port, { session })).said).toBe('resumed');
+    await expectDrain(program);
+  });
+
+  it('makes full handshakes only, when it is told so', async () => {
+    const { program, port } = await start('session-server', '--resumption', 'off');
+    const { session } = await visit(port);
+    expect((await visit(port, { session })).said).toBe('off');
+    await expectDrain(program);
+  });
+
+  it.each(['files', 'lmdb'])('keeps sessions beyond its own life in %s', async (kind) => {
+    const folder = join(fileOf('store', ''), '..', kind);
+    const args = ['--store', `${kind}:${folder}`, '--store-key', fileOf('key.bin', Buffer.alloc(32, 7))];
+    const first = await start('session-server', ...args);
+    const { session } = await visit(first.port);
+    // Sessions are saved behind the handshake, and what is not saved when the server ends is lost.
+    while ((await visit(first.port, { session })).said !== 'resumed');
+    await expectDrain(first.program);
+    const second = await start('session-server', ...args);
+    expect((await visit(second.port, { session })).said).toBe('resumed');
+    await expectDrain(second.program);
+  });
+
+  it('says that nobody answers where the store should be', async () => {
+    const { program, port } = await start('session-server', '--store', `unix:${join(tmpdir(), 'nobody.sock')}`);
+    const { session } = await visit(port);
+    expect((await visit(port, { session })).said).toBe('store failed');
+    await expectDrain(program);
+  });
+
+  it.each([
+    [['--help'], 0, /^Usage: npm run sample -- session-server/],
+    [['--processes', '0'], 2, /^session-server: --processes must be a whole number of 1…64, not 0\n$/],
+    [['--resumption', 'sometimes'], 2, /^session-server: --resumption must be stateful, stateless or off, not sometimes\n$/],
+    [['--store', 'drawer'], 2, /^session-server: --store must be memory, files:DIR, .*not drawer\n$/],
+    [['--store-key', '/no/such.key'], 1, /^session-server: ENOENT.*\n$/],
+  ])('answers %j in one clear way and with exit code %i', async (args, code, says) => {
+    const program = new Program(process.execPath, ...run, 'session-server', ...args);
+    expect(await program.exit()).toBe(code);
+    expect(program.output).toMatch(says);
+  });
+});
+
+describe('the sample ticket-rotation', () => {
+  it('shows a ticket from its first span to its end', async () => {
+    const program = new Program(process.execPath, ...run, 'ticket-rotation');
+    expect(await program.exit()).toBe(0);
+    expect(program.output.match(/: (not offered|resumed|unknown key)\b/g)).toEqual([': not offered', ': resumed', ': resumed', ': unknown key', ': resumed']);
+  });
+});
+
 describe('every sample', () => {
   it('says what its first comment says when asked for help', async () => {
     const program = new Program(process.execPath, ...run, 'sni', '--help');
@@ -302,7 +417,7 @@ describe('every sample', () => {
   });
 
   it('that listens where it is told says in one line what is wrong with a port', async () => {
-    await Promise.all(['echo', 'select-echo', 'tls-echo', 'sni', 'alpn', 'client-auth-one-url', 'psk'].map(async (name) => {
+    await Promise.all(['echo', 'select-echo', 'tls-echo', 'sni', 'alpn', 'client-auth-one-url', 'psk', 'session-server'].map(async (name) => {
       const program = new Program(process.execPath, ...run, name, '--port', 'nowhere');
       expect(await program.exit()).toBe(2);
       expect(program.output).toBe(`${name}: port must be a whole number of 0…65535, not NaN\n`);

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import type { SecureConnection } from './secure-connection.ts';
 import { MapStore } from './sessions/testing/map-store.ts';
 import { TicketKeys } from './sessions/ticket-keys.ts';
-import { TlsSession } from './sessions/session.ts';
+import type { TlsSession } from './sessions/session.ts';
 import { Authority } from './testing/authority.ts';
 import { abort, failuresOf, securePair, shakenPair, talk } from './testing/pair.ts';
 import { withSecureReactor } from './testing/secure-reactor.ts';

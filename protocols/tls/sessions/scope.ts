@@ -11,7 +11,7 @@ import type { AnyOptions } from '../options.ts';
 
 /** @returns the digest of what an SSL_CTX with these options trusts, 32 bytes. A renewed certificate for the same names leaves it as it is. */
 export function scopeOf(role: 'client' | 'server', options: AnyOptions, files: LoadedFiles): Uint8Array {
-  const { verify, depth, crlCheck, dangerouslyIgnorePurpose, dangerouslyAccept, expect, minimumSecurityLevel, alpn, nameRules, verifyName, serverNames, strictServerNames, psk, signatureAlgorithms } = options;
+  const { verify, depth, crlCheck, dangerouslyIgnorePurpose, dangerouslyAccept, expect, minimumSecurityLevel, alpn, nameRules, verifyName, serverNames, strictServerNames, psk, signatureAlgorithms, ciphers, ciphersuites, groups, protocols, options: enabled } = options;
   return digest({
     role,
     verify: [verify ?? null].flat().map(String).sort(),
@@ -30,6 +30,8 @@ export function scopeOf(role: 'client' | 'server', options: AnyOptions, files: L
     strictServerNames,
     psk: typeof psk === 'function' ? madeBy(psk, options) : psk === undefined ? null : [psk.identity, createHash('sha256').update(psk.key).digest('base64')],
     signatureAlgorithms,
+    // What is weak here must not come in by what was strong enough there.
+    algorithms: [ciphers, ciphersuites, groups, protocols, [...enabled ?? []].sort()],
     revocations: files.trust === undefined ? null : blocksOf(files.trust.revocations),
   });
 }

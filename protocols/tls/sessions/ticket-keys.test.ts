@@ -1,0 +1,316 @@
+import { describe, expect, it } from 'vitest';
+
+import { withSecureReactor } from '../testing/secure-reactor.ts';
+import { bytes } from './testing/check-store.ts';
+import { ManualClock } from './testing/manual-clock.ts';
+import { MapStore } from './testing/map-store.ts';
+import { comeBack, sessionFrom } from './testing/visits.ts';
+import { TicketKeys } from './ticket-keys.ts';
+import type { TicketKey, TicketKeysOptions } from './ticket-keys.ts';
+
+const rotateMs = 60_000;
+const storeKey = bytes(32, 1);
+
+function ring(options: TicketKeysOptions = {}): { keys: TicketKeys; clock: ManualClock } {
+  // In the middle of a span.
+  const clock = new ManualClock(1_000_000 * rotateMs + rotateMs / 2);
+  return { clock, keys: new TicketKeys({ rotateMs, now: clock.now, ...options }) };
+}
+
+const nameOf = (key: TicketKey): string => Buffer.from(key.name).toString('hex');
+const copyOf = (key: TicketKey): TicketKey => ({ name: Uint8Array.from(key.name), cipherKey: Uint8Array.from(key.cipherKey), macKey: Uint8Array.from(key.macKey) });
+const isWiped = ({ name, cipherKey, macKey }: TicketKey): boolean => [name, cipherKey, macKey].every((part) => part.every((byte) => byte === 0));
+
+/** Rings that share a store and a clock, and have fetched their keys. */
+async function shared(count: number, options: TicketKeysOptions = {}): Promise<{ rings: TicketKeys[]; clock: ManualClock; store: MapStore }> {
+  const clock = new ManualClock(1_000_000 * rotateMs + rotateMs / 2);
+  const store = new MapStore();
+  const rings = Array.from({ length: count }, () => new TicketKeys({ rotateMs, now: clock.now, store, storeKey, ...options }));
+  for (const each of rings) await each.ready();
+  return { rings, clock, store };
+}
+
+describe('a ring of ticket keys', () => {
+  it('has keys of AES-256 and HMAC-SHA-256 with names that tell them apart', () => {
+    const { keys } = ring();
+    const key = keys.sealing();
+    expect([key.name.length, key.cipherKey.length, key.macKey.length]).toEqual([16, 32, 32]);
+    expect(Buffer.from(key.cipherKey).equals(key.macKey)).toBe(false);
+    expect(nameOf(key)).not.toBe(nameOf(ring().keys.sealing()));
+  });
+
+  it('seals with one key for one span, and opens with it and those before', () => {
+    const { keys, clock } = ring({ keep: 2 });
+    const names: Uint8Array[] = [];
+    for (let turn = 0; turn < 5; turn++) {
+      names.push(Uint8Array.from(keys.sealing().name));
+      expect(nameOf(keys.sealing())).toBe(Buffer.from(names[turn]).toString('hex'));
+      // The present one, two before it, and nothing older.
+      expect(names.map((each) => keys.opening(each)?.isOld)).toEqual(names.map((_, index) => (index < turn - 2 ? undefined : index < turn)));
+      expect(keys.size).toBe(Math.min(turn + 1, 3));
+      clock.pass(rotateMs);
+    }
+    expect(new Set(names.map((each) => Buffer.from(each).toString('hex'))).size).toBe(5);
+  });
+
+  it('turns at the same moments whenever it was made', () => {
+    const { keys, clock } = ring();
+    const before = nameOf(keys.sealing());
+    clock.pass(rotateMs / 2 - 1);
+    expect(nameOf(keys.sealing())).toBe(before);
+    clock.pass(1);
+    expect(nameOf(keys.sealing())).not.toBe(before);
+  });
+
+  it('counts what it does', () => {
+    const { keys, clock } = ring({ keep: 1 });
+    const first = copyOf(keys.sealing());
+    clock.pass(rotateMs);
+    expect(keys.opening(first.name)?.isOld).toBe(true);
+    keys.sealing(true);
+    expect(keys.opening(bytes(16, 1))).toBeUndefined();
+    clock.pass(rotateMs);
+    expect(keys.opening(first.name)).toBeUndefined();
+    expect(keys.statistics).toEqual({ sealed: 2, renewed: 1, opened: 1, unknown: 2 });
+  });
+
+  it('keeps none but the present one when it is told so', () => {
+    const { keys, clock } = ring({ keep: 0 });
+    const name = Uint8Array.from(keys.sealing().name);
+    clock.pass(rotateMs);
+    expect(keys.opening(name)).toBeUndefined();
+    expect(keys.size).toBe(0);
+  });
+
+  it('wipes a key when it opens nothing any more, and all of them when it is closed', () => {
+    const { keys, clock } = ring({ keep: 1 });
+    const all = [keys.sealing()];
+    for (let turn = 0; turn < 3; turn++) {
+      clock.pass(rotateMs);
+      all.push(keys.sealing());
+    }
+    expect(all.map(isWiped)).toEqual([true, true, false, false]);
+    keys.close();
+    expect(all.every(isWiped)).toBe(true);
+    expect(keys.size).toBe(0);
+    keys.close();
+  });
+
+  it('drops what a jump of the clock has left behind, forward and back, and goes on', () => {
+    const { keys, clock } = ring({ keep: 2 });
+    const before = keys.sealing();
+    const name = Uint8Array.from(before.name);
+    clock.pass(100 * rotateMs);
+    expect(keys.opening(name)).toBeUndefined();
+    expect(isWiped(before)).toBe(true);
+    const ahead = keys.sealing();
+    const aheadName = Uint8Array.from(ahead.name);
+    clock.pass(-100 * rotateMs);
+    // A key of the far future would never be too old.
+    expect(keys.opening(aheadName)).toBeUndefined();
+    expect(isWiped(ahead)).toBe(true);
+    const now = keys.sealing();
+    expect(keys.opening(now.name)?.isOld).toBe(false);
+    expect(keys.size).toBe(1);
+  });
+
+  it('takes tickets of the next span when the clock has gone back by a little', () => {
+    const { keys, clock } = ring();
+    clock.pass(rotateMs / 2);
+    const key = keys.sealing();
+    clock.pass(-1);
+    expect(keys.opening(key.name)?.isOld).toBe(false);
+    expect(nameOf(keys.sealing())).not.toBe(nameOf(key));
+    clock.pass(1);
+    expect(nameOf(keys.sealing())).toBe(nameOf(key));
+  });
+
+  it('has options that make sense', () => {
+    for (const rotate of [0, 999, NaN, -1]) expect(() => new TicketKeys({ rotateMs: rotate })).toThrow(RangeError);
+    for (const keep of [-1, 1.5, 101, NaN]) expect(() => new TicketKeys({ keep })).toThrow(RangeError);
+    expect(() => new TicketKeys({ store: new MapStore() })).toThrow('both a store and its storeKey');
+    expect(() => new TicketKeys({ storeKey })).toThrow(TypeError);
+    expect(() => new TicketKeys({ store: new MapStore(), storeKey: bytes(31, 1) })).toThrow('storeKey has 32 bytes, not 31');
+  });
+});
+
+describe('rings that share a store', () => {
+  it('have the same keys in every span, without any that leads', async () => {
+    const { rings, clock } = await shared(3);
+    const seen = new Set<string>();
+    for (let turn = 0; turn < 6; turn++) {
+      const names = rings.map((each) => nameOf(each.sealing()));
+      expect(new Set(names).size).toBe(1);
+      seen.add(names[0]);
+      // One after the other looks after them, each time another one first.
+      clock.pass(rotateMs);
+      for (let index = 0; index < rings.length; index++) await rings[(index + turn) % rings.length].ready();
+    }
+    expect(seen.size).toBe(6);
+    for (const each of rings) each.close();
+  });
+
+  it('have the key of the next span before it begins', async () => {
+    const { rings, clock, store } = await shared(2);
+    // From here on nobody can ask.
+    store.get = () => Promise.reject(new Error('down'));
+    clock.pass(rotateMs);
+    expect(nameOf(rings[0].sealing())).toBe(nameOf(rings[1].sealing()));
+  });
+
+  it('agree on one key though they begin in the same moment', async () => {
+    const clock = new ManualClock(1_000_000 * rotateMs);
+    const store = new MapStore();
+    const rings = Array.from({ length: 4 }, () => new TicketKeys({ rotateMs, now: clock.now, store, storeKey }));
+    await Promise.all(rings.map((each) => each.ready()));
+    // The last that was laid down counts, and whoever has another one takes it the next time.
+    await Promise.all(rings.map((each) => each.ready()));
+    expect(new Set(rings.map((each) => nameOf(each.sealing()))).size).toBe(1);
+  });
+
+  it('open what one of them has sealed, one that comes later too', async () => {
+    const { rings: [first], clock, store } = await shared(1);
+    const name = Uint8Array.from(first.sealing().name);
+    clock.pass(rotateMs);
+    await first.ready();
+    const later = new TicketKeys({ rotateMs, now: clock.now, store, storeKey });
+    await later.ready();
+    expect(later.opening(name)?.isOld).toBe(true);
+    expect(nameOf(later.sealing())).toBe(nameOf(first.sealing()));
+  });
+
+  it('look after their keys by themselves, each eighth of a span', async () => {
+    const { rings: [keys], clock, store } = await shared(1);
+    const asked = store.asked;
+    keys.sealing();
+    expect(store.asked).toBe(asked);
+    clock.pass(rotateMs / 8 + 1);
+    keys.sealing();
+    await keys.ready();
+    expect(store.asked).toBeGreaterThan(asked);
+  });
+
+  it('lay nothing down that could be read without the key', async () => {
+    const { rings: [keys], store } = await shared(1);
+    const { name, cipherKey, macKey } = keys.sealing();
+    expect(store.values.size).toBe(2);
+    for (const [place, value] of store.values) {
+      expect(place).toMatch(/^ticket-key-[\w-]{32}$/);
+      for (const secret of [name, cipherKey, macKey]) expect(Buffer.from(value).includes(Buffer.from(secret).subarray(0, 12))).toBe(false);
+    }
+    const { rings: [thief] } = await shared(0).then(async ({ clock }) => {
+      const other = new TicketKeys({ rotateMs, now: clock.now, store, storeKey: bytes(32, 2) });
+      await other.ready();
+      return { rings: [other] };
+    });
+    expect(nameOf(thief.sealing())).not.toBe(nameOf(keys.sealing()));
+    expect(store.values.size).toBe(4);
+  });
+
+  it('replace what does not open, such as a value that was moved or changed', async () => {
+    const { rings: [keys], clock, store } = await shared(1);
+    const name = nameOf(keys.sealing());
+    const [present, next] = [...store.values.keys()];
+    for (const garbage of [store.values.get(next) as Uint8Array, bytes(60, 9), new Uint8Array(0), new Uint8Array(100_000), Buffer.from('garbage')]) {
+      store.values.set(present, garbage);
+      const other = new TicketKeys({ rotateMs, now: clock.now, store, storeKey });
+      await other.ready();
+      const another = new TicketKeys({ rotateMs, now: clock.now, store, storeKey });
+      await another.ready();
+      expect(nameOf(other.sealing())).not.toBe(name);
+      expect(nameOf(another.sealing())).toBe(nameOf(other.sealing()));
+    }
+  });
+
+  it('go on with keys of their own while the store fails, and share again when it answers', async () => {
+    const clock = new ManualClock(1_000_000 * rotateMs);
+    const failures: (() => never | Promise<never>)[] = [() => { throw new Error('at once'); }, () => Promise.reject(new Error('later'))];
+    for (const fail of failures) {
+      const store = new MapStore();
+      const { get } = store;
+      store.get = fail;
+      const rings = [1, 2].map(() => new TicketKeys({ rotateMs, now: clock.now, store, storeKey }));
+      for (const each of rings) await each.ready();
+      const [one, other] = rings.map((each) => nameOf(each.sealing()));
+      expect(one).not.toBe(other);
+      expect(nameOf(rings[0].sealing())).toBe(one);
+      store.get = get.bind(store);
+      for (const each of rings) await each.ready();
+      expect(nameOf(rings[0].sealing())).toBe(nameOf(rings[1].sealing()));
+    }
+  });
+
+  it('wipe the key that they had meanwhile when they share again', async () => {
+    const clock = new ManualClock(1_000_000 * rotateMs);
+    const store = new MapStore();
+    const get = store.get.bind(store);
+    store.get = () => Promise.reject(new Error('down'));
+    const keys = new TicketKeys({ rotateMs, now: clock.now, store, storeKey });
+    await keys.ready();
+    const own = keys.sealing();
+    store.get = get;
+    await keys.ready();
+    expect(nameOf(keys.sealing())).not.toBe(nameOf(own));
+    expect(isWiped(own)).toBe(true);
+  });
+
+  it.each<[string, unknown]>([['null', null], ['a text', 'x'.repeat(60)], ['a number', 60], ['an object', { length: 60 }], ['a list', Array.from({ length: 60 }, () => 1)]])('take %s from a store that lies for none', async (_, lie) => {
+    const clock = new ManualClock(1_000_000 * rotateMs);
+    const store = new MapStore(() => lie as never);
+    const keys = new TicketKeys({ rotateMs, now: clock.now, store, storeKey });
+    await keys.ready();
+    const key = keys.sealing();
+    expect(keys.opening(key.name)?.isOld).toBe(false);
+    expect(isWiped(key)).toBe(false);
+  });
+
+  it('ask again after an answer that never came', async () => {
+    const clock = new ManualClock(1_000_000 * rotateMs);
+    const store = new MapStore();
+    const get = store.get.bind(store);
+    let asked = 0;
+    store.get = () => new Promise(() => { asked++; });
+    const keys = new TicketKeys({ rotateMs, now: clock.now, store, storeKey });
+    void keys.ready();
+    expect(asked).toBe(1);
+    const own = nameOf(keys.sealing());
+    store.get = get;
+    clock.pass(rotateMs / 4);
+    keys.sealing();
+    await keys.ready();
+    expect(nameOf(keys.sealing())).not.toBe(own);
+    expect(store.values.size).toBe(2);
+  });
+
+  it('lay down nothing any more once they are closed, not even what was under way', async () => {
+    const clock = new ManualClock(1_000_000 * rotateMs);
+    const store = new MapStore();
+    const keys = new TicketKeys({ rotateMs, now: clock.now, store, storeKey });
+    const ready = keys.ready();
+    keys.close();
+    await ready;
+    clock.pass(rotateMs);
+    // Connections may outlive it.
+    const key = keys.sealing();
+    await keys.ready();
+    expect(isWiped(key)).toBe(false);
+    expect(nameOf(keys.sealing())).toBe(nameOf(key));
+    expect(store.values.size).toBe(0);
+  });
+});
+
+it('a server seals with the ring that it is given, and tickets outlive the server', () => withSecureReactor(async (secure) => {
+  const { keys, clock } = ring();
+  const first = await secure.server({ resumption: 'stateless', ticketKeys: keys });
+  const session = await sessionFrom(secure, first);
+  expect(keys.statistics.sealed).toBe(2);
+  first.close();
+  const second = await secure.server({ resumption: 'stateless', ticketKeys: keys });
+  clock.pass(2 * rotateMs);
+  expect(await comeBack(secure, session, second)).toBe('resumed');
+  expect(keys.statistics).toEqual({ sealed: 3, renewed: 1, opened: 1, unknown: 0 });
+  expect(second.sessions.statistics.tickets).toEqual(keys.statistics);
+  clock.pass(rotateMs);
+  expect(await comeBack(secure, session, second)).toBe('unknown key');
+  keys.close();
+}));

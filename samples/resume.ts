@@ -1,0 +1,87 @@
+/**
+ * A client that comes back with its session, and what that saves.
+ *
+ *     npm run sample -- resume
+ *     npm run sample -- resume --connect example.org:443
+ *
+ * You will see a full handshake, then some that go on with the session of the one before: milliseconds, and the bytes that came
+ * and went. By default the server is one of its own. Options: --times N, --insecure (any certificate will do),
+ * --tls1.2, --save FILE and --load FILE (the session in PEM, as `openssl s_client -sess_in` takes it: whoever has it is you).
+ */
+
+import { readFile, writeFile } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
+
+import { epollGround, parseTarget, Reactor } from 'wantio';
+import { selfSigned, TlsContext, TlsSession } from 'wantio/tls';
+
+const { values } = parseArgs({
+  options: { connect: { type: 'string' }, times: { type: 'string', default: '3' }, insecure: { type: 'boolean' }, 'tls1.2': { type: 'boolean' }, save: { type: 'string' }, load: { type: 'string' } },
+});
+const times = Number(values.times);
+if (!Number.isInteger(times) || times < 0) throw new RangeError(`--times must be a whole number, not ${values.times}`);
+const target = values.connect === undefined ? undefined : parseTarget(values.connect);
+
+// What goes over the wire is counted at the system calls.
+const bytes = { in: 0, out: 0 };
+const reactor = new Reactor(epollGround((calls) => ({
+  ...calls,
+  recv: (fd, into) => counted('in', calls.recv(fd, into)),
+  send: (fd, from) => counted('out', calls.send(fd, from)),
+})));
+const made = selfSigned();
+const server = target === undefined ? await TlsContext.server({ certificate: { pem: made.certificate }, key: { pem: made.key }, resumption: 'stateful' }) : undefined;
+const client = await TlsContext.client({
+  verify: values.insecure === true ? 'none' : 'peer',
+  ca: server === undefined ? 'bundled' : { pem: made.certificate },
+  protocols: values['tls1.2'] === true ? { max: 'TLSv1.2' } : {},
+});
+const far = new Reactor();
+const where = target ?? await serveHere();
+let session = values.load === undefined ? undefined : TlsSession.fromPem(await readFile(values.load, 'utf8'));
+
+try {
+  for (let visit = 0; visit <= times; visit++) await connect();
+  if (values.save !== undefined && session !== undefined) await writeFile(values.save, session.toPem(), { mode: 0o600 });
+} finally {
+  await reactor.close({ timeoutMs: 0 });
+  await far.close({ timeoutMs: 0 });
+}
+session?.dispose();
+client.close();
+server?.close();
+
+async function serveHere(): Promise<{ host: string; port: number }> {
+  const listener = await far.listen({ host: '127.0.0.1', port: 0 });
+  listener.serve({ secure: server }, async (connection) => {
+    await connection.send('hello\n');
+  });
+  return { host: 'localhost', port: (listener.address as { port: number }).port };
+}
+
+/** One visit: shakes hands, waits a moment for what the server has to say (under TLS 1.3 that brings the session), and leaves. */
+async function connect(): Promise<void> {
+  const plain = await reactor.connect({ ...where, timeouts: { totalMs: 10_000 } });
+  const connection = plain.secure(client.with({ session }), { serverName: 'host' in where ? where.host : 'localhost' });
+  const got = new Promise<void>((resolve) => {
+    connection.session$.subscribe((next) => {
+      session?.dispose();
+      session = next;
+      resolve();
+    });
+  });
+  const [startedAt, before] = [performance.now(), { ...bytes }];
+  await connection.handshake({ timeouts: { totalMs: 10_000 } });
+  const ms = performance.now() - startedAt;
+  const { protocol, cipher } = connection.info();
+  console.log(`${connection.reused ? 'resumed' : `full (${connection.resumption})`}: ${ms.toFixed(1)} ms, ${String(bytes.in - before.in)} bytes in, ${String(bytes.out - before.out)} out; ${protocol}, ${cipher}`);
+  // A server that gives no session is waited for no longer than this.
+  const heard = connection.receive('*a', { timeouts: { totalMs: 500 } }).catch(() => undefined);
+  await Promise.race([got, heard]);
+  connection.abort();
+}
+
+function counted(direction: 'in' | 'out', count: number): number {
+  bytes[direction] += Math.max(0, count);
+  return count;
+}

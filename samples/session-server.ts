@@ -1,0 +1,137 @@
+/**
+ * A TLS echo whose clients come back with their sessions, also to another process, or to another host.
+ *
+ *     npm run sample -- session-server --port 7443 --processes 4
+ *     openssl s_client -connect 127.0.0.1:7443 -sess_out session.pem
+ *     openssl s_client -connect 127.0.0.1:7443 -sess_in session.pem
+ *
+ * You will see `listening 127.0.0.1:7443`, and for each client `resumed`, or why it was not: the first line that it gets, before its
+ * own lines come back. `npm run sample -- session-server --help` tells about policies and stores. Ctrl-C drains, a second one aborts.
+ */
+
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+
+import { closeOnSignal, formatAddress, Reactor } from 'wantio';
+import { FileSessionStore, LmdbSessionStore, MemorySessionStore, RedisSessionStore, selfSigned, SessionServer, SessionServerStore, TicketKeys, TlsContext } from 'wantio/tls';
+import type { ResumptionPolicy, SessionStore } from 'wantio/tls';
+
+const { values } = parseArgs({
+  options: {
+    port: { type: 'string', default: '0' },
+    processes: { type: 'string', default: '1' },
+    resumption: { type: 'string', default: 'stateful' },
+    store: { type: 'string', default: 'memory' },
+    'store-key': { type: 'string' },
+    help: { type: 'boolean', short: 'h', default: false },
+  },
+});
+
+const USAGE = `Usage: npm run sample -- session-server [options]
+  --port N             where to listen on 127.0.0.1 (0: the system chooses)
+  --processes N        how many share the port (1)
+  --resumption POLICY  stateful: sessions stay here, and can be revoked; stateless: tickets, whose keys turn;
+                       off: every handshake is a full one (stateful)
+  --store STORE        where sessions are kept, or the keys of tickets: memory (of the first process), files:DIR, lmdb:DIR,
+                       redis://HOST:PORT, or unix:PATH, another session server (memory)
+  --store-key FILE     32 secret bytes that seal what is stored, the same for all hosts (random: for this run alone)
+  --help               this text`;
+
+/** What all processes have in common. It is told to children in a message: arguments can be read by everybody. */
+interface Shared {
+  readonly port: number;
+  readonly store: string;
+  readonly storeKey: string;
+  readonly certificate: string;
+  readonly key: string;
+}
+
+if (values.help) console.log(USAGE);
+else if (process.send === undefined) await lead();
+else {
+  const [shared] = await once(process, 'message') as [Shared];
+  const reactor = new Reactor();
+  const { closed } = await serve(reactor, shared);
+  process.send('listening');
+  // Without the first process there are no sessions and no signals.
+  process.once('disconnect', () => { void reactor.close(); });
+  await closed;
+  if (process.connected) process.disconnect();
+}
+
+/** The first process: it serves as well, and keeps the sessions of all when they are kept in memory. */
+async function lead(): Promise<void> {
+  const count = Number(values.processes);
+  if (!Number.isInteger(count) || count < 1 || count > 64) throw new RangeError(`--processes must be a whole number of 1…64, not ${values.processes}`);
+  policyOf(values.resumption);
+  const storeKey = values['store-key'] === undefined ? randomBytes(32) : await readFile(values['store-key']);
+  const reactor = new Reactor();
+  const folder = values.store === 'memory' && count > 1 ? await mkdtemp(join(tmpdir(), 'sessions-')) : undefined;
+  const own = folder === undefined ? undefined : new MemorySessionStore();
+  const path = join(folder ?? '', 'sessions.sock');
+  const sessionServer = own === undefined ? undefined : await SessionServer.listen(reactor, { path, store: own });
+
+  const told = { port: Number(values.port), store: folder === undefined ? values.store : `unix:${path}`, storeKey: storeKey.toString('base64'), ...selfSigned() };
+  const { port, closed } = await serve(reactor, told, own);
+  const children = await Promise.all(Array.from({ length: count - 1 }, async () => {
+    const child = fork(process.argv[1], process.argv.slice(2));
+    child.send({ ...told, port });
+    await once(child, 'message');
+    return child;
+  }));
+  // Ctrl-C reaches all of them; a signal that was sent to this one alone is passed on.
+  reactor.draining.addEventListener('abort', () => { for (const child of children) child.kill(); });
+  console.log(`listening 127.0.0.1:${String(port)}`);
+  await closed;
+  await Promise.all(children.filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null).map((child) => once(child, 'exit')));
+  await sessionServer?.close();
+  if (folder !== undefined) await rm(folder, { recursive: true, force: true });
+}
+
+/** @returns the port, and when it is over. */
+async function serve(reactor: Reactor, { port, store: where, storeKey, certificate, key }: Shared, own?: SessionStore): Promise<{ port: number; closed: Promise<void> }> {
+  const secret = Buffer.from(storeKey, 'base64');
+  const store = own ?? storeAt(reactor, where);
+  const resumption = policyOf(values.resumption);
+  const ticketKeys = resumption === 'stateless' ? new TicketKeys({ store, storeKey: secret }) : undefined;
+  await ticketKeys?.ready();
+  const context = await TlsContext.server({
+    certificate: { pem: certificate },
+    key: { pem: key },
+    resumption,
+    ...(resumption === 'stateful' ? { sessionStore: store, sessionStoreKey: secret } : { ticketKeys }),
+  });
+  const listener = await reactor.listen({ host: '127.0.0.1', port, reusePort: true });
+  listener.on('clientError', (error, client) => { console.error(`${formatAddress(client.remoteAddress)}: ${error.message}`); });
+  listener.serve({ secure: context, timeouts: { blockMs: 60_000 } }, async (connection, { signal }) => {
+    console.log(`${String(process.pid)}: ${connection.resumption}`);
+    await connection.send(`${connection.resumption}\n`);
+    for await (const line of connection.lines({ maxBytes: 4096, signal })) await connection.send(`${line}\n`);
+  });
+  const closed = closeOnSignal(reactor).then(async () => {
+    context.close();
+    ticketKeys?.close();
+    await store.close?.();
+  });
+  return { port: (listener.address as { port: number }).port, closed };
+}
+
+function storeAt(reactor: Reactor, where: string): SessionStore {
+  const [, scheme, rest] = /^(files|lmdb|unix):(.+)$/.exec(where) ?? [];
+  if (where === 'memory') return new MemorySessionStore();
+  if (/^rediss?:/.test(where)) return new RedisSessionStore({ url: where });
+  if (scheme === 'files') return new FileSessionStore({ directory: rest });
+  if (scheme === 'lmdb') return new LmdbSessionStore({ path: join(rest, 'sessions.mdb') });
+  if (scheme === 'unix') return new SessionServerStore(reactor, { path: rest });
+  throw new RangeError(`--store must be memory, files:DIR, lmdb:DIR, redis://… or unix:PATH, not ${where}`);
+}
+
+function policyOf(policy: string): ResumptionPolicy {
+  if (policy === 'stateful' || policy === 'stateless' || policy === 'off') return policy;
+  throw new RangeError(`--resumption must be stateful, stateless or off, not ${policy}`);
+}
