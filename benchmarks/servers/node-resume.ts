@@ -8,7 +8,7 @@ if (files === undefined) throw new Error('sessions need TLS');
 const server = tls.createServer({ ...nodeTlsOptions(files), minVersion: 'TLSv1.2', ciphers: undefined }, (socket) => {
   socket.setNoDelay(true);
   socket.on('error', () => socket.destroy()); // clients come and go
-  socket.on('data', (data) => socket.write(data));
+  socket.on('data', (data: Buffer) => socket.write(data));
 });
 server.on('tlsClientError', () => {});
 server.listen({ host: '127.0.0.1', port: 0, backlog: 1024 }, () => {

@@ -9,7 +9,7 @@ const sessions = new Map<string, Buffer>();
 const server = tls.createServer({ ...nodeTlsOptions(files), minVersion: 'TLSv1.2', ciphers: undefined }, (socket) => {
   socket.setNoDelay(true);
   socket.on('error', () => socket.destroy()); // clients come and go
-  socket.on('data', (data) => socket.write(data));
+  socket.on('data', (data: Buffer) => socket.write(data));
 });
 server.on('newSession', (id: Buffer, data: Buffer, done: () => void) => {
   sessions.set(id.toString('hex'), data);

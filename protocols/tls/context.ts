@@ -16,6 +16,7 @@ import { openssl } from './openssl.ts';
 import type { Pointer } from './openssl.ts';
 import type { AnyOptions, Identity, TlsClientOptions, TlsConnectionOptions, TlsServerOptions } from './options.ts';
 import { readPem } from './pem.ts';
+import type { PskClient, PskIdentity } from './psk.ts';
 import { SecureConnection } from './secure-connection.ts';
 import { ClientSessions } from './sessions/client-sessions.ts';
 import { scopeOf } from './sessions/scope.ts';
@@ -162,7 +163,7 @@ function settingsOf(role: 'client' | 'server', pointer: Pointer, options: AnyOpt
     requestsStaple: options.requestOcspStaple === true,
     pskServer: role === 'server' ? options.psk as TlsServerOptions['psk'] : undefined,
     // Behind a function, where nobody sees it who prints the connection.
-    pskClient: role === 'server' || psk === undefined ? undefined : typeof psk === 'function' ? psk as Extract<TlsClientOptions['psk'], Function> : () => psk,
+    pskClient: role === 'server' || psk === undefined ? undefined : typeof psk === 'function' ? psk as Exclude<PskClient, PskIdentity> : () => psk,
     ...sessionsOf(role, pointer, options, files),
     keyLog: dangerouslyLogKeys === undefined ? undefined : new KeyLogWriter(dangerouslyLogKeys),
     peerRenegotiations: allowPeerRenegotiations,
