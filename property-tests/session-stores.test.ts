@@ -105,7 +105,7 @@ describe('a store gives back what was set last', () => {
       } else await take(each, store, model, clock);
     }
     await store.close();
-  })), 200), 600_000);
+  })), 1_000), 600_000);
 });
 
 describe('a store in memory keeps its bounds', () => {
@@ -151,7 +151,7 @@ describe('a store in memory keeps its bounds', () => {
     }
     for (const each of sets) store.remove(each.key);
     expect(store.statistics).toMatchObject({ size: 0, bytes: 0 });
-  }), 200), 600_000);
+  }), 1_000), 600_000);
 });
 
 describe('a session server', () => {

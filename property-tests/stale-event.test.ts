@@ -137,7 +137,7 @@ describe('a stale event', () => {
         for (const reactor of [near, far]) reactor.abort();
         await Promise.all([near.close(), far.close()]);
       }
-    }), 200);
+    }), 1_000);
     if (!replaying()) expect(chances, 'numbers were reused under queued events').toBeGreaterThan(60);
   }, 600_000);
 });

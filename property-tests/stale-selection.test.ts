@@ -123,7 +123,7 @@ describe('a selector that tells its news', () => {
       } finally {
         ground.selector.close();
       }
-    }), 200);
+    }), 1_000);
     if (!replaying()) expect(chances, 'numbers with news were given away').toBeGreaterThan(100);
   }, 600_000);
 });
