@@ -29,6 +29,8 @@ const person = authority.issue({ names: ['someone.test'] });
 const identity = (from: typeof issued) => ({ certificate: { pem: from.certificate }, key: { pem: from.key } });
 const key = Buffer.alloc(32, 1);
 
+const spare = await TlsContext.server(identity(issued));
+
 /** Each way for a handshake to go: what both sides are told. */
 const WAYS: Record<string, { client?: TlsClientOptions; server?: Partial<TlsServerOptions> }> = {
   'complete': {},
@@ -43,6 +45,8 @@ const WAYS: Record<string, { client?: TlsClientOptions; server?: Partial<TlsServ
   'a shared key': { client: { psk: { identity: 'me', key } }, server: { psk: () => Promise.resolve(key) } },
   'another shared key': { client: { psk: { identity: 'me', key }, protocols: { max: 'TLSv1.2' } }, server: { psk: () => Buffer.alloc(16) } },
   'a chosen context': { server: { chooseContext: () => Promise.resolve(undefined) } },
+  'another context chosen': { server: { chooseContext: () => Promise.resolve(spare) } },
+  'another context chosen at once, by name': { server: { chooseContext: ({ serverName }) => (serverName === 'there' ? spare : undefined) } },
   'a failing choice': { server: { chooseContext: () => Promise.reject(new Error('no')) } },
   'a choice that never comes': { server: { chooseContext: () => new Promise(() => undefined) } },
   'tickets': { server: { resumption: 'stateless' } },
