@@ -18,7 +18,7 @@ export { checkSelector } from './kit/check-selector.ts';
 export type { SelectorSetting } from './kit/check-selector.ts';
 export { checkTransport } from './kit/check-transport.ts';
 export type { Check, TransportPair } from './kit/check-transport.ts';
-export { checkLaw, commandsReplay, effort, replaying, tryLaw, watchLaws } from './kit/law.ts';
+export { checkLaw, commandsReplay, replaying, tryLaw, watchLaws } from './kit/law.ts';
 export type { LawRunner } from './kit/law.ts';
 export type { LawPlace } from './kit/law-failure.ts';
 export { follow, until } from './kit/schedule.ts';

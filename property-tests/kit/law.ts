@@ -20,16 +20,6 @@ export function watchLaws(watcher: LawRunner): void {
 }
 
 /**
- * How a law is tried that asks for `count` plans with fast-check's own `assert`: on as many, or times `WANTIO_LAW_FACTOR`; for
- * `WANTIO_LAW_MS` milliseconds at most when that is set, and then on as many as that allows.
- */
-export function effort(count: number): { numRuns: number; interruptAfterTimeLimit?: number } {
-  const numRuns = Math.max(1, Math.round(count * factor()));
-  const ms = Number(process.env.WANTIO_LAW_MS ?? 0);
-  return ms > 0 ? { numRuns, interruptAfterTimeLimit: ms } : { numRuns };
-}
-
-/**
  * Tries a property on `count` random plans, times `WANTIO_LAW_FACTOR`. After
  * `WANTIO_LAW_MS` milliseconds, or once `WANTIO_LAW_UNTIL` has passed (a moment as `Date.now` tells it), it begins nothing more, but it
  * never tries fewer than `count`.

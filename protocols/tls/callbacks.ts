@@ -14,7 +14,7 @@ import { sessionOf } from './psk.ts';
 import type { PresharedKey, PskIdentity } from './psk.ts';
 import type { ResumptionMiss } from './sessions/resumption.ts';
 import type { SessionCache } from './sessions/session-cache.ts';
-import { TlsSession } from './sessions/session.ts';
+import { hasExpired, TlsSession } from './sessions/session.ts';
 import type { TicketKey } from './sessions/ticket-keys.ts';
 import { takeErrorQueue } from './tls-error.ts';
 
@@ -132,8 +132,7 @@ function register(ssl: OpenSsl) {
         const length = new Uint32Array(1);
         const address = ssl.SSL_SESSION_get_id(session, length);
         const isIt = Buffer.from(ssl.copyOf(BigInt(address), length[0])).equals(asked);
-        const isLate = ssl.SSL_SESSION_get_time(session) + ssl.SSL_SESSION_get_timeout(session) <= Date.now() / 1000;
-        if (isIt && !isLate) return session;
+        if (isIt && !hasExpired(session)) return session;
         ssl.SSL_SESSION_free(session);
         who.missed(isIt ? 'expired' : 'corrupted');
         return 0;

@@ -9,6 +9,7 @@ import type { PresharedKey } from './psk.ts';
 import type { ResumptionMiss } from './sessions/resumption.ts';
 import type { TimeSource } from './sessions/vault.ts';
 import type { ContextSettings, SettingsOwner } from './settings.ts';
+import { andThen } from './thenable.ts';
 import { TlsError } from './tls-error.ts';
 
 /** The first message of a client, as far as it matters for choosing. Nothing in it is proved. */
@@ -141,15 +142,6 @@ function parseIdentities(bytes: Uint8Array): Uint8Array[] {
     at += 2 + length + 4;
   }
   return identities;
-}
-
-/** Goes on with `value` at once when it is there, else when it comes. */
-export function andThen<T, R>(value: T | Promise<T>, next: (value: T) => R | Promise<R>): R | Promise<R> {
-  return isThenable(value) ? value.then(next) : next(value);
-}
-
-function isThenable<T>(value: T | PromiseLike<T>): value is Promise<T> {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 }
 
 const uint16 = (bytes: Uint8Array, at: number): number => bytes[at] * 256 + bytes[at + 1];

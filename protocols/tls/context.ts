@@ -162,7 +162,6 @@ function settingsOf(role: 'client' | 'server', pointer: Pointer, options: AnyOpt
     staple: options.ocspStaple,
     requestsStaple: options.requestOcspStaple === true,
     pskServer: role === 'server' ? options.psk as TlsServerOptions['psk'] : undefined,
-    // Behind a function, where nobody sees it who prints the connection.
     pskClient: role === 'server' || psk === undefined ? undefined : typeof psk === 'function' ? psk as Exclude<PskClient, PskIdentity> : () => psk,
     ...sessionsOf(role, pointer, options, files),
     keyLog: dangerouslyLogKeys === undefined ? undefined : new KeyLogWriter(dangerouslyLogKeys),

@@ -5,16 +5,19 @@ import type { Answering } from './callbacks.ts';
 import { decide, mustDecide, parseHello } from './client-hello.ts';
 import type { Decision, ParsedHello } from './client-hello.ts';
 import * as c from './constants.ts';
+import { ownFinished } from './finished.ts';
 import { openssl } from './openssl.ts';
 import type { Pointer } from './openssl.ts';
 import { identityOf, presharedKey } from './psk.ts';
 import type { PresharedKey, PskIdentity } from './psk.ts';
 import type { Resumption, ResumptionMiss } from './sessions/resumption.ts';
 import { scopeFor } from './sessions/scope.ts';
+import { hasExpired } from './sessions/session.ts';
 import type { TlsSession } from './sessions/session.ts';
 import type { TicketKey } from './sessions/ticket-keys.ts';
 import type { TimeSource } from './sessions/vault.ts';
 import type { ContextSettings } from './settings.ts';
+import { isThenable } from './thenable.ts';
 import { TlsError } from './tls-error.ts';
 import { verifyErrorName } from './verify-errors.ts';
 import type { VerifyErrorName } from './verify-errors.ts';
@@ -84,7 +87,7 @@ export class Negotiation implements Answering {
   prepare(wake: () => void): boolean {
     const { pskClient } = this.settings;
     if (pskClient === undefined || this.#ownKey !== undefined || this.error !== undefined) return true;
-    this.#await(() => (typeof pskClient === 'function' ? pskClient(undefined) : pskClient), 'psk', wake, (psk) => {
+    this.#await(() => pskClient(undefined), 'psk', wake, (psk) => {
       this.#ownKey = ownKeyOf(psk);
     });
     return !this.waiting;
@@ -163,7 +166,7 @@ export class Negotiation implements Answering {
     if (!this.established) return;
     this.handshaking = true;
     this.hasNews = true;
-    this.#finished ??= finishedOf(this.ssl);
+    this.#finished ??= ownFinished(this.ssl);
   }
 
   handshakeEnds(): void {
@@ -175,7 +178,7 @@ export class Negotiation implements Answering {
     this.handshaking = false;
     const before = this.#finished;
     this.#finished = undefined;
-    if (before?.equals(finishedOf(this.ssl)) !== false) return false;
+    if (before?.equals(ownFinished(this.ssl)) !== false) return false;
     this.renegotiations++;
     const limit = this.settings.peerRenegotiations;
     // Where none are allowed OpenSSL refuses them.
@@ -255,11 +258,9 @@ export class Negotiation implements Answering {
   }
 
   admits(session: Pointer, note: Uint8Array): boolean {
-    const ssl = openssl();
-    const isLate = ssl.SSL_SESSION_get_time(session) + ssl.SSL_SESSION_get_timeout(session) <= Date.now() / 1000;
     if (!Buffer.from(note.subarray(0, 32)).equals(this.settings.scope)) this.#miss = 'scope';
     else if (Buffer.from(note.subarray(32)).toString() !== (this.#hello?.serverName ?? '')) this.#miss = 'server name';
-    else if (isLate) this.#miss = 'expired';
+    else if (hasExpired(session)) this.#miss = 'expired';
     else {
       this.#miss = undefined;
       return true;
@@ -291,7 +292,7 @@ export class Negotiation implements Answering {
     }
     const found = this.settings.pskServer?.(name);
     if (found === undefined) return undefined;
-    if ('then' in found) {
+    if (isThenable(found)) {
       // Nobody looks at the Promise any more.
       found.then(undefined, () => undefined);
       throw new TypeError('a TLS 1.2 server cannot wait for a shared key: psk must not return a Promise; set protocols.min to TLSv1.3, or answer at once');
@@ -301,9 +302,9 @@ export class Negotiation implements Answering {
 
   ownKey(hint: string | undefined): { readonly psk: PskIdentity; readonly identity: Uint8Array } | undefined {
     const { pskClient } = this.settings;
-    if (hint !== undefined && typeof pskClient === 'function') {
+    if (hint !== undefined && pskClient !== undefined) {
       const psk = pskClient(hint);
-      if ('then' in psk) {
+      if (isThenable(psk)) {
         psk.then(undefined, () => undefined);
         throw new TypeError('a TLS 1.2 client cannot wait for a shared key once the server has given a hint: psk must not return a Promise for a hint');
       }
@@ -325,7 +326,7 @@ export class Negotiation implements Answering {
     };
     try {
       const answer = question();
-      if (!(typeof answer === 'object' && answer !== null && 'then' in answer)) {
+      if (!isThenable(answer)) {
         note(answer);
         return;
       }
@@ -351,13 +352,6 @@ function ownKeyOf(psk: PskIdentity | undefined): { readonly psk: PskIdentity; re
   return { psk, identity };
 }
 
-function finishedOf(ssl: Pointer): Buffer {
-  const bytes = Buffer.alloc(FINISHED_AT_MOST);
-  return bytes.subarray(0, openssl().SSL_get_finished(ssl, bytes, bytes.length));
-}
-
-// EVP_MAX_MD_SIZE: the digest of a handshake is no longer than that.
-const FINISHED_AT_MOST = 64;
 const CLOSE_NOTIFY = 0;
 const NO_RENEGOTIATION = 100;
 // PSK_MAX_IDENTITY_LEN of ssl.h before 3.0.

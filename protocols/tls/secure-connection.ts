@@ -15,6 +15,7 @@ import type { ChannelBinding } from './channel-binding.ts';
 import * as c from './constants.ts';
 import { tlsaMatch } from './dane.ts';
 import type { TlsaMatch } from './dane.ts';
+import { ownFinished, peerFinished } from './finished.ts';
 import type { CertificateFault } from './negotiation.ts';
 import { openssl } from './openssl.ts';
 import type { Pointer } from './openssl.ts';
@@ -74,7 +75,7 @@ export interface SecureStatistics extends ConnectionStatistics {
 /** TLS over a connection. The first send, receive or handshake runs the handshake. */
 export class SecureConnection extends Connection {
   readonly #tls: TlsTransport;
-  readonly #sessions = new Subject<TlsSession>();
+  #sessions: Subject<TlsSession> | undefined;
   #keyUpdates = 0;
 
   /** @internal Made by a `TlsContext`. */
@@ -90,7 +91,7 @@ export class SecureConnection extends Connection {
         guarded(() => this.emit('keylog', line));
       },
       sessionMade: (session) => {
-        if (this.#sessions.observed) this.#sessions.next(session);
+        this.#sessions?.next(session);
       },
       time: basis.reactor,
     });
@@ -259,9 +260,14 @@ export class SecureConnection extends Connection {
 
   /**
    * Each session that another connection can go on with, as it comes: with TLS 1.3 several, and later than the handshake. A client
-   * whose `sessions` are `'off'` is told of none, and a server of stateful ones only.
+   * whose `sessions` are `'off'` is told of none, and a server of stateful ones only. It completes when the connection is closed.
    */
   get session$(): Observable<TlsSession> {
+    if (this.#sessions === undefined) {
+      const sessions = this.#sessions = new Subject<TlsSession>();
+      if (this.closed) sessions.complete();
+      else this.once('close', () => { sessions.complete(); });
+    }
     return this.#sessions.asObservable();
   }
 
@@ -289,13 +295,8 @@ export class SecureConnection extends Connection {
    * unless somebody sits in between. @throws {ClosedError} like {@link info}.
    */
   finished(): { readonly local: Uint8Array; readonly remote: Uint8Array } {
-    const ssl = openssl();
     const connection = this.#ssl('finished');
-    const [local, remote] = [new Uint8Array(FINISHED_AT_MOST), new Uint8Array(FINISHED_AT_MOST)];
-    return {
-      local: local.slice(0, ssl.SSL_get_finished(connection, local, local.length)),
-      remote: remote.slice(0, ssl.SSL_get_peer_finished(connection, remote, remote.length)),
-    };
+    return { local: ownFinished(connection), remote: peerFinished(connection) };
   }
 
   #alpn(connection: Pointer): string | undefined {
@@ -317,6 +318,3 @@ function groupOf(connection: Pointer): string | undefined {
   const id = ssl.SSL_ctrl(connection, c.SSL_CTRL_GET_NEGOTIATED_GROUP, 0, 0);
   return id === 0 ? undefined : ssl.SSL_group_to_name(connection, id) ?? undefined;
 }
-
-// EVP_MAX_MD_SIZE: the digest of the handshake is no longer than that.
-const FINISHED_AT_MOST = 64;

@@ -5,7 +5,7 @@ import type { PeerExpectation } from './check-peer.ts';
 import type { Chooser } from './client-hello.ts';
 import type { KeyLogWriter } from './key-log.ts';
 import type { Pointer } from './openssl.ts';
-import type { PskClient, PskServer } from './psk.ts';
+import type { PskClient, PskIdentity, PskServer } from './psk.ts';
 import type { ClientSessions } from './sessions/client-sessions.ts';
 import type { ResumptionPolicy } from './sessions/resumption.ts';
 import type { SessionCache } from './sessions/session-cache.ts';
@@ -33,7 +33,8 @@ export interface ContextSettings {
   readonly staple: Uint8Array | (() => Uint8Array | undefined | Promise<Uint8Array | undefined>) | undefined;
   readonly requestsStaple: boolean;
   readonly pskServer: PskServer | undefined;
-  readonly pskClient: PskClient | undefined;
+  /** Whoever has the client's key; always a function, so that no key shows when settings are printed. */
+  readonly pskClient: Exclude<PskClient, PskIdentity> | undefined;
   readonly keyLog: KeyLogWriter | undefined;
   readonly peerRenegotiations: number;
   /** Of servers: whether sessions may be gone on with. */

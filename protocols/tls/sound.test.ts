@@ -127,6 +127,23 @@ describe('nobody gets in by a slip:', () => {
   }));
 });
 
+it('who answers after the one who asked has given up is looked at all the same', () => withSecureReactor(async (secure) => {
+  const pair = await shakenPair(secure, { client: await secure.client({ ca, ...identityOf('bob.test') }), server: (await secure.server({ ...identity, ca })).with({ expect: undefined }) });
+  Object.assign((pair[1].transport as never as { options: object }).options, { expect: { name: 'alice.test' } });
+  await expect(pair[1].requestClientCertificate({ timeouts: { blockMs: 5 } })).rejects.toMatchObject({ name: 'OperationTimeoutError' });
+  const [failure] = await failuresOf(pair[1].receive(), pair[0].receive());
+  expect(failure).toMatchObject({ name: 'WrongHostError', expected: 'alice.test' });
+  abort(...pair);
+}));
+
+it('those who wait for sessions learn that none will come', () => withSecureReactor(async (secure) => {
+  const pair = await shakenPair(secure, { client: await secure.client({ ca }), server: await secure.server(identity) });
+  const ended = new Promise<void>((resolve) => pair[0].session$.subscribe({ complete: resolve }));
+  abort(...pair);
+  await ended;
+  await new Promise<void>((resolve) => pair[1].session$.subscribe({ complete: resolve }));
+}));
+
 describe('a session does not cross over:', () => {
   const visit = async (secure: Parameters<Parameters<typeof withSecureReactor>[0]>[0], client: Awaited<ReturnType<typeof secure.client>>, server: Awaited<ReturnType<typeof secure.server>>): Promise<[string, TlsSession | undefined]> => {
     const pair = await shakenPair(secure, { client, server });

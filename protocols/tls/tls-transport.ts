@@ -25,8 +25,10 @@ import { openssl } from './openssl.ts';
 import type { OpenSsl, Pointer } from './openssl.ts';
 import type { TlsConnectionOptions } from './options.ts';
 import { expectName } from './server-name.ts';
+import { peerFinished } from './finished.ts';
 import type { ContextSettings } from './settings.ts';
-import { TlsSession } from './sessions/session.ts';
+import { SessionDesk } from './sessions/session-desk.ts';
+import type { TlsSession } from './sessions/session.ts';
 import type { TimeSource } from './sessions/vault.ts';
 import { CertificateError, refused, TlsError } from './tls-error.ts';
 import { tlsFailure } from './tls-failure.ts';
@@ -45,6 +47,8 @@ export class TlsTransport implements Transport {
   readonly options: TlsConnectionOptions;
   /** What was asked and noted on the way. */
   readonly negotiation: Negotiation;
+  /** What it does with sessions. */
+  readonly sessions: SessionDesk;
 
   #failure: Error | undefined;
   readonly #openssl: OpenSsl;
@@ -53,7 +57,6 @@ export class TlsTransport implements Transport {
   /** Whether a call into OpenSSL is on the stack: an SSL object must not be freed inside its own callback. */
   #calling = false;
   #closing = false;
-  #established = false;
   /** Whether the read BIO or OpenSSL may hold more than has been read. */
   #holds = false;
   #saidGoodbye = false;
@@ -65,10 +68,6 @@ export class TlsTransport implements Transport {
   #isDue = false;
   /** Tickets that a client of TLS 1.3 is still to get, before anything else is sent to it. */
   #ticketsDue = 0;
-  /** By what the client's sessions are kept. */
-  #sessionKey: string | undefined;
-  /** Whether the session that is offered comes from outside. */
-  #isSessionGiven = false;
   #listener: TlsTransportListener = NOBODY;
   #wake: () => void = () => undefined;
 
@@ -78,6 +77,7 @@ export class TlsTransport implements Transport {
     this.#ciphertext = new Ciphertext(below);
     this.options = options;
     this.negotiation = new Negotiation(settings);
+    this.sessions = new SessionDesk(options, this.negotiation);
     this.#begin(settings);
     if (settings.choose !== undefined) this.#ciphertext.record();
     living++;
@@ -97,7 +97,7 @@ export class TlsTransport implements Transport {
 
   /** Whether the handshake is complete and its last flight is out. */
   get established(): boolean {
-    return this.#established;
+    return this.negotiation.established;
   }
 
   /** Whether this is TLS 1.3, where connections are refreshed in other ways than before. */
@@ -134,7 +134,7 @@ export class TlsTransport implements Transport {
 
   handshake(): StepCode {
     if (this.#failure !== undefined || this.#ssl === 0) throw this.failure as Error;
-    if (this.#established) return DONE;
+    if (this.negotiation.established) return DONE;
     const { negotiation } = this;
     if (negotiation.waiting || !negotiation.prepare(this.#answered)) return WANT_LOOKUP;
     if (negotiation.error !== undefined && negotiation.settings.role === 'client') throw (this.#failure = negotiation.error);
@@ -169,7 +169,7 @@ export class TlsTransport implements Transport {
 
   read(into: Uint8Array): number {
     assertBytes(into);
-    if (!this.#established) {
+    if (!this.negotiation.established) {
       const code = this.handshake();
       if (code !== DONE) return code;
     }
@@ -204,7 +204,7 @@ export class TlsTransport implements Transport {
 
   write(from: Uint8Array): number {
     assertBytes(from);
-    if (!this.#established) {
+    if (!this.negotiation.established) {
       const code = this.handshake();
       if (code !== DONE) return code;
     }
@@ -237,7 +237,7 @@ export class TlsTransport implements Transport {
   shutdown(): StepCode {
     // It may have been closed by whoever was told that the handshake is complete.
     if (this.#ssl === 0) throw this.failure as Error;
-    if (this.#established && this.#failure === undefined && !this.#saidGoodbye) {
+    if (this.negotiation.established && this.#failure === undefined && !this.#saidGoodbye) {
       if (!this.hasShakenHands()) {
         // No goodbye can be said in the middle of a handshake.
         const code = this.goOn(this.hasShakenHands);
@@ -305,7 +305,7 @@ export class TlsTransport implements Transport {
       if (this.#ssl !== 0) this.#setVerify(before);
       throw error;
     }
-    this.#finishedBefore = this.#peerFinished();
+    this.#finishedBefore = peerFinished(this.#ssl);
   }
 
   /** Lets OpenSSL prepare a message of TLS 1.3 for after the handshake, and write it. @throws {TlsError} when it refuses. */
@@ -321,7 +321,7 @@ export class TlsTransport implements Transport {
   /** Whether the client has answered the demand for its certificate. */
   readonly hasCertificate = (): boolean => {
     if (this.#finishedBefore === undefined) return this.hasRenegotiated();
-    if (this.#finishedBefore.equals(this.#peerFinished()) || this.#openssl.SSL_in_init(this.#ssl) !== 0) return false;
+    if (this.#finishedBefore.equals(peerFinished(this.#ssl)) || this.#openssl.SSL_in_init(this.#ssl) !== 0) return false;
     this.#finishedBefore = undefined;
     this.#checkExpected();
     return true;
@@ -391,24 +391,7 @@ export class TlsTransport implements Transport {
     }
     expectName(this.#ssl, serverName, verifiesName && tlsa === undefined ? nameRules : undefined);
     if (requestsStaple) ssl.SSL_ctrl(this.#ssl, c.SSL_CTRL_SET_TLSEXT_STATUS_REQ_TYPE, c.TLSEXT_STATUSTYPE_OCSP, 0);
-    this.#offerSession(settings);
-  }
-
-  #offerSession({ clientSessions, scope }: ContextSettings): void {
-    const { serverName = '', peer = '', tlsa, expect, session } = this.options;
-    // What decided about trust here and is not in the context is part of the key; DNS records may change at any time.
-    if (tlsa === undefined) this.#sessionKey = `${Buffer.from(scope).toString('base64url')} ${peer} ${serverName} ${JSON.stringify(expect ?? null)}`;
-    this.#isSessionGiven = session !== undefined;
-    const kept = session === undefined && this.#sessionKey !== undefined ? clientSessions?.take(this.#sessionKey) : undefined;
-    const offered = session ?? kept;
-    if (offered === undefined) return;
-    // One that was made as a server has an id context, and OpenSSL takes a session of another context for an attack.
-    const context = Buffer.from(offered.idContext, 'hex');
-    if (context.length > 0) this.#openssl.SSL_set_session_id_context(this.#ssl, context, context.length);
-    const result = offered.lend((pointer) => this.#openssl.SSL_set_session(this.#ssl, pointer));
-    kept?.dispose();
-    if (result <= 0) throw refused('the session cannot be used');
-    this.negotiation.offered = true;
+    this.sessions.offer(this.#ssl, settings);
   }
 
   /** Gives a client of TLS 1.3 what it can come back with: as late as that, so that one that never reads cannot hold up a handshake. */
@@ -422,23 +405,10 @@ export class TlsTransport implements Transport {
     });
   }
 
-  /** Takes over the session of another connection. @throws {TlsError} when OpenSSL refuses. */
+  /** Takes over the session of another connection, with its certificate and key. @throws {TlsError} when OpenSSL refuses. @throws {ClosedError} when the handshake has begun. */
   copySession(from: Pointer): void {
-    if (this.#openssl.SSL_in_before(this.#ssl) === 0) throw new ClosedError('copySessionFrom refused: the handshake has begun');
-    if (this.#openssl.SSL_copy_session_id(this.#ssl, from) <= 0) throw refused('copySessionFrom');
-    this.#isSessionGiven = true;
-    this.negotiation.offered = true;
-  }
-
-  #keepSession(session: TlsSession): void {
-    const { settings, serverName } = this.negotiation;
-    settings.sessions.made(session);
-    if (settings.role === 'server') {
-      if (settings.vault === undefined) return;
-      void settings.vault.save(Buffer.from(session.id, 'hex'), session.toDer(), { scope: settings.scope, serverName }, settings.sessionTtlMs, this.#listener.time);
-      return;
-    }
-    if (this.#sessionKey !== undefined && settings.clientSessions !== undefined) settings.clientSessions.add(this.#sessionKey, TlsSession.fromDer(session.toDer()));
+    if (this.#ssl === 0 || this.#openssl.SSL_in_before(this.#ssl) === 0) throw new ClosedError('copySessionFrom refused: the handshake has begun');
+    this.sessions.copy(this.#ssl, from);
   }
 
   /** Begins anew with another context, as if the client had come there: what it has said is said again. */
@@ -454,8 +424,7 @@ export class TlsTransport implements Transport {
   #establish(): void {
     const { settings } = this.negotiation;
     this.#checkExpected();
-    if (this.#isSessionGiven) this.#checkGivenSession(settings);
-    this.#established = true;
+    if (this.sessions.isGiven) this.#checkGivenSession(settings);
     const reused = this.#openssl.SSL_session_reused(this.#ssl) === 1;
     this.negotiation.complete(reused, this.isTls13);
     settings.sessions.counts.count(this.negotiation.resumption);
@@ -555,11 +524,6 @@ export class TlsTransport implements Transport {
     if (negotiation.settings.peerRenegotiations === 0) this.#openssl.SSL_set_options(this.#ssl, c.SSL_OP_NO_RENEGOTIATION);
   }
 
-  #peerFinished(): Buffer {
-    const bytes = Buffer.alloc(FINISHED_AT_MOST);
-    return bytes.subarray(0, this.#openssl.SSL_get_peer_finished(this.#ssl, bytes, bytes.length));
-  }
-
   /** Before each call whose `SSL_get_error` is read: the error queue is shared with the whole thread. */
   #enter(): void {
     // Whoever was asked or told something may have closed the connection.
@@ -582,11 +546,13 @@ export class TlsTransport implements Transport {
       throw this.failure as Error;
     }
     const { negotiation } = this;
+    // A client that answers later than the one who asked has waited is looked at all the same.
+    if (this.#finishedBefore !== undefined && reason !== c.SSL_ERROR_SSL) this.hasCertificate();
     if (!negotiation.hasNews) return;
     negotiation.hasNews = false;
     if (negotiation.hasTales) queueMicrotask(this.#tell);
     // Of a call that has failed its caller takes care, and of the error queue with it.
-    if (!this.#established || reason === c.SSL_ERROR_SSL) return;
+    if (!this.negotiation.established || reason === c.SSL_ERROR_SSL) return;
     if (negotiation.handshaking) this.#settled();
     if (negotiation.error !== undefined) throw this.#fail();
   }
@@ -598,7 +564,7 @@ export class TlsTransport implements Transport {
       if (negotiation.settings.keyLog?.tells === true) this.#listener.keyLogged(line);
     }
     for (const session of negotiation.takeSessions()) {
-      this.#keepSession(session);
+      this.sessions.keep(session, this.#listener.time);
       this.#listener.sessionMade(session);
     }
   };
@@ -624,12 +590,12 @@ export class TlsTransport implements Transport {
   /** Makes the failure, takes the error queue with it, and gives the alert a chance to go out. */
   #fail(): Error {
     const { error, settings, alert, faults } = this.negotiation;
-    const what = this.#established ? 'TLS' : 'handshake';
+    const what = this.negotiation.established ? 'TLS' : 'handshake';
     if (error !== undefined) this.#failure = error;
     else if (!this.#ciphertext.ended) {
       const sent = alert?.sent === true ? alert.number : undefined;
       this.#failure = tlsFailure(this.#ssl, { what, role: settings.role, serverName: this.options.serverName, firstBytes: this.#ciphertext.firstBytes, sent, depth: faults.at(-1)?.depth, rules: settings.nameRules, asksForPsk: settings.pskServer !== undefined });
-    } else if (this.#established) this.#failure = new TruncatedError('the peer closed the connection without close_notify; bytes may be missing');
+    } else if (this.negotiation.established) this.#failure = new TruncatedError('the peer closed the connection without close_notify; bytes may be missing');
     else this.#failure = new ClosedError('handshake failed: the peer closed the connection in the middle of it');
     this.#openssl.ERR_clear_error();
     try {
@@ -646,7 +612,7 @@ export class TlsTransport implements Transport {
     if (this.#calling) return;
     answerNoMore(this.#ssl);
     // OpenSSL drops the session of a connection without goodbyes from its cache; a broken wire says nothing against the session.
-    if (this.#established && !(this.#failure instanceof TlsError)) this.#openssl.SSL_set_shutdown(this.#ssl, c.SSL_SENT_AND_RECEIVED_SHUTDOWN);
+    if (this.negotiation.established && !(this.#failure instanceof TlsError)) this.#openssl.SSL_set_shutdown(this.#ssl, c.SSL_SENT_AND_RECEIVED_SHUTDOWN);
     // The BIOs belong to the SSL object.
     this.#openssl.SSL_free(this.#ssl);
     this.#ssl = 0;
@@ -687,8 +653,6 @@ let ahead: Uint8Array | undefined;
 const AHEAD_BYTES = 16 * 1024;
 // As much as one message may have by default.
 const SURPLUS_AT_MOST = 1024 * 1024;
-// EVP_MAX_MD_SIZE: the digest of a handshake is no longer than that.
-const FINISHED_AT_MOST = 64;
 // Four records, which one system call takes.
 const SEALED_AT_MOST = 64 * 1024;
 const FEEDS_PER_READ = 16;

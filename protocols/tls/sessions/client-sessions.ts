@@ -74,7 +74,7 @@ export class ClientSessions {
       sessions.push(session);
       this.#sessions.delete(key);
       this.#sessions.set(key, sessions);
-      return TlsSession.fromDer(session.toDer());
+      return session.copy();
     }
     this.#sessions.delete(key);
     return undefined;

@@ -50,6 +50,11 @@ export class TlsSession {
     return new TlsSession(der);
   }
 
+  /** Another of the same, to be disposed of by itself. */
+  copy(): TlsSession {
+    return new TlsSession(this.toDer());
+  }
+
   /** Lends OpenSSL's form of it for the time of `use`. @throws {TlsError} when it was disposed of. @internal */
   lend<T>(use: (session: Pointer) => T): T {
     if (this.#der.length === 0) throw new TlsError('the session was disposed of');
@@ -230,6 +235,12 @@ export class TlsSession {
 export function lifetime(seconds: number): number {
   if (!(seconds >= 1)) throw new RangeError(`a session lives for at least a second, not ${String(seconds)}`);
   return Math.min(LIFETIME_AT_MOST, Math.floor(seconds));
+}
+
+/** Whether the time of OpenSSL's session has passed. It lives by the system's clock, in whole seconds. @internal */
+export function hasExpired(session: Pointer): boolean {
+  const ssl = openssl();
+  return ssl.SSL_SESSION_get_time(session) + ssl.SSL_SESSION_get_timeout(session) <= Date.now() / 1000;
 }
 
 /** Bytes from elsewhere may say more than is allowed. */

@@ -7,6 +7,7 @@ import { createCipheriv, createDecipheriv, createHmac, randomBytes, timingSafeEq
 
 import PQueue from 'p-queue';
 
+import { isThenable } from '../thenable.ts';
 import type { ResumptionMiss } from './resumption.ts';
 import type { SessionStore } from './store.ts';
 import { TTL_AT_MOST_MS, VALUE_AT_MOST } from './store.ts';
@@ -201,10 +202,6 @@ export class Vault {
       return undefined;
     }
   }
-}
-
-function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 }
 
 const keyOf = (id: Uint8Array): string => Buffer.from(id).toString('base64url');
