@@ -1,5 +1,5 @@
-// Law: a session store gives back what was set last under a key until it was removed or its time has passed, never anything else, and it
-// keeps its bounds; a session server does so whatever the network and the system calls do, or says that it failed.
+// Law: a session store gives back what was set last under a key until it was removed or taken or its time has passed, never anything else,
+// and it keeps its bounds; a session server does so whatever the network and the system calls do, or says that it failed.
 
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,7 +13,7 @@ import { SessionServerStore } from '../protocols/tls/sessions/session-server-sto
 import { SessionServer } from '../protocols/tls/sessions/session-server.ts';
 import { StoreError } from '../protocols/tls/sessions/store-error.ts';
 import { VALUE_AT_MOST } from '../protocols/tls/sessions/store.ts';
-import type { SessionStore } from '../protocols/tls/sessions/store.ts';
+import type { TakingSessionStore } from '../protocols/tls/sessions/store.ts';
 import { bytes } from '../protocols/tls/sessions/testing/check-store.ts';
 import { withFolder } from '../protocols/tls/sessions/testing/folder.ts';
 import { ManualClock } from '../protocols/tls/sessions/testing/manual-clock.ts';
@@ -24,7 +24,7 @@ import { simulate } from './kit/simulate.ts';
 
 type Step =
   | { readonly kind: 'set'; readonly key: string; readonly size: number; readonly salt: number; readonly ttlMs: number }
-  | { readonly kind: 'get' | 'remove'; readonly key: string }
+  | { readonly kind: 'get' | 'take' | 'remove'; readonly key: string }
   | { readonly kind: 'pass'; readonly ms: number };
 
 /** What ought to be there: the values that a key may have, and until when. */
@@ -48,19 +48,25 @@ class Model {
     const entry = this.#entries.get(key);
     return entry !== undefined && entry.expiresAt > this.#now() ? entry.value : undefined;
   }
+
+  take(key: string): Uint8Array | undefined {
+    const value = this.get(key);
+    this.remove(key);
+    return value;
+  }
 }
 
 const key = fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f', 'A', '-', '__proto__', 'a'.repeat(64));
 const size = fc.oneof({ arbitrary: fc.nat(400), weight: 5 }, { arbitrary: fc.constantFrom(0, 63, 64, 65, 127, 128, 4_096, VALUE_AT_MOST), weight: 1 });
 const ttlMs = fc.oneof(fc.integer({ min: 1, max: 50 }), fc.constant(100_000));
 const set = fc.record({ kind: fc.constant('set' as const), key, size, salt: fc.nat(255), ttlMs });
-const ask = fc.record({ kind: fc.constantFrom('get' as const, 'get' as const, 'remove' as const), key });
+const ask = fc.record({ kind: fc.constantFrom('get' as const, 'get' as const, 'get' as const, 'take' as const, 'remove' as const), key });
 const pass = fc.record({ kind: fc.constant('pass' as const), ms: fc.nat(40) });
 const step: fc.Arbitrary<Step> = fc.oneof({ arbitrary: set, weight: 4 }, { arbitrary: ask, weight: 5 }, { arbitrary: pass, weight: 1 });
 const steps = (maxLength: number): fc.Arbitrary<Step[]> => fc.array(step, { maxLength });
 
-/** Takes a step on the store and on the model, and compares. */
-async function take(each: Step, store: SessionStore, model: Model, clock: ManualClock): Promise<void> {
+/** Makes a step on the store and on the model, and compares. */
+async function make(each: Step, store: TakingSessionStore, model: Model, clock: ManualClock): Promise<void> {
   switch (each.kind) {
     case 'pass':
       clock.pass(each.ms);
@@ -75,6 +81,9 @@ async function take(each: Step, store: SessionStore, model: Model, clock: Manual
       await store.remove(each.key);
       model.remove(each.key);
       return;
+    case 'take':
+      expect(await store.take(each.key)).toEqual(model.take(each.key));
+      return;
     case 'get':
       expect(await store.get(each.key)).toEqual(model.get(each.key));
   }
@@ -85,7 +94,7 @@ describe('a store gives back what was set last', () => {
     const clock = new ManualClock();
     const store = new MemorySessionStore({ now: clock.now });
     const model = new Model(clock.now);
-    for (const each of plan) await take(each, store, model, clock);
+    for (const each of plan) await make(each, store, model, clock);
   }), 1_000), 600_000);
 
   it('from files, whoever opens them, and never what somebody else wrote there', () => checkLaw(fc.asyncProperty(fc.array(fc.oneof({ arbitrary: step, weight: 8 }, { arbitrary: fc.constantFrom('open again', 'spoil'), weight: 1 }), { maxLength: 25 }), fc.uint8Array({ maxLength: 200 }), (plan, garbage) => withFolder(async (directory) => {
@@ -102,7 +111,7 @@ describe('a store gives back what was set last', () => {
           writeFileSync(join(directory, name), garbage);
           model.remove(name.slice(3));
         }
-      } else await take(each, store, model, clock);
+      } else await make(each, store, model, clock);
     }
     await store.close();
   })), 1_000), 600_000);
@@ -131,10 +140,11 @@ describe('a store in memory keeps its bounds', () => {
         model.set(each.key, value, each.ttlMs);
         use(each.key);
       } else {
-        const found = store.get(each.key);
         const isRecent = used.indexOf(each.key) >= used.length - maxSessions;
-        if (found !== undefined || isRecent) expect(found).toEqual(model.get(each.key));
-        if (found !== undefined) use(each.key);
+        const found = each.kind === 'take' ? store.take(each.key) : store.get(each.key);
+        const expected = each.kind === 'take' ? model.take(each.key) : model.get(each.key);
+        if (found !== undefined || isRecent) expect(found).toEqual(expected);
+        if (found !== undefined && each.kind === 'get') use(each.key);
       }
       expect(store.statistics.size).toBeLessThanOrEqual(maxSessions);
     }
@@ -175,6 +185,9 @@ describe('a session server', () => {
       } else if (each.kind === 'remove') {
         model.remove(each.key);
         await store.remove(each.key);
+      } else if (each.kind === 'take') {
+        const expected = model.take(each.key);
+        expect(await store.take(each.key)).toEqual(expected);
       } else {
         const expected = model.get(each.key);
         expect(await store.get(each.key)).toEqual(expected);
@@ -214,9 +227,12 @@ describe('a session server', () => {
       } else if (each.kind === 'remove') await attempt(each.key, undefined, () => store.remove(each.key));
       else {
         const possible = [certain.get(each.key), ...(uncertain.get(each.key) ?? [])];
-        try {
-          const found = await store.get(each.key);
+        const check = (found: Uint8Array | undefined): void => {
           expect(possible.some((value) => (value === undefined ? found === undefined : found !== undefined && Buffer.from(found).equals(value)))).toBe(true);
+        };
+        try {
+          if (each.kind === 'get') check(await store.get(each.key));
+          else await attempt(each.key, undefined, async () => { check(await store.take(each.key)); });
         } catch (error) {
           if (!(error instanceof StoreError)) throw error;
         }

@@ -67,20 +67,30 @@ export async function replaceFile(path: string, temporary: string, bytes: Uint8A
   }
 }
 
+/** Gives a file another name in one step; @returns whether there was one. Of several who do so at once, one finds it. */
+export async function moveFile(path: string, to: string): Promise<boolean> {
+  return unlessAbsent(rename(path, to));
+}
+
 /** Removes a file; @returns whether there was one. */
 export async function removeFile(path: string): Promise<boolean> {
-  try {
-    await unlink(path);
-    return true;
-  } catch (error) {
-    if (codeOf(error) !== 'ENOENT' && codeOf(error) !== 'ENOTDIR') throw error;
-    return false;
-  }
+  return unlessAbsent(unlink(path));
 }
 
 /** The name of the system's reason for `error`; empty when it has none. */
 export function codeOf(error: unknown): string {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
+}
+
+/** @returns whether `change` found its file. */
+async function unlessAbsent(change: Promise<void>): Promise<boolean> {
+  try {
+    await change;
+    return true;
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT' && codeOf(error) !== 'ENOTDIR') throw error;
+    return false;
+  }
 }
 
 async function present(file: FileHandle): Promise<{ readonly size: number }> {

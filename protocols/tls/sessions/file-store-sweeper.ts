@@ -32,7 +32,7 @@ export class FileSweeper {
     this.#change = change;
   }
 
-  /** Counts what is there, and removes what writers that were killed have left. */
+  /** Counts what is there, and removes what writers and takers that were killed have left. */
   async begin(): Promise<void> {
     await this.#removeStale();
     for (const fan of FANS) this.#counts.set(fan, (await keysIn(join(this.#directory, fan))).length);
@@ -43,10 +43,15 @@ export class FileSweeper {
     this.#counts.set(fan, (this.#counts.get(fan) ?? 0) + 1);
   }
 
+  /** A session has gone from the directory `fan`. */
+  removed(fan: string): void {
+    this.#counts.set(fan, Math.max(0, (this.#counts.get(fan) ?? 0) - 1));
+  }
+
   /** Removes a session. */
   async drop(fan: string, key: string): Promise<void> {
     const removed = await removeFile(join(this.#directory, fan, key));
-    if (removed) this.#counts.set(fan, Math.max(0, (this.#counts.get(fan) ?? 0) - 1));
+    if (removed) this.removed(fan);
   }
 
   /** Waits for the sweep that is under way. */
@@ -54,13 +59,14 @@ export class FileSweeper {
     await this.#sweeping;
   }
 
-  /** Removes what writers that were killed have left. */
+  /** Removes what writers and takers that were killed have left. */
   async #removeStale(): Promise<void> {
     const folder = join(this.#directory, TEMPORARY);
     for (const name of await namesIn(folder)) {
       const path = join(folder, name);
       const found = await lstat(path).catch(() => undefined);
-      if (found !== undefined && !found.isDirectory() && Date.now() - found.mtimeMs > STALE_MS) await removeFile(path);
+      // Since it has this name, not since it was written: what is being taken was written long ago.
+      if (found !== undefined && !found.isDirectory() && this.#now() - found.ctimeMs > STALE_MS) await removeFile(path);
     }
   }
 

@@ -5,10 +5,12 @@ import { describe, expect, it } from 'vitest';
 
 import { FileSessionStore } from './file-store.ts';
 import { StoreError } from './store-error.ts';
-import { bytes, checkStore } from './testing/check-store.ts';
+import { bytes } from './testing/check-store.ts';
+import { checkTakingStore } from './testing/check-taking-store.ts';
 import { newFolder, withFolder } from './testing/folder.ts';
 import { killInTheMiddle } from './testing/kill-in-the-middle.ts';
 import { ManualClock } from './testing/manual-clock.ts';
+import { raceOfTakers } from './testing/race-of-takers.ts';
 import { runShortOfDisk } from './testing/run-short-of-disk.ts';
 import { saltedValue } from './testing/write-for-ever.ts';
 
@@ -33,7 +35,7 @@ describe('a store in files', () => {
       },
     });
   };
-  for (const check of checkStore(make)) it(check.name, check.run);
+  for (const check of checkTakingStore(make)) it(check.name, check.run);
 
   it('keeps sessions for the next process, in files and directories of its user alone', () => withFolder(async (folder) => {
     const directory = join(folder, 'sessions');
@@ -118,13 +120,58 @@ describe('a store in files', () => {
     await store.close();
   }));
 
-  it('sweeps away what writers that died have left, once it is old', () => withFolder(async (directory) => {
+  it('sweeps away what writers and takers that died have left, once it is there for long', () => withFolder(async (directory) => {
     await new FileSessionStore({ directory }).set('key', bytes(10, 1), 60_000);
-    const [old, young] = ['old', 'young'].map((name) => join(directory, 'temporary.d', name));
-    for (const path of [old, young]) writeFileSync(path, 'half a rec');
-    utimesSync(old, 0, 0);
+    const left = join(directory, 'temporary.d', 'left');
+    writeFileSync(left, 'half a rec');
+    // A session that is being taken was written long before it got a name there.
+    utimesSync(left, 0, 0);
     await new FileSessionStore({ directory }).set('other', bytes(10, 1), 60_000);
-    expect([existsSync(old), existsSync(young)]).toEqual([false, true]);
+    expect(existsSync(left)).toBe(true);
+    await new FileSessionStore({ directory, now: () => Date.now() + 61_000 }).set('other', bytes(10, 1), 60_000);
+    expect(existsSync(left)).toBe(false);
+  }));
+
+  it('gives a session to one of two processes', () => withFolder(async (directory) => {
+    const store = new FileSessionStore({ directory });
+    expect(await raceOfTakers('files', directory, store)).toEqual({ toNobody: 0, toOne: 200, toBoth: 0, wrong: 0 });
+    expect(filesIn(directory)).toEqual([]);
+    await store.close();
+  }));
+
+  it('takes no part of a session, and nothing that is no session', () => withFolder(async (folder) => {
+    const directory = join(folder, 'sessions');
+    const store = new FileSessionStore({ directory });
+    await store.set('key', bytes(100, 1), 60_000);
+    const [path] = filesIn(directory);
+    writeFileSync(path, readFileSync(path).subarray(0, 100));
+    expect(await store.take('key')).toBeUndefined();
+    const elsewhere = join(folder, 'elsewhere');
+    writeFileSync(elsewhere, 'mine');
+    symlinkSync(elsewhere, path);
+    expect(await store.take('key')).toBeUndefined();
+    rmSync(path);
+    mkdirSync(join(path, 'mine'), { recursive: true });
+    expect(await store.take('key')).toBeUndefined();
+    expect([existsSync(elsewhere), existsSync(join(path, 'mine'))]).toEqual([true, true]);
+    await store.close();
+  }));
+
+  it('makes nothing when there is nothing to take', () => withFolder(async (folder) => {
+    const store = new FileSessionStore({ directory: join(folder, 'sessions') });
+    expect(await store.take('key')).toBeUndefined();
+    expect(readdirSync(folder)).toEqual([]);
+    await store.close();
+  }));
+
+  it('has room again when sessions were taken', () => withFolder(async (directory) => {
+    const store = new FileSessionStore({ directory, maxSessions: 3 });
+    for (let index = 0; index < 20; index++) {
+      await store.set(`key-${String(index)}`, bytes(10, index), 60_000);
+      if (index >= 2) expect(await store.take(`key-${String(index)}`)).toEqual(bytes(10, index));
+    }
+    for (let index = 0; index < 2; index++) expect(await store.get(`key-${String(index)}`)).toEqual(bytes(10, index));
+    await store.close();
   }));
 
   it('goes on when its directory has disappeared', () => withFolder(async (folder) => {

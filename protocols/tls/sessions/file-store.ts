@@ -1,15 +1,16 @@
 /** Sessions in files. */
 
 import { createHash, randomBytes } from 'node:crypto';
+import type { Stats } from 'node:fs';
 import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { codeOf, privateDirectory, readRegular, replaceFile } from './file-store-folder.ts';
+import { codeOf, moveFile, privateDirectory, readRegular, removeFile, replaceFile } from './file-store-folder.ts';
 import { decodeRecord, encodeRecord } from './file-store-record.ts';
 import { FileSweeper, TEMPORARY } from './file-store-sweeper.ts';
 import { checkCount, checkEntry, checkKey } from './store-entry.ts';
 import { closedStore, storeError } from './store-error.ts';
-import type { SessionStore } from './store.ts';
+import type { TakingSessionStore } from './store.ts';
 
 /** Where files are, and how many. */
 export interface FileStoreOptions {
@@ -27,13 +28,14 @@ export interface FileStoreOptions {
  * Theory of operation. A file is written under a temporary name and renamed: a reader sees the old bytes or the new, and a writer
  * that is killed leaves a temporary file, which is no session and is swept away a minute later. So no file is ever locked: of two
  * processes that set the same key the later rename wins; one that sweeps a session away while another process renews it costs a
- * full handshake. Within a process whatever changes a key waits for what changed it before. Nothing is flushed to the disk: a
- * machine that crashes may lose sessions, and a checksum tells those of which only a part was left.
+ * full handshake. A session is taken by renaming its file away, which only one can do. Within a process whatever changes a key
+ * waits for what changed it before. Nothing is flushed to the disk: a machine that crashes may lose sessions, or have some again that
+ * were taken, and a checksum tells those of which only a part was left.
  */
-export class FileSessionStore implements SessionStore {
+export class FileSessionStore implements TakingSessionStore {
   readonly #directory: string;
   readonly #now: () => number;
-  readonly #changing = new Map<string, Promise<void>>();
+  readonly #changing = new Map<string, Promise<unknown>>();
   readonly #sweeper: FileSweeper;
   readonly #ready = new Map<string, Promise<void>>();
   #opening: Promise<void> | undefined;
@@ -51,11 +53,17 @@ export class FileSessionStore implements SessionStore {
     checkKey(key);
     return this.#guarded('reading a session', async () => {
       const fan = fanOf(key);
-      // A directory that somebody has put a symbolic link in the place of is found out before it is first read.
-      if (!this.#ready.has(fan) && !(await isDirectory(join(this.#directory, fan)))) return undefined;
-      const file = await readRegular(join(this.#directory, fan, key));
-      return file === undefined ? undefined : decodeRecord(key, file, this.#now());
+      return (await this.#isThere(fan)) ? this.#read(key, join(this.#directory, fan, key)) : undefined;
     });
+  }
+
+  /**
+   * Gives a session to one of all processes. It is lost when this one is killed before it has it.
+   * @throws {RangeError} when the key is none; {StoreError} when the files are out of reach.
+   */
+  async take(key: string): Promise<Uint8Array | undefined> {
+    checkKey(key);
+    return this.#guarded('taking a session', () => this.#change(key, () => this.#take(key)));
   }
 
   /** @throws {RangeError} when the key, the value or the time to live is out of bounds; {StoreError} when nothing can be written. */
@@ -92,14 +100,40 @@ export class FileSessionStore implements SessionStore {
   }
 
   /** Runs `task` once all that was to change `key` before is done. */
-  async #change(key: string, task: () => Promise<void>): Promise<void> {
+  async #change<T>(key: string, task: () => Promise<T>): Promise<T> {
     const before = this.#changing.get(key) ?? Promise.resolve();
     const change = before.then(task, task);
     this.#changing.set(key, change);
     try {
-      await change;
+      return await change;
     } finally {
       if (this.#changing.get(key) === change) this.#changing.delete(key);
+    }
+  }
+
+  /** A directory that somebody has put a symbolic link in the place of is found out before it is first read. */
+  async #isThere(fan: string): Promise<boolean> {
+    return this.#ready.has(fan) || (await lstatOf(join(this.#directory, fan)))?.isDirectory() === true;
+  }
+
+  async #read(key: string, path: string): Promise<Uint8Array | undefined> {
+    const file = await readRegular(path);
+    return file === undefined ? undefined : decodeRecord(key, file, this.#now());
+  }
+
+  async #take(key: string): Promise<Uint8Array | undefined> {
+    const fan = fanOf(key);
+    const path = join(this.#directory, fan, key);
+    // Only files are moved: whatever else has that name is not ours.
+    if (!(await this.#isThere(fan)) || (await lstatOf(path))?.isFile() !== true) return undefined;
+    await this.#prepare(fan);
+    const taken = this.#temporaryPath();
+    if (!(await moveFile(path, taken))) return undefined;
+    this.#sweeper.removed(fan);
+    try {
+      return await this.#read(key, taken);
+    } finally {
+      await removeFile(taken);
     }
   }
 
@@ -108,8 +142,8 @@ export class FileSessionStore implements SessionStore {
     const write = async (): Promise<void> => {
       await this.#prepare(fan);
       const path = join(this.#directory, fan, key);
-      const isNew = !(await exists(path));
-      await replaceFile(path, join(this.#directory, TEMPORARY, `${String(process.pid)}.${randomBytes(12).toString('hex')}`), record);
+      const isNew = (await lstatOf(path)) === undefined;
+      await replaceFile(path, this.#temporaryPath(), record);
       if (isNew) this.#sweeper.added(fan);
     };
     try {
@@ -121,6 +155,11 @@ export class FileSessionStore implements SessionStore {
       this.#opening = undefined;
       await write();
     }
+  }
+
+  /** @returns a path that nobody else uses. */
+  #temporaryPath(): string {
+    return join(this.#directory, TEMPORARY, `${String(process.pid)}.${randomBytes(12).toString('hex')}`);
   }
 
   /** Sees to it that the directories for a key are there. */
@@ -156,11 +195,7 @@ function fanOf(key: string): string {
   return createHash('sha256').update(key).digest('hex').slice(0, 2);
 }
 
-async function isDirectory(path: string): Promise<boolean> {
-  const found = await lstat(path).catch(() => undefined);
-  return found?.isDirectory() === true;
-}
-
-async function exists(path: string): Promise<boolean> {
-  return (await lstat(path).catch(() => undefined)) !== undefined;
+/** What has the name `path`; `undefined` when nothing has, or nobody may know. */
+function lstatOf(path: string): Promise<Stats | undefined> {
+  return lstat(path).catch(() => undefined);
 }

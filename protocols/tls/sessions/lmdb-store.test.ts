@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -6,13 +8,16 @@ import { describe, expect, it } from 'vitest';
 import { LmdbSessionStore } from './lmdb-store.ts';
 import { StoreError } from './store-error.ts';
 import { VALUE_AT_MOST } from './store.ts';
-import { bytes, checkStore } from './testing/check-store.ts';
+import { bytes } from './testing/check-store.ts';
+import { checkTakingStore } from './testing/check-taking-store.ts';
 import { newFolder, withFolder } from './testing/folder.ts';
 import { killInTheMiddle } from './testing/kill-in-the-middle.ts';
 import { ManualClock } from './testing/manual-clock.ts';
+import { raceOfTakers } from './testing/race-of-takers.ts';
 import { runShortOfDisk } from './testing/run-short-of-disk.ts';
 import { saltedValue } from './testing/write-for-ever.ts';
 
+const reader = fileURLToPath(new URL('testing/lmdb-reader.ts', import.meta.url));
 const writer = fileURLToPath(new URL('testing/lmdb-store-writer.ts', import.meta.url));
 
 /** Runs `use` with the path of a database that is not there yet, in a directory that is not there yet. */
@@ -32,7 +37,7 @@ describe('a store in LMDB', () => {
       },
     });
   };
-  for (const check of checkStore(make)) it(check.name, check.run);
+  for (const check of checkTakingStore(make)) it(check.name, check.run);
 
   it('keeps sessions for the next process, in files of its user alone', () => withPath(async (path) => {
     const store = new LmdbSessionStore({ path });
@@ -53,6 +58,12 @@ describe('a store in LMDB', () => {
     expect(await one.get('key')).toBeUndefined();
     await one.close();
     await other.close();
+  }));
+
+  it('gives a session to one of two processes', () => withFolder(async (directory) => {
+    const store = new LmdbSessionStore({ path: join(directory, 'sessions.mdb') });
+    expect(await raceOfTakers('lmdb', directory, store)).toEqual({ toNobody: 0, toOne: 200, toBoth: 0, wrong: 0 });
+    await store.close();
   }));
 
   it('is full at its bound, goes on reading, and has room again when sessions were removed', () => withPath(async (path) => {
@@ -107,8 +118,37 @@ describe('a store in LMDB', () => {
     for (const garbage of [Buffer.alloc(0), Buffer.alloc(7), Buffer.alloc(8), Buffer.alloc(100, 0xff), Buffer.alloc(200_000, 0x42)]) {
       await database.put('key', garbage);
       expect(await store.get('key')).toBeUndefined();
+      expect(await store.take('key')).toBeUndefined();
     }
     await database.close();
+    await store.close();
+  }));
+
+  it('uses the pages again that a killed reader held', () => withPath(async (path) => {
+    const { now, pass } = new ManualClock(Date.now());
+    const store = new LmdbSessionStore({ path, now });
+    await store.set('key', bytes(VALUE_AT_MOST, 0), 600_000);
+    const child = spawn(process.execPath, ['--conditions=source', '--import', 'tsx', reader, path], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const exited = once(child, 'exit');
+    await once(child.stdout, 'data');
+    const overwrite = async (): Promise<number> => {
+      for (let round = 0; round < 20; round++) await store.set('key', bytes(VALUE_AT_MOST, round), 600_000);
+      return statSync(path).size;
+    };
+    // The table of readers in the lock file has the process in it, and what it may still read cannot be written over.
+    const isListed = (): boolean => new Uint32Array(Uint8Array.from(readFileSync(`${path}-lock`)).buffer).includes(child.pid as number);
+    const before = statSync(path).size;
+    expect(await overwrite()).toBeGreaterThan(before + 10 * VALUE_AT_MOST);
+    child.kill('SIGKILL');
+    await exited;
+    const held = await overwrite();
+    expect(held).toBeGreaterThan(before + 30 * VALUE_AT_MOST);
+    expect(isListed()).toBe(true);
+    pass(60_001);
+    await overwrite();
+    expect(isListed()).toBe(false);
+    for (let times = 0; times < 5; times++) expect(await overwrite()).toBe(held);
+    expect(await store.get('key')).toEqual(bytes(VALUE_AT_MOST, 19));
     await store.close();
   }));
 

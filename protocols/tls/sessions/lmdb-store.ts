@@ -8,7 +8,7 @@ import { checkCount, checkEntry, checkKey } from './store-entry.ts';
 import { closedStore, StoreError, storeError } from './store-error.ts';
 import { storePackage } from './store-package.ts';
 import { TTL_AT_MOST_MS, VALUE_AT_MOST } from './store.ts';
-import type { SessionStore } from './store.ts';
+import type { TakingSessionStore } from './store.ts';
 
 /** Where the database is, and how large. */
 export interface LmdbStoreOptions {
@@ -43,14 +43,15 @@ interface Database {
  * loaded with the first use.
  *
  * Theory of operation. A get reads mapped memory and takes some microseconds; one whose page is not in memory waits for the disk.
- * Sets and removes are gathered and committed by a thread, and their promises settle then. Pages are never changed in their place
- * (copy on write), so that a writer that is killed leaves the last commit. A reader that is killed would keep old pages from being
- * used again: such readers are cleared when the database is opened, and once a minute of use.
+ * Sets, removes and takes are gathered and committed by a thread, and their promises settle then; a take reads and removes in one
+ * transaction, of which there is one at a time among all processes. Pages are never changed in their place (copy on write), so that
+ * a writer that is killed leaves the last commit. A reader that is killed would keep old pages from being used again: such readers
+ * are cleared when the database is opened, and once a minute of use.
  *
  * There is no timer: each set looks at some sessions, in turn, and removes those that have expired. The map grows by itself if it
  * is let; so the bound stands here, and a set that would exceed it fails as `'full'`.
  */
-export class LmdbSessionStore implements SessionStore {
+export class LmdbSessionStore implements TakingSessionStore {
   readonly #path: string;
   readonly #maxBytes: number;
   readonly #now: () => number;
@@ -74,10 +75,23 @@ export class LmdbSessionStore implements SessionStore {
    */
   async get(key: string): Promise<Uint8Array | undefined> {
     checkKey(key);
-    return this.#with('reading a session', (database) => {
-      const record = database.getBinary(key);
-      const now = this.#now();
-      return record === undefined || !isLiving(record, now) ? undefined : new Uint8Array(record.subarray(EXPIRY_BYTES));
+    return this.#with('reading a session', (database) => this.#read(database, key));
+  }
+
+  /**
+   * Gives a session to one of all processes.
+   * @throws {RangeError} when the key is none; {StoreError} when the database cannot be written.
+   */
+  async take(key: string): Promise<Uint8Array | undefined> {
+    checkKey(key);
+    return this.#with('taking a session', async (database) => {
+      // What is not there is not worth a transaction, for which other writers would have to wait.
+      if (this.#read(database, key) === undefined) return undefined;
+      return database.transaction(() => {
+        const value = this.#read(database, key);
+        if (value !== undefined) void database.remove(key);
+        return value;
+      });
     });
   }
 
@@ -148,6 +162,11 @@ export class LmdbSessionStore implements SessionStore {
       this.#opening = undefined;
       throw error;
     }
+  }
+
+  #read(database: Database, key: string): Uint8Array | undefined {
+    const record = database.getBinary(key);
+    return record === undefined || !isLiving(record, this.#now()) ? undefined : new Uint8Array(record.subarray(EXPIRY_BYTES));
   }
 
   /** Whether a record may be put. Pages that are free are used before the file grows. */

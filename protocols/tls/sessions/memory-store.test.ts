@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 
 import { MemorySessionStore } from './memory-store.ts';
 import { VALUE_AT_MOST } from './store.ts';
-import { bytes, checkStore } from './testing/check-store.ts';
+import { bytes } from './testing/check-store.ts';
+import { checkTakingStore } from './testing/check-taking-store.ts';
 import { ManualClock } from './testing/manual-clock.ts';
 
 describe('a store in memory', () => {
@@ -10,7 +11,7 @@ describe('a store in memory', () => {
     const { now, pass } = new ManualClock();
     return Promise.resolve({ store: new MemorySessionStore({ now }), pass, dispose: () => Promise.resolve() });
   };
-  for (const check of checkStore(make)) it(check.name, check.run);
+  for (const check of checkTakingStore(make)) it(check.name, check.run);
 
   it('lets the one that was not used for longest make room', () => {
     const store = new MemorySessionStore({ maxSessions: 3 });
@@ -49,6 +50,17 @@ describe('a store in memory', () => {
     for (let index = 0; index < 5_000; index++) store.set(key(index), bytes(4, index), 1_000);
     for (let index = 0; index < 5_000; index += 3) store.remove(key(index));
     for (let index = 0; index < 5_000; index++) expect(store.get(key(index))).toEqual(index % 3 === 0 ? undefined : bytes(4, index));
+  });
+
+  it('gives back the room of what was taken', () => {
+    const store = new MemorySessionStore({ maxSessions: 2 });
+    for (let index = 0; index < 10; index++) {
+      store.set('one', bytes(1_000, index), 1_000);
+      store.set('two', bytes(1_000, index), 1_000);
+      expect(store.take('one')).toEqual(bytes(1_000, index));
+      expect(store.take('two')).toEqual(bytes(1_000, index));
+      expect(store.statistics).toEqual({ size: 0, bytes: 0, evictions: 0, expirations: 0 });
+    }
   });
 
   it('refuses bounds that are none', () => {

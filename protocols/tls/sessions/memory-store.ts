@@ -5,7 +5,7 @@ import { ChunkPool } from './memory-store-chunks.ts';
 import { KeyIndex } from './memory-store-index.ts';
 import { NONE, RecencyList } from './memory-store-recency.ts';
 import { KEY_AT_MOST, VALUE_AT_MOST } from './store.ts';
-import type { SessionStore } from './store.ts';
+import type { TakingSessionStore } from './store.ts';
 
 /** How much a store in memory keeps. */
 export interface MemoryStoreOptions {
@@ -40,7 +40,7 @@ export interface MemoryStoreStatistics {
  * the start; the system gives them memory page by page as slots come into use. So nothing is ever rehashed or moved, the garbage
  * collector sees a handful of objects whatever the number of sessions, and the millionth costs what the first did.
  */
-export class MemorySessionStore implements SessionStore {
+export class MemorySessionStore implements TakingSessionStore {
   readonly #now: () => number;
   readonly #maxSessions: number;
   readonly #chunks: ChunkPool;
@@ -78,16 +78,18 @@ export class MemorySessionStore implements SessionStore {
 
   /** @returns a copy of the value. @throws {RangeError} when the key is none. */
   get(key: string): Uint8Array | undefined {
-    checkKey(key);
-    const slot = this.#index.find(key);
+    const slot = this.#livingSlot(key);
     if (slot === NONE) return undefined;
-    if (this.#isExpired(slot)) {
-      this.#expire(slot);
-      return undefined;
-    }
     this.#recency.touch(slot);
-    const value = new Uint8Array(this.#valueLength[slot] ?? 0);
-    this.#chunks.read(this.#firstChunk[slot] ?? NONE, this.#keyLength[slot] ?? 0, value);
+    return this.#valueIn(slot);
+  }
+
+  /** @returns the value, which is forgotten. @throws {RangeError} when the key is none. */
+  take(key: string): Uint8Array | undefined {
+    const slot = this.#livingSlot(key);
+    if (slot === NONE) return undefined;
+    const value = this.#valueIn(slot);
+    this.#drop(slot);
     return value;
   }
 
@@ -114,6 +116,21 @@ export class MemorySessionStore implements SessionStore {
     checkKey(key);
     const slot = this.#index.find(key);
     if (slot !== NONE) this.#drop(slot);
+  }
+
+  /** The slot of `key`; {@link NONE} when it has none, or its time has passed. */
+  #livingSlot(key: string): number {
+    checkKey(key);
+    const slot = this.#index.find(key);
+    if (slot === NONE || !this.#isExpired(slot)) return slot;
+    this.#expire(slot);
+    return NONE;
+  }
+
+  #valueIn(slot: number): Uint8Array {
+    const value = new Uint8Array(this.#valueLength[slot] ?? 0);
+    this.#chunks.read(this.#firstChunk[slot] ?? NONE, this.#keyLength[slot] ?? 0, value);
+    return value;
   }
 
   #evict(): void {

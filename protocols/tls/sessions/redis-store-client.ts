@@ -10,6 +10,8 @@ export interface RedisClient {
   getrangeBuffer(key: string, start: number, end: number): Promise<Uint8Array>;
   set(key: string, value: Buffer, mode: 'PX', milliseconds: number): Promise<unknown>;
   del(key: string): Promise<unknown>;
+  /** Sends any command; what comes back holds bytes where others have text. */
+  callBuffer(command: string, ...args: (string | number)[]): Promise<unknown>;
 }
 
 /** A client that the store has made, and closes. */

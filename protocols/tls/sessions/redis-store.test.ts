@@ -9,7 +9,8 @@ import { parseRedisUrl } from './redis-store-node.ts';
 import { RedisSessionStore } from './redis-store.ts';
 import { StoreError } from './store-error.ts';
 import { VALUE_AT_MOST } from './store.ts';
-import { bytes, checkStore } from './testing/check-store.ts';
+import { bytes } from './testing/check-store.ts';
+import { checkTakingStore } from './testing/check-taking-store.ts';
 import { startRedis } from './testing/redis-server.ts';
 import type { RedisServer } from './testing/redis-server.ts';
 
@@ -67,7 +68,7 @@ describe.skipIf(!present)(`a store in Redis${missing('redis-server')}`, () => {
       },
     };
   };
-  for (const check of checkStore(make)) it(check.name, check.run);
+  for (const check of checkTakingStore(make)) it(check.name, check.run);
 
   it('takes a Unix socket, and a client that it was given and leaves open', async () => {
     const running = await server();
@@ -83,6 +84,18 @@ describe.skipIf(!present)(`a store in Redis${missing('redis-server')}`, () => {
     store.close();
   });
 
+  it('gives a session to one of two clients', async () => {
+    const running = await server();
+    const clients = Array.from({ length: 2 }, () => new RedisSessionStore({ url: urlOf(running), prefix: 'taken:', timeoutMs: 10_000 }));
+    const keys = Array.from({ length: 50 }, (_, index) => `key-${String(index)}`);
+    await Promise.all(keys.map((key, index) => clients[0].set(key, bytes(10, index), 60_000)));
+    const [one, other] = await Promise.all(clients.map((client) => Promise.all(keys.map((key) => client.take(key)))));
+    keys.forEach((_, index) => {
+      expect([one[index], other[index]].filter((value) => value !== undefined)).toEqual([bytes(10, index)]);
+    });
+    for (const client of clients) client.close();
+  });
+
   it('never reads what is no record', async () => {
     const running = await server();
     const store = new RedisSessionStore({ url: urlOf(running), prefix: 'garbage:', timeoutMs: 10_000 });
@@ -90,10 +103,11 @@ describe.skipIf(!present)(`a store in Redis${missing('redis-server')}`, () => {
       for (const garbage of ['', '\0', 'text', Buffer.alloc(VALUE_AT_MOST + 2, 1), Buffer.alloc(5_000_000, 1)]) {
         await client.set('garbage:key', garbage);
         expect(await store.get('key')).toBeUndefined();
+        expect(await store.take('key')).toBeUndefined();
       }
       await client.del('garbage:key');
       await client.rpush('garbage:key', 'a', 'list');
-      await expect(store.get('key')).rejects.toMatchObject({ code: 'ERR_WANTIO_STORE', reason: 'failed' });
+      for (const ask of [store.get('key'), store.take('key')]) await expect(ask).rejects.toMatchObject({ code: 'ERR_WANTIO_STORE', reason: 'failed' });
       await store.set('key', bytes(10, 1), 60_000);
       expect(await store.get('key')).toEqual(bytes(10, 1));
     });
@@ -139,13 +153,15 @@ describe.skipIf(!present)(`a store in Redis${missing('redis-server')}`, () => {
     await hanging.stop();
   });
 
-  it('says that the server is full', async () => {
+  it('says that the server is full, and still gives what is taken', async () => {
     const small = await startRedis({ args: ['--maxmemory', '3mb', '--maxmemory-policy', 'noeviction'] });
     const store = new RedisSessionStore({ url: urlOf(small), timeoutMs: 10_000 });
     const fill = async (): Promise<void> => {
       for (let index = 0; index < 200; index++) await store.set(`key-${String(index)}`, bytes(VALUE_AT_MOST, 1), 60_000);
     };
     await expect(fill()).rejects.toMatchObject({ reason: 'full' });
+    expect(await store.take('key-0')).toEqual(bytes(VALUE_AT_MOST, 1));
+    expect(await store.take('key-0')).toBeUndefined();
     store.close();
     await small.stop();
   });
@@ -202,6 +218,8 @@ describe.skipIf(!present)(`a store in Redis${missing('redis-server')}`, () => {
     for (const [index, key] of keys.entries()) expect(await eventually(() => store.get(key))).toEqual(bytes(10, index));
     const spread = await Promise.all(nodes.map((node) => withClient(node, (client) => client.dbsize())));
     expect(spread.every((count) => count > 0)).toBe(true);
+    for (const [index, key] of keys.entries()) expect(await store.take(key)).toEqual(bytes(10, index));
+    for (const key of keys) expect(await store.take(key)).toBeUndefined();
     store.close();
     for (const node of nodes) await node.stop();
   }, 60_000);

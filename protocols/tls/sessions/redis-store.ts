@@ -6,7 +6,7 @@ import type { RedisNode } from './redis-store-node.ts';
 import { checkCount, checkEntry, checkKey, checkSpan } from './store-entry.ts';
 import { closedStore, StoreError } from './store-error.ts';
 import { VALUE_AT_MOST } from './store.ts';
-import type { SessionStore } from './store.ts';
+import type { TakingSessionStore } from './store.ts';
 
 /** Where Redis is, and how long to wait for it. */
 export type RedisStoreOptions = {
@@ -35,9 +35,9 @@ export type RedisStoreOptions = {
  *
  * While there is no connection every request fails at once; nothing is queued for later. A server that does not answer costs each
  * request its deadline, and after three of them without a byte the connection is given up and made anew. Names and passwords never
- * stand in errors.
+ * stand in errors. To take sessions, the user must be allowed to `EVAL`.
  */
-export class RedisSessionStore implements SessionStore {
+export class RedisSessionStore implements TakingSessionStore {
   readonly #prefix: string;
   readonly #timeoutMs: number;
   readonly #maxPending: number;
@@ -63,9 +63,16 @@ export class RedisSessionStore implements SessionStore {
   async get(key: string): Promise<Uint8Array | undefined> {
     checkKey(key);
     // A part, because whatever stands there may be larger than any session.
-    const record = await this.#request((client) => client.getrangeBuffer(this.#prefix + key, 0, VALUE_AT_MOST + 1));
-    if (record[0] !== VERSION || record.length > VALUE_AT_MOST + 1) return undefined;
-    return new Uint8Array(record.subarray(1));
+    return valueIn(await this.#request((client) => client.getrangeBuffer(this.#prefix + key, 0, VALUE_AT_MOST + 1)));
+  }
+
+  /**
+   * Gives a session to one of all clients of the server. One whose answer comes too late is lost.
+   * @throws {RangeError} when the key is none; {StoreError} when there is no answer.
+   */
+  async take(key: string): Promise<Uint8Array | undefined> {
+    checkKey(key);
+    return valueIn(await this.#request((client) => client.callBuffer('eval', TAKE, 1, this.#prefix + key, VALUE_AT_MOST + 1)));
   }
 
   /**
@@ -145,6 +152,12 @@ export class RedisSessionStore implements SessionStore {
   }
 }
 
+/** @returns the value in a record; `undefined` when it is none of ours. */
+function valueIn(record: unknown): Uint8Array | undefined {
+  if (!(record instanceof Uint8Array) || record[0] !== VERSION || record.length > VALUE_AT_MOST + 1) return undefined;
+  return new Uint8Array(record.subarray(1));
+}
+
 /** Waits until the client is connected, or has failed to: from then on it tries again by itself, and requests fail until it is. */
 function endOfFirstTry(client: OwnRedisClient): Promise<void> {
   return new Promise((resolve) => {
@@ -174,6 +187,8 @@ async function withDeadline<T>(answer: Promise<T>, timeoutMs: number): Promise<T
 }
 
 const VERSION = 1;
+// The server does nothing else meanwhile. GETDEL, of Redis 6.2, would give back whatever stands there, however large.
+const TAKE = "local record = redis.call('GETRANGE', KEYS[1], 0, ARGV[1]) if #record > 0 then redis.call('DEL', KEYS[1]) end return record";
 const TIMEOUT_MS = 1_000;
 const PENDING = 1_024;
 const SILENT_DEADLINES = 3;

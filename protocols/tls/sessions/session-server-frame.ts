@@ -2,7 +2,7 @@
  * The protocol of session servers, in frames. A request is answered once, in any order; many may be under way.
  *
  * A frame is four bytes of length, big-endian, and a body of so many bytes: version, kind, the request's number (four bytes), and then
- * - get and remove: the key;
+ * - get, remove and take: the key;
  * - set: the time to live in milliseconds (four bytes), the key's length (one byte), the key, the value;
  * - value: the value; none and done: nothing; failed: the reason (one byte).
  */
@@ -14,7 +14,7 @@ import type { StoreFailure } from './store-error.ts';
 
 /** What a client asks. */
 export type StoreRequest =
-  | { readonly kind: 'get' | 'remove'; readonly key: string }
+  | { readonly kind: 'get' | 'remove' | 'take'; readonly key: string }
   | { readonly kind: 'set'; readonly key: string; readonly value: Uint8Array; readonly ttlMs: number };
 
 /** What a server answers. */
@@ -58,6 +58,7 @@ export function decodeRequest(body: Uint8Array): { readonly id: number; readonly
   switch (kind) {
     case 'get':
     case 'remove':
+    case 'take':
       return { id, request: { kind, key: keyOf(rest) } };
     case 'set': {
       if (rest.length < SET_HEAD) throw malformed();
@@ -129,7 +130,7 @@ function malformed(): StoreError {
 
 type Kind = StoreRequest['kind'] | StoreAnswer['kind'];
 // The numbers of kinds and failures are their places.
-const KINDS: readonly Kind[] = ['get', 'set', 'remove', 'value', 'none', 'done', 'failed'];
+const KINDS: readonly Kind[] = ['get', 'set', 'remove', 'value', 'none', 'done', 'failed', 'take'];
 const FAILURES: readonly StoreFailure[] = ['failed', 'timeout', 'busy', 'full', 'closed'];
 const VERSION = 1;
 /** How many bytes stand before a body. */

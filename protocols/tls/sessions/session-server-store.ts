@@ -8,7 +8,7 @@ import { decodeAnswer, encodeRequest } from './session-server-frame.ts';
 import type { StoreAnswer, StoreRequest } from './session-server-frame.ts';
 import { checkCount, checkEntry, checkKey, checkSpan } from './store-entry.ts';
 import { closedStore, StoreError, storeError } from './store-error.ts';
-import type { SessionStore } from './store.ts';
+import type { TakingSessionStore } from './store.ts';
 
 /** Which session server, and how long to wait for it. */
 export interface SessionServerStoreOptions {
@@ -30,7 +30,7 @@ export interface SessionServerStoreOptions {
  * once after a connection that had answered, else after a pause that grows from 20 milliseconds to 2 seconds. During the pause
  * requests fail at once. A request that times out without a byte having come since it was made takes the connection with it.
  */
-export class SessionServerStore implements SessionStore {
+export class SessionServerStore implements TakingSessionStore {
   readonly #reactor: Reactor;
   readonly #path: string;
   readonly #timeoutMs: number;
@@ -64,6 +64,16 @@ export class SessionServerStore implements SessionStore {
   async get(key: string): Promise<Uint8Array | undefined> {
     checkKey(key);
     const answer = await this.#request({ kind: 'get', key });
+    return answer.kind === 'value' ? answer.value : undefined;
+  }
+
+  /**
+   * Gives a session to one of all who ask the server. One whose answer comes too late is lost.
+   * @throws {RangeError} when the key is none; {StoreError} when there is no answer, or the server's store failed.
+   */
+  async take(key: string): Promise<Uint8Array | undefined> {
+    checkKey(key);
+    const answer = await this.#request({ kind: 'take', key });
     return answer.kind === 'value' ? answer.value : undefined;
   }
 
@@ -174,15 +184,15 @@ export class SessionServerStore implements SessionStore {
   }
 
   #settle(id: number, answer: StoreAnswer): void {
-    const pending = this.#take(id);
+    const pending = this.#forget(id);
     if (pending === undefined) return;
     if (answer.kind === 'failed') pending.reject(new StoreError(answer.reason, `the session server's store failed (${answer.reason})`));
-    else if ((answer.kind === 'done') === (pending.isFor === 'get')) pending.reject(new StoreError('failed', 'the session server answered another question'));
+    else if ((answer.kind === 'done') === (pending.isFor === 'get' || pending.isFor === 'take')) pending.reject(new StoreError('failed', 'the session server answered another question'));
     else pending.resolve(answer);
   }
 
   #expire(id: number): void {
-    const pending = this.#take(id);
+    const pending = this.#forget(id);
     if (pending === undefined) return;
     pending.reject(new StoreError('timeout', `the session server at ${this.#path} did not answer in ${String(this.#timeoutMs)} ms`));
     if (this.#channel === undefined || this.#heardAt >= pending.askedAt) return;
@@ -191,10 +201,10 @@ export class SessionServerStore implements SessionStore {
   }
 
   #failAll(error: Error): void {
-    for (const id of [...this.#pending.keys()]) this.#take(id)?.reject(error);
+    for (const id of [...this.#pending.keys()]) this.#forget(id)?.reject(error);
   }
 
-  #take(id: number): PendingRequest | undefined {
+  #forget(id: number): PendingRequest | undefined {
     const pending = this.#pending.get(id);
     this.#pending.delete(id);
     pending?.cancel();

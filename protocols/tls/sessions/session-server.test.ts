@@ -7,13 +7,14 @@ import { Reactor } from '../../../reactor/reactor.ts';
 import { withReactor } from '../../../reactor/testing/with-reactor.ts';
 import { Program } from '../testing/program.ts';
 import { MemorySessionStore } from './memory-store.ts';
-import { encodeRequest } from './session-server-frame.ts';
+import { encodeAnswer, encodeRequest } from './session-server-frame.ts';
 import { SessionServerStore } from './session-server-store.ts';
 import { SessionServer } from './session-server.ts';
 import type { SessionServerOptions } from './session-server.ts';
 import { StoreError } from './store-error.ts';
-import type { SessionStore } from './store.ts';
-import { bytes, checkStore } from './testing/check-store.ts';
+import type { TakingSessionStore } from './store.ts';
+import { bytes } from './testing/check-store.ts';
+import { checkTakingStore } from './testing/check-taking-store.ts';
 import { newFolder, withFolder } from './testing/folder.ts';
 import { ManualClock } from './testing/manual-clock.ts';
 
@@ -37,8 +38,8 @@ const withServer = (options: Partial<SessionServerOptions>, use: (store: Session
     await server.close();
   });
 
-/** A store whose gets are answered when the test says so. */
-class HeldStore implements SessionStore {
+/** A store whose gets and takes are answered when the test says so. */
+class HeldStore implements TakingSessionStore {
   readonly asked: string[] = [];
   readonly #waiting: (() => void)[] = [];
 
@@ -47,6 +48,10 @@ class HeldStore implements SessionStore {
     return new Promise((resolve) => {
       this.#waiting.push(() => { resolve(Buffer.from(key)); });
     });
+  }
+
+  take(key: string): Promise<Uint8Array> {
+    return this.get(key);
   }
 
   set(): Promise<void> {
@@ -87,7 +92,7 @@ describe('a session server', () => {
       },
     };
   };
-  for (const check of checkStore(make)) it(check.name, check.run);
+  for (const check of checkTakingStore(make)) it(check.name, check.run);
 
   it('listens on a file of its user alone, and takes it away at its end', () => withPath(async (reactor, path) => {
     const server = await SessionServer.listen(reactor, { path });
@@ -99,7 +104,7 @@ describe('a session server', () => {
   it('answers many requests of one client in any order', () => {
     const held = new HeldStore();
     return withServer({ store: held }, async (store, server, reactor) => {
-      const gets = Array.from({ length: 20 }, (_, index) => store.get(`key-${String(index)}`));
+      const gets = Array.from({ length: 20 }, (_, index) => (index % 2 === 0 ? store.get(`key-${String(index)}`) : store.take(`key-${String(index)}`)));
       await held.hears(20);
       held.answer();
       const values = await Promise.all(gets);
@@ -190,10 +195,14 @@ describe('a session server', () => {
       Buffer.from('GET / HTTP/1.1\r\n\r\n'),
       Buffer.alloc(100),
       spoilt((frame) => { frame[4] = 2; }),
+      spoilt((frame) => { frame[5] = 8; }),
       spoilt((frame) => { frame[5] = 9; }),
       spoilt((frame) => { frame[5] = 3; }),
       spoilt((frame) => { frame[10] = 0x2f; }),
       Buffer.from([0xff, 0xff, 0xff, 0xff]),
+      encodeRequest(1, { kind: 'take', key: '' }),
+      encodeRequest(1, { kind: 'take', key: 'a/b' }),
+      encodeRequest(1, { kind: 'take', key: 'a'.repeat(65) }),
       encodeRequest(1, { kind: 'set', key: 'key', value: bytes(1, 1), ttlMs: 2 ** 31 }),
     ];
     for (const sent of nonsense) {
@@ -245,6 +254,28 @@ describe('a client of a session server', () => {
     }
     await expect(store.get('key')).rejects.toBeInstanceOf(StoreError);
     await store.close();
+  }));
+
+  it('does not believe an answer to another question', () => withPath(async (reactor, path) => {
+    const questions = [
+      ['get', 'done'], ['take', 'done'], ['set', 'none'], ['remove', 'value'],
+    ] as const;
+    const listener = await reactor.listen({ path });
+    listener.serve({}, async (connection) => {
+      // Each request that is made here is as long as its frame says in its fourth byte.
+      for (const [index, [, answer]] of questions.entries()) {
+        const header = await connection.receive(4);
+        await connection.receive(header[3] ?? 0);
+        await connection.send(encodeAnswer(index + 1, answer === 'value' ? { kind: answer, value: bytes(1, 1) } : { kind: answer }));
+      }
+    });
+    const store = new SessionServerStore(reactor, { path, timeoutMs: 5_000 });
+    for (const [question] of questions) {
+      const asked = question === 'set' ? store.set('key', bytes(1, 1), 1_000) : store[question]('key');
+      await expect(asked).rejects.toThrow('answered another question');
+    }
+    await store.close();
+    listener.close();
   }));
 
   it('keeps its deadline when the server hangs, and goes on when it is back', () => withPath(async (reactor, path) => {

@@ -13,14 +13,14 @@ import { Gate } from './session-server-gate.ts';
 import { listenPrivately } from './session-server-socket.ts';
 import { checkCount } from './store-entry.ts';
 import { StoreError } from './store-error.ts';
-import type { SessionStore } from './store.ts';
+import type { TakingSessionStore } from './store.ts';
 
 /** Where to serve, what, and to whom. */
 export interface SessionServerOptions {
   /** The socket file, made with mode `0600`. The file of a dead server is replaced. */
   readonly path: string;
   /** Where sessions are kept: in the memory of this process unless given. A store that was given stays the caller's to close. */
-  readonly store?: SessionStore | undefined;
+  readonly store?: TakingSessionStore | undefined;
   /**
    * The numbers of the users who may connect: this process's own unless given. The socket's file keeps all but this user and root
    * out until its mode is changed.
@@ -37,7 +37,7 @@ export class SessionServer {
   /** Tells of clients that failed or were turned away: its event `'clientError'`. */
   readonly listener: Listener;
   readonly #reactor: Reactor;
-  readonly #store: SessionStore;
+  readonly #store: TakingSessionStore;
   readonly #ownsStore: boolean;
   readonly #users: ReadonlySet<number>;
   readonly #maxPending: number;
@@ -120,8 +120,9 @@ export class SessionServer {
   async #answer(request: StoreRequest): Promise<StoreAnswer> {
     try {
       switch (request.kind) {
-        case 'get': {
-          const value = await this.#store.get(request.key);
+        case 'get':
+        case 'take': {
+          const value = await (request.kind === 'get' ? this.#store.get(request.key) : this.#store.take(request.key));
           return value === undefined ? { kind: 'none' } : { kind: 'value', value };
         }
         case 'set':

@@ -17,6 +17,15 @@ export interface SessionStore {
   close?(): Promise<void> | void;
 }
 
+/** A store out of which values can be taken: what is used once, and by one alone, is kept in such a one. */
+export interface TakingSessionStore extends SessionStore {
+  /**
+   * Like `get`, and forgets the value in the same step: of several who take at once, wherever they are, one at most gets it. When
+   * this fails, or nobody waits for it any more, the value may be lost.
+   */
+  take(key: string): Promise<Uint8Array | undefined> | Uint8Array | undefined;
+}
+
 /** The most bytes that a key has, all of them of the letters, digits, `-` and `_` of base64url. */
 export const KEY_AT_MOST = 64;
 /** The most bytes that a value has: a session with a certificate chain fits many times over. */

@@ -22,18 +22,7 @@ export interface StoreCheck {
 
 /** @param make makes an empty store with room for some megabytes. */
 export function checkStore(make: () => Promise<StoreSetting>): StoreCheck[] {
-  const check = (name: string, run: (setting: StoreSetting) => Promise<void>): StoreCheck => ({
-    name,
-    run: async () => {
-      const setting = await make();
-      try {
-        await run(setting);
-      } finally {
-        await setting.dispose();
-      }
-    },
-  });
-
+  const check = checksOf(make);
   return [
     check('finds nothing where nothing was set', async ({ store }) => {
       assert.equal(await store.get('absent'), undefined);
@@ -136,11 +125,28 @@ export function checkStore(make: () => Promise<StoreSetting>): StoreCheck[] {
   ];
 }
 
-async function refused(call: () => unknown): Promise<void> {
+/** @returns what makes a check: each has a store of its own. */
+export function checksOf<Setting extends StoreSetting>(make: () => Promise<Setting>): (name: string, run: (setting: Setting) => Promise<void>) => StoreCheck {
+  return (name, run) => ({
+    name,
+    run: async () => {
+      const setting = await make();
+      try {
+        await run(setting);
+      } finally {
+        await setting.dispose();
+      }
+    },
+  });
+}
+
+/** Checks that a call throws, or rejects with, a `RangeError`. */
+export async function refused(call: () => unknown): Promise<void> {
   await assert.rejects(async () => { await call(); }, RangeError);
 }
 
-function same(actual: Uint8Array | undefined, expected: Uint8Array): void {
+/** Checks that there is a value, and that it is `expected`. */
+export function same(actual: Uint8Array | undefined, expected: Uint8Array): void {
   assert(actual !== undefined, 'there is a value');
   assert(Buffer.from(actual).equals(expected), `the value is the one that was set (${String(actual.length)} bytes for ${String(expected.length)})`);
 }

@@ -1,9 +1,9 @@
 /** The simplest store, for tests: a map that answers when it is told to. */
 
-import type { SessionStore } from '../store.ts';
+import type { TakingSessionStore } from '../store.ts';
 
 /** Answers later, at once, or wrongly. */
-export class MapStore implements SessionStore {
+export class MapStore implements TakingSessionStore {
   readonly values = new Map<string, Uint8Array>();
   readonly #answer: <T>(value: T) => T | Promise<T>;
   asked = 0;
@@ -16,6 +16,13 @@ export class MapStore implements SessionStore {
   get(key: string): Promise<Uint8Array | undefined> | Uint8Array | undefined {
     this.asked++;
     return this.#answer(this.values.get(key));
+  }
+
+  take(key: string): Promise<Uint8Array | undefined> | Uint8Array | undefined {
+    this.asked++;
+    const value = this.values.get(key);
+    this.values.delete(key);
+    return this.#answer(value);
   }
 
   set(key: string, value: Uint8Array): Promise<void> | void {

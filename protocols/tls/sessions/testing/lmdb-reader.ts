@@ -1,0 +1,9 @@
+/** Reads in an LMDB database, and keeps its read transaction open until it is killed. Run it with the path. */
+
+import { open } from 'lmdb';
+
+const database = open({ path: process.argv[2] ?? '', noSubdir: true, encoding: 'binary' });
+const transaction = database.useReadTransaction();
+database.get('key', { transaction });
+process.stdout.write(`reading as ${String(process.pid)}\n`);
+setInterval(() => { database.get('key', { transaction }); }, 1_000);
