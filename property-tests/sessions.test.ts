@@ -12,7 +12,7 @@ import { ClientSessions } from '../protocols/tls/sessions/client-sessions.ts';
 import { TlsSession } from '../protocols/tls/sessions/session.ts';
 import { ManualClock } from '../protocols/tls/sessions/testing/manual-clock.ts';
 import { TicketKeys } from '../protocols/tls/sessions/ticket-keys.ts';
-import type { SessionStore } from '../protocols/tls/sessions/store.ts';
+import type { SessionStore, TakingSessionStore } from '../protocols/tls/sessions/store.ts';
 import type { World } from '../reactor/simulated/world.ts';
 import { buffers, harmlessFaults, link } from './kit/arbitraries.ts';
 import { checkLaw, replaying, tryLaw } from './kit/law.ts';
@@ -69,7 +69,8 @@ describe('the sessions of a client', () => {
     for (const [number, each] of steps.entries()) {
       if (each.kind === 'pass') clock.pass(each.ms);
       else if (each.kind === 'forget') {
-        sessions.forget(each.key);
+        // In this process it is done at once.
+        void sessions.forget(each.key);
         model.delete(each.key);
       } else if (each.kind === 'move') {
         // Into another process.
@@ -109,6 +110,78 @@ describe('the sessions of a client', () => {
     }
     sessions.clear();
   }), 1_000), 600_000);
+});
+
+describe('clients that share their sessions', () => {
+  const lookupMs = 50;
+  const act = fc.record({ kind: fc.constantFrom('answer', 'answer', 'answer', 'throw', 'reject', 'hang', 'lie'), ms: fc.constantFrom(0, 0, 1, 20, 49, 51, 200) });
+  const visit = fc.record({ client: fc.nat(2), key: fc.constantFrom('a', 'b'), version: fc.constantFrom(...versions), gives: fc.nat(2), staysMs: fc.nat(60) });
+
+  // A visit takes a session, if there is one, and gives those that it gets from its server; several go on at the same time.
+  it('use each once under TLS 1.3, for its own server, and wait no longer than they may', async () => {
+    let [passedOn, late] = [0, 0];
+    const visits = fc.array(fc.array(visit, { minLength: 1, maxLength: 3 }), { maxLength: 4 });
+    await checkLaw(fc.asyncProperty(visits, fc.array(act, { maxLength: 30 }), fc.uint8Array({ maxLength: 80 }), async (rounds, acts, garbage) => { await simulate({}, async (world) => {
+      const values = new Map<string, Uint8Array>();
+      let [asked, number] = [0, 0];
+      const answering = <T>(value: T): T | Promise<T> => {
+        const { kind, ms } = acts[asked++] ?? { kind: 'answer', ms: 0 };
+        if (kind === 'throw') throw new Error('at once');
+        if (kind === 'hang') return new Promise<T>(() => undefined);
+        const answer = (kind === 'lie' ? garbage : value) as T;
+        return ms === 0 ? answer : world.sleep(ms).then(() => {
+          if (kind === 'reject') throw new Error('later');
+          return answer;
+        });
+      };
+      const store: TakingSessionStore = {
+        get: (name) => values.get(name),
+        take: (name) => {
+          const value = values.get(name);
+          values.delete(name);
+          return answering(value);
+        },
+        set: (name, value) => {
+          values.set(name, value);
+          return answering(undefined);
+        },
+        remove: (name) => void values.delete(name),
+      };
+      const born = Math.floor(Date.now() / 1000) * 1000;
+      const { reactor } = world.machine('here');
+      const clients = [0, 1, 2].map(() => new ClientSessions({ store, storeKey: Buffer.alloc(32, 3), lookupMs, maxPerServer: 3, now: () => born }));
+      const makers = new Map<number, { key: string; client: number; used: number }>();
+      for (const round of rounds) {
+        await Promise.all(round.map(async ({ client, key: name, version, gives, staysMs }) => {
+          const sessions = clients[client];
+          const startedAt = reactor.now();
+          const miss = await sessions.fetch(name, reactor);
+          expect(reactor.now() - startedAt).toBeLessThanOrEqual(lookupMs + 5);
+          if (miss === 'store late') late++;
+          const taken = sessions.take(name);
+          if (taken !== undefined) {
+            const maker = makers.get(taken.timeoutSeconds);
+            expect(maker?.key).toBe(name);
+            if (maker !== undefined && taken.protocol === 'TLSv1.3') expect(++maker.used).toBe(1);
+            if (maker?.client !== client) passedOn++;
+            taken.dispose();
+          }
+          await world.sleep(staysMs);
+          for (let index = 0; index < gives; index++) {
+            const session = TlsSession.fromDer((made.get(version) as TlsSession).toDer());
+            session.time = new Date(born);
+            session.timeoutSeconds = 1_000 + ++number;
+            makers.set(session.timeoutSeconds, { key: name, client, used: 0 });
+            sessions.made(name, session, reactor);
+          }
+        }));
+      }
+      for (const sessions of clients) sessions.clear();
+    }); }), 1_000);
+    if (replaying()) return;
+    expect(passedOn).toBeGreaterThan(0);
+    expect(late).toBeGreaterThan(0);
+  }, 600_000);
 });
 
 describe('a ring of ticket keys', () => {

@@ -5,22 +5,50 @@
  *     npm run sample -- resume --connect example.org:443
  *
  * You will see a full handshake, then some that go on with the session of the one before: milliseconds, and the bytes that came
- * and went. By default the server is one of its own. Options: --times N, --insecure (any certificate will do),
- * --tls1.2, --save FILE and --load FILE (the session in PEM, as `openssl s_client -sess_in` takes it: whoever has it is you).
+ * and went. By default the server is one of its own. `npm run sample -- resume --help` tells how to keep the session for the next run,
+ * and how to share it with other clients.
  */
 
 import { readFile, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 
 import { epollGround, parseTarget, Reactor } from 'wantio';
-import { selfSigned, TlsContext, TlsSession } from 'wantio/tls';
+import { ClientSessions, openSessionStore, selfSigned, TlsContext, TlsSession } from 'wantio/tls';
 
 const { values } = parseArgs({
-  options: { connect: { type: 'string' }, times: { type: 'string', default: '3' }, insecure: { type: 'boolean' }, 'tls1.2': { type: 'boolean' }, save: { type: 'string' }, load: { type: 'string' } },
+  options: {
+    connect: { type: 'string' },
+    times: { type: 'string', default: '3' },
+    insecure: { type: 'boolean', default: false },
+    'tls1.2': { type: 'boolean', default: false },
+    save: { type: 'string' },
+    load: { type: 'string' },
+    store: { type: 'string' },
+    'store-key': { type: 'string' },
+    help: { type: 'boolean', short: 'h', default: false },
+  },
 });
+
+const USAGE = `Usage: npm run sample -- resume [options]
+  --connect HOST:PORT  the server (one of its own)
+  --times N            how often to come back (3)
+  --insecure           any certificate will do
+  --tls1.2             with TLS 1.2 at most
+  --save FILE          writes the last session in PEM, as openssl s_client -sess_in takes it: whoever has it is you
+  --load FILE          comes with such a session the first time
+  --store STORE        where sessions are shared with other clients: files:DIR, lmdb:DIR, redis://HOST:PORT or unix:PATH,
+                       a session server
+  --store-key FILE     32 secret bytes that seal what is stored, the same for all clients
+  --help               this text`;
+if (values.help) {
+  console.log(USAGE);
+  process.exit();
+}
 const times = Number(values.times);
 if (!Number.isInteger(times) || times < 0) throw new RangeError(`--times must be a whole number, not ${values.times}`);
+if ((values.store === undefined) !== (values['store-key'] === undefined)) throw new RangeError('--store and --store-key need each other');
 const target = values.connect === undefined ? undefined : parseTarget(values.connect);
+const storeKey = values['store-key'] === undefined ? undefined : await readFile(values['store-key']);
 
 // What goes over the wire is counted at the system calls.
 const bytes = { in: 0, out: 0 };
@@ -31,19 +59,26 @@ const reactor = new Reactor(epollGround((calls) => ({
 })));
 const made = selfSigned();
 const server = target === undefined ? await TlsContext.server({ certificate: { pem: made.certificate }, key: { pem: made.key }, resumption: 'stateful' }) : undefined;
+const store = values.store === undefined ? undefined : openSessionStore(values.store, reactor);
+// Without a store, too, a client keeps its sessions by itself: this one is told apart only to share them.
+const sessions = new ClientSessions({ store, storeKey });
 const client = await TlsContext.client({
-  verify: values.insecure === true ? 'none' : 'peer',
+  verify: values.insecure ? 'none' : 'peer',
   ca: server === undefined ? 'bundled' : { pem: made.certificate },
-  protocols: values['tls1.2'] === true ? { max: 'TLSv1.2' } : {},
+  protocols: values['tls1.2'] ? { max: 'TLSv1.2' } : {},
+  sessions,
 });
 const far = new Reactor();
 const where = target ?? await serveHere();
+/** The one that was loaded, and then the newest. */
 let session = values.load === undefined ? undefined : TlsSession.fromPem(await readFile(values.load, 'utf8'));
 
 try {
-  for (let visit = 0; visit <= times; visit++) await connect();
+  for (let visit = 0; visit <= times; visit++) await connect(visit === 0 ? session : undefined);
   if (values.save !== undefined && session !== undefined) await writeFile(values.save, session.toPem(), { mode: 0o600 });
+  await sessions.saved();
 } finally {
+  await store?.close?.();
   await reactor.close({ timeoutMs: 0 });
   await far.close({ timeoutMs: 0 });
 }
@@ -60,9 +95,9 @@ async function serveHere(): Promise<{ host: string; port: number }> {
 }
 
 /** One visit: shakes hands, waits a moment for what the server has to say (under TLS 1.3 that brings the session), and leaves. */
-async function connect(): Promise<void> {
+async function connect(given: TlsSession | undefined): Promise<void> {
   const plain = await reactor.connect({ ...where, timeouts: { totalMs: 10_000 } });
-  const connection = plain.secure(client.with({ session }), { serverName: 'host' in where ? where.host : 'localhost' });
+  const connection = plain.secure(client.with({ session: given }), { serverName: 'host' in where ? where.host : 'localhost' });
   const got = new Promise<void>((resolve) => {
     connection.session$.subscribe((next) => {
       session?.dispose();

@@ -18,7 +18,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
 import { closeOnSignal, formatAddress, Reactor } from 'wantio';
-import { FileSessionStore, LmdbSessionStore, MemorySessionStore, RedisSessionStore, selfSigned, SessionServer, SessionServerStore, TicketKeys, TlsContext } from 'wantio/tls';
+import { MemorySessionStore, openSessionStore, selfSigned, SessionServer, TicketKeys, TlsContext } from 'wantio/tls';
 import type { ResumptionPolicy, SessionStore } from 'wantio/tls';
 
 const { values } = parseArgs({
@@ -96,10 +96,10 @@ async function lead(): Promise<void> {
 /** @returns the port, and when it is over. */
 async function serve(reactor: Reactor, { port, store: where, storeKey, certificate, key }: Shared, own?: SessionStore): Promise<{ port: number; closed: Promise<void> }> {
   const secret = Buffer.from(storeKey, 'base64');
-  const store = own ?? storeAt(reactor, where);
+  const store = own ?? openSessionStore(where, reactor);
   const resumption = policyOf(values.resumption);
   const ticketKeys = resumption === 'stateless' ? new TicketKeys({ store, storeKey: secret }) : undefined;
-  await ticketKeys?.ready();
+  await ticketKeys?.ready(AbortSignal.timeout(5_000));
   const context = await TlsContext.server({
     certificate: { pem: certificate },
     key: { pem: key },
@@ -114,21 +114,12 @@ async function serve(reactor: Reactor, { port, store: where, storeKey, certifica
     for await (const line of connection.lines({ maxBytes: 4096, signal })) await connection.send(`${line}\n`);
   });
   const closed = closeOnSignal(reactor).then(async () => {
+    await context.sessions.saved();
     context.close();
     ticketKeys?.close();
     await store.close?.();
   });
   return { port: (listener.address as { port: number }).port, closed };
-}
-
-function storeAt(reactor: Reactor, where: string): SessionStore {
-  const [, scheme, rest] = /^(files|lmdb|unix):(.+)$/.exec(where) ?? [];
-  if (where === 'memory') return new MemorySessionStore();
-  if (/^rediss?:/.test(where)) return new RedisSessionStore({ url: where });
-  if (scheme === 'files') return new FileSessionStore({ directory: rest });
-  if (scheme === 'lmdb') return new LmdbSessionStore({ path: join(rest, 'sessions.mdb') });
-  if (scheme === 'unix') return new SessionServerStore(reactor, { path: rest });
-  throw new RangeError(`--store must be memory, files:DIR, lmdb:DIR, redis://… or unix:PATH, not ${where}`);
 }
 
 function policyOf(policy: string): ResumptionPolicy {

@@ -66,5 +66,7 @@ export const MUTANTS: readonly Mutant[] = [
   { name: 'a closed connection still answers', file: 'protocols/tls/tls-transport.ts', find: '    answerNoMore(this.#ssl);\n    // OpenSSL drops', replace: '    // OpenSSL drops' },
   { name: 'a client session given out twice', file: 'protocols/tls/sessions/client-sessions.ts', find: "if (session.protocol === 'TLSv1.3') {", replace: "if (session.protocol === 'never') {" },
   { name: 'ticket keys that are never forgotten', file: 'protocols/tls/sessions/ticket-keys.ts', find: 'if (each >= span - this.#keep && each <= span + 1) continue;', replace: 'continue;' },
-  { name: 'a late store delays the handshake', file: 'protocols/tls/sessions/vault.ts', find: 'const cancel = time.after(this.#lookupMs, () => {', replace: 'const cancel = time.after(this.#lookupMs * 100, () => {' },
+  { name: 'a late store delays the handshake', file: 'protocols/tls/sessions/store-guard.ts', find: 'const cancel = time.after(this.#lookupMs, () => {', replace: 'const cancel = time.after(this.#lookupMs * 100, () => {' },
+  { name: 'a shared session left for the others', file: 'protocols/tls/sessions/shared-sessions.ts', find: 'this.#store.take(name)', replace: 'this.#store.get(name)' },
+  { name: 'shared sessions of one server given to another', file: 'protocols/tls/sessions/shared-sessions.ts', find: '`${String(slot)} ${key}`', replace: '`${String(slot)}`' },
 ];

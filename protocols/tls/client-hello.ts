@@ -7,7 +7,7 @@ import type { Pointer } from './openssl.ts';
 import { identityOf, presharedKey } from './psk.ts';
 import type { PresharedKey } from './psk.ts';
 import type { ResumptionMiss } from './sessions/resumption.ts';
-import type { TimeSource } from './sessions/vault.ts';
+import type { TimeSource } from './sessions/store-guard.ts';
 import type { ContextSettings, SettingsOwner } from './settings.ts';
 import { andThen } from './thenable.ts';
 import { TlsError } from './tls-error.ts';
@@ -110,16 +110,14 @@ export function parseHello(connection: Pointer): ParsedHello {
   const name = extension(connection, c.TLSEXT_TYPE_SERVER_NAME);
   const alpn = extension(connection, c.TLSEXT_TYPE_ALPN);
   const psk = extension(connection, c.TLSEXT_TYPE_PSK);
-  const address = new BigUint64Array(1);
-  const length = openssl().SSL_client_hello_get0_session_id(connection, address);
-  const sessionId = length === 0 ? new Uint8Array(0) : openssl().copyOf(address[0], length);
+  const idLength = openssl().SSL_client_hello_get0_session_id(connection, address);
+  const sessionId = idLength === 0 ? new Uint8Array(0) : openssl().copyOf(address[0], idLength);
   return { sessionId, serverName: name && parseServerName(name), alpn: alpn === undefined ? [] : decodeProtocols(alpn.subarray(2)).slice(0, PROTOCOLS_AT_MOST), identities: psk === undefined ? [] : parseIdentities(psk) };
 }
 
 /** @returns a copy of the extension's content; `undefined` when the client has not sent it. */
 function extension(connection: Pointer, type: number): Uint8Array | undefined {
   const ssl = openssl();
-  const [address, length] = [new BigUint64Array(1), new BigUint64Array(1)];
   if (ssl.SSL_client_hello_get0_ext(connection, type, address, length) <= 0) return undefined;
   return length[0] === 0n ? new Uint8Array(0) : ssl.copyOf(address[0], Number(length[0]));
 }
@@ -144,6 +142,9 @@ function parseIdentities(bytes: Uint8Array): Uint8Array[] {
   return identities;
 }
 
+// What OpenSSL writes into, taken out again at once.
+const address = new BigUint64Array(1);
+const length = new BigUint64Array(1);
 const uint16 = (bytes: Uint8Array, at: number): number => bytes[at] * 256 + bytes[at + 1];
 const IDENTITIES_AT_MOST = 4;
 // More than anybody has use for.

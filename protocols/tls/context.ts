@@ -75,9 +75,9 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
       throw error;
     }
     this.#settings = settings;
-    const { keyLog, sessions, vault, ticketKeys, ownsTicketKeys } = settings;
+    const { keyLog, sessions, vault, ticketKeys, ownsTicketKeys, clientSessions, ownsClientSessions } = settings;
     // Without those who choose, for they may hold on to the context.
-    abandoned.register(this, { pointer, keyLog, sessions, vault, ticketKeys, ownsTicketKeys }, this);
+    abandoned.register(this, { pointer, keyLog, sessions, vault, ticketKeys, ownsTicketKeys, clientSessions, ownsClientSessions }, this);
   }
 
   /** What connections take from it. @internal */
@@ -169,7 +169,7 @@ function settingsOf(role: 'client' | 'server', pointer: Pointer, options: AnyOpt
   };
 }
 
-type SessionSettings = Pick<ContextSettings, 'resumption' | 'scope' | 'sessionTtlMs' | 'vault' | 'ticketKeys' | 'ownsTicketKeys' | 'tickets' | 'sessions' | 'clientSessions'>;
+type SessionSettings = Pick<ContextSettings, 'resumption' | 'scope' | 'sessionTtlMs' | 'vault' | 'ticketKeys' | 'ownsTicketKeys' | 'tickets' | 'sessions' | 'clientSessions' | 'ownsClientSessions'>;
 
 function sessionsOf(role: 'client' | 'server', pointer: Pointer, options: AnyOptions, files: LoadedFiles): SessionSettings {
   const { resumption = 'off', sessionStore, sessionStoreKey, sessionLookupMs = LOOKUP_MS, tickets = TICKETS, sessions } = options;
@@ -180,16 +180,18 @@ function sessionsOf(role: 'client' | 'server', pointer: Pointer, options: AnyOpt
   if (!(sessionLookupMs > 0)) throw new RangeError(`sessionLookupMs is more than 0, not ${String(sessionLookupMs)}`);
   const vault = sessionStore === undefined ? undefined : new Vault({ store: sessionStore, key: sessionStoreKey, lookupMs: sessionLookupMs });
   const ticketKeys = resumption === 'stateless' ? options.ticketKeys ?? new TicketKeys() : undefined;
+  const scope = scopeOf(role, options, files);
   return {
     resumption,
-    scope: scopeOf(role, options, files),
+    scope,
     sessionTtlMs: lifetime(options.sessionTimeoutSeconds ?? SESSION_SECONDS) * 1000,
     vault,
     ticketKeys,
     ownsTicketKeys: ticketKeys !== undefined && options.ticketKeys === undefined,
     tickets,
-    sessions: new SessionCache({ pointer, vault, ticketKeys, now: () => performance.now() }),
+    sessions: new SessionCache({ pointer, scope, vault, ticketKeys, now: () => performance.now() }),
     clientSessions: role === 'server' || sessions === 'off' ? undefined : sessions ?? new ClientSessions(),
+    ownsClientSessions: sessions === undefined,
   };
 }
 
@@ -228,9 +230,10 @@ async function loadIdentity({ certificate, key, password }: Identity): Promise<L
   return { certificate: certificatePem, key: keyPem, password: text };
 }
 
-function release({ pointer, keyLog, sessions, vault, ticketKeys, ownsTicketKeys }: Belongings): void {
+function release({ pointer, keyLog, sessions, vault, ticketKeys, ownsTicketKeys, clientSessions, ownsClientSessions }: Belongings): void {
   sessions.close();
   vault?.close();
+  if (ownsClientSessions) clientSessions?.close();
   if (ownsTicketKeys) ticketKeys?.close();
   openssl().SSL_CTX_free(pointer);
   keyLog?.close();
@@ -243,5 +246,5 @@ const SESSION_SECONDS = 7_200;
 const abandoned = new FinalizationRegistry<Belongings>(release);
 
 /** What a context gives back. */
-type Belongings = Pick<ContextSettings, 'pointer' | 'keyLog' | 'sessions' | 'vault' | 'ticketKeys' | 'ownsTicketKeys'>;
+type Belongings = Pick<ContextSettings, 'pointer' | 'keyLog' | 'sessions' | 'vault' | 'ticketKeys' | 'ownsTicketKeys' | 'clientSessions' | 'ownsClientSessions'>;
 

@@ -11,11 +11,10 @@ import type { Pointer } from './openssl.ts';
 import { identityOf, presharedKey } from './psk.ts';
 import type { PresharedKey, PskIdentity } from './psk.ts';
 import type { Resumption, ResumptionMiss } from './sessions/resumption.ts';
-import { scopeFor } from './sessions/scope.ts';
 import { hasExpired } from './sessions/session.ts';
 import type { TlsSession } from './sessions/session.ts';
 import type { TicketKey } from './sessions/ticket-keys.ts';
-import type { TimeSource } from './sessions/vault.ts';
+import type { TimeSource } from './sessions/store-guard.ts';
 import type { ContextSettings } from './settings.ts';
 import { isThenable } from './thenable.ts';
 import { TlsError } from './tls-error.ts';
@@ -146,9 +145,15 @@ export class Negotiation implements Answering {
     this.established = true;
     this.handshaking = false;
     // To OpenSSL a shared key is a session.
-    this.resumption = reused && !this.usesPsk ? 'resumed' : this.settings.role === 'server' ? this.#serversMiss(isTls13) : this.offered ? 'refused' : this.settings.clientSessions === undefined ? 'off' : 'not offered';
+    this.resumption = reused && !this.usesPsk ? 'resumed' : this.settings.role === 'server' ? this.#serversMiss(isTls13) : this.#clientsMiss;
     if (this.#decision !== undefined) this.#decision = { ...this.#decision, keys: new Map(), session: undefined };
     if (this.#hello !== undefined) this.#hello = { serverName: this.#hello.serverName, alpn: [], identities: [], sessionId: new Uint8Array(0) };
+  }
+
+  get #clientsMiss(): ResumptionMiss {
+    if (this.offered) return 'refused';
+    if (this.settings.clientSessions === undefined) return 'off';
+    return this.#miss ?? 'not offered';
   }
 
   #serversMiss(isTls13: boolean): ResumptionMiss {
@@ -220,7 +225,7 @@ export class Negotiation implements Answering {
 
   /** The scope of sessions for the name that this client asks for. */
   get #scope(): Uint8Array {
-    return scopeFor(this.settings.scope, this.#hello?.serverName, this.settings.sessions.idContext);
+    return this.settings.sessions.scopeFor(this.#hello?.serverName);
   }
 
   sessionOf(id: Uint8Array): Uint8Array | undefined {

@@ -50,6 +50,8 @@ export interface ContextSettings {
   readonly sessions: SessionCache;
   /** Of clients: where sessions are kept. */
   readonly clientSessions: ClientSessions | undefined;
+  /** Whether they end with the context. */
+  readonly ownsClientSessions: boolean;
 }
 
 /** Whoever has settings: a context. @throws {ClosedError} when it is closed. */

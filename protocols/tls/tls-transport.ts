@@ -29,7 +29,7 @@ import { peerFinished } from './finished.ts';
 import type { ContextSettings } from './settings.ts';
 import { SessionDesk } from './sessions/session-desk.ts';
 import type { TlsSession } from './sessions/session.ts';
-import type { TimeSource } from './sessions/vault.ts';
+import type { TimeSource } from './sessions/store-guard.ts';
 import { CertificateError, refused, TlsError } from './tls-error.ts';
 import { tlsFailure } from './tls-failure.ts';
 
@@ -137,7 +137,10 @@ export class TlsTransport implements Transport {
     if (this.negotiation.established) return DONE;
     const { negotiation } = this;
     if (negotiation.waiting || !negotiation.prepare(this.#answered)) return WANT_LOOKUP;
-    if (negotiation.error !== undefined && negotiation.settings.role === 'client') throw (this.#failure = negotiation.error);
+    if (negotiation.settings.role === 'client') {
+      if (negotiation.error !== undefined) throw (this.#failure = negotiation.error);
+      if (!this.sessions.prepare(this.#ssl, this.#answered, this.#listener.time)) return WANT_LOOKUP;
+    }
     for (;;) {
       const chosen = negotiation.takeChosen();
       if (chosen !== undefined) this.#switchTo(chosen);
@@ -391,7 +394,7 @@ export class TlsTransport implements Transport {
     }
     expectName(this.#ssl, serverName, verifiesName && tlsa === undefined ? nameRules : undefined);
     if (requestsStaple) ssl.SSL_ctrl(this.#ssl, c.SSL_CTRL_SET_TLSEXT_STATUS_REQ_TYPE, c.TLSEXT_STATUSTYPE_OCSP, 0);
-    this.sessions.offer(this.#ssl, settings);
+    this.sessions.begin(this.#ssl);
   }
 
   /** Gives a client of TLS 1.3 what it can come back with: as late as that, so that one that never reads cannot hold up a handshake. */

@@ -11,6 +11,8 @@ import { ClientSessions } from './client-sessions.ts';
 import type { Resumption } from './resumption.ts';
 import { TlsSession } from './session.ts';
 import { ManualClock } from './testing/manual-clock.ts';
+import { manualTime } from './testing/manual-time.ts';
+import { MapStore } from './testing/map-store.ts';
 import { sessionFrom } from './testing/visits.ts';
 
 const made = new Map<string, Uint8Array>();
@@ -179,19 +181,34 @@ describe('the sessions of a client', () => {
     expect(sessions.take('a')).toBeUndefined();
   });
 
-  it('are forgotten by key and all together, and wiped', () => {
+  it('are forgotten by key and all together, and wiped', async () => {
     const { sessions } = kept();
     const all = ['a', 'a', 'b', 'c'].map((key) => {
       const each = session('TLSv1.2');
       sessions.add(key, each);
       return each;
     });
-    sessions.forget('a');
-    sessions.forget('nobody');
+    await sessions.forget('a');
+    await sessions.forget('nobody');
     expect(all.map(({ disposed }) => disposed)).toEqual([true, true, false, false]);
     sessions.clear();
     expect(all.every(({ disposed }) => disposed)).toBe(true);
     expect(sessions.size).toBe(0);
+  });
+
+  it('are wiped and kept no more when they are closed', async () => {
+    const store = new MapStore();
+    const { sessions } = kept({ store, storeKey: Buffer.alloc(32, 1) });
+    const [before, after, made] = [session('TLSv1.2'), session('TLSv1.2'), session('TLSv1.3')];
+    sessions.add('a', before);
+    sessions.close();
+    sessions.close();
+    expect(sessions.add('a', after)).toBe(false);
+    sessions.made('a', made, manualTime());
+    await sessions.saved();
+    expect([before, after, made].map(({ disposed }) => disposed)).toEqual([true, true, true]);
+    expect(sessions.fetch('a', manualTime())).toBeUndefined();
+    expect([sessions.take('a'), store.values.size]).toEqual([undefined, 0]);
   });
 
   it('can be kept beyond the life of the process', () => {

@@ -1,13 +1,23 @@
 /** The sessions of a client, by where they can be used again. */
 
+import type { ResumptionMiss } from './resumption.ts';
 import { TlsSession } from './session.ts';
+import { SharedSessions } from './shared-sessions.ts';
+import type { StoreStatistics, TimeSource } from './store-guard.ts';
+import type { TakingSessionStore } from './store.ts';
 
-/** How many are kept. */
+/** How many are kept, and where. */
 export interface ClientSessionsOptions {
   /** How many servers; the one that was not used for the longest time goes first. 1,000 by default. */
   readonly maxServers?: number | undefined;
-  /** How many sessions of each; 4 by default. */
+  /** How many sessions of each; 4 by default, and at most 16 of them are shared. */
   readonly maxPerServer?: number | undefined;
+  /** Where to share sessions with other processes or hosts, or to keep them beyond this process's life. It stays its owner's to close. */
+  readonly store?: TakingSessionStore | undefined;
+  /** 32 secret bytes that seal the sessions in the store; the same for all who share it. Must be given with a store. */
+  readonly storeKey?: Uint8Array | undefined;
+  /** How long a handshake waits for the store, in milliseconds; 250 by default. */
+  readonly lookupMs?: number | undefined;
   /** The wall clock in milliseconds; `Date.now` unless given. */
   readonly now?: (() => number) | undefined;
 }
@@ -15,34 +25,40 @@ export interface ClientSessionsOptions {
 /**
  * Keeps a client's sessions until they are used or too old. Those of TLS 1.3 are given out once, so that nobody who listens can tell
  * by the ticket that two connections are of the same client. Several contexts may share one: their keys tell them apart.
+ *
+ * With a store new sessions go there, for whoever connects next; a client that has none of its own takes what is there. One that
+ * has taken a session is the only one to use it under TLS 1.3. A store that fails or is late costs a full handshake.
  */
 export class ClientSessions {
   readonly #maxServers: number;
   readonly #maxPerServer: number;
   readonly #now: () => number;
+  #shared: SharedSessions | undefined;
   /** By key; the one used last stands last. */
   readonly #sessions = new Map<string, TlsSession[]>();
+  #closed = false;
 
-  /** @throws {RangeError} when a number is not at least 1. */
-  constructor({ maxServers = 1_000, maxPerServer = 4, now = Date.now }: ClientSessionsOptions = {}) {
+  /** @throws {RangeError | TypeError} when an option makes no sense. */
+  constructor({ maxServers = 1_000, maxPerServer = 4, store, storeKey, lookupMs = LOOKUP_MS, now = Date.now }: ClientSessionsOptions = {}) {
     if (!(maxServers >= 1) || !(maxPerServer >= 1)) throw new RangeError('maxServers and maxPerServer are at least 1');
+    if (!(lookupMs > 0)) throw new RangeError(`lookupMs is more than 0, not ${String(lookupMs)}`);
+    if ((store === undefined) !== (storeKey === undefined)) throw new TypeError('shared sessions need both a store and its storeKey');
     this.#maxServers = maxServers;
     this.#maxPerServer = maxPerServer;
     this.#now = now;
+    this.#shared = store === undefined || storeKey === undefined ? undefined : new SharedSessions({ store, storeKey, lookupMs, slots: maxPerServer });
   }
 
-  /** How many sessions there are. */
+  /** How many sessions there are in this process. */
   get size(): number {
     let size = 0;
     for (const sessions of this.#sessions.values()) size += sessions.length;
     return size;
   }
 
-  /** Keeps a session that can be used again, and takes it over. @returns whether it is kept. */
+  /** Keeps a session in this process if it can be used again, and takes it over. @returns whether it is kept. */
   add(key: string, session: TlsSession): boolean {
-    // A ticket of no lifetime is to be thrown away at once (RFC 8446, section 4.6.1).
-    const isUseless = !session.resumable || (session.hasTicket && session.protocol === 'TLSv1.3' && session.ticketLifetimeHint === 0) || session.expiresAt.getTime() <= this.#now();
-    if (isUseless) {
+    if (!this.#isOfUse(session)) {
       session.dispose();
       return false;
     }
@@ -52,46 +68,90 @@ export class ClientSessions {
     sessions.push(session);
     if (sessions.length > this.#maxPerServer) sessions.shift()?.dispose();
     if (this.#sessions.size > this.#maxServers) for (const oldest of this.#sessions.keys()) {
-      this.forget(oldest);
+      this.#drop(oldest);
       break;
     }
     return true;
   }
 
-  /** The newest session for `key`: a copy, the caller's to dispose of. One of TLS 1.3 is not kept any more. */
+  /** The newest session for `key` in this process: a copy, the caller's to dispose of. One of TLS 1.3 is not kept any more. */
   take(key: string): TlsSession | undefined {
+    const session = this.#newest(key);
     const sessions = this.#sessions.get(key);
-    if (sessions === undefined) return undefined;
-    for (let session = sessions.pop(); session !== undefined; session = sessions.pop()) {
-      if (session.expiresAt.getTime() <= this.#now()) {
-        session.dispose();
-        continue;
-      }
-      if (session.protocol === 'TLSv1.3') {
-        if (sessions.length === 0) this.#sessions.delete(key);
-        return session;
-      }
-      sessions.push(session);
-      this.#sessions.delete(key);
-      this.#sessions.set(key, sessions);
-      return session.copy();
+    if (session === undefined || sessions === undefined) return undefined;
+    if (session.protocol === 'TLSv1.3') {
+      sessions.pop();
+      if (sessions.length === 0) this.#sessions.delete(key);
+      return session;
     }
     this.#sessions.delete(key);
-    return undefined;
+    this.#sessions.set(key, sessions);
+    return session.copy();
   }
 
-  /** Forgets the sessions of one key. */
-  forget(key: string): void {
-    for (const session of this.#sessions.get(key) ?? []) session.dispose();
-    this.#sessions.delete(key);
+  /** Keeps a session that was just made, where others can take it too when there is such a place, and takes it over. @internal */
+  made(key: string, session: TlsSession, time: TimeSource): void {
+    if (this.#shared === undefined || !this.#isOfUse(session) || !this.#give(key, session, time)) this.add(key, session);
+    // It may be used again and again, by this process and the others.
+    else if (session.protocol !== 'TLSv1.3') this.add(key, session);
+    else session.dispose();
   }
 
-  /** Forgets all of them. */
+  /**
+   * Fetches what others have left for `key`; `undefined` when there is no such place, or something is here already.
+   * @returns why the store did not answer, if it did not. @internal
+   */
+  fetch(key: string, time: TimeSource): Promise<ResumptionMiss | undefined> | undefined {
+    if (this.#shared === undefined || this.#newest(key) !== undefined) return undefined;
+    const keep = (ders: readonly Uint8Array[]): void => {
+      for (const session of ders.map(sessionFrom)) {
+        if (session === undefined) continue;
+        // What may be used again and again is for the others as well.
+        if (session.protocol !== 'TLSv1.3' && this.#isOfUse(session)) this.#give(key, session, time);
+        this.add(key, session);
+      }
+    };
+    return this.#shared.take(key, time, keep).then((taken) => {
+      if ('miss' in taken) return taken.miss;
+      keep(taken.ders);
+      return undefined;
+    });
+  }
+
+  /** Forgets the sessions of one key, in this process at once and then in the store. @throws what the store throws. */
+  async forget(key: string): Promise<void> {
+    this.#drop(key);
+    await this.#shared?.forget(key);
+  }
+
+  /** Forgets all that are in this process. */
   clear(): void {
-    for (const key of [...this.#sessions.keys()]) this.forget(key);
+    for (const key of [...this.#sessions.keys()]) this.#drop(key);
   }
 
-  /** All of them with their secrets, for keeping them beyond the process's life: **as secret as what they protected.** */
+  /** Wipes all that are in this process, and the key to the store, which is its owner's to close. Nothing is kept from then on. */
+  close(): void {
+    this.#closed = true;
+    this.clear();
+    this.#shared?.close();
+    this.#shared = undefined;
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** Resolves when every session that was made so far has come to the store, or was given up: for the end of a process. */
+  async saved(): Promise<void> {
+    await this.#shared?.idle();
+  }
+
+  /** How the store fared, when there is one. @param now the reactor's time. */
+  statistics(now: number): StoreStatistics | undefined {
+    return this.#shared?.statistics(now);
+  }
+
+  /** All that are in this process with their secrets, for keeping them beyond its life: **as secret as what they protected.** */
   export(): { readonly key: string; readonly der: Uint8Array }[] {
     return [...this.#sessions].flatMap(([key, sessions]) => sessions.map((session) => ({ key, der: session.toDer() })));
   }
@@ -100,14 +160,50 @@ export class ClientSessions {
   import(sessions: Iterable<{ readonly key: string; readonly der: Uint8Array }>): number {
     let kept = 0;
     for (const { key, der } of sessions) {
-      let session;
-      try {
-        session = TlsSession.fromDer(der);
-      } catch {
-        continue;
-      }
-      if (this.add(key, session)) kept++;
+      const session = sessionFrom(der);
+      if (session !== undefined && this.add(key, session)) kept++;
     }
     return kept;
   }
+
+  /** The newest that has not expired; those that have are thrown away on the way. */
+  #newest(key: string): TlsSession | undefined {
+    const sessions = this.#sessions.get(key) ?? [];
+    for (let session = sessions.at(-1); session !== undefined; session = sessions.at(-1)) {
+      if (session.expiresAt.getTime() > this.#now()) return session;
+      sessions.pop()?.dispose();
+    }
+    this.#sessions.delete(key);
+    return undefined;
+  }
+
+  #isOfUse(session: TlsSession): boolean {
+    // A ticket of no lifetime is to be thrown away at once (RFC 8446, section 4.6.1).
+    const isBornDead = session.hasTicket && session.protocol === 'TLSv1.3' && session.ticketLifetimeHint === 0;
+    return !this.#closed && session.resumable && !isBornDead && session.expiresAt.getTime() > this.#now();
+  }
+
+  /** @returns whether the store is well enough to try. */
+  #give(key: string, session: TlsSession, time: TimeSource): boolean {
+    const der = session.toDer();
+    const given = this.#shared?.give(key, der, session.expiresAt.getTime() - this.#now(), time) ?? false;
+    // It is sealed by now.
+    der.fill(0);
+    return given;
+  }
+
+  #drop(key: string): void {
+    for (const session of this.#sessions.get(key) ?? []) session.dispose();
+    this.#sessions.delete(key);
+  }
 }
+
+function sessionFrom(der: Uint8Array): TlsSession | undefined {
+  try {
+    return TlsSession.fromDer(der);
+  } catch {
+    return undefined;
+  }
+}
+
+const LOOKUP_MS = 250;

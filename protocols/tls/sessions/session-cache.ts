@@ -10,9 +10,11 @@ import { openssl } from '../openssl.ts';
 import type { Pointer } from '../openssl.ts';
 import type { Resumption } from './resumption.ts';
 import { ResumptionCounts } from './resumption.ts';
+import { scopeFor } from './scope.ts';
 import { lifetime, TlsSession } from './session.ts';
 import type { TicketKeys, TicketStatistics } from './ticket-keys.ts';
-import type { Vault, VaultStatistics } from './vault.ts';
+import type { StoreStatistics } from './store-guard.ts';
+import type { Vault } from './vault.ts';
 
 /** Which sessions OpenSSL's own cache keeps: of nobody, of this side as a client, as a server, or both. */
 export type CacheMode = 'off' | 'client' | 'server' | 'both';
@@ -58,12 +60,14 @@ export interface SessionStatistics {
   /** Tickets, when they are used. */
   readonly tickets: TicketStatistics | undefined;
   /** The store, when there is one. */
-  readonly store: VaultStatistics | undefined;
+  readonly store: StoreStatistics | undefined;
 }
 
 /** What the cache of a context is made of. */
 export interface SessionCacheParts {
   readonly pointer: Pointer;
+  /** The scope of the context, 32 bytes. */
+  readonly scope: Uint8Array;
   readonly vault: Vault | undefined;
   readonly ticketKeys: TicketKeys | undefined;
   readonly now: () => number;
@@ -77,6 +81,8 @@ export class SessionCache {
   readonly #new = new Subject<TlsSession>();
   readonly #removed = new Subject<string>();
   #idContext: Uint8Array = new Uint8Array(0);
+  /** The scopes of connections by server name, as long as they are the names of a few. */
+  readonly #scopes = new Map<string | undefined, Uint8Array>();
   #closed = false;
 
   /** @internal */
@@ -163,6 +169,11 @@ export class SessionCache {
     await this.#parts.vault?.remove(Buffer.from(session.id, 'hex'));
   }
 
+  /** Resolves when every session that was made so far has come to the store, or was given up: for the end of a process. */
+  async saved(): Promise<void> {
+    await this.#parts.vault?.idle();
+  }
+
   /** What sessions of this context are told by from those of others, beside the digest of its settings and the server's name; at most 32 bytes. */
   get idContext(): Uint8Array {
     return this.#idContext;
@@ -171,6 +182,7 @@ export class SessionCache {
   set idContext(context: Uint8Array) {
     if (context.length > 32) throw new RangeError(`a session id context has at most 32 bytes, not ${String(context.length)}`);
     this.#idContext = Uint8Array.from(context);
+    this.#scopes.clear();
     // Servers mix it into the scope of each connection. By this alone a client goes by, with sessions that were made by others.
     openssl().SSL_CTX_set_session_id_context(this.#pointer, context, context.length);
   }
@@ -194,6 +206,18 @@ export class SessionCache {
       tickets: this.#parts.ticketKeys?.statistics,
       store: this.#parts.vault?.statistics(this.#parts.now()),
     };
+  }
+
+  /** The scope of a connection to one of the server's names, 32 bytes. @internal */
+  scopeFor(serverName: string | undefined): Uint8Array {
+    let scope = this.#scopes.get(serverName);
+    if (scope === undefined) {
+      scope = scopeFor(this.#parts.scope, serverName, this.#idContext);
+      // Clients may ask for whatever names they like.
+      if (this.#scopes.size >= SCOPES_AT_MOST) this.#scopes.clear();
+      this.#scopes.set(serverName, scope);
+    }
+    return scope;
   }
 
   /** Whether somebody wants to know of new sessions. @internal */
@@ -268,4 +292,5 @@ function idOf(session: Pointer): string {
   return Buffer.from(ssl.copyOf(address, length[0])).toString('hex');
 }
 
+const SCOPES_AT_MOST = 256;
 const MODES: Record<CacheMode, number> = { off: c.SSL_SESS_CACHE_OFF, client: c.SSL_SESS_CACHE_CLIENT, server: c.SSL_SESS_CACHE_SERVER, both: c.SSL_SESS_CACHE_BOTH };

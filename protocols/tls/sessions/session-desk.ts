@@ -4,10 +4,9 @@ import type { Negotiation } from '../negotiation.ts';
 import { openssl } from '../openssl.ts';
 import type { Pointer } from '../openssl.ts';
 import type { TlsConnectionOptions } from '../options.ts';
-import type { ContextSettings } from '../settings.ts';
 import { refused } from '../tls-error.ts';
 import type { TlsSession } from './session.ts';
-import type { TimeSource } from './vault.ts';
+import type { TimeSource } from './store-guard.ts';
 
 /** The sessions of one connection, before, while and after it has one. */
 export class SessionDesk {
@@ -17,29 +16,48 @@ export class SessionDesk {
   readonly #negotiation: Negotiation;
   /** By what the client's sessions are kept. */
   #key: string | undefined;
+  /** How far a client is with finding a session to offer. */
+  #search: 'not begun' | 'fetching' | 'fetched' | 'done' = 'not begun';
 
   constructor(options: TlsConnectionOptions, negotiation: Negotiation) {
     this.#options = options;
     this.#negotiation = negotiation;
   }
 
-  /** Offers the server the session that was given, or one that was kept. @throws {TlsError} when OpenSSL refuses it. */
-  offer(connection: Pointer, { clientSessions, scope }: ContextSettings): void {
+  /** Begins as a client: offers the session that was given, if one was. @throws {TlsError} when OpenSSL refuses it. */
+  begin(connection: Pointer): void {
     const { serverName = '', peer = '', tlsa, expect, session } = this.#options;
     // What decided about trust here and is not in the context is part of the key; DNS records may change at any time.
-    if (tlsa === undefined) this.#key = `${Buffer.from(scope).toString('base64url')} ${peer} ${serverName} ${JSON.stringify(expect ?? null)}`;
-    this.isGiven = session !== undefined;
-    const kept = session === undefined && this.#key !== undefined ? clientSessions?.take(this.#key) : undefined;
-    const offered = session ?? kept;
-    if (offered === undefined) return;
-    const ssl = openssl();
-    // One that was made as a server has an id context, and OpenSSL takes a session of another context for an attack.
-    const context = Buffer.from(offered.idContext, 'hex');
-    if (context.length > 0) ssl.SSL_set_session_id_context(connection, context, context.length);
-    const result = offered.lend((pointer) => ssl.SSL_set_session(connection, pointer));
-    kept?.dispose();
-    if (result <= 0) throw refused('the session cannot be used');
-    this.#negotiation.offered = true;
+    if (tlsa === undefined) this.#key = `${Buffer.from(this.#negotiation.settings.scope).toString('base64url')} ${peer} ${serverName} ${JSON.stringify(expect ?? null)}`;
+    if (session === undefined) return;
+    this.isGiven = true;
+    this.#set(connection, session);
+  }
+
+  /**
+   * Offers a session that was kept, unless one is offered already; before the handshake begins.
+   * @returns whether it can begin; else `wake` is called when it can.
+   */
+  prepare(connection: Pointer, wake: () => void, time: TimeSource): boolean {
+    if (this.#search === 'done') return true;
+    if (this.#search === 'fetching') return false;
+    const { clientSessions } = this.#negotiation.settings;
+    if (clientSessions !== undefined && this.#key !== undefined && !this.#negotiation.offered) {
+      const fetching = this.#search === 'fetched' ? undefined : clientSessions.fetch(this.#key, time);
+      if (fetching !== undefined) {
+        this.#search = 'fetching';
+        void fetching.then((miss) => {
+          if (miss !== undefined) this.#negotiation.missed(miss);
+          this.#search = 'fetched';
+          wake();
+        });
+        return false;
+      }
+      const kept = clientSessions.take(this.#key);
+      if (kept !== undefined) this.#offerKept(connection, kept);
+    }
+    this.#search = 'done';
+    return true;
   }
 
   /** Takes over the session of another connection. @throws {TlsError} when OpenSSL refuses. */
@@ -54,7 +72,7 @@ export class SessionDesk {
     const { settings, serverName } = this.#negotiation;
     settings.sessions.made(session);
     if (settings.role === 'client') {
-      if (this.#key !== undefined) settings.clientSessions?.add(this.#key, session.copy());
+      if (this.#key !== undefined) settings.clientSessions?.made(this.#key, session.copy(), time);
       return;
     }
     if (settings.vault === undefined) return;
@@ -62,5 +80,26 @@ export class SessionDesk {
     void settings.vault.save(Buffer.from(session.id, 'hex'), der, { scope: settings.scope, serverName }, settings.sessionTtlMs, time);
     // It is sealed by now.
     der.fill(0);
+  }
+
+  /** One that was kept is no reason to fail. */
+  #offerKept(connection: Pointer, session: TlsSession): void {
+    try {
+      this.#set(connection, session);
+    } catch {
+      this.#negotiation.missed('refused');
+    } finally {
+      session.dispose();
+    }
+  }
+
+  /** @throws {TlsError} when OpenSSL refuses it. */
+  #set(connection: Pointer, session: TlsSession): void {
+    const ssl = openssl();
+    // One that was made as a server has an id context, and OpenSSL takes a session of another context for an attack.
+    const context = Buffer.from(session.idContext, 'hex');
+    if (context.length > 0) ssl.SSL_set_session_id_context(connection, context, context.length);
+    if (session.lend((pointer) => ssl.SSL_set_session(connection, pointer)) <= 0) throw refused('the session cannot be used');
+    this.#negotiation.offered = true;
   }
 }

@@ -18,6 +18,8 @@ export const LIFETIME_AT_MOST = 7 * 24 * 3_600;
  */
 export class TlsSession {
   #der: Uint8Array;
+  /** What it says of itself, once somebody has asked. */
+  #facts: Facts | undefined;
 
   private constructor(der: Uint8Array) {
     this.#der = der;
@@ -95,17 +97,12 @@ export class TlsSession {
 
   /** The session's id, in hexadecimal. It names the session and is no secret. */
   get id(): string {
-    return this.lend((session) => {
-      const ssl = openssl();
-      const length = new Uint32Array(1);
-      const address = ssl.SSL_SESSION_get_id(session, length);
-      return Buffer.from(ssl.copyOf(address, length[0])).toString('hex');
-    });
+    return this.#said.id;
   }
 
   /** When it was made; its timeout counts from then on. */
   get time(): Date {
-    return this.lend((session) => new Date(openssl().SSL_SESSION_get_time(session) * 1000));
+    return new Date(this.#said.time * 1000);
   }
 
   set time(time: Date) {
@@ -117,7 +114,7 @@ export class TlsSession {
 
   /** How long it may be gone on with, in seconds; at most seven days. */
   get timeoutSeconds(): number {
-    return this.lend(timeoutOf);
+    return this.#said.timeout;
   }
 
   set timeoutSeconds(seconds: number) {
@@ -126,11 +123,8 @@ export class TlsSession {
 
   /** The moment from which it is of no use: its own timeout has passed, or the lifetime of the ticket in it. */
   get expiresAt(): Date {
-    return this.lend((session) => {
-      const ssl = openssl();
-      const hint = ssl.SSL_SESSION_has_ticket(session) === 1 ? ssl.SSL_SESSION_get_ticket_lifetime_hint(session) : 0;
-      return new Date((ssl.SSL_SESSION_get_time(session) + Math.min(timeoutOf(session), hint > 0 ? hint : Infinity)) * 1000);
-    });
+    const { time, timeout, hasTicket, hint } = this.#said;
+    return new Date((time + Math.min(timeout, hasTicket && hint > 0 ? hint : Infinity)) * 1000);
   }
 
   /** The name that the client asked for, when the server took note of it. */
@@ -150,7 +144,7 @@ export class TlsSession {
 
   /** Such as `'TLSv1.3'`. */
   get protocol(): string {
-    const version = this.lend((session) => openssl().SSL_SESSION_get_protocol_version(session));
+    const { version } = this.#said;
     return version === 0x301 ? 'TLSv1' : `TLSv1.${String(version - 0x301)}`;
   }
 
@@ -172,27 +166,22 @@ export class TlsSession {
 
   /** Whether another connection can go on with it at all: one of TLS 1.3 cannot before the server's ticket has come. */
   get resumable(): boolean {
-    return this.lend((session) => openssl().SSL_SESSION_is_resumable(session) === 1);
+    return this.#said.resumable;
   }
 
   /** Whether it carries a ticket of the server's. */
   get hasTicket(): boolean {
-    return this.lend((session) => openssl().SSL_SESSION_has_ticket(session) === 1);
+    return this.#said.hasTicket;
   }
 
   /** How long the server means to take its ticket, in seconds; 0 when it said nothing. */
   get ticketLifetimeHint(): number {
-    return this.lend((session) => openssl().SSL_SESSION_get_ticket_lifetime_hint(session));
+    return this.#said.hint;
   }
 
   /** The digest by which the other side's context knows that the session is one of its own; in hexadecimal. */
   get idContext(): string {
-    return this.lend((session) => {
-      const ssl = openssl();
-      const length = new Uint32Array(1);
-      const address = ssl.SSL_SESSION_get0_id_context(session, length);
-      return Buffer.from(ssl.copyOf(address, length[0])).toString('hex');
-    });
+    return this.#said.idContext;
   }
 
   get disposed(): boolean {
@@ -203,6 +192,7 @@ export class TlsSession {
   dispose(): void {
     this.#der.fill(0);
     this.#der = new Uint8Array(0);
+    this.#facts = undefined;
   }
 
   [Symbol.dispose](): void {
@@ -228,7 +218,46 @@ export class TlsSession {
     });
     this.#der.fill(0);
     this.#der = changed.#der;
+    this.#facts = undefined;
   }
+
+  /** Read once: whoever asks one thing asks more. @throws {TlsError} when it was disposed of. */
+  get #said(): Facts {
+    return (this.#facts ??= this.lend(factsOf));
+  }
+}
+
+/** What a session says of itself, with times in seconds. */
+interface Facts {
+  readonly id: string;
+  readonly idContext: string;
+  readonly version: number;
+  readonly time: number;
+  readonly timeout: number;
+  readonly resumable: boolean;
+  readonly hasTicket: boolean;
+  readonly hint: number;
+}
+
+function factsOf(session: Pointer): Facts {
+  const ssl = openssl();
+  return {
+    id: hexOf(session, ssl.SSL_SESSION_get_id),
+    idContext: hexOf(session, ssl.SSL_SESSION_get0_id_context),
+    version: ssl.SSL_SESSION_get_protocol_version(session),
+    time: ssl.SSL_SESSION_get_time(session),
+    // Bytes from elsewhere may say more than is allowed.
+    timeout: Math.min(LIFETIME_AT_MOST, ssl.SSL_SESSION_get_timeout(session)),
+    resumable: ssl.SSL_SESSION_is_resumable(session) === 1,
+    hasTicket: ssl.SSL_SESSION_has_ticket(session) === 1,
+    hint: ssl.SSL_SESSION_get_ticket_lifetime_hint(session),
+  };
+}
+
+function hexOf(session: Pointer, get: (session: Pointer, length: Uint32Array) => Pointer): string {
+  const length = new Uint32Array(1);
+  const address = get(session, length);
+  return Buffer.from(openssl().copyOf(address, length[0])).toString('hex');
 }
 
 /** @returns `seconds`, cut to seven days. @throws {RangeError} when it is no time at all. */
@@ -241,11 +270,6 @@ export function lifetime(seconds: number): number {
 export function hasExpired(session: Pointer): boolean {
   const ssl = openssl();
   return ssl.SSL_SESSION_get_time(session) + ssl.SSL_SESSION_get_timeout(session) <= Date.now() / 1000;
-}
-
-/** Bytes from elsewhere may say more than is allowed. */
-function timeoutOf(session: Pointer): number {
-  return Math.min(LIFETIME_AT_MOST, openssl().SSL_SESSION_get_timeout(session));
 }
 
 /** @throws {TlsError} when `der` is not a session, to the last byte. */

@@ -1,7 +1,9 @@
 /** The keys that seal tickets: a ring of which one seals and several open. */
 
-import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from 'node:crypto';
+import { hkdfSync, randomBytes } from 'node:crypto';
 
+import { Sealer } from './sealer.ts';
+import { TTL_AT_MOST_MS } from './store.ts';
 import type { SessionStore } from './store.ts';
 
 /** How a ring turns. */
@@ -51,7 +53,8 @@ export class TicketKeys {
   readonly #now: () => number;
   readonly #shared: SharedKeys | undefined;
   readonly #ring = new Map<number, TicketKey>();
-  #refreshing: Promise<void> | undefined;
+  /** Tells whether the store has answered. */
+  #refreshing: Promise<boolean> | undefined;
   #refreshedAt = -Infinity;
   #refreshes = 0;
   #closed = false;
@@ -71,9 +74,26 @@ export class TicketKeys {
     this.#shared = store === undefined || storeKey === undefined ? undefined : new SharedKeys(store, storeKey);
   }
 
-  /** Fetches the shared keys; a server does it before it begins, and they are looked after from then on. It never fails. */
-  async ready(): Promise<void> {
-    await this.#refresh();
+  /**
+   * Fetches the shared keys; a server does it before it begins, and they are looked after from then on. It never fails.
+   * @param signal ends the waiting, not the fetching, such as `AbortSignal.timeout(5_000)`.
+   * @returns whether the store has answered, or none is needed. Until it has, tickets are those of this process alone.
+   */
+  async ready(signal?: AbortSignal): Promise<boolean> {
+    if (this.#shared === undefined) return true;
+    const refreshed = this.#refresh();
+    if (signal === undefined) return refreshed;
+    return new Promise((resolve) => {
+      const giveUp = (): void => {
+        resolve(false);
+      };
+      if (signal.aborted) giveUp();
+      signal.addEventListener('abort', giveUp, { once: true });
+      void refreshed.then((answered) => {
+        signal.removeEventListener('abort', giveUp);
+        resolve(answered);
+      });
+    });
   }
 
   /** The key to seal with now. */
@@ -140,19 +160,19 @@ export class TicketKeys {
     return now - this.#refreshedAt > this.#rotateMs / 8 || now < this.#refreshedAt;
   }
 
-  async #refresh(): Promise<void> {
+  async #refresh(): Promise<boolean> {
     const shared = this.#shared;
     // The key of what is shared was wiped: nothing may be sealed with it any more.
-    if (shared === undefined || this.#closed) return;
+    if (shared === undefined || this.#closed) return false;
     // A store that has not answered by the next time is asked again.
     if (this.#refreshing === undefined || this.#isDue) {
       this.#refreshedAt = this.#now();
-      const refreshing = this.#fetch(shared, ++this.#refreshes).catch(() => undefined).finally(() => {
+      const refreshing = this.#fetch(shared, ++this.#refreshes).then(() => true, () => false).finally(() => {
         if (this.#refreshing === refreshing) this.#refreshing = undefined;
       });
       this.#refreshing = refreshing;
     }
-    await this.#refreshing;
+    return this.#refreshing;
   }
 
   async #fetch(shared: SharedKeys, number: number): Promise<void> {
@@ -172,42 +192,29 @@ export class TicketKeys {
 /** Ticket keys in a store, sealed. */
 class SharedKeys {
   readonly #store: SessionStore;
-  readonly #key: Buffer;
+  readonly #sealer: Sealer;
 
   constructor(store: SessionStore, storeKey: Uint8Array) {
-    if (storeKey.length !== 32) throw new RangeError(`storeKey has 32 bytes, not ${String(storeKey.length)}`);
     this.#store = store;
-    this.#key = createHmac('sha256', storeKey).update('wantio ticket keys').digest();
+    this.#sealer = new Sealer(storeKey, 'ticket keys', 'storeKey');
   }
 
   /** @returns the key of a span; with `ttlMs` one is laid down where there is none, if it `isWanted` still, and what stands there after that counts. */
   async fetch(span: number, ttlMs: number | undefined, isWanted: () => boolean): Promise<TicketKey | undefined> {
-    const name = `ticket-key-${createHmac('sha256', this.#key).update(String(span)).digest('base64url').slice(0, 32)}`;
+    const name = `ticket-key-${this.#sealer.name(String(span)).toString('base64url').slice(0, 32)}`;
     const found = this.#open(name, await this.#store.get(name));
     if (found !== undefined || ttlMs === undefined || !isWanted()) return found;
-    await this.#store.set(name, this.#seal(name, randomBytes(SECRET_BYTES)), Math.min(ttlMs, 7 * 24 * 3_600_000));
+    await this.#store.set(name, this.#sealer.seal(name, randomBytes(SECRET_BYTES)), Math.min(ttlMs, TTL_AT_MOST_MS));
     return this.#open(name, await this.#store.get(name));
   }
 
   close(): void {
-    this.#key.fill(0);
-  }
-
-  #seal(name: string, secret: Buffer): Buffer {
-    const nonce = randomBytes(12);
-    const cipher = createCipheriv('aes-256-gcm', this.#key, nonce).setAAD(Buffer.from(name));
-    return Buffer.concat([nonce, cipher.update(secret), cipher.final(), cipher.getAuthTag()]);
+    this.#sealer.close();
   }
 
   #open(name: string, value: Uint8Array | undefined): TicketKey | undefined {
-    if (value?.length !== 12 + SECRET_BYTES + 16) return undefined;
-    const bytes = Buffer.from(value);
-    try {
-      const decipher = createDecipheriv('aes-256-gcm', this.#key, bytes.subarray(0, 12)).setAAD(Buffer.from(name)).setAuthTag(bytes.subarray(-16));
-      return keyFrom(Buffer.concat([decipher.update(bytes.subarray(12, -16)), decipher.final()]));
-    } catch {
-      return undefined;
-    }
+    const secret = this.#sealer.open(name, value);
+    return secret?.length === SECRET_BYTES ? keyFrom(secret) : undefined;
   }
 }
 

@@ -1,31 +1,15 @@
 import { describe, expect, it } from 'vitest';
 
 import { bytes } from './testing/check-store.ts';
+import { manualTime } from './testing/manual-time.ts';
 import { MapStore } from './testing/map-store.ts';
 import { Vault } from './vault.ts';
-import type { TimeSource } from './vault.ts';
+import type { TimeSource } from './store-guard.ts';
 
 const binding = { scope: bytes(32, 5), serverName: 'localhost' };
 const der = bytes(200, 7);
 const key = bytes(32, 1);
 const time: TimeSource = { now: () => 0, after: () => () => undefined };
-
-/** A time that passes when it is told to. */
-function manualTime(): TimeSource & { pass(ms: number): void } {
-  let now = 0;
-  const alarms = new Map<() => void, number>();
-  return {
-    now: () => now,
-    after: (ms, wake) => {
-      alarms.set(wake, now + ms);
-      return () => alarms.delete(wake);
-    },
-    pass: (ms) => {
-      now += ms;
-      for (const [wake, at] of alarms) if (at <= now && alarms.delete(wake)) wake();
-    },
-  };
-}
 
 async function kept(answer?: <T>(value: T) => T | Promise<T>): Promise<{ store: MapStore; vault: Vault; id: Uint8Array }> {
   const store = new MapStore(answer);
@@ -42,6 +26,25 @@ describe('a vault', () => {
       const { vault, id } = await kept(answer);
       expect(await vault.find(id, binding, time)).toEqual({ der: Buffer.from(der) });
     }
+  });
+
+  it('finds a session while it is still being saved, and not one that was revoked meanwhile', async () => {
+    let land: () => void = () => undefined;
+    const store = new MapStore((value) => value);
+    const values = { get: (name: string) => store.get(name), remove: (name: string) => { store.remove(name); }, set: (name: string, value: Uint8Array) => new Promise<void>((resolve) => { land = () => { store.values.set(name, value); resolve(); }; }) };
+    const vault = new Vault({ store: values, key, lookupMs: 100 });
+    const id = vault.makeId();
+    const saved = vault.save(id, der, binding, 1000, time);
+    expect(vault.find(id, binding, time)).toEqual({ der: Buffer.from(der) });
+    expect(vault.find(id, { ...binding, serverName: 'other' }, time)).toEqual({ miss: 'server name' });
+    expect(store.asked).toBe(0);
+    const removed = vault.remove(id);
+    expect(vault.find(id, binding, time)).toEqual({ miss: 'unknown' });
+    land();
+    await Promise.all([saved, removed, vault.idle()]);
+    expect(vault.find(id, binding, time)).toEqual({ miss: 'unknown' });
+    expect(store.values.size).toBe(0);
+    expect(store.asked).toBe(1);
   });
 
   it.each<[string, unknown]>([['null', null], ['a text', 'text'], ['a number', 7], ['a list', [1, 2, 3]], ['an object', { length: 50 }], ['a buffer that is no view', new ArrayBuffer(100)]])('takes %s from a store that lies for a miss', async (_, lie) => {

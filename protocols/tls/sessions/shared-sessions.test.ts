@@ -1,0 +1,256 @@
+import { beforeAll, describe, expect, it } from 'vitest';
+
+import { portOf } from '../../../reactor/testing/with-reactor.ts';
+import type { TlsContext } from '../context.ts';
+import type { TlsVersion } from '../options.ts';
+import type { SecureConnection } from '../secure-connection.ts';
+import { abort, talk } from '../testing/pair.ts';
+import { withSecureReactor } from '../testing/secure-reactor.ts';
+import type { SecureReactor } from '../testing/secure-reactor.ts';
+import { ClientSessions } from './client-sessions.ts';
+import type { ClientSessionsOptions } from './client-sessions.ts';
+import { TlsSession } from './session.ts';
+import type { TakingSessionStore } from './store.ts';
+import { bytes } from './testing/check-store.ts';
+import { ManualClock } from './testing/manual-clock.ts';
+import { manualTime } from './testing/manual-time.ts';
+import { MapStore } from './testing/map-store.ts';
+import { sessionFrom } from './testing/visits.ts';
+
+const made = new Map<TlsVersion, Uint8Array>();
+const storeKey = bytes(32, 1);
+
+beforeAll(() => withSecureReactor(async (secure) => {
+  for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
+    const session = await sessionFrom(secure, await secure.server({ resumption: 'stateless' }), { protocols: { min: version, max: version } });
+    made.set(version, session.toDer());
+    session.dispose();
+  }
+}));
+
+/** A session of an hour from `clock` on. Its number stands in its lifetime, in seconds. */
+function session(version: TlsVersion, clock: ManualClock, number = 0): TlsSession {
+  const each = TlsSession.fromDer(made.get(version) as Uint8Array);
+  each.time = new Date(clock.now());
+  each.timeoutSeconds = 3600 - number;
+  return each;
+}
+
+/** Some clients that share a store, each as if in a process of its own. */
+function several({ store = new MapStore(), ...options }: { store?: TakingSessionStore } & Omit<ClientSessionsOptions, 'store' | 'now'> = {}): { clients: ClientSessions[]; clock: ManualClock; time: ReturnType<typeof manualTime>; take: (client: ClientSessions, key?: string) => Promise<number | undefined> } {
+  const clock = new ManualClock(1_700_000_000_000);
+  const time = manualTime();
+  return {
+    clock,
+    time,
+    clients: Array.from({ length: 3 }, () => new ClientSessions({ store, storeKey, now: clock.now, ...options })),
+    take: async (client, key = 'a') => {
+      await client.fetch(key, time);
+      const taken = client.take(key);
+      const number = taken === undefined ? undefined : 3600 - taken.timeoutSeconds;
+      taken?.dispose();
+      return number;
+    },
+  };
+}
+
+describe('sessions that clients share', () => {
+  it('go to one client each under TLS 1.3, whichever asks', async () => {
+    const store = new MapStore();
+    const { clients: [one, two, three], clock, time, take } = several({ store });
+    for (const number of [1, 2]) one.made('a', session('TLSv1.3', clock, number), time);
+    one.made('b', session('TLSv1.3', clock, 3), time);
+    await one.saved();
+    expect(one.size).toBe(0);
+    expect(store.values.size).toBe(3);
+    // Who comes first takes all that there are for this server, and has the others for itself.
+    expect([1, 2]).toContain(await take(two));
+    expect(two.size).toBe(1);
+    expect(await take(three)).toBeUndefined();
+    expect(await take(one)).toBeUndefined();
+    expect([1, 2]).toContain(await take(two));
+    expect(await take(two)).toBeUndefined();
+    expect(await take(three, 'b')).toBe(3);
+    expect(await take(one, 'b')).toBeUndefined();
+    expect(store.values.size).toBe(0);
+  });
+
+  it('serve all clients again and again under TLS 1.2', async () => {
+    const { clients, clock, time, take } = several();
+    clients[0].made('a', session('TLSv1.2', clock, 7), time);
+    await clients[0].saved();
+    for (let round = 0; round < 3; round++) {
+      for (const client of clients) {
+        expect(await take(client)).toBe(7);
+        await client.saved();
+      }
+    }
+  });
+
+  it('are bounded for each server, and stand in the store under names that say nothing', async () => {
+    const store = new MapStore();
+    const { clients: [one], clock, time } = several({ store, maxPerServer: 2 });
+    for (let number = 0; number < 10; number++) one.made('host:443 name', session('TLSv1.3', clock, number), time);
+    await one.saved();
+    expect(store.values.size).toBe(2);
+    for (const [name, value] of store.values) {
+      expect(name).toMatch(/^[\w-]{43}$/);
+      expect(Buffer.from(value).includes(Buffer.from(made.get('TLSv1.3') as Uint8Array).subarray(20, 60))).toBe(false);
+    }
+  });
+
+  it('are of no use to whoever has another key, and under another name', async () => {
+    const store = new MapStore();
+    const { clients: [one], clock, time, take } = several({ store });
+    one.made('a', session('TLSv1.3', clock), time);
+    await one.saved();
+    const stranger = new ClientSessions({ store, storeKey: bytes(32, 2), now: clock.now });
+    expect(await take(stranger)).toBeUndefined();
+    const [[name, value]] = store.values;
+    // Whoever can write to the store moves it to where sessions of another server are looked for.
+    one.made('b', session('TLSv1.3', clock), time);
+    await one.saved();
+    for (const other of store.values.keys()) if (other !== name) store.values.set(other, value);
+    expect(await take(one, 'b')).toBeUndefined();
+  });
+
+  it('that have expired are of no use, wherever they lay', async () => {
+    const { clients: [one, two], clock, time, take } = several();
+    for (const version of ['TLSv1.2', 'TLSv1.3'] as const) one.made(version, session(version, clock), time);
+    await one.saved();
+    clock.pass(3_600_000);
+    for (const version of ['TLSv1.2', 'TLSv1.3'] as const) expect([await take(one, version), await take(two, version)]).toEqual([undefined, undefined]);
+    expect(one.size + two.size).toBe(0);
+  });
+
+  it('are forgotten in the store as well', async () => {
+    const store = new MapStore();
+    const { clients: [one, two], clock, time, take } = several({ store });
+    one.made('a', session('TLSv1.2', clock), time);
+    await one.saved();
+    await one.forget('a');
+    expect([await take(one), await take(two), store.values.size]).toEqual([undefined, undefined, 0]);
+  });
+
+  it.each<[string, (value: unknown) => unknown]>([['null', () => null], ['a text', () => 'text'], ['garbage', () => bytes(300, 4)], ['too much', () => new Uint8Array(1_000_000)]])('are none when the store answers %s', async (_, lie) => {
+    let lies = false;
+    const store = new MapStore(<T>(value: T) => Promise.resolve((lies ? lie(value) : value) as T));
+    const { clients: [one, two], clock, time, take } = several({ store });
+    one.made('a', session('TLSv1.3', clock), time);
+    await one.saved();
+    lies = true;
+    expect(await take(two)).toBeUndefined();
+  });
+
+  it('that come too late are kept for the next time', async () => {
+    const answers: (() => void)[] = [];
+    const store = new MapStore(<T>(value: T) => new Promise<T>((resolve) => { answers.push(() => { resolve(value); }); }));
+    const { clients: [one, two], clock, time } = several({ store, lookupMs: 100 });
+    one.made('a', session('TLSv1.3', clock, 5), time);
+    const late = two.fetch('a', time);
+    await Promise.resolve();
+    time.pass(100);
+    expect(await late).toBe('store late');
+    expect(two.take('a')).toBeUndefined();
+    for (const answer of answers) answer();
+    await one.saved();
+    await new Promise(setImmediate);
+    expect(two.take('a')?.timeoutSeconds).toBe(3595);
+  });
+
+  it('stay in the process while the store is left alone', async () => {
+    let fails = true;
+    const store = new MapStore(<T>(value: T) => {
+      if (fails) throw new Error('down');
+      return value;
+    });
+    const { clients: [one, two], clock, time, take } = several({ store });
+    for (let index = 0; index < 5; index++) expect(await one.fetch('b', time)).toBe('store failed');
+    expect(await one.fetch('b', time)).toBe('store resting');
+    expect(one.statistics(time.now())).toMatchObject({ resting: true, failures: 5 });
+    one.made('a', session('TLSv1.3', clock, 6), time);
+    expect(await take(one)).toBe(6);
+    fails = false;
+    time.pass(1_000);
+    one.made('a', session('TLSv1.3', clock, 7), time);
+    await one.saved();
+    expect(await take(two)).toBe(7);
+  });
+
+  it('have options that make sense', () => {
+    const store = new MapStore();
+    expect(() => new ClientSessions({ store })).toThrow(TypeError);
+    expect(() => new ClientSessions({ storeKey })).toThrow(TypeError);
+    expect(() => new ClientSessions({ store, storeKey: bytes(16, 1) })).toThrow('storeKey has 32 bytes, not 16');
+    for (const lookupMs of [0, -1, NaN]) expect(() => new ClientSessions({ store, storeKey, lookupMs })).toThrow(RangeError);
+  });
+});
+
+describe.each(['TLSv1.2', 'TLSv1.3'] as const)('clients that share a store, under %s,', (version) => {
+  /** Runs `use` with how to visit a server that keeps its port; the visitor looks at the connection before it ends. */
+  async function withServer(use: (secure: SecureReactor, visit: (client: TlsContext, meanwhile?: (near: SecureConnection) => void) => Promise<SecureConnection>) => Promise<void>): Promise<void> {
+    await withSecureReactor(async (secure) => {
+      const server = await secure.server({ resumption: 'stateful', protocols: { min: version, max: version } });
+      const listener = await secure.reactor.listen({ host: '127.0.0.1', port: 0 });
+      await use(secure, async (client, meanwhile) => {
+        const [plain, accepted] = await Promise.all([secure.reactor.connect({ host: '127.0.0.1', port: portOf(listener) }), listener.accept()]);
+        const [near, far] = [plain.secure(client, { serverName: 'localhost' }), accepted.secure(server)];
+        const shaking = Promise.all([near.handshake(), far.handshake()]);
+        meanwhile?.(near);
+        await shaking;
+        expect(near.reused).toBe(far.reused);
+        await talk(near, far);
+        abort(near, far);
+        return near;
+      });
+      listener.close();
+    });
+  }
+
+  it('go on with the sessions of each other, and the handshake says what it waits for', () => withServer(async (secure, visit) => {
+    const store = new MapStore();
+    const contexts = [];
+    for (let index = 0; index < 3; index++) {
+      const sessions = new ClientSessions({ store, storeKey });
+      contexts.push({ sessions, client: await secure.client({ sessions }) });
+    }
+    const outcomes = [];
+    for (const { client, sessions } of [...contexts, ...contexts]) {
+      outcomes.push((await visit(client)).resumption);
+      await sessions.saved();
+    }
+    expect(outcomes).toEqual(['not offered', 'resumed', 'resumed', 'resumed', 'resumed', 'resumed']);
+    const { client, sessions } = contexts[0];
+    sessions.clear();
+    await visit(client, (near) => { expect(near.want()).toBe('lookup'); });
+    await sessions.saved();
+  }));
+
+  it('make a full handshake in time when the store fails, hangs or lies', () => withServer(async (secure, visit) => {
+    const cases: [string, <T>(value: T) => T | Promise<T>][] = [
+      ['store failed', () => { throw new Error('down'); }],
+      ['store failed', () => Promise.reject(new Error('down'))],
+      ['store late', () => new Promise(() => undefined)],
+      ['not offered', () => bytes(200, 1) as never],
+    ];
+    for (const [outcome, answer] of cases) {
+      const sessions = new ClientSessions({ store: new MapStore(answer), storeKey, lookupMs: 20 });
+      expect((await visit(await secure.client({ sessions }))).resumption).toBe(outcome);
+    }
+  }));
+
+  it('leave nothing behind when they are closed while they wait for the store', () => withServer(async (secure, visit) => {
+    const store = new MapStore();
+    const sessions = new ClientSessions({ store, storeKey });
+    const client = await secure.client({ sessions });
+    await visit(client);
+    await sessions.saved();
+    sessions.clear();
+    await expect(visit(client, (near) => { near.abort(); })).rejects.toThrow();
+    // What was taken for it is there for the next one.
+    await new Promise(setImmediate);
+    expect(sessions.size).toBeGreaterThan(0);
+    sessions.clear();
+    await sessions.saved();
+  }));
+});
