@@ -6,6 +6,8 @@ export interface Command {
   readonly courses: readonly (readonly [Workload, Scenario])[];
   /** Whether the simulated network is measured as well. */
   readonly simulation: boolean;
+  /** Whether the store in memory is measured as well. */
+  readonly memoryStore: boolean;
   readonly seconds: number;
   readonly rounds: number;
   readonly json: boolean;
@@ -18,8 +20,9 @@ export class UsageError extends Error {}
 export function parseCommand(parameters: readonly string[]): Command {
   const { values, positionals } = parse(parameters);
   return {
-    courses: positionals.length === 0 ? coursesOf(WORKLOADS) : positionals.filter((name) => name !== SIMULATION).flatMap(coursesNamed),
+    courses: positionals.length === 0 ? coursesOf(WORKLOADS) : positionals.filter((name) => name !== SIMULATION && name !== MEMORY_STORE).flatMap(coursesNamed),
     simulation: positionals.length === 0 || positionals.includes(SIMULATION),
+    memoryStore: positionals.length === 0 || positionals.includes(MEMORY_STORE) || positionals.includes('sessions'),
     seconds: positive('--seconds', values.seconds, 2),
     rounds: Math.ceil(positive('--rounds', values.rounds, 3)),
     json: values.json === true,
@@ -28,6 +31,7 @@ export function parseCommand(parameters: readonly string[]): Command {
 }
 
 const SIMULATION = 'simulation';
+const MEMORY_STORE = 'sessions/memory-store';
 
 export const HELP = `npm run bench -- [WORKLOAD …] [--seconds S] [--rounds R] [--json]
 
@@ -35,7 +39,7 @@ Measures servers side by side on this machine: the peers take turns, each in a p
 its own, and the medians of all rounds are shown. Without a WORKLOAD, all of them run.
 
 workloads:
-${WORKLOADS.map(({ name, about, scenarios }) => `  ${name.padEnd(14)} ${about}\n${' '.repeat(17)}${scenarios.map((scenario) => `${name}/${scenario.name}`).join('  ')}`).join('\n')}
+${WORKLOADS.map(({ name, about, scenarios }) => `  ${name.padEnd(14)} ${about}\n${' '.repeat(17)}${[...scenarios.map((scenario) => `${name}/${scenario.name}`), ...(name === 'sessions' ? [MEMORY_STORE] : [])].join('  ')}`).join('\n')}
   simulation     the simulated network, in this process: operations a second, and a handshake byte by byte
 
 options:
@@ -59,7 +63,7 @@ function parse(parameters: readonly string[]) {
 /** `tcp-echo` stands for all its scenarios, `tcp-echo/50x64` for one. */
 function coursesNamed(name: string): (readonly [Workload, Scenario])[] {
   const courses = coursesOf(WORKLOADS).filter(([workload, scenario]) => name === workload.name || name === `${workload.name}/${scenario.name}`);
-  if (courses.length === 0) throw new UsageError(`no workload "${name}". There are: ${[...WORKLOADS.map((workload) => workload.name), SIMULATION].join(', ')}`);
+  if (courses.length === 0) throw new UsageError(`no workload "${name}". There are: ${[...WORKLOADS.map((workload) => workload.name), MEMORY_STORE, SIMULATION].join(', ')}`);
   return courses;
 }
 

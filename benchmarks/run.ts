@@ -3,6 +3,7 @@ import { makeCertificate } from './certificate.ts';
 import { Child } from './child.ts';
 import { HELP, parseCommand, UsageError, type Command } from './command-line.ts';
 import { measure } from './measure.ts';
+import { measureMemoryStore, memoryStoreTable } from './memory-store.ts';
 import { measureSimulation, simulationTable } from './simulation.ts';
 import { json, machine, table } from './report.ts';
 
@@ -19,7 +20,7 @@ try {
   process.exit(error instanceof UsageError ? 2 : 1);
 }
 
-async function run({ courses, simulation, seconds, rounds, json: asJson }: Command): Promise<void> {
+async function run({ courses, simulation, memoryStore, seconds, rounds, json: asJson }: Command): Promise<void> {
   const files = makeCertificate();
   const documents: object[] = [];
   if (!asJson) console.log(`${machine()}\n${rounds} rounds of ${seconds} s, medians\n`);
@@ -28,6 +29,12 @@ async function run({ courses, simulation, seconds, rounds, json: asJson }: Comma
     tell('');
     documents.push(json(workload, scenario, results));
     if (!asJson) console.log(`${table(workload, scenario, results)}\n`);
+  }
+  if (memoryStore) {
+    const results = measureMemoryStore(tell);
+    tell('');
+    documents.push({ workload: 'sessions', scenario: 'memory-store', results });
+    if (!asJson) console.log(`${memoryStoreTable(results)}\n`);
   }
   if (simulation) {
     const result = await measureSimulation(seconds, rounds);

@@ -33,7 +33,7 @@ export const WORKLOADS: readonly Workload[] = [
   },
   {
     name: 'sessions',
-    about: 'the same with sessions in stores; node keeps them in a map of its own, which it can under TLS 1.2 only',
+    about: 'the same with sessions in stores (node: in a map of its own, under TLS 1.2 only); and a million in the store in memory',
     scenarios: [resume('TLSv1.3', 'stored'), resume('TLSv1.2', 'stored')],
   },
   { name: 'tls-bulk', about: 'one direction at full speed over TLS 1.3, in writes of 64 KiB', scenarios: [bulk('download'), bulk('upload')] },

@@ -13,14 +13,20 @@ export async function serveResuming(options: Partial<TlsServerOptions>, reactor 
   if (address.family === 'unix') throw new Error('listens on a path, not on a port');
   announce(address);
   listener.serve({ secure, timeouts: { blockMs: 30_000 } }, async (connection) => {
-    const buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
-    for (;;) {
-      const count = await connection.receiveInto(buffer);
-      if (count === 0) return;
-      await connection.send(buffer.subarray(0, count));
+    const buffer = spare.pop() ?? Buffer.allocUnsafeSlow(BUFFER_BYTES);
+    try {
+      for (;;) {
+        const count = await connection.receiveInto(buffer);
+        if (count === 0) return;
+        await connection.send(buffer.subarray(0, count));
+      }
+    } finally {
+      spare.push(buffer);
     }
   });
   listener.on('clientError', () => {}); // clients come and go
 }
 
+/** Buffers that no connection uses now: fresh memory for each would cost more than what is done with it. */
+const spare: Buffer[] = [];
 const BUFFER_BYTES = 16 * 1024;
