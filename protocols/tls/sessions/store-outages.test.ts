@@ -1,0 +1,178 @@
+// Real stores in processes of their own, which die, hang, come back and fail over under real handshakes.
+
+import { createConnection, createServer } from 'node:net';
+import type { AddressInfo, Server, Socket } from 'node:net';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Redis } from 'ioredis';
+import { describe, expect, it } from 'vitest';
+
+import type { TlsContext } from '../context.ts';
+import type { TlsVersion } from '../options.ts';
+import { isInstalled, missing, Program } from '../testing/program.ts';
+import { withSecureReactor } from '../testing/secure-reactor.ts';
+import type { SecureReactor } from '../testing/secure-reactor.ts';
+import { RedisSessionStore } from './redis-store.ts';
+import type { Resumption } from './resumption.ts';
+import type { TlsSession } from './session.ts';
+import { SessionServerStore } from './session-server-store.ts';
+import type { SessionStore } from './store.ts';
+import { withFolder } from './testing/folder.ts';
+import { startRedis } from './testing/redis-server.ts';
+import { comeBack, sessionFrom } from './testing/visits.ts';
+
+const present = isInstalled('redis-server');
+const program = fileURLToPath(new URL('testing/session-server-program.ts', import.meta.url));
+const lookupMs = 200;
+
+/** A TLS server over a store, and how to visit it. */
+interface Venue {
+  readonly server: TlsContext;
+  /** A first visit, with what the client leaves with once it is saved. */
+  first(): Promise<TlsSession>;
+  /** Visits with a session. Whatever is wrong with the store, the handshake is done. */
+  again(session: TlsSession): Promise<Resumption>;
+  /** Visits until a session is gone on with: those who were told that a store is back may still be waiting to ask it again. */
+  until(session: TlsSession): Promise<void>;
+}
+
+async function venue(secure: SecureReactor, store: SessionStore, version: TlsVersion): Promise<Venue> {
+  const options = { protocols: { min: version, max: version } };
+  const server = await secure.server({ resumption: 'stateful', sessionStore: store, sessionStoreKey: Buffer.alloc(32, 9), sessionLookupMs: lookupMs });
+  return {
+    server,
+    first: async () => {
+      const session = await sessionFrom(secure, server, options);
+      await server.sessions.saved();
+      return session;
+    },
+    again: (session) => comeBack(secure, session, server, options),
+    until: async (session) => {
+      for (const endsAt = performance.now() + 30_000; (await comeBack(secure, session, server, options)) !== 'resumed';) {
+        if (performance.now() > endsAt) throw new Error('the session is gone on with no more');
+        await new Promise((resolve) => { setTimeout(resolve, 20); });
+      }
+    },
+  };
+}
+
+/** Visits while the store is out of order. What fails to be saved counts as a failure too, so that it may be left alone by the end. */
+async function duringOutage({ again }: Venue, session: TlsSession): Promise<void> {
+  for (let visit = 0; visit < 3; visit++) expect(['store failed', 'store late', 'store resting']).toContain(await again(session));
+}
+
+/** An address behind which one server takes the place of another: what a virtual address does, or a service of a cluster. */
+class Address {
+  readonly #server: Server;
+  readonly #open = new Set<Socket>();
+  #port: number;
+
+  private constructor(port: number) {
+    this.#port = port;
+    this.#server = createServer((near) => {
+      const far = createConnection(this.#port, '127.0.0.1');
+      for (const [one, other] of [[near, far], [far, near]]) {
+        this.#open.add(one);
+        one.on('error', () => other.destroy()).on('close', () => {
+          this.#open.delete(one);
+          other.destroy();
+        }).pipe(other);
+      }
+    });
+  }
+
+  static async of(port: number): Promise<Address> {
+    const address = new Address(port);
+    address.#server.listen(0, '127.0.0.1');
+    await once(address.#server, 'listening');
+    return address;
+  }
+
+  get url(): string {
+    return `redis://127.0.0.1:${String((this.#server.address() as AddressInfo).port)}`;
+  }
+
+  /** From now on it leads to another port; what was open is cut. */
+  move(port: number): void {
+    this.#port = port;
+    for (const socket of this.#open) socket.destroy();
+  }
+
+  close(): void {
+    this.#server.close();
+    for (const socket of this.#open) socket.destroy();
+  }
+}
+
+describe.skipIf(!present).each(['TLSv1.2', 'TLSv1.3'] as const)(`sessions in Redis under %s${missing('redis-server')}`, (version) => {
+  it('outlive a server that fails over to its replica', () => withSecureReactor(async (secure) => {
+    const primary = await startRedis({ args: ['--repl-diskless-sync-delay', '0'] });
+    const replica = await startRedis({ args: ['--replicaof', '127.0.0.1', String(primary.port)] });
+    const address = await Address.of(primary.port);
+    const store = new RedisSessionStore({ url: address.url });
+    const place = await venue(secure, store, version);
+    const session = await place.first();
+    expect(await place.again(session)).toBe('resumed');
+    const client = new Redis({ port: primary.port });
+    expect(await client.wait(1, 20_000)).toBe(1);
+    client.disconnect();
+
+    await primary.stop();
+    await duringOutage(place, session);
+    const promoted = new Redis({ port: replica.port });
+    await promoted.call('REPLICAOF', 'NO', 'ONE');
+    promoted.disconnect();
+    address.move(replica.port);
+    await place.until(session);
+    // And sessions are saved there.
+    const next = await place.first();
+    expect(await place.again(next)).toBe('resumed');
+    store.close();
+    address.close();
+    await replica.stop();
+  }));
+
+  it('are waited for no longer than they may while the server hangs, and are there when it goes on', () => withSecureReactor(async (secure) => {
+    const redis = await startRedis();
+    const store = new RedisSessionStore({ url: `redis://127.0.0.1:${String(redis.port)}`, timeoutMs: 1_000 });
+    const place = await venue(secure, store, version);
+    const session = await place.first();
+    process.kill(redis.program.pid, 'SIGSTOP');
+    await duringOutage(place, session);
+    process.kill(redis.program.pid, 'SIGCONT');
+    await place.until(session);
+    store.close();
+    await redis.stop();
+  }));
+});
+
+describe.each(['TLSv1.2', 'TLSv1.3'] as const)('sessions in a session server under %s', (version) => {
+  it('cost full handshakes while it hangs or is dead, and are made anew by the next one', () => withFolder((folder) => withSecureReactor(async (secure) => {
+    const path = join(folder, 'sessions.sock');
+    const start = async (): Promise<Program> => {
+      const running = new Program(process.execPath, '--conditions=source', '--import', 'tsx', program, path);
+      await running.says(/serving/);
+      return running;
+    };
+    const first = await start();
+    const store = new SessionServerStore(secure.reactor, { path });
+    const place = await venue(secure, store, version);
+    const session = await place.first();
+    expect(await place.again(session)).toBe('resumed');
+    process.kill(first.pid, 'SIGSTOP');
+    await duringOutage(place, session);
+    process.kill(first.pid, 'SIGCONT');
+    await place.until(session);
+
+    await first.kill('SIGKILL');
+    await duringOutage(place, session);
+    const second = await start();
+    // What it had in memory is gone.
+    let outcome: Resumption;
+    do outcome = await place.again(session); while (outcome !== 'unknown');
+    await place.until(await place.first());
+    await store.close();
+    await second.kill('SIGKILL');
+  })));
+});
