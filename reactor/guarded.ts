@@ -5,8 +5,13 @@ export function guarded(task: () => void): void {
   try {
     task();
   } catch (error) {
-    queueMicrotask(() => {
-      throw error;
-    });
+    surface(error);
   }
+}
+
+/** Throws from a microtask of its own: where a closure for {@link guarded} would be made too often. */
+export function surface(error: unknown): void {
+  queueMicrotask(() => {
+    throw error;
+  });
 }

@@ -27,7 +27,7 @@ import type { ConnectOptions } from './connect.ts';
 import type { Connection, ConnectionBasis } from './connection.ts';
 import { epollGround } from './epoll/epoll-ground.ts';
 import type { Ground } from './ground.ts';
-import { guarded } from './guarded.ts';
+import { surface } from './guarded.ts';
 import type { Handle } from './handle.ts';
 import { Linger } from './linger.ts';
 import { Listener } from './listener.ts';
@@ -358,7 +358,7 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
     this.#handshakeSteps = HANDSHAKE_STEPS;
     this.ground.selector.poll(this.#queue);
     this.#queue.drain(dispatch);
-    if (this.#yielded.length > 0) for (const operation of this.#yielded.splice(0)) guarded(() => { operation.resume(); });
+    if (this.#yielded.length > 0) for (const operation of this.#yielded.splice(0)) resume(operation);
     if (this.deadlines.size > 0) this.#expire();
     if (this.#queue.length > 0 || this.#yielded.length > 0) this.#schedule();
   };
@@ -366,10 +366,14 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
   #expire(): void {
     const now = this.now();
     // One that throws ends the call, not the others: those are told by the next.
-    for (let complete = false; !complete;) guarded(() => {
-      this.deadlines.expire(now);
-      complete = true;
-    });
+    for (let complete = false; !complete;) {
+      try {
+        this.deadlines.expire(now);
+        complete = true;
+      } catch (error) {
+        surface(error);
+      }
+    }
     const next = this.deadlines.nextAt();
     if (next < this.#timerAt) this.#setTimer(next);
   }
@@ -386,7 +390,19 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
 }
 
 function dispatch(handle: Handle): void {
-  guarded(() => handle.owner?.dispatch());
+  try {
+    handle.owner?.dispatch();
+  } catch (error) {
+    surface(error);
+  }
+}
+
+function resume(operation: Operation<unknown>): void {
+  try {
+    operation.resume();
+  } catch (error) {
+    surface(error);
+  }
 }
 
 function snapshotOf(operation: Operation<unknown>, peer: Address | undefined): OperationSnapshot {

@@ -58,9 +58,7 @@ export class Server {
   /** Serves `connection` until its handler settles, then closes it. */
   take(connection: Connection): void {
     this.#serving++;
-    void this.#serve(connection).finally(() => {
-      if (this.#serving-- === this.#maxConnections) this.#roomAgain();
-    });
+    void this.#serve(connection);
   }
 
   async #serve(accepted: Connection): Promise<void> {
@@ -77,6 +75,7 @@ export class Server {
       this.#tell(error, connection);
     }
     await connection.close();
+    if (this.#serving-- === this.#maxConnections) this.#roomAgain();
   }
 
   async #handshake(connection: Connection): Promise<void> {
