@@ -24,6 +24,7 @@ import type { Transport } from '../core/transport.ts';
 import { type END, isWant, wantOf } from '../core/want.ts';
 import type { StepCode, Want, WantCode } from '../core/want.ts';
 import type { Address } from './address.ts';
+import type { ConnectionSocket } from './connection-socket.ts';
 import { guarded } from './guarded.ts';
 import { BROKEN, READABLE, WRITABLE } from './handle.ts';
 import type { HandleOwner } from './handle.ts';
@@ -34,13 +35,12 @@ import { ReadinessSignal } from './readiness-signal.ts';
 import type { SignalOwner } from './readiness-signal.ts';
 import type { Selectable } from './select.ts';
 import type { SocketOptionName } from './socket-options.ts';
-import type { SocketTransport } from './socket-transport.ts';
 import type { PeerCredentials } from './system-calls.ts';
 
 /** What every connection stands on, handed from layer to layer. */
 export interface ConnectionBasis {
   readonly reactor: Reactor;
-  readonly socket: SocketTransport;
+  readonly socket: ConnectionSocket;
   readonly role: 'client' | 'server';
   /** The name or number that was connected to. */
   readonly host?: string | undefined;
@@ -92,6 +92,8 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
   readonly #openedAt: number;
   #state: 'open' | 'closing' | 'closed' = 'open';
   #closedBy: Error | undefined;
+  /** Whether a layer above has it now. */
+  #isGiven = false;
   #closing: Promise<void> | undefined;
   #sending: Operation<unknown> | undefined;
   #receiving: Operation<unknown> | undefined;
@@ -331,7 +333,8 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     const transport = layer.transport(below, layered);
     const above = layer.connection(transport, basis, layered);
     above.timeouts = this.timeouts;
-    this.#leave(new ClosedError('the connection was given to the layer above it; use that one'));
+    this.#isGiven = true;
+    this.#leave(undefined);
     basis.reactor.closed(this);
     return above;
   }
@@ -370,6 +373,8 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
 
   /** The error that closed it, if one did. */
   get closeReason(): Error | undefined {
+    // An error takes its time to make, and hardly anybody asks.
+    if (this.#isGiven) this.#closedBy ??= new ClosedError('the connection was given to the layer above it; use that one');
     return this.#closedBy;
   }
 
@@ -551,7 +556,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
   }
 
   #closedError(name: OperationName): ClosedError {
-    const error = new ClosedError(`${name} refused: ${this.#closedBy?.message ?? 'the connection is closed'}`, { cause: this.#closedBy });
+    const error = new ClosedError(`${name} refused: ${this.closeReason?.message ?? 'the connection is closed'}`, { cause: this.closeReason });
     error.operation = name;
     return error;
   }

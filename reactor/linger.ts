@@ -2,10 +2,10 @@
 
 import type { Transport } from '../core/transport.ts';
 import { DONE, END } from '../core/want.ts';
+import type { ConnectionSocket } from './connection-socket.ts';
 import { WRITABLE } from './handle.ts';
 import type { HandleOwner } from './handle.ts';
 import type { Reactor } from './reactor.ts';
-import type { SocketTransport } from './socket-transport.ts';
 
 /**
  * Keeps a descriptor a little longer than its connection: sends what the transport still holds (a TLS alert), says that nothing
@@ -14,13 +14,13 @@ import type { SocketTransport } from './socket-transport.ts';
  */
 export class Linger implements HandleOwner {
   readonly #transport: Transport;
-  readonly #socket: SocketTransport;
+  readonly #socket: ConnectionSocket;
   readonly #reactor: Reactor;
   readonly #cancel: () => void;
   #budget = BYTES_AT_MOST;
   #over = false;
 
-  constructor(transport: Transport, socket: SocketTransport, reactor: Reactor) {
+  constructor(transport: Transport, socket: ConnectionSocket, reactor: Reactor) {
     this.#transport = transport;
     this.#socket = socket;
     this.#reactor = reactor;

@@ -1,11 +1,11 @@
 /** The transport over one stream socket. */
 
 import { ClosedError } from '../core/errors.ts';
-import type { Transport } from '../core/transport.ts';
 import { DONE, END, WANT_READ, WANT_WRITE } from '../core/want.ts';
 import type { StepCode } from '../core/want.ts';
 import { formatAddress } from './address.ts';
 import type { Address } from './address.ts';
+import type { ConnectionSocket } from './connection-socket.ts';
 import { HANGUP, READABLE, WRITABLE } from './handle.ts';
 import type { Handle } from './handle.ts';
 import type { Selector } from './selector.ts';
@@ -18,7 +18,7 @@ import type { PeerCredentials, SystemCalls } from './system-calls.ts';
  * Owns one connected descriptor, from its registration until it is closed. No call is made while the handle's readiness
  * says that it would be in vain.
  */
-export class SocketTransport implements Transport {
+export class SocketTransport implements ConnectionSocket {
   readonly hasBuffered = false;
   readonly hasUnflushed = false;
   received = 0;

@@ -149,6 +149,10 @@ const ALLOWANCES: readonly { readonly under: string; readonly module: string; re
   { under: 'protocols/tls/', module: 'node:tls', names: ['rootCertificates'] },
   { under: 'reactor/', module: 'node:net', names: ['isIP', 'isIPv4', 'isIPv6'] },
   { under: 'protocols/', module: 'node:net', names: ['isIP', 'isIPv4', 'isIPv6'] },
+  // Where connections meet Node's own streams, and nowhere else.
+  { under: 'reactor/stream-', module: 'node:stream', names: ['Duplex'] },
+  { under: 'reactor/connection-stream.ts', module: 'node:stream', names: ['Duplex'] },
+  { under: 'reactor/testing/stream-pair.ts', module: 'node:stream', names: ['Duplex'] },
 ];
 
 const AMBIENT = new Set(['setTimeout', 'setInterval', 'setImmediate', 'clearTimeout', 'clearInterval', 'clearImmediate', 'process']);
