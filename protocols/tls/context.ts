@@ -217,17 +217,18 @@ async function load(role: 'client' | 'server', options: AnyOptions): Promise<Loa
   // Roots of the web vouch for hosts; whoever has a host's certificate is not for that reason somebody to let in.
   if (verifies && role === 'server' && options.ca === undefined) throw new TypeError("a server that verifies its clients needs `ca`: the authorities whose clients may come in");
   const { ca = verifies ? 'bundled' : undefined, dhParameters = 'auto' } = options;
-  const [loaded, trust, dh] = await Promise.all([
-    Promise.all(identities.map(loadIdentity)),
-    ca === undefined ? undefined : readTrust(ca, options.crls),
-    dhParameters === 'auto' ? undefined : readPem(dhParameters, 'DH parameters'),
-  ]);
-  return { identities: loaded, trust, dhParameters: dh };
+  // One after the other, so that it is always the same file that is complained of first.
+  const loaded = [];
+  for (const identity of identities) loaded.push(await loadIdentity(identity));
+  return {
+    identities: loaded,
+    trust: ca === undefined ? undefined : await readTrust(ca, options.crls),
+    dhParameters: dhParameters === 'auto' ? undefined : await readPem(dhParameters, 'DH parameters'),
+  };
 }
 
 async function loadIdentity({ certificate, key, password }: Identity): Promise<LoadedIdentity> {
-  const [certificatePem, keyPem, text] = await Promise.all([readPem(certificate, 'certificate'), readPem(key, 'private key'), typeof password === 'function' ? password() : password]);
-  return { certificate: certificatePem, key: keyPem, password: text };
+  return { certificate: await readPem(certificate, 'certificate'), key: await readPem(key, 'private key'), password: typeof password === 'function' ? await password() : password };
 }
 
 function release({ pointer, keyLog, sessions, vault, ticketKeys, ownsTicketKeys, clientSessions, ownsClientSessions }: Belongings): void {
