@@ -27,3 +27,5 @@ export { LeakError, simulate } from './kit/simulate.ts';
 export type { Evidence, Simulation, SimulationPlan } from './kit/simulate.ts';
 export { Trace } from './kit/trace.ts';
 export type { TraceEntry } from './kit/trace.ts';
+export { withoutLeaks } from './kit/without-leaks.ts';
+export type { LeakOptions } from './kit/without-leaks.ts';
