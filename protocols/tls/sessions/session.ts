@@ -18,11 +18,12 @@ export const LIFETIME_AT_MOST = 7 * 24 * 3_600;
  */
 export class TlsSession {
   #der: Uint8Array;
-  /** What it says of itself, once somebody has asked. */
+  /** What it says of itself, read while OpenSSL's form of it is at hand: whoever asks would have to make that anew. */
   #facts: Facts | undefined;
 
-  private constructor(der: Uint8Array) {
+  private constructor(der: Uint8Array, facts: Facts | undefined) {
     this.#der = der;
+    this.#facts = facts;
   }
 
   /** Reads what {@link toDer} wrote. @throws {TlsError} when it is not that. */
@@ -49,17 +50,17 @@ export class TlsSession {
     if (length <= 0) throw refused('the session cannot be written');
     const der = Buffer.allocUnsafeSlow(length);
     ssl.i2d_SSL_SESSION(pointer, new BigUint64Array([ssl.addressOf(der)]));
-    return new TlsSession(der);
+    return new TlsSession(der, factsOf(pointer));
   }
 
   /** Another of the same, to be disposed of by itself. */
   copy(): TlsSession {
-    return new TlsSession(this.toDer());
+    return new TlsSession(this.toDer(), this.#facts);
   }
 
   /** Lends OpenSSL's form of it for the time of `use`. @throws {TlsError} when it was disposed of. @internal */
   lend<T>(use: (session: Pointer) => T): T {
-    if (this.#der.length === 0) throw new TlsError('the session was disposed of');
+    if (this.#der.length === 0) throw disposedOf();
     return withSession(this.#der, use);
   }
 
@@ -218,12 +219,13 @@ export class TlsSession {
     });
     this.#der.fill(0);
     this.#der = changed.#der;
-    this.#facts = undefined;
+    this.#facts = changed.#facts;
   }
 
-  /** Read once: whoever asks one thing asks more. @throws {TlsError} when it was disposed of. */
+  /** @throws {TlsError} when it was disposed of. */
   get #said(): Facts {
-    return (this.#facts ??= this.lend(factsOf));
+    if (this.#facts === undefined) throw disposedOf();
+    return this.#facts;
   }
 }
 
@@ -238,6 +240,8 @@ interface Facts {
   readonly hasTicket: boolean;
   readonly hint: number;
 }
+
+const disposedOf = (): TlsError => new TlsError('the session was disposed of');
 
 function factsOf(session: Pointer): Facts {
   const ssl = openssl();
