@@ -1,10 +1,13 @@
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, statSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
 import { connect, createServer as createTcpServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { connect as tlsConnect, createServer as createTlsServer } from 'node:tls';
 import type { ConnectionOptions } from 'node:tls';
 import { fileURLToPath } from 'node:url';
@@ -135,6 +138,71 @@ describe('the sample https-server', () => {
     await expectDrain(program);
     await closed;
   });
+});
+
+describe('the sample https-get', () => {
+  const { certificate } = certificateFiles();
+
+  async function get(...args: string[]): Promise<{ code: number | null; out: string; err: string }> {
+    const child = spawn(process.execPath, [...run, 'https-get', ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const [out, err] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
+    return { code: child.exitCode, out, err };
+  }
+
+  /** Runs `use` with the address of a server that answers with the method, a header and the body that it was sent. */
+  async function withSite(use: (url: string) => Promise<void>): Promise<void> {
+    const server = createHttpsServer({ cert: localhost.certificate, key: localhost.key }, (asked, answer) => {
+      void text(asked).then((body) => {
+        if (asked.url === '/large') answer.end(Buffer.alloc(4 << 20, 'x'));
+        else answer.writeHead(asked.url === '/' ? 200 : 404, { 'X-Kind': 'echo' }).end(`${String(asked.method)} ${String(asked.headers['x-name'])} ${body}\n`);
+      });
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    await use(`https://localhost:${String((server.address() as AddressInfo).port)}`);
+    server.close();
+  }
+
+  it('writes the page to its output, and what comes before it to the other', () => withSite(async (url) => {
+    const [page, posted, missing] = await Promise.all([
+      get(`${url}/`, '--ca', certificate, '--header', 'X-Name: value: with colon'),
+      get(`${url}/`, '--insecure', '--header', 'x-name:a', '--header', 'Accept: b', '--data', 'text'),
+      get(`${url}/missing`, '--insecure'),
+    ]);
+    expect(page).toMatchObject({ code: 0, out: 'GET value: with colon \n', err: expect.stringMatching(/^HTTP\/1.1 200 OK\nx-kind: echo\n[^]*\n$/) });
+    expect(posted).toMatchObject({ code: 0, out: 'POST a text\n' });
+    expect(missing).toMatchObject({ code: 0, err: expect.stringMatching(/^HTTP\/1.1 404 Not Found\n/) });
+  }));
+
+  it('can be piped: into what takes all, and into what has enough soon', () => withSite(async (url) => {
+    const piped = async (into: string): Promise<string> => {
+      const command = [process.execPath, ...run, 'https-get', `${url}/large`, '--insecure'].map((arg) => `'${arg}'`).join(' ');
+      const shell = spawn('sh', ['-c', `${command} | ${into}`], { stdio: ['ignore', 'pipe', 'pipe'] });
+      const [out, err] = await Promise.all([text(shell.stdout), text(shell.stderr), once(shell, 'close')]);
+      return `${out.trim()} ${err.split('\n').at(-2) ?? ''}`;
+    };
+    expect(await piped('wc -c')).toBe('4194304 content-length: 4194304');
+    expect(await piped('head -c 3')).toBe('xxx https-get: write EPIPE');
+  }));
+
+  it.each([
+    [['http://localhost/'], 2, 'https-get: which page? Such as: https://example.org/\n'],
+    [[], 2, 'https-get: which page? Such as: https://example.org/\n'],
+    [['https://localhost:1/', '--header', 'nonsense'], 1, 'https-get: Invalid value "undefined" for header "nonsense"\n'],
+    [['https://localhost:1/', '--header', 'x y: z'], 1, 'https-get: Header name must be a valid HTTP token ["x y"]\n'],
+    [['https://localhost:1/', '--ca', '/no/such.pem'], 1, 'https-get: cannot read the CA certificates /no/such.pem: no such file\n'],
+    [['https://localhost:1/'], 1, /^https-get: connect ECONNREFUSED: .*\n$/],
+    [['https://me:secret@localhost:1/'], 1, /^https-get: https.request takes no user and password .*\n$/],
+  ])('answers %j in one clear line and with exit code %i', async (args, code, says) => {
+    const { code: exited, out, err } = await get(...args);
+    expect([exited, out]).toEqual([code, '']);
+    expect(err).toMatch(typeof says === 'string' ? new RegExp(`^${says.replace(/[?.[\]]/g, '\\$&')}$`) : says);
+  });
+
+  it('tells why it does not trust, and how it is run', () => withSite(async (url) => {
+    expect(await get(`${url}/`)).toEqual({ code: 1, out: '', err: "https-get: the server's certificate is not accepted: self-signed certificate\n" });
+    const help = await get('--help');
+    expect([help.code, help.out]).toEqual([0, expect.stringContaining('npm run sample -- https-get https://')]);
+  }));
 });
 
 describe('the sample sni', () => {

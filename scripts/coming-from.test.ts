@@ -104,7 +104,7 @@ function moduleOf(): string {
   const names = { '../protocols/index.ts': Object.keys(wantioProtocols), '../protocols/tls/index.ts': Object.keys(wantioTls), '../reactor/index.ts': Object.keys(wantio) };
   const imports = Object.entries(names).map(([path, exported]) => `import { ${exported.join(', ')} } from '${path}';\n`).join('');
   const functions = pieces.map(({ name, code, gives = 'undefined' }) => {
-    const used = ['reactor', 'host', 'port', 'listener', 'plain', 'context', 'serverContext', 'client', 'server', 'client12', 'server12', 'certificate', 'pem', 'key'].join(', ');
+    const used = ['reactor', 'host', 'port', 'url', 'socket', 'listener', 'plain', 'context', 'serverContext', 'client', 'server', 'client12', 'server12', 'certificate', 'pem', 'key'].join(', ');
     const body = /^(?:for|if|const|try|while)\b/.test(code) ? `${code}\n  const result = undefined;` : `const result = (${code});`;
     return `export async function ${name}(scope: Scope) {\n  const { ${used} } = scope;\n  ${body}\n  return { result, expected: (${gives}) };\n}\n`;
   });

@@ -20,6 +20,8 @@ describe('the direction of imports', () => {
     ['reactor/epoll/libc.ts', `import koffi from 'koffi';`],
     ['reactor/resolve.ts', `import { isIP as isAddress } from 'node:net';`],
     ['protocols/tls/roots.ts', `import { rootCertificates } from 'node:tls';`],
+    ['protocols/https.ts', `import { request as httpRequest } from 'node:http';\nimport type { IncomingMessage } from 'node:http';`],
+    ['samples/https-server.ts', `import { createServer } from 'node:http';`],
   ])('lets %s write %s', (path, text) => {
     expect(messages(path, text)).toEqual([]);
   });
@@ -40,6 +42,13 @@ describe('the direction of imports', () => {
     ['reactor/duplex.ts', `import { Duplex } from 'node:stream';`, `no 'node:stream'`],
     ['reactor/resolve.ts', `import { isIP, connect } from 'node:net';`, 'only isIP'],
     ['protocols/tls/roots.ts', `import * as tls from 'node:tls';`, 'only rootCertificates'],
+    ['protocols/https.ts', `import { request, Agent } from 'node:http';`, 'only request'],
+    ['protocols/https.ts', `import http from 'node:http';`, 'only request'],
+    ['protocols/https.ts', `import { request } from 'node:https';`, `no 'node:https'`],
+    ['protocols/relay.ts', `import { request } from 'node:http';`, `no 'node:http'`],
+    ['protocols/tls/https.ts', `import type { IncomingMessage } from 'node:http';`, `no 'node:http'`],
+    ['reactor/https.ts', `import { request } from 'node:http';`, `no 'node:http'`],
+    ['samples/echo.ts', `import { createServer } from 'node:http';`, `no 'node:http'`],
     ['reactor/connection.ts', `import net from 'net';`, `write 'node:net'`],
     ['reactor/connection.ts', `import koffi from 'koffi';`, 'koffi'],
     ['core/clock.ts', `import { performance } from 'node:perf_hooks';`, 'core has no I/O'],

@@ -142,7 +142,7 @@ const OUTSIDE = new Set(['benchmarks', 'scripts', '']);
 
 const FOREIGN_FILES = new Set(['reactor/epoll/libc.ts', 'protocols/tls/openssl.ts']);
 
-const STREAM_MODULES = new Set(['node:net', 'node:tls', 'node:stream']);
+const STREAM_MODULES = new Set(['node:net', 'node:tls', 'node:stream', 'node:http', 'node:https', 'node:http2']);
 
 /** The edges, where Node's own modules give constants, pure functions or an adapter. */
 const ALLOWANCES: readonly { readonly under: string; readonly module: string; readonly names: readonly string[] }[] = [
@@ -153,6 +153,9 @@ const ALLOWANCES: readonly { readonly under: string; readonly module: string; re
   { under: 'reactor/stream-', module: 'node:stream', names: ['Duplex'] },
   { under: 'reactor/connection-stream.ts', module: 'node:stream', names: ['Duplex'] },
   { under: 'reactor/testing/stream-pair.ts', module: 'node:stream', names: ['Duplex'] },
+  // Node's HTTP, over such a stream.
+  { under: 'protocols/https.ts', module: 'node:http', names: ['request', 'validateHeaderName', 'validateHeaderValue', 'ClientRequest', 'IncomingHttpHeaders', 'IncomingMessage', 'OutgoingHttpHeaders'] },
+  { under: 'samples/https-server.ts', module: 'node:http', names: ['createServer'] },
 ];
 
 const AMBIENT = new Set(['setTimeout', 'setInterval', 'setImmediate', 'clearTimeout', 'clearInterval', 'clearImmediate', 'process']);

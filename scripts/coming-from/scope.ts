@@ -1,9 +1,14 @@
 /** What stands ready for the code in the tables of docs/coming-from.md; the page itself says the same in words. */
 
 import { createPrivateKey, getDiffieHellman } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { createServer as createHttpsServer } from 'node:https';
+import { createServer } from 'node:net';
+import type { AddressInfo, Server, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 
 import { Certificate, TlsContext } from '../../protocols/tls/index.ts';
 import type { SecureConnection } from '../../protocols/tls/index.ts';
@@ -18,6 +23,8 @@ export interface Scope {
   readonly reactor: Reactor;
   readonly host: string;
   readonly port: number;
+  readonly url: string;
+  readonly socket: Socket;
   readonly listener: Listener;
   readonly plain: Connection;
   readonly context: TlsContext;
@@ -38,6 +45,12 @@ export async function withScope(code: string, use: (scope: Scope) => Promise<unk
   const play = (end: SecureConnection): Promise<void> => playing(end, code.includes("'*a'"));
   const reactor = new Reactor();
   const contexts: TlsContext[] = [];
+  const nodes: Server[] = [];
+  const listening = async (server: Server): Promise<number> => {
+    nodes.push(server.listen(0, '127.0.0.1'));
+    await once(server, 'listening');
+    return (server.address() as AddressInfo).port;
+  };
   const keep = (context: TlsContext): TlsContext => {
     contexts.push(context);
     return context;
@@ -56,6 +69,8 @@ export async function withScope(code: string, use: (scope: Scope) => Promise<unk
     const [client12, server12] = names.has('client12') || names.has('server12') ? await pair(reactor, oldContext, serverContext) : NONE;
     for (const [name, end] of Object.entries({ client, server, client12, server12 })) if (!names.has(name) && end !== undefined) void play(end);
     return await use({
+      url: names.has('url') ? `https://localhost:${String(await listening(website()))}/` : '',
+      socket: names.has('socket') ? await accepted(reactor, context, listening) : undefined,
       reactor, host: 'localhost', port, listener, context, serverContext, certificate: Certificate.load(issued.certificate), pem: issued.certificate, key: issued.key,
       plain: names.has('plain') ? await reactor.connect({ host: 'localhost', port }) : NONE[0],
       // Those that are not asked for are not there; the code cannot name them.
@@ -65,6 +80,7 @@ export async function withScope(code: string, use: (scope: Scope) => Promise<unk
     reactor.abort();
     await reactor.close();
     for (const each of contexts) each.close();
+    for (const each of nodes) each.close();
   }
 }
 
@@ -88,6 +104,21 @@ async function pair(reactor: Reactor, client: TlsContext, server: TlsContext): P
   const ends: [SecureConnection, SecureConnection] = [near.secure(client, { serverName: 'localhost' }), far.secure(server)];
   await Promise.all(ends.map((end) => end.handshake()));
   return ends;
+}
+
+/** A web server that answers with the method and the body of what it was asked. */
+function website(): Server {
+  return createHttpsServer({ cert: issued.certificate, key: issued.key }, (asked, answer) => {
+    void text(asked).then((body) => answer.end(`${asked.method ?? ''} ${body}`));
+  });
+}
+
+/** A socket that Node has accepted, whose other end begins with TLS. */
+async function accepted(reactor: Reactor, secure: TlsContext, listening: (server: Server) => Promise<number>): Promise<Socket> {
+  const server = createServer();
+  const port = await listening(server);
+  void reactor.connectSecure({ host: 'localhost', port, secure }).then((connection) => connection.receive('*a')).catch(() => undefined);
+  return ((await once(server, 'connection')) as [Socket])[0];
 }
 
 /** Makes the files that the code names. @returns the folder to run it in. */

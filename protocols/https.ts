@@ -1,0 +1,361 @@
+/** HTTPS requests: Node's own HTTP over connections of ours, one request a connection. */
+
+import { request as httpRequest, validateHeaderName, validateHeaderValue } from 'node:http';
+import type { ClientRequest, IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders } from 'node:http';
+
+import { AbortError, BoundsError, ClosedError, OperationTimeoutError, WantioError } from '../core/errors.ts';
+import type { OperationOptions } from '../core/operation.ts';
+import { limit } from '../core/timeouts.ts';
+import type { TimeoutMode } from '../core/timeouts.ts';
+import type { TransportLayer } from '../core/transport-layer.ts';
+import type { ConnectionBasis } from '../reactor/connection.ts';
+import { toDuplex } from '../reactor/connection-stream.ts';
+import type { Reactor } from '../reactor/reactor.ts';
+import { TlsContext } from './tls/context.ts';
+import type { SecureConnection, TlsInfo } from './tls/secure-connection.ts';
+
+/** The body of a request: a text (sent as UTF-8), bytes, or where they come from piece by piece, such as a file stream of Node's. */
+export type Body = string | Uint8Array | Iterable<string | Uint8Array> | AsyncIterable<string | Uint8Array>;
+
+/**
+ * A request. The block limit, 30 seconds unless given, holds for each wait for the server, the total for everything from the look-up to
+ * the last byte, sources and sinks included; there is none unless given.
+ */
+export interface RequestOptions extends OperationOptions {
+  /** An `https:` address without user and password. What follows a `#` is not sent. */
+  readonly url: string | URL;
+  /** `'POST'` when there is a body, else `'GET'`, unless given. `CONNECT` is refused. */
+  readonly method?: string | undefined;
+  /** Headers to send besides `host` and those that frame the message. `content-length` may be given for a body that comes in pieces. */
+  readonly headers?: Readonly<OutgoingHttpHeaders> | undefined;
+  /**
+   * Begun when the connection is made, taken no faster than the server takes it, and closed when no more is wanted. In pieces it is sent
+   * chunked, or with the `content-length` that is given, which must be right. The bytes must not change until the response has come.
+   */
+  readonly body?: Body | undefined;
+  /** Takes the body of the response, one chunk after the other: the next comes when what it returns has settled. Not called without a body. */
+  readonly sink?: ((chunk: Uint8Array, head: ResponseHead) => unknown) | undefined;
+  /** Told after each chunk how many bytes of either body have moved so far: what LTN12's `step` was good for. */
+  readonly onProgress?: ((progress: { readonly sent: number; readonly received: number }) => void) | undefined;
+  /** A client's context, or `context.with(…)`. Unless given one of the reactor's own, with the bundled authorities, whose sessions are gone on with. */
+  readonly secure?: TransportLayer<SecureConnection, ConnectionBasis> | undefined;
+  /** The bound of the response's body, in bytes: 16 MiB unless given, none with a sink. */
+  readonly maxBytes?: number | undefined;
+  /** The bound of the response's header, in bytes, and of its trailers: 16 KiB unless given. */
+  readonly maxHeaderBytes?: number | undefined;
+}
+
+/** What comes before the body of a response. */
+export interface ResponseHead {
+  /** Such as 200. */
+  readonly status: number;
+  /** Such as `'OK'`; may be empty. */
+  readonly statusText: string;
+  /** Such as `'HTTP/1.1 200 OK'`. */
+  readonly statusLine: string;
+  /** Such as `'1.1'`. */
+  readonly httpVersion: string;
+  /** By name in lower case. Repeated ones are joined by a comma; `set-cookie` is a list. */
+  readonly headers: IncomingHttpHeaders;
+}
+
+/** What the server answered, whatever its status. */
+export interface Response extends ResponseHead {
+  /** The headers after a chunked body, in the same way. */
+  readonly trailers: Readonly<Record<string, string | undefined>>;
+  /** As it was sent: not decompressed, not decoded. Empty with a sink. */
+  readonly body: Uint8Array;
+  /** What was agreed on with the server. */
+  readonly tls: TlsInfo;
+  /** Whether the handshake went on with the session of an earlier request. */
+  readonly resumed: boolean;
+}
+
+/** What the server sent is not HTTP/1; `cause` is the parser's error. */
+export class HttpError extends WantioError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('ERR_WANTIO_HTTP', message, options);
+  }
+
+  static {
+    this.prototype.name = 'HttpError';
+  }
+}
+
+/**
+ * Makes a request and takes the response. Redirections are not followed, and a status such as 404 is no failure. The connection is
+ * closed behind it. It resolves when the response is complete, even when the server did not want all of the body.
+ *
+ * A failure, an abort and a timeout break the connection; what had come of the body is the error's `partial`, unless a sink has it. The failures
+ * of a source or a sink are thrown as they are.
+ * @param body when the first is an address: what to post.
+ * @throws {TypeError} before anything is sent, for an address, a method or a header that cannot be.
+ * @throws {SystemError | TlsError | CertificateError} when the connection cannot be made, or breaks.
+ * @throws {OperationTimeoutError | AbortError} when a limit passes, or `signal` is aborted.
+ * @throws {ClosedError | TruncatedError} when the response ends too early, with a goodbye of the server or without.
+ * @throws {HttpError} when it is not HTTP. @throws {BoundsError} when it is larger than it may be.
+ * @example
+ * const { status, headers, body } = await https.request(reactor, 'https://example.org/');
+ */
+export async function request(reactor: Reactor, target: string | URL | RequestOptions, body?: Body): Promise<Response> {
+  const options = typeof target === 'string' || target instanceof URL ? { url: target, body } : target;
+  const url = checkedUrl(options.url);
+  const [method, headers] = [methodOf(options), headersOf(url, options)];
+  const [blockMs, totalMs] = [limit(options.timeouts?.blockMs ?? BLOCK_MS, 'blockMs'), limit(options.timeouts?.totalMs, 'totalMs')];
+  const secure = options.secure ?? await contextOf(reactor);
+  const endsAt = reactor.now() + totalMs;
+  const [host, port] = [url.hostname.replace(/^\[(.*)\]$/, '$1'), url.port === '' ? 443 : Number(url.port)];
+  const connection = await reactor.connectSecure({ host, port, secure, signal: options.signal, timeouts: { blockMs, totalMs } });
+  return new Exchange(connection, { ...options, url, method, headers, blockMs, totalMs, endsAt }).run();
+}
+
+/** What was asked for, checked. */
+interface Order extends RequestOptions {
+  readonly url: URL;
+  readonly method: string;
+  readonly headers: OutgoingHttpHeaders;
+  readonly blockMs: number;
+  readonly totalMs: number;
+  readonly endsAt: number;
+}
+
+/** One request and its response, on a connection that it owns. */
+class Exchange {
+  readonly #connection: SecureConnection;
+  readonly #order: Order;
+  readonly #chunks: Uint8Array[] = [];
+  #answer: IncomingMessage | undefined;
+  #sent = 0;
+  #received = 0;
+  /** How many of the caller's functions are awaited, and when the last was done: meanwhile it is not the server that keeps us waiting. */
+  #own = 0;
+  #ownUntil = 0;
+  #over = false;
+  #goOn: () => void = () => undefined;
+  #cancelBlock: () => void = () => undefined;
+  readonly #cancelTotal: () => void;
+  #fail: (error: unknown) => void = () => undefined;
+  readonly #failed = new Promise<never>((_, reject) => {
+    this.#fail = reject;
+  });
+
+  constructor(connection: SecureConnection, order: Order) {
+    this.#connection = connection;
+    this.#order = order;
+    // It may fail when nobody looks any more.
+    this.#failed.catch(() => undefined);
+    this.#watchBlock(order.blockMs);
+    this.#cancelTotal = connection.basis.reactor.after(order.endsAt - connection.now(), () => {
+      this.#timeOut('total', order.totalMs);
+    });
+    order.signal?.addEventListener('abort', this.#onAbort);
+  }
+
+  async run(): Promise<Response> {
+    const { url, method, headers, maxHeaderBytes = MAX_HEADER_BYTES, sink, signal } = this.#order;
+    const connection = this.#connection;
+    let asking: ClientRequest | undefined;
+    let isComplete = false;
+    try {
+      if (signal?.aborted === true) throw new AbortError('connect', signal.reason);
+      const [tls, resumed] = [connection.info(), connection.reused];
+      if (tls.alpn !== undefined && !tls.alpn.startsWith('http/1')) throw new HttpError(`the server has chosen ${tls.alpn}, and HTTP/1.1 is spoken here: offer http/1.1 alone`);
+      const stream = toDuplex(connection).on('error', this.#broken);
+      asking = httpRequest({ method, path: url.pathname + url.search, headers, setHost: false, maxHeaderSize: maxHeaderBytes, createConnection: () => stream });
+      const answer = await Promise.race([this.#failed, this.#ask(asking)]);
+      const head = headOf(answer);
+      await Promise.race([this.#failed, this.#receive(answer, head)]);
+      isComplete = true;
+      return { ...head, trailers: answer.trailers, body: this.#body(), tls, resumed };
+    } catch (error) {
+      if (error instanceof WantioError && sink === undefined) error.partial = this.#body();
+      throw error;
+    } finally {
+      this.#over = true;
+      this.#goOn();
+      this.#cancelBlock();
+      this.#cancelTotal();
+      signal?.removeEventListener('abort', this.#onAbort);
+      // A body that the server does not want any more cannot be followed by a goodbye.
+      if (isComplete && asking?.writableFinished === true) void connection.close();
+      else connection.abort();
+    }
+  }
+
+  /** Begins to send; resolves when the header of the response has come. */
+  #ask(asking: ClientRequest): Promise<IncomingMessage> {
+    void this.#send(asking).catch(this.#fail);
+    return new Promise((resolve) => {
+      asking.on('error', this.#broken).once('response', (answer) => {
+        resolve(this.#answer = answer);
+      }).once('upgrade', () => {
+        this.#fail(new HttpError('the server changes to another protocol, for which nobody has asked'));
+      }).once('close', () => {
+        this.#broken(ended());
+      });
+    });
+  }
+
+  /** Once the response is complete, the sink may still be busy with it, and what becomes of the connection does not matter any more. */
+  readonly #broken = (error: Error): void => {
+    if (this.#answer?.complete !== true) this.#fail(this.#meaningOf(error));
+  };
+
+  async #send(asking: ClientRequest): Promise<void> {
+    // What is declared must be what is sent: the server would take the rest for another request.
+    Object.assign(asking, { strictContentLength: true });
+    const pieces = piecesOf(this.#order.body);
+    try {
+      for (;;) {
+        const { done, value } = await this.#waitForOwn(() => pieces.next());
+        if (this.#over) return;
+        if (done === true) break;
+        await new Promise<void>((resolve) => {
+          // That a write fails is told by the connection.
+          this.#goOn = resolve;
+          asking.write(value, () => { resolve(); });
+        });
+        if (this.#over) return;
+        this.#sent += value.length;
+        this.#progressed();
+      }
+      asking.end();
+    } finally {
+      await pieces.return();
+    }
+  }
+
+  async #receive(answer: IncomingMessage, head: ResponseHead): Promise<void> {
+    const { sink, maxBytes = sink === undefined ? MAX_BYTES : Infinity } = this.#order;
+    try {
+      for await (const chunk of answer as AsyncIterable<Uint8Array>) {
+        if (this.#received + chunk.length > maxBytes) throw new BoundsError('the body of the response', 'maxBytes', maxBytes);
+        this.#received += chunk.length;
+        if (sink === undefined) this.#chunks.push(chunk);
+        else await this.#waitForOwn(() => sink(chunk, head));
+        this.#progressed();
+      }
+    } catch (error) {
+      throw answer.errored === error ? this.#meaningOf(error as Error) : error;
+    }
+  }
+
+  async #waitForOwn<T>(task: () => T): Promise<Awaited<T>> {
+    this.#own++;
+    try {
+      return await task();
+    } finally {
+      this.#own--;
+      this.#ownUntil = this.#connection.now();
+    }
+  }
+
+  #progressed(): void {
+    this.#order.onProgress?.({ sent: this.#sent, received: this.#received });
+  }
+
+  #body(): Uint8Array {
+    return new Uint8Array(Buffer.concat(this.#chunks));
+  }
+
+  /**
+   * Looks again when the present wait could have lasted too long at the earliest. While something is sent, the response is not waited
+   * for, so that it is the wait that began last which counts.
+   */
+  #watchBlock(ms: number): void {
+    const { blockMs } = this.#order;
+    const connection = this.#connection;
+    this.#cancelBlock = connection.basis.reactor.after(ms, () => {
+      const waits = connection.operations.filter(({ want }) => want !== null).map(({ sinceMs }) => sinceMs);
+      const since = this.#own > 0 || waits.length === 0 ? connection.now() : Math.max(this.#ownUntil, ...waits);
+      const left = since + blockMs - connection.now();
+      if (left > 0) this.#watchBlock(left);
+      else this.#timeOut('block', blockMs);
+    });
+  }
+
+  #timeOut(mode: TimeoutMode, limitMs: number): void {
+    const [operation] = this.#connection.operations;
+    this.#fail(new OperationTimeoutError(operation?.name ?? 'receive', mode, limitMs, operation?.want ?? null));
+  }
+
+  readonly #onAbort = (): void => {
+    const [operation] = this.#connection.operations;
+    this.#fail(new AbortError(operation?.name ?? 'receive', this.#order.signal?.reason));
+  };
+
+  /** What an error of Node's HTTP says in our terms. */
+  #meaningOf(error: NodeJS.ErrnoException & { readonly reason?: string }): Error {
+    if (error instanceof WantioError) return error;
+    if (error.code === 'HPE_HEADER_OVERFLOW') return new BoundsError('the header of the response', 'maxHeaderBytes', this.#order.maxHeaderBytes ?? MAX_HEADER_BYTES);
+    if (error.code?.startsWith('HPE_') === true) return new HttpError(`the response is not HTTP: ${error.reason ?? error.message}`, { cause: error });
+    // "socket hang up" or "aborted".
+    return error.code === 'ECONNRESET' ? ended(error) : error;
+  }
+}
+
+function ended(cause?: Error): ClosedError {
+  return new ClosedError('receive failed: the connection was closed before the response was complete', { cause });
+}
+
+function headOf({ statusCode: status = 0, statusMessage: statusText = '', httpVersion, headers }: IncomingMessage): ResponseHead {
+  return { status, statusText, statusLine: `HTTP/${httpVersion} ${String(status)} ${statusText}`.trimEnd(), httpVersion, headers };
+}
+
+function checkedUrl(url: string | URL): URL {
+  const parsed = new URL(url);
+  if (parsed.protocol !== 'https:') throw new TypeError(`https.request is for https: addresses, and this one is ${parsed.protocol}`);
+  if (parsed.username + parsed.password !== '') throw new TypeError('https.request takes no user and password in the address, which is shown in many places: send an authorization header');
+  return parsed;
+}
+
+function methodOf({ method, body }: RequestOptions): string {
+  const name = method ?? (body === undefined ? 'GET' : 'POST');
+  if (!TOKEN.test(name) || name.toUpperCase() === 'CONNECT') throw new TypeError(`https.request has no method ${JSON.stringify(name)}`);
+  return name;
+}
+
+function headersOf(url: URL, { headers = {}, body }: RequestOptions): OutgoingHttpHeaders {
+  const names = Object.entries(headers).map(([name, value]) => {
+    validateHeaderName(name);
+    for (const each of Array.isArray(value) ? value : [value]) validateHeaderValue(name, each as string);
+    return name.toLowerCase();
+  });
+  const taken = names.find((name) => FRAMING.has(name));
+  if (taken !== undefined) throw new TypeError(`https.request sets the header ${taken} by itself`);
+  const all: OutgoingHttpHeaders = { host: url.host, ...headers };
+  if (body === undefined || names.includes('content-length')) return all;
+  if (typeof body !== 'string' && !(body instanceof Uint8Array)) return { ...all, 'transfer-encoding': 'chunked' };
+  return { ...all, 'content-length': Buffer.byteLength(body) };
+}
+
+/** The body in pieces of which each is sent within one block limit or so. */
+async function* piecesOf(body: Body = []): AsyncGenerator<Uint8Array, void, undefined> {
+  for await (const chunk of typeof body === 'string' || body instanceof Uint8Array ? [body] : body) {
+    const bytes: unknown = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
+    if (!(bytes instanceof Uint8Array)) throw new TypeError(`a body consists of bytes or texts, not of ${typeof chunk}s`);
+    for (let at = 0; at < bytes.length; at += PIECE_BYTES) yield bytes.subarray(at, at + PIECE_BYTES);
+  }
+}
+
+/** The context of a reactor's requests that bring none. Later ones go on with the sessions of earlier ones. */
+function contextOf(reactor: Reactor): Promise<TlsContext> {
+  const known = contexts.get(reactor);
+  if (known !== undefined) return known;
+  const context = TlsContext.client({ alpn: ['http/1.1'] });
+  contexts.set(reactor, context);
+  void Promise.all([context, reactor.ended]).then(([made]) => { made.close(); }, () => undefined);
+  return context;
+}
+
+const contexts = new WeakMap<Reactor, Promise<TlsContext>>();
+
+const BLOCK_MS = 30_000;
+const MAX_BYTES = 16 * 1024 * 1024;
+// Node's own default, which a command line may have changed.
+const MAX_HEADER_BYTES = 16 * 1024;
+const PIECE_BYTES = 64 * 1024;
+// RFC 9110, section 5.6.2.
+const TOKEN = /^[!#$%&'*+.^_`|~\w-]+$/;
+// What decides where a message ends and what becomes of the connection.
+const FRAMING = new Set(['connection', 'keep-alive', 'transfer-encoding', 'upgrade']);

@@ -1,0 +1,47 @@
+/**
+ * Gets a page over HTTPS, and writes it out as it comes: each chunk waits until the one before is written.
+ *
+ *     npm run --silent sample -- https-get https://example.org/ > page.html
+ *     npm run sample -- https-get https://localhost:7443/form --header 'Accept: text/plain' --data 'name=value' --insecure
+ *
+ * You will see the status line and the headers, and after them the page, which goes to the standard output alone. --header may be given
+ * several times; --data TEXT makes it a POST. The server's certificate must be of an authority that Node.js bundles; --ca FILE (PEM)
+ * takes others, --insecure anybody's. What fails is told in one line, and the exit code is 1.
+ */
+
+import { parseArgs } from 'node:util';
+
+import { Reactor } from 'wantio';
+import { https } from 'wantio/protocols';
+import { TlsContext } from 'wantio/tls';
+
+const { values, positionals: [url = ''] } = parseArgs({
+  allowPositionals: true,
+  options: { header: { type: 'string', multiple: true, default: [] }, data: { type: 'string' }, insecure: { type: 'boolean' }, ca: { type: 'string' } },
+});
+if (!/^https:\/\/./.test(url)) throw new RangeError('which page? Such as: https://example.org/');
+const headers = Object.fromEntries(values.header.map((header) => header.split(/: *(.*)/s, 2)) as [string, string][]);
+const ca = values.ca === undefined ? 'bundled' : { file: values.ca };
+const secure = await TlsContext.client({ ca, verify: values.insecure === true ? 'none' : 'peer', alpn: ['http/1.1'] });
+const reactor = new Reactor();
+// What cannot be written is told to who writes.
+process.stdout.on('error', () => undefined);
+let isTold = false;
+try {
+  tell(await https.request(reactor, { url, headers, body: values.data, secure, sink: write }));
+} catch (error) {
+  console.error(`https-get: ${(error as Error).message}`);
+  process.exitCode = 1;
+}
+await reactor.close();
+secure.close();
+
+function write(chunk: Uint8Array, head: https.ResponseHead): Promise<void> {
+  tell(head);
+  return new Promise((resolve, reject) => process.stdout.write(chunk, (error) => { if (error) reject(error); else resolve(); }));
+}
+
+function tell({ statusLine, headers }: https.ResponseHead): void {
+  if (!isTold) console.error([statusLine, ...Object.entries(headers).map(([name, value]) => `${name}: ${String(value)}`)].join('\n'));
+  isTold = true;
+}
