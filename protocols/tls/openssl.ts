@@ -234,7 +234,6 @@ function declare(library: ReturnType<typeof koffi.load>) {
     SSL_SESSION_get_protocol_version: func<[Pointer], number>('int SSL_SESSION_get_protocol_version(uintptr_t)'),
     SSL_SESSION_get0_cipher: func<[Pointer], Pointer>('uintptr_t SSL_SESSION_get0_cipher(uintptr_t)'),
     SSL_SESSION_get0_peer: func<[Pointer], Pointer>('uintptr_t SSL_SESSION_get0_peer(uintptr_t)'),
-    SSL_SESSION_is_resumable: func<[Pointer], number>('int SSL_SESSION_is_resumable(uintptr_t)'),
     SSL_SESSION_has_ticket: func<[Pointer], number>('int SSL_SESSION_has_ticket(uintptr_t)'),
     SSL_SESSION_get_ticket_lifetime_hint: func<[Pointer], number>('ulong SSL_SESSION_get_ticket_lifetime_hint(uintptr_t)'),
     SSL_SESSION_new: func<[], Pointer>('uintptr_t SSL_SESSION_new()'),

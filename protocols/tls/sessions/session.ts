@@ -245,15 +245,18 @@ const disposedOf = (): TlsError => new TlsError('the session was disposed of');
 
 function factsOf(session: Pointer): Facts {
   const ssl = openssl();
+  const id = hexOf(session, ssl.SSL_SESSION_get_id);
+  const hasTicket = ssl.SSL_SESSION_has_ticket(session) === 1;
   return {
-    id: hexOf(session, ssl.SSL_SESSION_get_id),
+    id,
     idContext: hexOf(session, ssl.SSL_SESSION_get0_id_context),
     version: ssl.SSL_SESSION_get_protocol_version(session),
     time: ssl.SSL_SESSION_get_time(session),
     // Bytes from elsewhere may say more than is allowed.
     timeout: Math.min(LIFETIME_AT_MOST, ssl.SSL_SESSION_get_timeout(session)),
-    resumable: ssl.SSL_SESSION_is_resumable(session) === 1,
-    hasTicket: ssl.SSL_SESSION_has_ticket(session) === 1,
+    // OpenSSL's own word on it holds for its object, not for the copy: it marks one that was gone on with as used, and all that come of it.
+    resumable: id !== '' || hasTicket,
+    hasTicket,
     hint: ssl.SSL_SESSION_get_ticket_lifetime_hint(session),
   };
 }
