@@ -43,7 +43,7 @@ export interface TlsTransportListener {
 }
 
 /** One TLS connection. Owns its SSL object and the transport below. */
-export class TlsTransport implements Transport {
+export class TlsTransport implements Transport, TimeSource {
   readonly options: TlsConnectionOptions;
   /** What was asked and noted on the way. */
   readonly negotiation: Negotiation;
@@ -69,6 +69,8 @@ export class TlsTransport implements Transport {
   /** Tickets that a client of TLS 1.3 is still to get, before anything else is sent to it. */
   #ticketsDue = 0;
   #listener: TlsTransportListener = NOBODY;
+  /** Ends the waiting for what was asked last. */
+  #cancelQuestion: (() => void) | undefined;
   #wake: () => void = () => undefined;
 
   /** @throws {TlsError} when OpenSSL has no memory, or refuses the name. */
@@ -110,6 +112,16 @@ export class TlsTransport implements Transport {
     this.#listener = listener;
   }
 
+  /** The time of what this connection asks others. */
+  now(): number {
+    return this.#listener.time.now();
+  }
+
+  /** Waits for an answer, as long as the connection lives. */
+  after(ms: number, wake: () => void): () => void {
+    return (this.#cancelQuestion = this.#listener.time.after(ms, wake));
+  }
+
   get hasBuffered(): boolean {
     return this.#holds || this.#surplus !== undefined || this.#ciphertext.below.hasBuffered;
   }
@@ -139,7 +151,7 @@ export class TlsTransport implements Transport {
     if (negotiation.waiting || !negotiation.prepare(this.#answered)) return WANT_LOOKUP;
     if (negotiation.settings.role === 'client') {
       if (negotiation.error !== undefined) throw (this.#failure = negotiation.error);
-      if (!this.sessions.prepare(this.#ssl, this.#answered, this.#listener.time)) return WANT_LOOKUP;
+      if (!this.sessions.prepare(this.#ssl, this.#answered, this)) return WANT_LOOKUP;
     }
     for (;;) {
       const chosen = negotiation.takeChosen();
@@ -149,7 +161,7 @@ export class TlsTransport implements Transport {
       const reason = result === 1 ? 0 : this.#openssl.SSL_get_error(this.#ssl, result);
       this.#leave(reason);
       if (reason === c.SSL_ERROR_WANT_CLIENT_HELLO_CB) {
-        if (negotiation.consider(this.#answered, this.#listener.time)) continue;
+        if (negotiation.consider(this.#answered, this)) continue;
         return WANT_LOOKUP;
       }
       if (reason !== 0 && reason !== c.SSL_ERROR_WANT_READ) throw this.#fail();
@@ -619,6 +631,7 @@ export class TlsTransport implements Transport {
     // The BIOs belong to the SSL object.
     this.#openssl.SSL_free(this.#ssl);
     this.#ssl = 0;
+    this.#cancelQuestion?.();
     this.#ciphertext.detach();
     this.#surplus = undefined;
     living--;

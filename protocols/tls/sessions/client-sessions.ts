@@ -36,6 +36,8 @@ export class ClientSessions {
   #shared: SharedSessions | undefined;
   /** By key; the one used last stands last. */
   readonly #sessions = new Map<string, TlsSession[]>();
+  /** What is being taken out of the store, by key. */
+  readonly #taking = new Map<string, Promise<void>>();
   #closed = false;
 
   /** @throws {RangeError | TypeError} when an option makes no sense. */
@@ -98,27 +100,35 @@ export class ClientSessions {
   }
 
   /**
-   * Fetches what others have left for `key`; `undefined` when there is no such place, or something is here already.
+   * Fetches what others have left for `key`; `undefined` when there is no such place, or something is here already. What comes too late
+   * is kept for the next time.
    * @returns why the store did not answer, if it did not. @internal
    */
   fetch(key: string, time: TimeSource): Promise<ResumptionMiss | undefined> | undefined {
-    if (this.#shared === undefined || this.#newest(key) !== undefined) return undefined;
-    const keep = (ders: readonly Uint8Array[]): void => {
-      for (const session of ders.map(sessionFrom)) {
-        if (session === undefined) continue;
-        // What may be used again and again is for the others as well.
-        if (session.protocol !== 'TLSv1.3' && this.#isOfUse(session)) this.#give(key, session, time);
-        this.add(key, session);
+    const shared = this.#shared;
+    if (shared === undefined || this.#newest(key) !== undefined) return undefined;
+    return shared.ask(() => {
+      // Many that connect at the same time ask once.
+      let taking = this.#taking.get(key);
+      if (taking === undefined) {
+        taking = this.#take(shared, key, time).finally(() => this.#taking.delete(key));
+        this.#taking.set(key, taking);
       }
-    };
-    return this.#shared.take(key, time, keep).then((taken) => {
-      if ('miss' in taken) return taken.miss;
-      keep(taken.ders);
-      return undefined;
-    });
+      return taking;
+    }, time);
   }
 
-  /** Forgets the sessions of one key, in this process at once and then in the store. @throws what the store throws. */
+  async #take(shared: SharedSessions, key: string, time: TimeSource): Promise<void> {
+    const ders = await shared.take(key);
+    const sessions = ders.map(sessionFrom).filter((session) => session !== undefined).sort((one, other) => one.time.getTime() - other.time.getTime());
+    for (const der of ders) der.fill(0);
+    const newest = sessions.at(-1);
+    // One that may be used again and again is for the others as well.
+    if (newest !== undefined && newest.protocol !== 'TLSv1.3' && this.#isOfUse(newest)) this.#give(key, newest, time);
+    for (const session of sessions) this.add(key, session);
+  }
+
+  /** Forgets the sessions of one key, as {@link export} tells it, in this process at once and then in the store. @throws what the store throws. */
   async forget(key: string): Promise<void> {
     this.#drop(key);
     await this.#shared?.forget(key);

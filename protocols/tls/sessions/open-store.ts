@@ -22,5 +22,6 @@ export function openSessionStore(address: string, reactor: Reactor): TakingSessi
   if (scheme === 'files') return new FileSessionStore({ directory: rest });
   if (scheme === 'lmdb') return new LmdbSessionStore({ path: join(rest, 'sessions.mdb') });
   if (scheme === 'unix') return new SessionServerStore(reactor, { path: rest });
-  throw new RangeError(`a session store is memory, files:DIR, lmdb:DIR, redis://HOST:PORT or unix:PATH, not ${address}`);
+  // It may be an address with a password in it that was mistyped.
+  throw new RangeError(`a session store is memory, files:DIR, lmdb:DIR, redis://HOST:PORT, rediss://HOST:PORT or unix:PATH, not ${address.replace(/[^/]*@/, '…@')}`);
 }

@@ -8,6 +8,7 @@ import { VALUE_AT_MOST } from './store.ts';
 export class Sealer {
   readonly #sealing: Buffer;
   readonly #naming: Buffer;
+  #closed = false;
 
   /**
    * @param secret 32 bytes.
@@ -27,9 +28,9 @@ export class Sealer {
     return Buffer.concat([VERSION, nonce, ...parts.map((part) => cipher.update(part)), cipher.final(), cipher.getAuthTag()]);
   }
 
-  /** Opens what {@link seal} made for `place`; `undefined` for anything else. */
+  /** Opens what {@link seal} made for `place`; `undefined` for anything else, and once it is closed. */
   open(place: string | Uint8Array, value: unknown): Buffer | undefined {
-    if (!(value instanceof Uint8Array) || value.length < 1 + NONCE_BYTES + TAG_BYTES || value.length > VALUE_AT_MOST || value[0] !== VERSION[0]) return undefined;
+    if (this.#closed || !(value instanceof Uint8Array) || value.length < 1 + NONCE_BYTES + TAG_BYTES || value.length > VALUE_AT_MOST || value[0] !== VERSION[0]) return undefined;
     const bytes = Buffer.from(value.buffer, value.byteOffset, value.length);
     try {
       const decipher = createDecipheriv('aes-256-gcm', this.#sealing, bytes.subarray(1, 1 + NONCE_BYTES)).setAAD(Buffer.from(place)).setAuthTag(bytes.subarray(-TAG_BYTES));
@@ -44,8 +45,9 @@ export class Sealer {
     return createHmac('sha256', this.#naming).update(text).digest();
   }
 
-  /** Wipes the keys. Idempotent. */
+  /** Wipes the keys. What would be sealed or named after that would be so for everybody. Idempotent. */
   close(): void {
+    this.#closed = true;
     this.#sealing.fill(0);
     this.#naming.fill(0);
   }

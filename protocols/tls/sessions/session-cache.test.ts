@@ -152,6 +152,21 @@ describe.each(versions)('the cache of a context, under %s,', (version) => {
     await expect(stateful(secure, { sessionCache: { mode: 'everything' as CacheMode } })).rejects.toThrow('one of off, client, server, both');
   }));
 
+  it('tells whoever wants to know, and goes on though they dispose of what they are told', () => withSecureReactor(async (secure) => {
+    const store = new MapStore();
+    const server = await stateful(secure, { sessionStore: store });
+    const sessions = new ClientSessions();
+    const client = await secure.client({ ...visiting, sessions });
+    let told = 0;
+    for (const context of [server, client]) context.sessions.new$.subscribe((session) => {
+      told++;
+      session.dispose();
+    });
+    await met(secure, client, server, () => undefined);
+    await server.sessions.saved();
+    expect([told, store.values.size, sessions.size]).toEqual([2, 1, 1]);
+  }));
+
   it('tells of each session as it is made, and of each that leaves', () => withSecureReactor(async (secure) => {
     const server = await stateful(secure);
     const client = await secure.client({ ...visiting, sessions: new ClientSessions() });

@@ -227,7 +227,8 @@ export class SessionCache {
 
   /** A session was made. @internal */
   made(session: TlsSession): void {
-    if (this.#new.observed) this.#new.next(session);
+    // A copy, because whoever hears of it may dispose of it.
+    if (this.#new.observed) this.#new.next(session.copy());
   }
 
   /** OpenSSL has let go of a session; told in the middle of its work. @internal */

@@ -67,19 +67,18 @@ export class SessionDesk {
     this.#negotiation.offered = true;
   }
 
-  /** Keeps a session that was made. */
+  /** Keeps a session that was made, and tells of it. */
   keep(session: TlsSession, time: TimeSource): void {
     const { settings, serverName } = this.#negotiation;
-    settings.sessions.made(session);
     if (settings.role === 'client') {
       if (this.#key !== undefined) settings.clientSessions?.made(this.#key, session.copy(), time);
-      return;
+    } else if (settings.vault !== undefined) {
+      const der = session.toDer();
+      void settings.vault.save(Buffer.from(session.id, 'hex'), der, { scope: settings.scope, serverName }, settings.sessionTtlMs, time);
+      // It is sealed by now.
+      der.fill(0);
     }
-    if (settings.vault === undefined) return;
-    const der = session.toDer();
-    void settings.vault.save(Buffer.from(session.id, 'hex'), der, { scope: settings.scope, serverName }, settings.sessionTtlMs, time);
-    // It is sealed by now.
-    der.fill(0);
+    settings.sessions.made(session);
   }
 
   /** One that was kept is no reason to fail. */

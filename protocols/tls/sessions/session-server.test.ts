@@ -12,6 +12,7 @@ import { SessionServerStore } from './session-server-store.ts';
 import { SessionServer } from './session-server.ts';
 import type { SessionServerOptions } from './session-server.ts';
 import { StoreError } from './store-error.ts';
+import { VALUE_AT_MOST } from './store.ts';
 import type { TakingSessionStore } from './store.ts';
 import { bytes } from './testing/check-store.ts';
 import { checkTakingStore } from './testing/check-taking-store.ts';
@@ -114,6 +115,14 @@ describe('a session server', () => {
       // One end of it is the client's, one the server's.
       expect(reactor.connections.size).toBe(2);
       expect(server.listener.closed).toBe(false);
+    });
+  });
+
+  it('takes what is no value for none, whatever its own store answers', () => {
+    const answers: unknown[] = [null, 'text', 7, new Uint8Array(VALUE_AT_MOST + 1)];
+    const store = { get: () => answers.shift() as undefined, take: () => answers.shift() as undefined, set: () => undefined, remove: () => undefined };
+    return withServer({ store }, async (client) => {
+      for (let index = 0; index < 2; index++) expect([await client.get('key'), await client.take('key')]).toEqual([undefined, undefined]);
     });
   });
 

@@ -13,6 +13,7 @@ import { Gate } from './session-server-gate.ts';
 import { listenPrivately } from './session-server-socket.ts';
 import { checkCount } from './store-entry.ts';
 import { StoreError } from './store-error.ts';
+import { VALUE_AT_MOST } from './store.ts';
 import type { TakingSessionStore } from './store.ts';
 
 /** Where to serve, what, and to whom. */
@@ -123,7 +124,8 @@ export class SessionServer {
         case 'get':
         case 'take': {
           const value = await (request.kind === 'get' ? this.#store.get(request.key) : this.#store.take(request.key));
-          return value === undefined ? { kind: 'none' } : { kind: 'value', value };
+          // A store of somebody else's may answer anything.
+          return value instanceof Uint8Array && value.length <= VALUE_AT_MOST ? { kind: 'value', value } : { kind: 'none' };
         }
         case 'set':
           await this.#store.set(request.key, request.value, request.ttlMs);

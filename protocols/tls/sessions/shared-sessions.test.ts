@@ -1,4 +1,4 @@
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 
 import { portOf } from '../../../reactor/testing/with-reactor.ts';
 import type { TlsContext } from '../context.ts';
@@ -177,6 +177,91 @@ describe('sessions that clients share', () => {
     expect(await take(two)).toBe(7);
   });
 
+  it('stay in the process after some that could not be saved, though the store answers', async () => {
+    const store = new MapStore();
+    const full = { get: (key: string) => store.get(key), take: (key: string) => store.take(key), set: () => Promise.reject(new Error('full')), remove: (key: string) => { store.remove(key); } };
+    const { clients: [one], clock, time, take } = several({ store: full });
+    for (let number = 0; number < 5; number++) {
+      one.made('a', session('TLSv1.3', clock, number), time);
+      await one.saved();
+      expect(await take(one)).toBeUndefined();
+    }
+    one.made('a', session('TLSv1.3', clock, 8), time);
+    expect(await take(one)).toBe(8);
+    expect(one.statistics(time.now())).toMatchObject({ saved: 0, lost: 6, resting: true });
+  });
+
+  it('are asked for once by many at the same time, and what fails together counts as one failure more', async () => {
+    let answer: () => Promise<undefined> = () => Promise.resolve(undefined);
+    let asked = 0;
+    const store = { get: () => undefined, set: () => undefined, remove: () => undefined, take: () => { asked++; return answer(); } };
+    const { clients: [one], time } = several({ store, maxPerServer: 1, lookupMs: 100 });
+    await Promise.all(Array.from({ length: 300 }, async () => one.fetch('a', time)));
+    expect(asked).toBe(1);
+    answer = () => new Promise(() => undefined);
+    const late = Array.from({ length: 300 }, async (_, index) => one.fetch(String(index), time));
+    time.pass(100);
+    expect(new Set(await Promise.all(late))).toEqual(new Set(['store late']));
+    expect(await one.fetch('a', time)).toBe('store resting');
+    answer = () => Promise.resolve(undefined);
+    time.pass(1_000);
+    expect(await one.fetch('a', time)).toBeUndefined();
+  });
+
+  it('that one slot gives are there although another fails', async () => {
+    const store = new MapStore();
+    const { clients: [one], clock, time } = several({ store });
+    for (const number of [1, 2, 3]) one.made('a', session('TLSv1.3', clock, number), time);
+    await one.saved();
+    const [broken] = store.values.keys();
+    const partly = { get: () => undefined, set: () => undefined, remove: () => undefined, take: (key: string) => (key === broken ? Promise.reject(new Error('this shard is down')) : store.take(key)) };
+    const { clients: [two] } = several({ store: partly });
+    expect(await two.fetch('a', time)).toBeUndefined();
+    expect(two.size).toBe(2);
+  });
+
+  it('are given out newest first, wherever they lay', async () => {
+    for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
+      const { clients: [one, two], clock, time, take } = several();
+      for (let number = 0; number < 7; number++) {
+        one.made('a', session(version, clock, number), time);
+        clock.pass(1_000);
+      }
+      await one.saved();
+      expect(await take(two)).toBe(6);
+    }
+  });
+
+  it('are forgotten whole, though the client is closed behind it', async () => {
+    const store = new MapStore();
+    const { clients: [one], clock, time } = several({ store });
+    for (let number = 0; number < 4; number++) one.made('a', session('TLSv1.3', clock, number), time);
+    await one.saved();
+    expect(store.values.size).toBe(4);
+    const forgotten = one.forget('a');
+    one.close();
+    await forgotten;
+    expect(store.values.size).toBe(0);
+  });
+
+  it('that are never saved hold up those behind them no longer than ten seconds', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    try {
+      let hangs = true;
+      const store = new MapStore();
+      const hanging = { get: () => undefined, take: () => undefined, remove: () => undefined, set: (key: string, value: Uint8Array) => (hangs ? new Promise<void>(() => undefined) : store.set(key, value)) };
+      const { clients: [one], clock, time } = several({ store: hanging });
+      for (let number = 0; number < 66; number++) one.made(`a${String(number)}`, session('TLSv1.3', clock, number), time);
+      hangs = false;
+      await vi.advanceTimersByTimeAsync(10_000);
+      await one.saved();
+      expect(one.statistics(time.now())).toMatchObject({ saved: 2, lost: 64 });
+      expect(store.values.size).toBe(2);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
   it('have options that make sense', () => {
     const store = new MapStore();
     expect(() => new ClientSessions({ store })).toThrow(TypeError);
@@ -237,6 +322,17 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('clients that share a store, unde
       const sessions = new ClientSessions({ store: new MapStore(answer), storeKey, lookupMs: 20 });
       expect((await visit(await secure.client({ sessions }))).resumption).toBe(outcome);
     }
+  }));
+
+  it('give their deadline back when they time out before the store answers', () => withServer(async (secure) => {
+    const listener = await secure.reactor.listen({ host: '127.0.0.1', port: 0 });
+    const sessions = new ClientSessions({ store: new MapStore(() => new Promise(() => undefined)), storeKey, lookupMs: 60_000 });
+    const plain = await secure.reactor.connect({ host: '127.0.0.1', port: portOf(listener) });
+    const near = plain.secure(await secure.client({ sessions }), { serverName: 'localhost' });
+    await expect(near.handshake({ timeouts: { totalMs: 20 } })).rejects.toMatchObject({ code: 'ERR_WANTIO_TIMEOUT', want: 'lookup' });
+    // That no deadline is left is seen when the reactor has drained.
+    near.abort();
+    listener.close();
   }));
 
   it('leave nothing behind when they are closed while they wait for the store', () => withServer(async (secure, visit) => {

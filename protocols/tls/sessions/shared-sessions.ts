@@ -16,9 +16,6 @@ export interface SharedSessionsOptions {
   readonly slots: number;
 }
 
-/** What was taken out of a store, in DER, or why nothing was. */
-export type Taken = { readonly ders: readonly Uint8Array[] } | { readonly miss: ResumptionMiss };
-
 /**
  * The sessions of each server lie in a few slots. Whoever takes, takes all slots at once, which costs one round trip and leaves a
  * session with one client only; whoever gives, gives to the next slot in turn.
@@ -39,14 +36,19 @@ export class SharedSessions {
     this.#guard = new StoreGuard(lookupMs);
   }
 
-  /** Takes what there is under `key`. It never fails. @param late gets what comes when nobody waits any more. */
-  async take(key: string, time: TimeSource, late: (ders: readonly Uint8Array[]) => void): Promise<Taken> {
-    const names = Array.from({ length: this.#slots }, (_, slot) => this.#nameOf(key, slot));
-    const open = (values: readonly unknown[]): readonly Uint8Array[] => names.map((name, slot) => this.#sealer.open(name, values[slot])).filter((der) => der !== undefined);
-    const answer = await this.#guard.ask(() => Promise.all(names.map(async (name) => this.#store.take(name))), time, (values) => {
-      late(open(values));
-    });
-    return 'miss' in answer ? answer : { ders: open(answer.value) };
+  /** Takes what there is under `key`, in DER. @throws what the store throws when nothing comes of it. */
+  async take(key: string): Promise<Uint8Array[]> {
+    const answers = await Promise.allSettled(this.#namesOf(key).map(async (name) => this.#sealer.open(name, await this.#store.take(name))));
+    const ders = answers.map((answer) => (answer.status === 'fulfilled' ? answer.value : undefined)).filter((der) => der !== undefined);
+    const failed = answers.find((answer) => answer.status === 'rejected');
+    if (ders.length === 0 && failed !== undefined) throw failed.reason;
+    return ders;
+  }
+
+  /** Waits for what asks the store, unless that is left alone, and no longer than it may. @returns why there is no answer, if there is none. */
+  async ask(question: () => Promise<void>, time: TimeSource): Promise<ResumptionMiss | undefined> {
+    const answer = await this.#guard.ask(question, time);
+    return 'miss' in answer ? answer.miss : undefined;
   }
 
   /** Gives a session to whoever comes first, in its own time. @returns whether the store is well enough to try. */
@@ -59,7 +61,7 @@ export class SharedSessions {
 
   /** Forgets what there is under `key`. @throws what the store throws. */
   async forget(key: string): Promise<void> {
-    for (let slot = 0; slot < this.#slots; slot++) await this.#store.remove(this.#nameOf(key, slot));
+    await Promise.all(this.#namesOf(key).map(async (name) => this.#store.remove(name)));
   }
 
   /** Resolves when nothing is being saved. */
@@ -74,6 +76,10 @@ export class SharedSessions {
   /** Wipes the key. What is being saved still comes to the store. */
   close(): void {
     this.#sealer.close();
+  }
+
+  #namesOf(key: string): string[] {
+    return Array.from({ length: this.#slots }, (_, slot) => this.#nameOf(key, slot));
   }
 
   #nameOf(key: string, slot: number): string {

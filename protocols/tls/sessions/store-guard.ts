@@ -29,64 +29,74 @@ export interface StoreStatistics {
 /** Stands between handshakes and a store: whatever the store does, they go on in time. */
 export class StoreGuard {
   readonly #lookupMs: number;
-  readonly #saves = new PQueue({ concurrency: SAVES_AT_ONCE });
+  /** What the store does with questions, and with what it is to keep: one that is full still answers. */
+  readonly #asking = new Health();
+  readonly #saving = new Health();
+  readonly #saves = new PQueue({ concurrency: SAVES_AT_ONCE, timeout: SAVE_MS });
   #saved = 0;
   #lost = 0;
   #failures = 0;
-  /** Failures since the last success. */
-  #failuresInRow = 0;
-  #restsUntil = -Infinity;
 
   /** @param lookupMs how long a question may take, in milliseconds. */
   constructor(lookupMs: number) {
     this.#lookupMs = lookupMs;
   }
 
-  /** Asks; answers at once when the store does. It never fails. @param late gets what comes when nobody waits any more. */
-  ask<T>(question: () => T | Promise<T>, time: TimeSource, late?: (value: T) => void): StoreAnswer<T> | Promise<StoreAnswer<T>> {
-    if (this.isResting(time.now())) return { miss: 'store resting' };
+  /** Asks; answers at once when the store does. It never fails; what comes too late is nobody's. */
+  ask<T>(question: () => T | Promise<T>, time: TimeSource): StoreAnswer<T> | Promise<StoreAnswer<T>> {
+    const askedAt = time.now();
+    if (this.#asking.isResting(askedAt)) return { miss: 'store resting' };
+    const answered = (value: T): StoreAnswer<T> => {
+      this.#asking.succeeded();
+      return { value };
+    };
+    const failed = (miss: ResumptionMiss): StoreAnswer<T> => {
+      this.#failures++;
+      this.#asking.failed(askedAt, time.now());
+      return { miss };
+    };
     let answer;
     try {
       answer = question();
     } catch {
-      return this.#failed('store failed', time);
+      return failed('store failed');
     }
-    if (!isThenable(answer)) return this.#answered(answer);
+    if (!isThenable(answer)) return answered(answer);
     return new Promise((resolve) => {
       let isLate = false;
       const cancel = time.after(this.#lookupMs, () => {
         isLate = true;
-        resolve(this.#failed('store late', time));
+        resolve(failed('store late'));
       });
       answer.then((value) => {
-        if (isLate) {
-          late?.(value);
-          return;
-        }
+        if (isLate) return;
         cancel();
-        resolve(this.#answered(value));
+        resolve(answered(value));
       }, () => {
         if (isLate) return;
         cancel();
-        resolve(this.#failed('store failed', time));
+        resolve(failed('store failed'));
       });
     });
   }
 
   /** Saves, in its own time; @returns when that is done or given up, or `undefined` when it is not even tried. It never fails. */
   save(save: () => Promise<void> | void, time: TimeSource): Promise<void> | undefined {
-    if (this.#saves.size >= SAVES_WAITING || this.isResting(time.now())) {
+    if (this.#saves.size >= SAVES_WAITING || this.#saving.isResting(time.now()) || this.#asking.isResting(time.now())) {
       this.#lost++;
       return undefined;
     }
+    let begunAt = time.now();
     return this.#saves.add(async () => {
-      try {
-        await save();
-        this.#saved++;
-      } catch {
-        this.#lost++;
-        this.#failed('store failed', time);
-      }
+      begunAt = time.now();
+      await save();
+    }).then(() => {
+      this.#saved++;
+      this.#saving.succeeded();
+    }, () => {
+      this.#lost++;
+      this.#failures++;
+      this.#saving.failed(begunAt, time.now());
     });
   }
 
@@ -95,35 +105,43 @@ export class StoreGuard {
     this.#lost++;
   }
 
-  isResting(now: number): boolean {
-    return now < this.#restsUntil;
-  }
-
   /** Resolves when nothing is being saved. */
   async idle(): Promise<void> {
     await this.#saves.onIdle();
   }
 
   statistics(now: number): StoreStatistics {
-    return { saved: this.#saved, lost: this.#lost, failures: this.#failures, resting: this.isResting(now) };
+    return { saved: this.#saved, lost: this.#lost, failures: this.#failures, resting: this.#asking.isResting(now) || this.#saving.isResting(now) };
+  }
+}
+
+/** How one kind of request fares, and whether the store is left alone with it for a while. Times in milliseconds. */
+class Health {
+  /** Failures since the last success. */
+  #failuresInRow = 0;
+  #restsFrom = -Infinity;
+  #restsUntil = -Infinity;
+
+  isResting(now: number): boolean {
+    return now < this.#restsUntil;
   }
 
-  #answered<T>(value: T): StoreAnswer<T> {
+  succeeded(): void {
     this.#failuresInRow = 0;
-    return { value };
   }
 
-  #failed(miss: ResumptionMiss, time: TimeSource): { readonly miss: ResumptionMiss } {
-    this.#failures++;
-    if (++this.#failuresInRow >= FAILURES_TO_REST) {
-      this.#restsUntil = time.now() + Math.min(REST_AT_MOST_MS, REST_MS * 2 ** (this.#failuresInRow - FAILURES_TO_REST));
-    }
-    return { miss };
+  failed(begunAt: number, now: number): void {
+    // Many that were under way fail together, and tell no more than one.
+    if (begunAt <= this.#restsFrom || ++this.#failuresInRow < FAILURES_TO_REST) return;
+    this.#restsFrom = now;
+    this.#restsUntil = now + Math.min(REST_AT_MOST_MS, REST_MS * 2 ** (this.#failuresInRow - FAILURES_TO_REST));
   }
 }
 
 const SAVES_AT_ONCE = 64;
 const SAVES_WAITING = 4096;
+// Of the system's clock: a save is nobody's, and what is under way must not hold up those behind it for ever.
+const SAVE_MS = 10_000;
 const FAILURES_TO_REST = 5;
 const REST_MS = 1_000;
 const REST_AT_MOST_MS = 60_000;
