@@ -33,11 +33,12 @@ export class ClientSessions {
   readonly #maxServers: number;
   readonly #maxPerServer: number;
   readonly #now: () => number;
+  readonly #lookupMs: number;
   #shared: SharedSessions | undefined;
   /** By key; the one used last stands last. */
   readonly #sessions = new Map<string, TlsSession[]>();
   /** What is being taken out of the store, by key. */
-  readonly #taking = new Map<string, Promise<void>>();
+  readonly #taking = new Map<string, { readonly taken: Promise<void>; readonly joinedUntil: number }>();
   #closed = false;
 
   /** @throws {RangeError | TypeError} when an option makes no sense. */
@@ -48,6 +49,7 @@ export class ClientSessions {
     this.#maxServers = maxServers;
     this.#maxPerServer = maxPerServer;
     this.#now = now;
+    this.#lookupMs = lookupMs;
     this.#shared = store === undefined || storeKey === undefined ? undefined : new SharedSessions({ store, storeKey, lookupMs, slots: maxPerServer });
   }
 
@@ -108,13 +110,16 @@ export class ClientSessions {
     const shared = this.#shared;
     if (shared === undefined || this.#newest(key) !== undefined) return undefined;
     return shared.ask(() => {
-      // Many that connect at the same time ask once.
-      let taking = this.#taking.get(key);
-      if (taking === undefined) {
-        taking = this.#take(shared, key, time).finally(() => this.#taking.delete(key));
-        this.#taking.set(key, taking);
-      }
-      return taking;
+      // Many that connect at the same time ask once; but nobody waits for what others wait for in vain.
+      const under = this.#taking.get(key);
+      if (under !== undefined && time.now() < under.joinedUntil) return under.taken;
+      const taking = { taken: this.#take(shared, key, time), joinedUntil: time.now() + this.#lookupMs };
+      this.#taking.set(key, taking);
+      const over = (): void => {
+        if (this.#taking.get(key) === taking) this.#taking.delete(key);
+      };
+      taking.taken.then(over, over);
+      return taking.taken;
     }, time);
   }
 

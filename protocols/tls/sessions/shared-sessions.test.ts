@@ -208,6 +208,20 @@ describe('sessions that clients share', () => {
     expect(await one.fetch('a', time)).toBeUndefined();
   });
 
+  it('are asked for anew when those who asked have waited in vain', async () => {
+    let hangs = true;
+    const store = new MapStore();
+    const once = { get: () => undefined, remove: () => undefined, set: (key: string, value: Uint8Array) => store.set(key, value), take: (key: string) => (hangs ? new Promise<undefined>(() => undefined) : store.take(key)) };
+    const { clients: [one], clock, time, take } = several({ store: once, lookupMs: 100 });
+    one.made('a', session('TLSv1.3', clock, 4), time);
+    await one.saved();
+    const inVain = one.fetch('a', time);
+    time.pass(100);
+    expect(await inVain).toBe('store late');
+    hangs = false;
+    expect(await take(one)).toBe(4);
+  });
+
   it('that one slot gives are there although another fails', async () => {
     const store = new MapStore();
     const { clients: [one], clock, time } = several({ store });
