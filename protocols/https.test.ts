@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { createReadStream } from 'node:fs';
 import { createServer as createHttpServer } from 'node:http';
 import type { RequestListener } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
@@ -157,6 +158,8 @@ describe('a request to node:https', () => {
   }, async (ask, { url }) => {
     expect(JSON.parse(textOf((await ask('/', { headers: { Accept: ['a/b', 'c/d'], 'x-number': 7 } })).body))).toEqual([new URL(url).host, 'a/b, c/d', '7']);
     expect(JSON.parse(textOf((await ask('/', { headers: { HOST: 'other.test' } })).body))).toEqual(['other.test', null, null]);
+    const absent = { host: undefined, accept: undefined, connection: undefined, 'content-length': undefined, 'x-number': '8' };
+    expect(JSON.parse(textOf((await ask('/', { headers: absent, body: ['x'] })).body))).toEqual([new URL(url).host, null, '8']);
   }));
 
   it('comes back with its session', () => withNodeServer((asked, answer) => {
@@ -320,11 +323,26 @@ describe('a request is refused', () => {
     [{ headers: { x: ['y', 'a\nb'] } }, 'Invalid character in header content ["x"]'],
     [{ headers: { 'Transfer-Encoding': 'chunked' } }, 'https.request sets the header transfer-encoding by itself'],
     [{ headers: { Connection: 'keep-alive' } }, 'https.request sets the header connection by itself'],
+    [{ headers: { 'Content-Length': 4 }, body: 'grüße' }, 'the body of the request has 7 bytes, and its header content-length says 4'],
+    [{ headers: { 'content-length': '2' }, body: new Uint8Array(1) }, 'the body of the request has 1 bytes, and its header content-length says 2'],
+    [{ headers: { 'content-length': 1 } }, 'the body of the request has 0 bytes, and its header content-length says 1'],
+    [{ headers: { 'content-length': 'many' }, body: ['pieces'] }, 'https.request cannot send the content-length many'],
+    [{ headers: { 'content-length': 6, 'Content-Length': 7 }, body: ['pieces'] }, 'https.request cannot send the content-length 7'],
+    [{ body: 7 as never }, 'a body is a text, bytes, or what gives them when it is iterated'],
   ])('before it is made: %j', async (options, message) => {
     const failure = await never(options);
     expect(failure).toBeInstanceOf(TypeError);
     expect(failure).toMatchObject({ message });
   });
+
+  it('when there is a body besides options', () => withSecureReactor(async ({ reactor }) => {
+    const body = new PassThrough();
+    // @ts-expect-error It would be easy to overlook.
+    const failure = await failureOf(https.request(reactor, { url: 'https://localhost:1/' }, body));
+    expect(failure).toBeInstanceOf(TypeError);
+    expect(failure).toMatchObject({ message: 'https.request takes the body in its options when there are some, and not besides' });
+    expect(body.destroyed).toBe(true);
+  }));
 
   it('when nobody listens, by a reactor that is closed, and with limits that are none', async () => {
     let url = '';
@@ -455,8 +473,13 @@ describe('a request fails', () => {
       expect(await failureOf(ask('/', { sink: () => Promise.reject(mine) }))).toBe(mine);
       expect(await failureOf(ask('/', { onProgress: () => { throw mine; } }))).toBe(mine);
       expect(await failureOf(ask('/', { body: [7] as never }))).toMatchObject({ name: 'TypeError', message: 'a body consists of bytes or texts, not of numbers' });
-      for (const text of ['too short', 'this one is too long']) {
-        expect(await failureOf(ask('/', { body: [Buffer.from(text)], headers: { 'content-length': 10 } }))).toMatchObject({ code: 'ERR_HTTP_CONTENT_LENGTH_MISMATCH' });
+      for (const [text, message] of [
+        ['too short', 'the body of the request has ended after 9 bytes of the 10 bytes that its header content-length says'],
+        ['this one is too long', 'the body of the request is longer than the 10 bytes that its header content-length says'],
+      ]) {
+        const failure = await failureOf(ask('/', { body: [Buffer.from(text)], headers: { 'content-length': 10 } }));
+        expect(failure).toBeInstanceOf(https.BodyLengthError);
+        expect(failure).toMatchObject({ name: 'BodyLengthError', code: 'ERR_WANTIO_BODY_LENGTH', declared: 10, message });
       }
     });
     expect(ends).toBeGreaterThan(0);
@@ -549,6 +572,76 @@ describe('a request fails', () => {
     forever.destroy();
     silent.close();
     if (phase === 'sending') reactor.abort();
+  }));
+});
+
+describe('the source of a request is closed', () => {
+  /** Bodies of each kind, and whether each is closed. */
+  const bodies: [kind: string, make: () => readonly [body: https.Body, isClosed: () => boolean]][] = [
+    ['a file stream', () => {
+      const stream = createReadStream(fileOf('body.txt', 'some'));
+      return [stream, () => stream.closed];
+    }],
+    ['a stream that hangs', () => {
+      const stream = new PassThrough();
+      return [stream, () => stream.destroyed];
+    }],
+    ['an iterable that hangs', () => {
+      let closed = false;
+      const iterator = {
+        next: () => new Promise<IteratorResult<string>>(() => undefined),
+        return: () => { closed = true; return Promise.reject(new Error('nobody looks')); },
+        [Symbol.asyncIterator]: () => iterator,
+      };
+      return [iterator, () => closed];
+    }],
+    ['a generator that was not begun', () => {
+      const generator = (function* () { yield 'some'; })();
+      return [generator, () => generator.next().done === true];
+    }],
+  ];
+
+  it.each(bodies)('%s, when the connection cannot be made or the request is refused', async (_, make) => {
+    await withNodeServer(echo, async (ask, { reactor, url }) => {
+      const port = new URL(url).port;
+      const ways: ((body: https.Body) => Promise<unknown>)[] = [
+        (body) => https.request(reactor, 'https://127.0.0.1:1/', body),
+        (body) => https.request(reactor, `https://localhost:${port}/`, body),
+        (body) => ask('/', { body, signal: AbortSignal.abort() }),
+        (body) => ask('/', { body, method: 'connect' }),
+        (body) => ask('/', { body, timeouts: { totalMs: NaN } }),
+      ];
+      for (const way of ways) {
+        const [body, isClosed] = make();
+        await failureOf(way(body));
+        await vi.waitUntil(isClosed, { interval: 1 });
+      }
+    });
+  });
+
+  it.each(bodies.slice(1, 3))('%s, when the request fails while it is awaited', (_, make) => withNodeServer((asked, answer) => {
+    asked.on('error', () => undefined);
+    answer.on('error', () => undefined);
+  }, async (ask) => {
+    const [body, isClosed] = make();
+    expect(await failureOf(ask('/', { body, timeouts: { totalMs: 300 } }))).toBeInstanceOf(OperationTimeoutError);
+    expect(isClosed()).toBe(true);
+  }));
+
+  it('but not one that has come to its end or failed by itself', () => withNodeServer((asked, answer) => {
+    asked.on('error', () => undefined).pipe(answer);
+  }, async (ask) => {
+    let returns = 0;
+    const source = (last: () => IteratorResult<string>): Iterable<string> => {
+      const results = [() => ({ value: 'some' }), last];
+      return { [Symbol.iterator]: () => ({ next: () => (results.shift() ?? last)(), return: () => { returns++; return { done: true, value: undefined }; } }) };
+    };
+    expect(textOf((await ask('/', { body: source(() => ({ done: true, value: undefined })) })).body)).toBe('some');
+    const mine = new Error('mine');
+    expect(await failureOf(ask('/', { body: source(() => { throw mine; }) }))).toBe(mine);
+    expect(returns).toBe(0);
+    expect(await failureOf(ask('/', { body: source(() => ({ value: 7 as never })) }))).toBeInstanceOf(TypeError);
+    expect(returns).toBe(1);
   }));
 });
 

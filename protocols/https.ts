@@ -11,11 +11,12 @@ import type { TransportLayer } from '../core/transport-layer.ts';
 import type { ConnectionBasis } from '../reactor/connection.ts';
 import { toDuplex } from '../reactor/connection-stream.ts';
 import type { Reactor } from '../reactor/reactor.ts';
+import { isWhole, Source } from './https-body.ts';
+import type { Body } from './https-body.ts';
 import { TlsContext } from './tls/context.ts';
 import type { SecureConnection, TlsInfo } from './tls/secure-connection.ts';
 
-/** The body of a request: a text (sent as UTF-8), bytes, or where they come from piece by piece, such as a file stream of Node's. */
-export type Body = string | Uint8Array | Iterable<string | Uint8Array> | AsyncIterable<string | Uint8Array>;
+export type { Body } from './https-body.ts';
 
 /**
  * A request. The block limit, 30 seconds unless given, holds for each wait for the server, the total for everything from the look-up to
@@ -26,11 +27,18 @@ export interface RequestOptions extends OperationOptions {
   readonly url: string | URL;
   /** `'POST'` when there is a body, else `'GET'`, unless given. `CONNECT` is refused. */
   readonly method?: string | undefined;
-  /** Headers to send besides `host` and those that frame the message. `content-length` may be given for a body that comes in pieces. */
+  /**
+   * Headers to send besides `host` and those that frame the message; one that is `undefined` is not sent. `content-length` may be given for a
+   * body that comes in pieces.
+   */
   readonly headers?: Readonly<OutgoingHttpHeaders> | undefined;
   /**
-   * Begun when the connection is made, taken no faster than the server takes it, and closed when no more is wanted. In pieces it is sent
-   * chunked, or with the `content-length` that is given, which must be right. The bytes must not change until the response has come.
+   * Begun when the connection is made, and taken no faster than the server takes it. In pieces it is sent chunked, or with the
+   * `content-length` that is given, which must be right. The bytes must not change until the response has come.
+   *
+   * The request owns it from the call on, and closes it when no more is wanted: also when the request is refused or the connection cannot be
+   * made. A stream of Node's is destroyed, whatever else can be iterated is told by its `return`, and not waited for: a generator that hangs
+   * ends when it comes back.
    */
   readonly body?: Body | undefined;
   /** Takes the body of the response, one chunk after the other: the next comes when what it returns has settled. Not called without a body. */
@@ -82,31 +90,63 @@ export class HttpError extends WantioError {
   }
 }
 
+/** A body in pieces has not as many bytes as its `content-length` says. */
+export class BodyLengthError extends WantioError {
+  /** The `content-length`. */
+  readonly declared: number;
+
+  constructor(declared: number, sent: number) {
+    const [bytes, length] = [`${String(sent)} bytes`, `${String(declared)} bytes that its header content-length says`];
+    super('ERR_WANTIO_BODY_LENGTH', sent > declared ? `the body of the request is longer than the ${length}` : `the body of the request has ended after ${bytes} of the ${length}`);
+    this.declared = declared;
+  }
+
+  static {
+    this.prototype.name = 'BodyLengthError';
+  }
+}
+
 /**
  * Makes a request and takes the response. Redirections are not followed, and a status such as 404 is no failure. The connection is
  * closed behind it. It resolves when the response is complete, even when the server did not want all of the body.
  *
  * A failure, an abort and a timeout break the connection; what had come of the body is the error's `partial`, unless a sink has it. The failures
  * of a source or a sink are thrown as they are.
- * @param body when the first is an address: what to post.
+ * @param body what to post. It stands in the options when there are some.
  * @throws {TypeError} before anything is sent, for an address, a method or a header that cannot be.
  * @throws {SystemError | TlsError | CertificateError} when the connection cannot be made, or breaks.
  * @throws {OperationTimeoutError | AbortError} when a limit passes, or `signal` is aborted.
  * @throws {ClosedError | TruncatedError} when the response ends too early, with a goodbye of the server or without.
  * @throws {HttpError} when it is not HTTP. @throws {BoundsError} when it is larger than it may be.
+ * @throws {BodyLengthError} when a body in pieces is shorter or longer than its `content-length`.
  * @example
  * const { status, headers, body } = await https.request(reactor, 'https://example.org/');
  */
+export function request(reactor: Reactor, url: string | URL, body?: Body): Promise<Response>;
+export function request(reactor: Reactor, options: RequestOptions): Promise<Response>;
 export async function request(reactor: Reactor, target: string | URL | RequestOptions, body?: Body): Promise<Response> {
   const options = typeof target === 'string' || target instanceof URL ? { url: target, body } : target;
+  const source = new Source(options.body);
+  try {
+    if (options === target && body !== undefined) {
+      new Source(body).close();
+      throw new TypeError('https.request takes the body in its options when there are some, and not besides');
+    }
+    return await exchange(reactor, options, source);
+  } finally {
+    source.close();
+  }
+}
+
+async function exchange(reactor: Reactor, options: RequestOptions, source: Source): Promise<Response> {
   const url = checkedUrl(options.url);
-  const [method, headers] = [methodOf(options), headersOf(url, options)];
+  const [method, headers, length] = [methodOf(options), headersOf(url, options), declaredLength(options)];
   const [blockMs, totalMs] = [limit(options.timeouts?.blockMs ?? BLOCK_MS, 'blockMs'), limit(options.timeouts?.totalMs, 'totalMs')];
   const secure = options.secure ?? await contextOf(reactor);
   const endsAt = reactor.now() + totalMs;
   const [host, port] = [url.hostname.replace(/^\[(.*)\]$/, '$1'), url.port === '' ? 443 : Number(url.port)];
   const connection = await reactor.connectSecure({ host, port, secure, signal: options.signal, timeouts: { blockMs, totalMs } });
-  return new Exchange(connection, { ...options, url, method, headers, blockMs, totalMs, endsAt }).run();
+  return new Exchange(connection, { ...options, url, method, headers, length, source, blockMs, totalMs, endsAt }).run();
 }
 
 /** What was asked for, checked. */
@@ -114,6 +154,9 @@ interface Order extends RequestOptions {
   readonly url: URL;
   readonly method: string;
   readonly headers: OutgoingHttpHeaders;
+  /** What the headers say of a body that comes in pieces. */
+  readonly length: number | undefined;
+  readonly source: Source;
   readonly blockMs: number;
   readonly totalMs: number;
   readonly endsAt: number;
@@ -202,27 +245,24 @@ class Exchange {
   };
 
   async #send(asking: ClientRequest): Promise<void> {
-    // What is declared must be what is sent: the server would take the rest for another request.
-    Object.assign(asking, { strictContentLength: true });
-    const pieces = piecesOf(this.#order.body);
-    try {
-      for (;;) {
-        const { done, value } = await this.#waitForOwn(() => pieces.next());
-        if (this.#over) return;
-        if (done === true) break;
-        await new Promise<void>((resolve) => {
-          // That a write fails is told by the connection.
-          this.#goOn = resolve;
-          asking.write(value, () => { resolve(); });
-        });
-        if (this.#over) return;
-        this.#sent += value.length;
-        this.#progressed();
-      }
-      asking.end();
-    } finally {
-      await pieces.return();
+    const { source, length } = this.#order;
+    for (;;) {
+      const piece = await this.#waitForOwn(() => source.next());
+      if (this.#over) return;
+      // What is declared must be what is sent: the server would take the rest for another request.
+      const sent = this.#sent + (piece?.length ?? 0);
+      if (length !== undefined && (piece === undefined ? sent < length : sent > length)) throw new BodyLengthError(length, sent);
+      if (piece === undefined) break;
+      await new Promise<void>((resolve) => {
+        // That a write fails is told by the connection.
+        this.#goOn = resolve;
+        asking.write(piece, () => { resolve(); });
+      });
+      if (this.#over) return;
+      this.#sent = sent;
+      this.#progressed();
     }
+    asking.end();
   }
 
   async #receive(answer: IncomingMessage, head: ResponseHead): Promise<void> {
@@ -315,27 +355,36 @@ function methodOf({ method, body }: RequestOptions): string {
   return name;
 }
 
-function headersOf(url: URL, { headers = {}, body }: RequestOptions): OutgoingHttpHeaders {
-  const names = Object.entries(headers).map(([name, value]) => {
+function headersOf(url: URL, { headers, body }: RequestOptions): OutgoingHttpHeaders {
+  const given = givenHeaders(headers);
+  const names = given.map(([name, value]) => {
     validateHeaderName(name);
     for (const each of Array.isArray(value) ? value : [value]) validateHeaderValue(name, each as string);
     return name.toLowerCase();
   });
   const taken = names.find((name) => FRAMING.has(name));
   if (taken !== undefined) throw new TypeError(`https.request sets the header ${taken} by itself`);
-  const all: OutgoingHttpHeaders = { host: url.host, ...headers };
+  const all: OutgoingHttpHeaders = { host: url.host, ...Object.fromEntries(given) };
   if (body === undefined || names.includes('content-length')) return all;
-  if (typeof body !== 'string' && !(body instanceof Uint8Array)) return { ...all, 'transfer-encoding': 'chunked' };
-  return { ...all, 'content-length': Buffer.byteLength(body) };
+  return { ...all, ...(isWhole(body) ? { 'content-length': Buffer.byteLength(body) } : { 'transfer-encoding': 'chunked' }) };
 }
 
-/** The body in pieces of which each is sent within one block limit or so. */
-async function* piecesOf(body: Body = []): AsyncGenerator<Uint8Array, void, undefined> {
-  for await (const chunk of typeof body === 'string' || body instanceof Uint8Array ? [body] : body) {
-    const bytes: unknown = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
-    if (!(bytes instanceof Uint8Array)) throw new TypeError(`a body consists of bytes or texts, not of ${typeof chunk}s`);
-    for (let at = 0; at < bytes.length; at += PIECE_BYTES) yield bytes.subarray(at, at + PIECE_BYTES);
+function givenHeaders(headers: RequestOptions['headers'] = {}): [name: string, value: unknown][] {
+  return Object.entries(headers).filter(([, value]) => value !== undefined);
+}
+
+/** @returns the `content-length` that is given for a body in pieces. @throws {TypeError} when it is none, or not that of a body that is all there. */
+function declaredLength({ headers, body = '' }: RequestOptions): number | undefined {
+  let declared: number | undefined;
+  for (const [name, value] of givenHeaders(headers)) {
+    if (name.toLowerCase() !== 'content-length') continue;
+    if (!/^\d+$/.test(String(value)) || Number(value) !== (declared ?? Number(value))) throw new TypeError(`https.request cannot send the content-length ${String(value)}`);
+    declared = Number(value);
   }
+  if (!isWhole(body)) return declared;
+  const length = Buffer.byteLength(body);
+  if (declared !== undefined && declared !== length) throw new TypeError(`the body of the request has ${String(length)} bytes, and its header content-length says ${String(declared)}`);
+  return undefined;
 }
 
 /** The context of a reactor's requests that bring none. Later ones go on with the sessions of earlier ones. */
@@ -354,7 +403,6 @@ const BLOCK_MS = 30_000;
 const MAX_BYTES = 16 * 1024 * 1024;
 // Node's own default, which a command line may have changed.
 const MAX_HEADER_BYTES = 16 * 1024;
-const PIECE_BYTES = 64 * 1024;
 // RFC 9110, section 5.6.2.
 const TOKEN = /^[!#$%&'*+.^_`|~\w-]+$/;
 // What decides where a message ends and what becomes of the connection.

@@ -133,6 +133,52 @@ describe('a stream over a connection', () => {
     expect(() => toDuplex(client)).toThrow(ClosedError);
   }));
 
+  it.each(['before anybody reads', 'after the end of the peer', 'after an end that was not read yet'])('tells a reset without a reader and a writer: %s', (when) => withReactor(async (reactor) => {
+    const [client, server] = await pair(reactor);
+    const stream = toDuplex(client);
+    const gone = end(stream);
+    if (when !== 'before anybody reads') {
+      await server.send('last words');
+      await server.shutdown('send');
+      if (when === 'after the end of the peer') await once(stream.resume(), 'end');
+      else await once(stream, 'readable');
+      await reactor.select({}, 1);
+    }
+    server.abort();
+    if (when === 'after an end that was not read yet') {
+      await reactor.select({}, 5);
+      expect(stream.destroyed).toBe(false);
+      expect(await text(stream.iterator({ destroyOnReturn: false })).catch(() => 'lost')).toBe('last words');
+    }
+    // A reset of a peer who had ended before is a broken pipe to Linux.
+    expect(await gone).toMatchObject({ name: 'SystemError', code: when === 'before anybody reads' ? 'ECONNRESET' : 'EPIPE' });
+    expect([client.closed, client.listenerCount('close'), client.listenerCount('broken')]).toEqual([true, 0, 0]);
+  }));
+
+  it('tells a reset that came before it was made', () => withReactor(async (reactor) => {
+    const [client, server] = await pair(reactor);
+    server.abort();
+    await reactor.select({}, 5);
+    expect(await end(toDuplex(client))).toMatchObject({ code: 'ECONNRESET' });
+  }));
+
+  it('gives a reader who is held up what came before a reset', () => withReactor(async (reactor) => {
+    const [client, server] = await pair(reactor);
+    const stream = toDuplex(client, { highWaterMark: 1 });
+    const gone = end(stream);
+    await server.send('first');
+    await once(stream, 'readable');
+    await server.send(', last');
+    await reactor.select({}, 5);
+    server.abort();
+    await reactor.select({}, 5);
+    expect([stream.destroyed, client.listenerCount('broken')]).toEqual([false, 0]);
+    let heard = '';
+    stream.setEncoding('utf8').on('data', (piece: string) => { heard += piece; });
+    expect(await gone).toMatchObject({ code: 'ECONNRESET' });
+    expect(heard).toBe('first, last');
+  }));
+
   it('works within the limits of the connection', () => withReactor(async (reactor) => {
     const [client, server] = await pair(reactor, { sendBuffer: 16_384, receiveBuffer: 16_384 });
     client.timeouts = { blockMs: 10 };

@@ -6,6 +6,7 @@ import { ClosedError, WantioError } from '../core/errors.ts';
 import type { Operation } from '../core/operation.ts';
 import type { Address } from './address.ts';
 import type { Connection } from './connection.ts';
+import { BROKEN } from './handle.ts';
 import type { SocketOptionName } from './socket-options.ts';
 
 /** How a stream over a connection is. */
@@ -22,8 +23,13 @@ export interface ToDuplexOptions {
  *
  * It receives only while somebody reads, one receive at a time, and each operation runs within the connection's limits. Ending it
  * says goodbye, and reading goes on. Destroying it closes the connection politely, or breaks it when there is an error; it tells
- * `'close'` when the connection is closed. A connection that fails is told as `'error'`, with the connection's own error; one that is
- * closed from this side destroys the stream without one.
+ * `'close'` when the connection is closed. A connection that fails is told as `'error'`, with the connection's own error: also before
+ * anybody reads and after the end of the peer, when only a reset can be heard of. While a reader is held up it is told when he goes on,
+ * after what had come. One that is closed from this side destroys the stream without an error.
+ *
+ * `node:http` sets the timeouts of requests and of `keepAliveTimeout` on it as on its own sockets. But `headersTimeout` and
+ * `requestTimeout` are looked after (every `connectionsCheckingInterval`) only by an HTTP server that listens itself, so that a client
+ * which drips its header is bounded by nothing but `blockMs` for each wait: limit it as the sample https-server does.
  * @throws {ClosedError} when the connection is closed.
  * @example
  * httpServer.emit('connection', toDuplex(connection));
@@ -39,6 +45,7 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
   /** The milliseconds of {@link setTimeout}; 0 for none. */
   timeout = 0;
   #movedAt = 0;
+  #isPeerDone = false;
   #cancelTimeout: (() => void) | undefined;
 
   /** @internal Streams are made by {@link toDuplex}. */
@@ -47,9 +54,12 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
     super({ allowHalfOpen, ...(highWaterMark === undefined ? {} : { highWaterMark }) });
     this.connection = connection;
     connection.once('close', this.#onClose);
+    this.#listenForBreak();
   }
 
   override _read(): void {
+    // From now on it is a receive that hears of it, after all that came before.
+    this.connection.off('broken', this.#onBroken);
     this.connection.receive('*s').then(this.#received, this.#receiveFailed);
   }
 
@@ -68,7 +78,7 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     const { connection } = this;
     this.setTimeout(0);
-    connection.off('close', this.#onClose);
+    connection.off('close', this.#onClose).off('broken', this.#onBroken);
     if (error !== null) connection.abort();
     void connection.close().then(() => {
       done(error);
@@ -86,7 +96,13 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
 
   readonly #received = (bytes: Uint8Array): void => {
     this.#moved();
-    this.push(bytes.length === 0 ? null : bytes);
+    if (bytes.length > 0 || this.destroyed) {
+      this.push(bytes);
+      return;
+    }
+    this.#isPeerDone = true;
+    this.push(null);
+    this.#listenForBreak();
   };
 
   readonly #receiveFailed = (error: unknown): void => {
@@ -97,6 +113,20 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
 
   readonly #onClose = (error?: Error): void => {
     this.destroy(error);
+  };
+
+  /** Hears of a reset while nobody receives: it may have come already. */
+  #listenForBreak(): void {
+    const { connection } = this;
+    const { handle } = connection.basis.socket;
+    connection.once('broken', this.#onBroken);
+    if ((handle.readiness & BROKEN) !== 0) connection.basis.reactor.enqueue(handle);
+  }
+
+  /** The end of the peer came before, and what the stream holds for a reader who is held up. */
+  readonly #onBroken = (error: Error): void => {
+    if (this.#isPeerDone && !this.readableEnded) this.once('end', () => this.destroy(error));
+    else this.destroy(error);
   };
 
   // What `node:http` calls on its sockets.

@@ -5,7 +5,7 @@
  *     npm run sample -- https-get https://localhost:7443/form --header 'Accept: text/plain' --data 'name=value' --insecure
  *
  * You will see the status line and the headers, and after them the page, which goes to the standard output alone. --header may be given
- * several times; --data TEXT makes it a POST. The server's certificate must be of an authority that Node.js bundles; --ca FILE (PEM)
+ * several times, also with one name; --data TEXT makes it a POST. The server's certificate must be of an authority that Node.js bundles; --ca FILE (PEM)
  * takes others, --insecure anybody's. What fails is told in one line, and the exit code is 1.
  */
 
@@ -20,7 +20,7 @@ const { values, positionals: [url = ''] } = parseArgs({
   options: { header: { type: 'string', multiple: true, default: [] }, data: { type: 'string' }, insecure: { type: 'boolean' }, ca: { type: 'string' } },
 });
 if (!/^https:\/\/./.test(url)) throw new RangeError('which page? Such as: https://example.org/');
-const headers = Object.fromEntries(values.header.map((header) => header.split(/: *(.*)/s, 2)) as [string, string][]);
+const headers = Object.fromEntries(gathered(values.header));
 const ca = values.ca === undefined ? 'bundled' : { file: values.ca };
 const secure = await TlsContext.client({ ca, verify: values.insecure === true ? 'none' : 'peer', alpn: ['http/1.1'] });
 const reactor = new Reactor();
@@ -35,6 +35,18 @@ try {
 }
 await reactor.close();
 secure.close();
+
+/** The values of each name, whose case does not matter. */
+function gathered(texts: readonly string[]): Map<string, string[]> {
+  const gathered = new Map<string, string[]>();
+  for (const text of texts) {
+    const [, name, value] = /^([^:]*): *(.*)$/s.exec(text) ?? [];
+    if (name === undefined) throw new RangeError(`--header must be 'NAME: VALUE', not ${text}`);
+    const key = name.toLowerCase();
+    gathered.set(key, [...gathered.get(key) ?? [], value]);
+  }
+  return gathered;
+}
 
 function write(chunk: Uint8Array, head: https.ResponseHead): Promise<void> {
   tell(head);

@@ -138,6 +138,55 @@ describe('the sample https-server', () => {
     await expectDrain(program);
     await closed;
   });
+
+  it('ends a request that drips, in its header or its body, first or later', async () => {
+    const { program, port } = await start('https-server', '--request-ms', '400');
+    const drips = async (...begins: string[]): Promise<string> => {
+      const socket = tlsConnect({ port, host: '127.0.0.1', rejectUnauthorized: false });
+      let heard = '';
+      socket.on('error', () => undefined).setEncoding('utf8').on('data', (text: string) => { heard += text; });
+      await once(socket, 'secureConnect');
+      for (const [index, begin] of begins.entries()) {
+        socket.write(begin);
+        if (index < begins.length - 1) while (!heard.endsWith('\n')) await once(socket, 'data');
+      }
+      const dripping = setInterval(() => socket.write('x'), 50);
+      // What drips into a closed connection is answered by a reset.
+      await new Promise((resolve) => socket.once('close', resolve));
+      clearInterval(dripping);
+      return heard;
+    };
+    const [first, body, later] = await Promise.all([
+      drips('GET / HTTP/1.1\r\nHost: x\r\nX-Name: '),
+      drips('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n'),
+      drips('GET /one HTTP/1.1\r\nHost: x\r\n\r\n', 'GET /two HTTP/1.1\r\nHost: x\r\nX-Name: '),
+    ]);
+    expect([first, body]).toEqual(['', '']);
+    expect(later).toMatch(/^HTTP\/1.1 200 OK\r\n[^]*\r\n\r\nGET \/one over [^\n]*\n$/);
+    await expectDrain(program);
+  });
+
+  it('drains a connection that never asked, and one whose request has only begun, without waiting for long', async () => {
+    const { program, port } = await start('https-server');
+    const sockets = await Promise.all(['', 'GET / HT'].map(async (begin) => {
+      const socket = tlsConnect({ port, host: '127.0.0.1', rejectUnauthorized: false });
+      await once(socket, 'secureConnect');
+      await new Promise((resolve) => socket.write(begin, resolve));
+      return socket;
+    }));
+    const startedAt = performance.now();
+    const closed = Promise.all(sockets.map((socket) => once(socket, 'close')));
+    await expectDrain(program);
+    await closed;
+    // All of the time that a drain may take is 10 seconds, after which what is left is broken.
+    expect(performance.now() - startedAt).toBeLessThan(8_000);
+  });
+
+  it('refuses a limit that is none', async () => {
+    const program = new Program(process.execPath, ...run, 'https-server', '--request-ms', 'soon');
+    expect(await program.exit()).toBe(2);
+    expect(program.output).toBe('https-server: --request-ms must be a number of milliseconds, not soon\n');
+  });
 });
 
 describe('the sample https-get', () => {
@@ -165,11 +214,11 @@ describe('the sample https-get', () => {
   it('writes the page to its output, and what comes before it to the other', () => withSite(async (url) => {
     const [page, posted, missing] = await Promise.all([
       get(`${url}/`, '--ca', certificate, '--header', 'X-Name: value: with colon'),
-      get(`${url}/`, '--insecure', '--header', 'x-name:a', '--header', 'Accept: b', '--data', 'text'),
+      get(`${url}/`, '--insecure', '--header', 'x-name:a', '--header', 'Accept: b', '--header', 'X-Name: c: d', '--data', 'text'),
       get(`${url}/missing`, '--insecure'),
     ]);
     expect(page).toMatchObject({ code: 0, out: 'GET value: with colon \n', err: expect.stringMatching(/^HTTP\/1.1 200 OK\nx-kind: echo\n[^]*\n$/) });
-    expect(posted).toMatchObject({ code: 0, out: 'POST a text\n' });
+    expect(posted).toMatchObject({ code: 0, out: 'POST a, c: d text\n' });
     expect(missing).toMatchObject({ code: 0, err: expect.stringMatching(/^HTTP\/1.1 404 Not Found\n/) });
   }));
 
@@ -187,7 +236,7 @@ describe('the sample https-get', () => {
   it.each([
     [['http://localhost/'], 2, 'https-get: which page? Such as: https://example.org/\n'],
     [[], 2, 'https-get: which page? Such as: https://example.org/\n'],
-    [['https://localhost:1/', '--header', 'nonsense'], 1, 'https-get: Invalid value "undefined" for header "nonsense"\n'],
+    [['https://localhost:1/', '--header', 'nonsense'], 2, "https-get: --header must be 'NAME: VALUE', not nonsense\n"],
     [['https://localhost:1/', '--header', 'x y: z'], 1, 'https-get: Header name must be a valid HTTP token ["x y"]\n'],
     [['https://localhost:1/', '--ca', '/no/such.pem'], 1, 'https-get: cannot read the CA certificates /no/such.pem: no such file\n'],
     [['https://localhost:1/'], 1, /^https-get: connect ECONNREFUSED: .*\n$/],
@@ -503,6 +552,15 @@ describe('the sample session-server', () => {
     const { session } = await visit(port);
     expect((await visit(port, { session })).said).toBe('store failed');
     await expectDrain(program);
+  });
+
+  it('ends with all of its processes when one does not come to listen', async () => {
+    // The first to make the folder lives, and whoever comes after it does not.
+    const folder = join(fileOf('first', ''), '..', 'living');
+    const dies = `import { mkdirSync } from 'node:fs'; if (process.send) try { mkdirSync(${JSON.stringify(folder)}); } catch { process.exit(3); }`;
+    const program = new Program(process.execPath, '--import', `data:text/javascript,${encodeURIComponent(dies)}`, ...run, 'session-server', '--processes', '3');
+    expect(await program.exit()).toBe(1);
+    expect(program.output).toBe('session-server: a process has ended before it listened, with exit code 3\n');
   });
 
   it.each([

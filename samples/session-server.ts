@@ -10,6 +10,7 @@
  */
 
 import { fork } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { randomBytes } from 'node:crypto';
@@ -78,19 +79,35 @@ async function lead(): Promise<void> {
 
   const told = { port: Number(values.port), store: folder === undefined ? values.store : `unix:${path}`, storeKey: storeKey.toString('base64'), ...selfSigned() };
   const { port, closed } = await serve(reactor, told, own);
-  const children = await Promise.all(Array.from({ length: count - 1 }, async () => {
-    const child = fork(process.argv[1], process.argv.slice(2));
-    child.send({ ...told, port });
-    await once(child, 'message');
-    return child;
-  }));
+  const children = Array.from({ length: count - 1 }, () => fork(process.argv[1], process.argv.slice(2)));
   // Ctrl-C reaches all of them; a signal that was sent to this one alone is passed on.
   reactor.draining.addEventListener('abort', () => { for (const child of children) child.kill(); });
-  console.log(`listening 127.0.0.1:${String(port)}`);
+  try {
+    await Promise.all(children.map((child) => begin(child, { ...told, port })));
+    console.log(`listening 127.0.0.1:${String(port)}`);
+  } catch (error) {
+    // A signal ends them as well, however far they have come.
+    if (!reactor.draining.aborted) {
+      console.error(`session-server: ${(error as Error).message}`);
+      process.exitCode = 1;
+    }
+    void reactor.close();
+  }
   await closed;
   await Promise.all(children.filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null).map((child) => once(child, 'exit')));
   await sessionServer?.close();
   if (folder !== undefined) await rm(folder, { recursive: true, force: true });
+}
+
+/** Has `child` serve as well; resolves when it listens. */
+function begin(child: ChildProcess, shared: Shared): Promise<void> {
+  return new Promise((resolve, reject) => {
+    child.once('message', () => { resolve(); }).on('error', reject).once('exit', (code, signal) => {
+      reject(new Error(`a process has ended before it listened, ${signal === null ? `with exit code ${String(code)}` : `by ${signal}`}`));
+    });
+    // That it cannot be told is told by its end.
+    child.send(shared, () => undefined);
+  });
 }
 
 /** @returns the port, and when it is over. */
