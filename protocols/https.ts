@@ -1,6 +1,6 @@
 /** HTTPS requests: Node's own HTTP over connections of ours, one request a connection. */
 
-import { request as httpRequest, validateHeaderName, validateHeaderValue } from 'node:http';
+import { request as httpRequest } from 'node:http';
 import type { ClientRequest, IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders } from 'node:http';
 
 import { AbortError, BoundsError, ClosedError, OperationTimeoutError, WantioError } from '../core/errors.ts';
@@ -11,8 +11,9 @@ import type { TransportLayer } from '../core/transport-layer.ts';
 import type { ConnectionBasis } from '../reactor/connection.ts';
 import { toDuplex } from '../reactor/connection-stream.ts';
 import type { Reactor } from '../reactor/reactor.ts';
-import { isWhole, Source } from './https-body.ts';
+import { Source } from './https-body.ts';
 import type { Body } from './https-body.ts';
+import { declaredLength, headersOf } from './https-headers.ts';
 import { TlsContext } from './tls/context.ts';
 import type { SecureConnection, TlsInfo } from './tls/secure-connection.ts';
 
@@ -355,38 +356,6 @@ function methodOf({ method, body }: RequestOptions): string {
   return name;
 }
 
-function headersOf(url: URL, { headers, body }: RequestOptions): OutgoingHttpHeaders {
-  const given = givenHeaders(headers);
-  const names = given.map(([name, value]) => {
-    validateHeaderName(name);
-    for (const each of Array.isArray(value) ? value : [value]) validateHeaderValue(name, each as string);
-    return name.toLowerCase();
-  });
-  const taken = names.find((name) => FRAMING.has(name));
-  if (taken !== undefined) throw new TypeError(`https.request sets the header ${taken} by itself`);
-  const all: OutgoingHttpHeaders = { host: url.host, ...Object.fromEntries(given) };
-  if (body === undefined || names.includes('content-length')) return all;
-  return { ...all, ...(isWhole(body) ? { 'content-length': Buffer.byteLength(body) } : { 'transfer-encoding': 'chunked' }) };
-}
-
-function givenHeaders(headers: RequestOptions['headers'] = {}): [name: string, value: unknown][] {
-  return Object.entries(headers).filter(([, value]) => value !== undefined);
-}
-
-/** @returns the `content-length` that is given for a body in pieces. @throws {TypeError} when it is none, or not that of a body that is all there. */
-function declaredLength({ headers, body = '' }: RequestOptions): number | undefined {
-  let declared: number | undefined;
-  for (const [name, value] of givenHeaders(headers)) {
-    if (name.toLowerCase() !== 'content-length') continue;
-    if (!/^\d+$/.test(String(value)) || Number(value) !== (declared ?? Number(value))) throw new TypeError(`https.request cannot send the content-length ${String(value)}`);
-    declared = Number(value);
-  }
-  if (!isWhole(body)) return declared;
-  const length = Buffer.byteLength(body);
-  if (declared !== undefined && declared !== length) throw new TypeError(`the body of the request has ${String(length)} bytes, and its header content-length says ${String(declared)}`);
-  return undefined;
-}
-
 /** The context of a reactor's requests that bring none. Later ones go on with the sessions of earlier ones. */
 function contextOf(reactor: Reactor): Promise<TlsContext> {
   const known = contexts.get(reactor);
@@ -405,5 +374,3 @@ const MAX_BYTES = 16 * 1024 * 1024;
 const MAX_HEADER_BYTES = 16 * 1024;
 // RFC 9110, section 5.6.2.
 const TOKEN = /^[!#$%&'*+.^_`|~\w-]+$/;
-// What decides where a message ends and what becomes of the connection.
-const FRAMING = new Set(['connection', 'keep-alive', 'transfer-encoding', 'upgrade']);

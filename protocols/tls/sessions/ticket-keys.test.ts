@@ -31,6 +31,21 @@ async function shared(count: number, options: TicketKeysOptions = {}): Promise<{
 }
 
 describe('a ring of ticket keys', () => {
+  it('says whether the store has answered, and waits for it no longer than it is told to', async () => {
+    expect(await ring().keys.ready()).toBe(true);
+    expect(await ring({ store: new MapStore(), storeKey }).keys.ready(new AbortController().signal)).toBe(true);
+    expect(await ring({ store: new MapStore(() => Promise.reject(new Error('down'))), storeKey }).keys.ready()).toBe(false);
+    const { keys } = ring({ store: new MapStore(() => new Promise(() => undefined)), storeKey });
+    const patience = new AbortController();
+    const waiting = keys.ready(patience.signal);
+    patience.abort();
+    expect(await waiting).toBe(false);
+    expect(await keys.ready(AbortSignal.abort())).toBe(false);
+    // Tickets are sealed all the same, with a key of this process alone.
+    expect(keys.opening(keys.sealing().name)).toBeDefined();
+    keys.close();
+  });
+
   it('has keys of AES-256 and HMAC-SHA-256 with names that tell them apart', () => {
     const { keys } = ring();
     const key = keys.sealing();
