@@ -9,15 +9,18 @@ import { DONE, wantOf, YIELD } from './want.ts';
  */
 export function drive<T>(operation: Operation<T>, step: Step<T>): void {
   let code;
+  let value;
   try {
     code = step.attempt();
+    // What the attempt set off, such as the end of its connection, may have settled it.
+    if (operation.settled) return;
+    // A result may fail as well: text longer than a string can be, for one.
+    if (code === DONE) value = step.result();
   } catch (error) {
     operation.fail(error instanceof Error ? error : new Error(String(error)));
     return;
   }
-  // What the attempt set off, such as the end of its connection, may have settled it.
-  if (operation.settled) return;
-  if (code === DONE) operation.succeed(step.result());
+  if (code === DONE) operation.succeed(value as T);
   else if (code === YIELD) operation.yield();
   else operation.wait(wantOf(code));
 }

@@ -12,8 +12,8 @@ export type OperationName =
 export interface Progress {
   /** The index of the last byte sent, `first - 1` when none was. On sends. */
   last?: number;
-  /** A view of the bytes not sent. On sends. */
-  rest?: Uint8Array;
+  /** The bytes not sent: a view, or a list of views after a send of several pieces. Nothing is copied; `send` takes either. On sends. */
+  rest?: Uint8Array | readonly Uint8Array[];
   /** The bytes gathered, no longer in the connection: pass them back as `prefix`, or `unread` them. On receives. */
   partial?: Uint8Array;
 }
@@ -25,7 +25,7 @@ export class WantioError extends Error implements Progress {
   /** The operation that failed. */
   operation?: OperationName;
   last?: number;
-  rest?: Uint8Array;
+  rest?: Uint8Array | readonly Uint8Array[];
   partial?: Uint8Array;
 
   constructor(code: string, message: string, options?: ErrorOptions) {

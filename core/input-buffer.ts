@@ -43,9 +43,11 @@ export class InputBuffer {
     return found < 0 ? -1 : from + found - this.#start;
   }
 
-  /** Removes and returns the first `count` bytes, copied. `count` is at most `length`. */
+  /** Removes and returns the first `count` bytes, which the caller owns. `count` is at most `length`. */
   take(count: number): Uint8Array<ArrayBuffer> {
-    const taken = this.#bytes.slice(this.#start, this.#start + count);
+    // All of much is given away with its memory: a copy could need as much again, just when something has failed.
+    const isGiven = count === this.length && count >= GIVEN_AWAY_FROM && count * 2 >= this.#bytes.length;
+    const taken = isGiven ? this.#bytes.subarray(this.#start, this.#end) : this.#bytes.slice(this.#start, this.#start + count);
     this.#drop(count);
     return taken;
   }
@@ -90,3 +92,4 @@ export class InputBuffer {
 
 const NOTHING = new Uint8Array(0);
 const SMALLEST = 256;
+const GIVEN_AWAY_FROM = 64 * 1024;

@@ -32,10 +32,26 @@ describe('the block limit', () => {
     expect(await failureOf(operation)).toMatchObject({ mode: 'block', want: 'lookup' });
   });
 
-  test('of zero tries once and does not wait', async () => {
-    const { operation, step, venue } = start([WANT_READ, DONE], { timeouts: { blockMs: 0 } });
+  test('of zero tries, lets the selector be asked once, tries again, and does not wait', async () => {
+    const { operation, step, venue } = start([WANT_READ, WANT_READ, DONE], { timeouts: { blockMs: 0 } });
+    expect([operation.want, venue.deadlines.size]).toEqual([null, 0]);
+    venue.turn();
     expect(await failureOf(operation)).toBeInstanceOf(OperationTimeoutError);
-    expect([step.attempts, venue.parkings, venue.deadlines.size]).toEqual([1, 0, 0]);
+    expect([step.attempts, venue.parkings, venue.deadlines.size]).toEqual([2, 1, 0]);
+  });
+
+  test('of zero succeeds when what it wants had come before the selector was asked', async () => {
+    const { operation, venue } = start([WANT_READ, DONE], { timeouts: { blockMs: 0 } });
+    venue.turn();
+    expect(await operation).toBe('result');
+  });
+
+  test('of zero asks the selector once for the whole call', async () => {
+    const { operation, step, venue } = start([WANT_WRITE, YIELD, WANT_WRITE, DONE], { timeouts: { blockMs: 0 } });
+    venue.turn();
+    venue.turn();
+    expect(await failureOf(operation)).toMatchObject({ mode: 'block', want: 'write' });
+    expect(step.attempts).toBe(3);
   });
 
   test('of zero lets a try succeed', async () => {
@@ -88,10 +104,11 @@ describe('the total limit', () => {
     expect(await new Operation(step, venue, { totalMs: 100 }).start()).toBe('result');
   });
 
-  test('of zero tries once and does not wait', async () => {
-    const { operation, step } = start([WANT_READ], { timeouts: { totalMs: 0 } });
+  test('of zero tries, lets the selector be asked once, tries again, and does not wait', async () => {
+    const { operation, step, venue } = start([WANT_READ], { timeouts: { totalMs: 0 } });
+    venue.turn();
     expect(await failureOf(operation)).toMatchObject({ mode: 'total' });
-    expect(step.attempts).toBe(1);
+    expect(step.attempts).toBe(2);
   });
 
   test('shortens the last wait below the block limit, and is named as what ended it', async () => {
@@ -117,10 +134,12 @@ describe('the total limit', () => {
     expect(await failureOf(operation)).toMatchObject({ mode: 'total', want: null });
   });
 
-  test('of zero ends an operation that gives way after its one try', async () => {
-    const { operation, step } = start([YIELD], { timeouts: { totalMs: 0 } });
-    expect(await failureOf(operation)).toMatchObject({ mode: 'total' });
-    expect(step.attempts).toBe(1);
+  test('of zero lets an operation go on that gives way to others, which is no wait', async () => {
+    const { operation, step, venue } = start([YIELD, YIELD, DONE], { timeouts: { totalMs: 0 } });
+    venue.turn();
+    venue.turn();
+    expect(await operation).toBe('result');
+    expect(step.attempts).toBe(3);
   });
 });
 

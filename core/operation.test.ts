@@ -132,7 +132,7 @@ describe('as a promise, an operation', () => {
   });
 
   test('settles once: what comes after failure changes nothing', async () => {
-    const failure = new Error('no');
+    const failure = new ClosedError('no');
     const { operation, step, venue } = start([failure]);
     operation.succeed('late');
     operation.fail(new Error('later'));

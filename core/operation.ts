@@ -71,6 +71,8 @@ export class Operation<T> implements Promise<T> {
   #onAbort: (() => void) | undefined;
   #deadline: Deadline | undefined;
   #waitMode: TimeoutMode = 'block';
+  /** Whether the turn was taken that even a limit of zero grants. */
+  #hasLooked = false;
   #state: 'running' | 'fulfilled' | 'rejected' = 'running';
   #value: T | undefined;
   #error: Error | undefined;
@@ -96,6 +98,7 @@ export class Operation<T> implements Promise<T> {
 
   /** Begins in the next turn. @internal */
   startNextTurn(): this {
+    this.#hasLooked = true;
     if (this.#signal?.aborted === true) this.fail(new AbortError(this.name, this.#signal.reason));
     else this.#giveWay();
     return this;
@@ -160,8 +163,16 @@ export class Operation<T> implements Promise<T> {
     drive(this, this.#step);
   }
 
-  /** Waits for `want`, or fails at once when its limits leave no time. @internal */
+  /**
+   * Waits for `want`, or fails when its limits leave no time. A limit of zero leaves one turn: the selector may not have been asked
+   * since what is wanted came, and a connect to a near host is complete by then. @internal
+   */
   wait(want: Want): void {
+    if (this.#budget.isZero && !this.#hasLooked) {
+      this.#hasLooked = true;
+      this.#giveWay();
+      return;
+    }
     const now = this.#venue.now();
     this.want = want;
     this.sinceMs = now;
@@ -186,7 +197,8 @@ export class Operation<T> implements Promise<T> {
   /** Gives way after an attempt: goes on in the next turn, inside its total limit. @internal */
   yield(): void {
     if (this.#deadline !== undefined) this.#venue.deadlines.cancel(this.#deadline);
-    if (!this.#budget.unlimited) {
+    // Giving way to others is no wait: a limit of zero allows it.
+    if (!this.#budget.unlimited && !this.#budget.isZero) {
       const now = this.#venue.now();
       if (this.#budget.mode(now) === 'total' && this.#budget.waitBudget(now) <= 0) {
         this.#timeOut('total');
@@ -215,10 +227,9 @@ export class Operation<T> implements Promise<T> {
     if (this.#state !== 'running') return;
     this.#state = 'rejected';
     this.#error = error;
-    const progress = this.#step.handOver?.();
     if (error instanceof WantioError) {
       error.operation ??= this.name;
-      if (progress !== undefined) Object.assign(error, progress);
+      this.#handOver(error);
     }
     if (this.#deferred !== undefined) this.#deferred.reject(error);
     // Nobody has looked yet. A rejected promise made now is reported by the process unless somebody looks in time.
@@ -253,15 +264,27 @@ export class Operation<T> implements Promise<T> {
     if (this.#deadline !== undefined) this.#venue.deadlines.cancel(this.#deadline);
     if (this.#onAbort !== undefined) this.#signal?.removeEventListener('abort', this.#onAbort);
     this.#onAbort = this.#signal = undefined;
-    this.#step.release?.(error !== undefined);
     try {
-      this.#venue.settled(this, error);
+      this.#step.release?.(error !== undefined);
     } finally {
-      // Told last, so that an observer may begin the next operation; told even if the venue's own observers throw.
-      const progress = this.#progress;
-      this.#progress = undefined;
-      progress?.next(this.last);
-      progress?.complete();
+      try {
+        this.#venue.settled(this, error);
+      } finally {
+        // Told last, so that an observer may begin the next operation; told even if the venue's own observers throw.
+        const progress = this.#progress;
+        this.#progress = undefined;
+        progress?.next(this.last);
+        progress?.complete();
+      }
+    }
+  }
+
+  /** Puts on `error` what was achieved. What cannot be handed over, for want of memory perhaps, must not keep the failure from being told. */
+  #handOver(error: WantioError): void {
+    try {
+      Object.assign(error, this.#step.handOver?.());
+    } catch (thrown) {
+      error.cause ??= thrown;
     }
   }
 

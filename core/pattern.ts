@@ -52,9 +52,15 @@ const LINE: Pattern<string> = {
   },
   take(input, count) {
     const bytes = input.take(count);
-    const line = Buffer.from(bytes.buffer, 0, count - 1);
-    const text = line.toString('utf8');
-    return text.includes('\r') ? text.replaceAll('\r', '') : text;
+    const line = Buffer.from(bytes.buffer, bytes.byteOffset, count - 1);
+    try {
+      const text = line.toString('utf8');
+      return text.includes('\r') ? text.replaceAll('\r', '') : text;
+    } catch (error) {
+      // A bound above the longest string of JavaScript lets this happen; the bytes can still be received as bytes.
+      input.prepend(bytes);
+      throw error;
+    }
   },
   partialOf: (input, maxBytes) => Math.min(input.length, maxBytes),
 };

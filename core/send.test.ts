@@ -21,7 +21,7 @@ function sent(data: Sendable, range?: SendRange): [string, number] {
 }
 
 function restOf(step: SendStep): string {
-  return Buffer.from(step.handOver().rest ?? []).toString('latin1');
+  return Buffer.concat([step.handOver().rest ?? []].flat()).toString('latin1');
 }
 
 describe('a send', () => {
@@ -168,7 +168,7 @@ describe('a send that fails hands over', () => {
     const { step } = sending(data, undefined, { writes: [2, WANT_WRITE] });
     step.attempt();
     const { last, rest } = step.handOver();
-    expect([last, Buffer.from(rest ?? []).toString(), rest?.buffer === data.buffer]).toEqual([1, 'llo', true]);
+    expect([last, Buffer.from(rest as Uint8Array).toString(), (rest as Uint8Array).buffer === data.buffer]).toEqual([1, 'llo', true]);
   });
 
   test('first - 1 and the whole range when nothing was accepted', () => {
@@ -186,7 +186,18 @@ describe('a send that fails hands over', () => {
     expect(sending('hello', { first: 5 }).step.handOver()).toMatchObject({ last: 4, rest: { length: 0 } });
   });
 
-  test('the rest of all pieces in one', () => {
+  test('the rest of all pieces as views, without a copy, however much it is', () => {
+    // 65 times the same memory: more than one buffer can hold.
+    const block = Buffer.alloc(64 << 20);
+    const { step } = sending(new Array<Uint8Array>(65).fill(block), undefined, { writes: [5, WANT_WRITE] });
+    step.attempt();
+    const { last, rest } = step.handOver();
+    expect(last).toBe(4);
+    expect((rest as Uint8Array[]).map(({ buffer, byteOffset, length }) => [buffer === block.buffer, byteOffset - block.byteOffset, length]))
+      .toEqual([[true, 5, block.length - 5], ...Array.from({ length: 64 }, () => [true, 0, block.length])]);
+  });
+
+  test('the rest of all pieces', () => {
     const { step } = sending(['ab', new Uint8Array(70_000).fill(65), 'cd'], { last: 70_002 }, { writes: [1, WANT_WRITE] });
     step.attempt();
     expect(restOf(step)).toBe(`b${'A'.repeat(70_000)}c`);

@@ -63,12 +63,13 @@ export class SendStep implements Step<number> {
   }
 
   handOver(): Progress {
+    if (this.#pieces.length === 1) return { last: this.#next - 1, rest: this.#within(this.#next) };
     const rest = [];
     for (let at = this.#next; at < this.#end; at += rest.at(-1)?.length ?? 0) {
       this.#seek(at);
       rest.push(this.#within(at));
     }
-    return { last: this.#next - 1, rest: rest.length === 1 ? rest[0] : Buffer.concat(rest) };
+    return { last: this.#next - 1, rest };
   }
 
   #view(): Uint8Array {

@@ -1,6 +1,6 @@
 /** Block and total timeouts, and the budget they leave for the next wait. */
 
-/** The two limits of an operation, in milliseconds. `undefined`, `Infinity` and negative values mean no limit; 0 means: try once, do not wait. */
+/** The two limits of an operation, in milliseconds. `undefined`, `Infinity` and negative values mean no limit; 0 means: try, let the selector be asked once, try again, and do not wait. */
 export interface Timeouts {
   /** The longest single wait. It starts anew at each wait. */
   readonly blockMs?: number | undefined;
@@ -45,6 +45,11 @@ export class TimeoutBudget {
   /** The limit of a mode in milliseconds, for messages. */
   limitMs(mode: TimeoutMode): number {
     return mode === 'block' ? this.#blockMs : this.#totalMs;
+  }
+
+  /** Whether a limit is zero: try once, do not wait. */
+  get isZero(): boolean {
+    return this.#blockMs === 0 || this.#totalMs === 0;
   }
 
   /** Whether neither limit is set, so that no wait needs a deadline. */

@@ -44,7 +44,7 @@ async function run({ link: carrying, faults, data, blockMs, readAtMost, pauseMs,
       expect(result).toBeInstanceOf(OperationTimeoutError);
       const { last = -2, rest } = result as OperationTimeoutError;
       expect(last).toBeGreaterThanOrEqual(first - 1);
-      expect(Buffer.from(rest ?? []).equals(data.subarray(last + 1))).toBe(true);
+      expect(Buffer.from(rest as Uint8Array).equals(data.subarray(last + 1))).toBe(true);
       first = last + 1;
       cuts++;
       await world.sleep(1);

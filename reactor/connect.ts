@@ -8,6 +8,7 @@ import type { Operation, OperationOptions } from '../core/operation.ts';
 import type { TransportLayer } from '../core/transport-layer.ts';
 import { DONE, WANT_LOOKUP, WANT_WRITE } from '../core/want.ts';
 import type { StepCode } from '../core/want.ts';
+import { numericAddress } from './address.ts';
 import type { Address, Target } from './address.ts';
 import { ConnectAttempt } from './connect-attempt.ts';
 import { Connection } from './connection.ts';
@@ -84,8 +85,13 @@ export class ConnectStep implements ReactorStep<Connection> {
       return this.attempt();
     }
     if (this.#lookingUp) return WANT_LOOKUP;
-    this.#lookingUp = true;
     const { host, port } = options;
+    const numeric = numericAddress(host, port);
+    if (numeric !== undefined) {
+      this.#addresses = [numeric];
+      return this.attempt();
+    }
+    this.#lookingUp = true;
     this.#reactor.resolve(host, port, this.#lookUp.signal).then(
       (addresses) => {
         this.#addresses = interleaved(addresses);

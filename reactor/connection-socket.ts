@@ -21,6 +21,12 @@ export interface ConnectionSocket extends Transport {
   /** @throws {SystemError | UnsupportedError} when the option cannot be told. @throws {ClosedError} once closed. */
   option(name: SocketOptionName): number;
 
-  /** What broke it while nobody was reading, if anything did; reading fails with it from then on. */
-  takeError(): Error | undefined;
+  /** How many bytes the peer's system has taken of what was sent. */
+  readonly acknowledged: number;
+
+  /** How many bytes it has not taken yet; 0 once it never will, because the socket is closed or broken. */
+  readonly unacknowledged: number;
+
+  /** What broke it, if anything did. Reading delivers all that came before that, and then fails with it. */
+  brokenBy(): Error | undefined;
 }

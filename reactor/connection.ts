@@ -1,5 +1,7 @@
 /** A connection: readiness, operations and life of one transport. */
 
+import { setMaxListeners } from 'node:events';
+
 import { EventEmitter } from 'eventemitter3';
 import { type Observable, Subject } from 'rxjs';
 
@@ -17,19 +19,21 @@ import { SendStep } from '../core/send.ts';
 import type { Sendable, SendRange } from '../core/send.ts';
 import { ShutdownStep } from '../core/shutdown.ts';
 import type { Direction } from '../core/shutdown.ts';
-import { checkTimeouts, limit } from '../core/timeouts.ts';
+import { checkTimeouts } from '../core/timeouts.ts';
 import type { TimeoutMode, Timeouts } from '../core/timeouts.ts';
 import type { LayerOptions, TransportLayer } from '../core/transport-layer.ts';
 import type { Transport } from '../core/transport.ts';
-import { type END, isWant, wantOf } from '../core/want.ts';
+import { END, isWant, wantOf } from '../core/want.ts';
 import type { StepCode, Want, WantCode } from '../core/want.ts';
 import type { Address } from './address.ts';
 import type { ConnectionSocket } from './connection-socket.ts';
 import { guarded } from './guarded.ts';
-import { BROKEN, READABLE, WRITABLE } from './handle.ts';
+import { BROKEN, HANGUP, READABLE, WRITABLE } from './handle.ts';
 import type { HandleOwner } from './handle.ts';
 import { InflowTransport } from './inflow-transport.ts';
 import { Linger } from './linger.ts';
+import { closeLimits, ProgressWatch } from './progress-watch.ts';
+import type { CloseLimits, CloseOptions } from './progress-watch.ts';
 import type { Reactor } from './reactor.ts';
 import { ReadinessSignal } from './readiness-signal.ts';
 import type { SignalOwner } from './readiness-signal.ts';
@@ -50,7 +54,15 @@ export interface ConnectionBasis {
 export interface ConnectionEvents {
   /** The connection is closed and its descriptor given back; with the error that closed it, if one did. */
   close: (error?: Error) => void;
-  /** The peer reset the connection, or the network broke it, while nobody was receiving. Told to those who listen, once. */
+  /**
+   * The peer has said that it sends nothing more, whether anybody receives or not. What it sent before can still be received, and
+   * it may still be listening. Told once, also when it has happened before anybody listened for it.
+   */
+  end: () => void;
+  /**
+   * The peer reset the connection, or the network broke it, whether anybody receives or not. What came before can still be received.
+   * Told once, also when it has happened before anybody listened for it.
+   */
   broken: (error: Error) => void;
   /** The handshake of a layer such as TLS is complete. */
   secure: () => void;
@@ -98,6 +110,14 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
   #sending: Operation<unknown> | undefined;
   #receiving: Operation<unknown> | undefined;
   #handshaking: Operation<unknown> | undefined;
+  /** Whether the end was read, and somebody who has begun to wait since then has yet to be told. */
+  #endIsNews = false;
+  #endTold = false;
+  #gone: AbortController | undefined;
+  #linger: Linger | undefined;
+  /** Watches over its end, once that has begun. */
+  #watch: ProgressWatch | undefined;
+  #isRef = true;
   #readable: ReadinessSignal | undefined;
   #writable: ReadinessSignal | undefined;
   #wants: Subject<Wanting> | undefined;
@@ -181,19 +201,48 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
 
   /**
    * Ends the connection politely: lets a running send finish, says goodbye, waits for the peer's end while dropping what still
-   * comes (so that no reset destroys the last data on their way), then closes. A running receive fails.
-   * @param options how long that may take in milliseconds, 2 seconds unless given; then it is closed all the same.
+   * comes (so that no reset destroys the last data on their way), then closes. A running receive fails. It goes on as long as the
+   * peer takes what it was sent, within the limits; then the connection is closed all the same.
+   * @param options how long that may take: 30 seconds, of which at most 2 without progress, unless given.
+   * @returns resolves when the descriptor is given back.
    */
-  close(options?: { readonly timeoutMs?: number }): Promise<void> {
-    const timeoutMs = limit(options?.timeoutMs ?? CLOSE_MS, 'timeoutMs');
-    return (this.#closing ??= this.#state === 'closed' ? Promise.resolve() : this.#close(timeoutMs));
+  close(options?: CloseOptions): Promise<void> {
+    const limits = closeLimits(options);
+    return (this.#closing ??= this.#state === 'closed' ? this.#isGone() : this.#close(limits));
   }
 
-  /** Breaks the connection now: the peer sees a reset. Running operations fail. */
-  abort(): void {
+  /**
+   * Ends the connection so that the peer knows that bytes are missing, but not before it has what was accepted for it: lets a
+   * running send finish and waits until the peer's system has taken everything, within the limits; then it resets the connection,
+   * or ends it without the goodbye of its protocol (over TLS without close_notify). A running receive fails.
+   * @param options how long that may take, as for {@link close}.
+   * @param reason what the connection's operations, its `closeReason` and its `signal` are told.
+   * @returns resolves when the descriptor is given back.
+   */
+  breakOff(options?: CloseOptions, reason?: Error): Promise<void> {
+    const limits = closeLimits(options);
+    return (this.#closing ??= this.#state === 'closed' ? this.#isGone() : this.#breakOff(limits, reason));
+  }
+
+  /**
+   * Breaks the connection now: the peer sees a reset. Running operations fail.
+   * @param reason what they, the connection's `closeReason` and its `signal` are told.
+   */
+  abort(reason?: Error): void {
+    this.#linger?.abort();
     if (this.#state === 'closed') return;
     this.transport.abort();
-    this.#destroy();
+    this.#destroy(reason, false);
+  }
+
+  /** Lets the connection keep the process alive while it is open; this is so from the start. */
+  ref(): this {
+    return this.#setRef(true);
+  }
+
+  /** Lets the process end although the connection is open. */
+  unref(): this {
+    return this.#setRef(false);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -282,25 +331,57 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
 
   /** Emits this connection, once in a turn at most, while bytes or the end can be received. A hint: a try may still want. */
   get readable$(): Observable<this> {
-    this.#readable ??= new ReadinessSignal(this);
-    return this.#readable.observable as Observable<this>;
+    return (this.#readable ??= this.#newSignal()).observable as Observable<this>;
   }
 
   /** Emits this connection, once in a turn at most, while it takes bytes. A hint: a try may still want. */
   get writable$(): Observable<this> {
-    this.#writable ??= new ReadinessSignal(this);
-    return this.#writable.observable as Observable<this>;
+    return (this.#writable ??= this.#newSignal()).observable as Observable<this>;
   }
 
   /** Tells each wait of an operation as it begins. */
   get wants$(): Observable<Wanting> {
-    this.#wants ??= new Subject();
+    if (this.#wants === undefined) {
+      this.#wants = new Subject();
+      if (this.#state === 'closed') this.#wants.complete();
+    }
     return this.#wants.asObservable();
   }
 
   /** Why the last operation or try could not go on at once: LuaSec's `want()`. */
   want(): Want | 'nothing' {
     return this.#lastWant ?? 'nothing';
+  }
+
+  /**
+   * Aborted when the connection is closed by either side or breaks, whether anybody receives or not; the reason is what ended it, or a
+   * `ClosedError`. A peer that only says that it sends nothing more does not abort it: see the event `'end'`.
+   */
+  get signal(): AbortSignal {
+    if (this.#gone === undefined) {
+      this.#gone = new AbortController();
+      // One connection may have many parts of a program that depend on it.
+      setMaxListeners(0, this.#gone.signal);
+      if (this.#state === 'closed') this.#gone.abort(this.#goneReason);
+      else this.#lookForEnds();
+    }
+    return this.#gone.signal;
+  }
+
+  override on<E extends EventEmitter.EventNames<ConnectionEvents>>(event: E, listener: EventEmitter.EventListener<ConnectionEvents, E>, context?: unknown): this {
+    super.on(event, listener, context);
+    if (event === 'end' || event === 'broken') this.#lookForEnds();
+    return this;
+  }
+
+  override addListener<E extends EventEmitter.EventNames<ConnectionEvents>>(event: E, listener: EventEmitter.EventListener<ConnectionEvents, E>, context?: unknown): this {
+    return this.on(event, listener, context);
+  }
+
+  override once<E extends EventEmitter.EventNames<ConnectionEvents>>(event: E, listener: EventEmitter.EventListener<ConnectionEvents, E>, context?: unknown): this {
+    super.once(event, listener, context);
+    if (event === 'end' || event === 'broken') this.#lookForEnds();
+    return this;
   }
 
   /** Whether a receive may succeed now; buffered bytes and the end count. */
@@ -424,6 +505,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     if (error === undefined) this.#lastWant = null;
     else if (this.transport.failure !== undefined) this.#destroy(this.transport.failure);
     else if (operation.name === 'handshake' && !this.#keepOpen) this.#destroy(error);
+    this.#endWasRead();
     this.#wakeOthers();
   }
 
@@ -437,15 +519,16 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     this.#waiters?.delete(operation);
   }
 
-  /** Gives readiness that is there already to whoever has just begun to wait for it, in the next turn. @internal */
+  /** Gives readiness that is there already to those who have just begun to wait for it, in the next turn. @internal */
   armed(): void {
+    this.#endIsNews = this.#inflow.ended;
     if (this.#isDue) this.basis.reactor.enqueue(this.basis.socket.handle);
   }
 
   /** @internal */
   dispatch(): void {
     const { transport } = this;
-    if ((this.basis.socket.handle.readiness & BROKEN) !== 0 && this.listenerCount('broken') > 0) this.#tellBroken();
+    if ((this.basis.socket.handle.readiness & (BROKEN | HANGUP)) !== 0 || this.#inflow.ended) this.#tellEnds();
     if (transport.hasUnflushed && (this.basis.socket.handle.readiness & WRITABLE) !== 0) this.#flush();
     const receiving = this.#receiving;
     if (receiving !== undefined && this.#mayResume(receiving)) receiving.resume();
@@ -461,7 +544,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
 
   get #hasInput(): boolean {
     const { input, ended } = this.#inflow;
-    return input.length > 0 || (!ended && ((this.basis.socket.handle.readiness & READABLE) !== 0 || this.transport.hasBuffered));
+    return input.length > 0 || (ended ? this.#endIsNews : ((this.basis.socket.handle.readiness & READABLE) !== 0 || this.transport.hasBuffered));
   }
 
   /** Whether somebody waits for something that is there, held-back bytes included: the system may have taken none for want of memory. */
@@ -495,14 +578,51 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     return ready && this.#state === 'open' && signal.armed;
   }
 
-  #tellBroken(): void {
+  #newSignal(): ReadinessSignal {
+    const signal = new ReadinessSignal(this);
+    if (this.#state === 'closed') signal.complete();
+    return signal;
+  }
+
+  /** Lets the next turn tell what has happened already to those who have just begun to listen for it. */
+  #lookForEnds(): void {
+    const { handle } = this.basis.socket;
+    if (this.#state !== 'closed' && ((handle.readiness & (BROKEN | HANGUP)) !== 0 || this.#inflow.ended)) this.basis.reactor.enqueue(handle);
+  }
+
+  /** An end that was read may have come without news of the socket: a goodbye of TLS. */
+  #endWasRead(): void {
+    if (this.#inflow.ended && !this.#endTold && this.listenerCount('end') > 0) this.#lookForEnds();
+  }
+
+  /** Tells of the peer's end, and of what broke the connection, to those who listen. */
+  #tellEnds(): void {
     const { socket } = this.basis;
+    const isBroken = (socket.handle.readiness & BROKEN) !== 0;
+    if (!this.#endTold && !isBroken && this.listenerCount('end') > 0) {
+      this.#endTold = true;
+      guarded(() => this.emit('end'));
+    }
+    if (!isBroken || (this.#gone === undefined && this.listenerCount('broken') === 0)) return;
+    const error = socket.brokenBy();
     socket.handle.readiness &= ~BROKEN;
-    const error = socket.takeError();
-    if (error !== undefined) guarded(() => this.emit('broken', error));
+    if (error === undefined) return;
+    guarded(() => this.emit('broken', error));
+    guarded(() => this.#gone?.abort(error));
+  }
+
+  get #goneReason(): Error {
+    return this.closeReason ?? new ClosedError('the connection is closed');
+  }
+
+  #setRef(isRef: boolean): this {
+    if (this.#isRef !== isRef && this.#state !== 'closed') this.basis.reactor.countRef(isRef);
+    this.#isRef = isRef;
+    return this;
   }
 
   #tell(signal: ReadinessSignal): void {
+    if (signal === this.#readable) this.#endIsNews = false;
     if (signal.emit(this)) guarded(() => this.basis.reactor.emit('spin', this));
   }
 
@@ -510,7 +630,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     const operation = new Operation(step, this, mergeTimeouts(this.timeouts, options?.timeouts), options?.signal);
     const busy = ((slots & SEND) !== 0 ? this.#sending : undefined) ?? ((slots & RECEIVE) !== 0 ? this.#receiving : undefined) ?? ((slots & HANDSHAKE) !== 0 ? this.#handshaking : undefined);
     if (busy !== undefined || this.#state !== 'open') {
-      return operation.refuse(busy === undefined ? this.#closedError(step.name) : new BusyError(step.name, busy.name));
+      return operation.refuse(busy === undefined ? this.#closedError(step.name, 'refused') : new BusyError(step.name, busy.name));
     }
     if (prefix !== undefined) this.#inflow.input.prepend(prefix);
     this.#readable?.answered();
@@ -537,7 +657,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
 
   /** @throws unless a try of that kind may be made now. It counts as an answer to readiness. */
   #assertFree(name: OperationName, running: Operation<unknown> | undefined): void {
-    if (this.#state !== 'open') throw this.#closedError(name);
+    if (this.#state !== 'open') throw this.#closedError(name, 'refused');
     if (running !== undefined) throw new BusyError(name, running.name);
     this.#readable?.answered();
     this.#writable?.answered();
@@ -545,6 +665,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
 
   #note<N extends number>(code: N): N {
     this.#lastWant = code < 0 && isWant(code) ? wantOf(code) : null;
+    if (code === END) this.#endWasRead();
     this.#wakeOthers();
     return code;
   }
@@ -555,8 +676,8 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     if (waits && this.#state !== 'closed' && this.#isDue) this.basis.reactor.enqueue(this.basis.socket.handle);
   }
 
-  #closedError(name: OperationName): ClosedError {
-    const error = new ClosedError(`${name} refused: ${this.closeReason?.message ?? 'the connection is closed'}`, { cause: this.closeReason });
+  #closedError(name: OperationName, what: 'refused' | 'failed'): ClosedError {
+    const error = new ClosedError(`${name} ${what}: ${this.closeReason?.message ?? 'the connection is closed'}`, { cause: this.closeReason });
     error.operation = name;
     return error;
   }
@@ -569,33 +690,72 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     }
   }
 
-  async #close(timeoutMs: number): Promise<void> {
-    const endsAt = this.now() + timeoutMs;
-    const sending = this.#sending;
-    this.#receiving?.fail(new ClosedError('receive failed: the connection was closed'));
-    this.#handshaking?.fail(new ClosedError('handshake failed: the connection was closed'));
-    this.#state = 'closing';
-    try {
-      if (sending !== undefined) await endOf(sending, timeoutMs, this.basis.reactor);
-      // Whoever aborted it meanwhile has left nobody to say goodbye to.
-      if (this.closed) return;
-      const farewell = new Operation(new ShutdownStep(this.#inflow, this.#outflow, 'both', false), this, { totalMs: Math.max(0, endsAt - this.now()) });
-      this.#sending = farewell;
-      await farewell.start();
-    } catch {
-      // Whatever kept the goodbye from being said, what remains is to close.
-    }
+  async #close(limits: CloseLimits): Promise<void> {
+    const farewell = new ShutdownStep(this.#inflow, this.#outflow, 'both', false);
+    const watch = await this.#leaveWith(farewell, limits, 'closed');
+    // More came than is dropped: the kernel holds it, and a reset that answers it must not destroy what is on its way to the peer.
+    if (!this.#inflow.ended) await this.#acknowledged(watch);
     this.#destroy();
+    await this.#isGone();
   }
 
-  /** Ends everything at once: operations fail, signals complete, the descriptor is given back. */
-  #destroy(error?: Error): void {
+  async #breakOff(limits: CloseLimits, reason: Error | undefined): Promise<void> {
+    // Of nothing, which is sent when nothing is held below any more.
+    const flush = new SendStep(this.#outflow, NOTHING, undefined);
+    const watch = await this.#leaveWith(flush, limits, 'broken off');
+    await this.#acknowledged(watch);
+    if (this.closed) return;
+    const hasGoodbye = this.transport !== this.basis.socket;
+    if (watch.expired || !hasGoodbye) {
+      this.abort(reason);
+      return;
+    }
+    this.#linger = new Linger(this.transport, this.basis.socket, this.basis.reactor, limits);
+    this.#destroy(reason, false);
+    await this.#isGone();
+  }
+
+  /** Ends running operations, lets a running send finish, and then `last`; whatever keeps them from it, what remains is to close. */
+  async #leaveWith(last: Step<unknown>, limits: CloseLimits, how: string): Promise<ProgressWatch> {
+    let running = this.#sending;
+    this.#receiving?.fail(new ClosedError(`receive failed: the connection was ${how}`));
+    this.#handshaking?.fail(new ClosedError(`handshake failed: the connection was ${how}`));
+    this.#state = this.closed ? 'closed' : 'closing';
+    const watch = this.#watch = new ProgressWatch(this.basis.reactor, this.basis.socket, limits, () => {
+      running?.fail(new ClosedError(`${running.name} failed: the connection was ${how} before it was done`));
+    });
+    await running?.then(undefined, () => undefined);
+    if (watch.expired || this.closed) return watch;
+    this.#sending = running = new Operation(last, this, {});
+    await running.start().then(undefined, () => undefined);
+    return watch;
+  }
+
+  /** Waits until the peer's system has taken everything, the watch gives up, or the connection is gone. */
+  #acknowledged(watch: ProgressWatch): Promise<void> {
+    return new Promise((resolve) => {
+      if (watch.expired || this.closed) resolve();
+      else {
+        this.once('close', () => { resolve(); });
+        watch.onExpire(resolve);
+        watch.whenAcknowledged(resolve);
+      }
+    });
+  }
+
+  /** Resolves when the descriptor is given back: later than the end of a connection that lingers. */
+  async #isGone(): Promise<void> {
+    await this.#linger?.over;
+  }
+
+  /** Ends everything at once: operations fail, signals complete, the descriptor is given back unless it lingers. */
+  #destroy(error?: Error, lingers = error !== undefined && !(error instanceof SystemError) && !this.#inflow.ended): void {
     if (this.#state === 'closed') return;
     this.basis.socket.handle.owner = undefined;
     this.#leave(error);
     this.#inflow.input.clear();
-    if (error === undefined || error instanceof SystemError || this.#inflow.ended) this.transport.close();
-    else new Linger(this.transport, this.basis.socket, this.basis.reactor);
+    if (lingers) this.#linger = new Linger(this.transport, this.basis.socket, this.basis.reactor);
+    else if (this.#linger === undefined) this.transport.close();
     this.basis.reactor.closed(this);
     guarded(() => this.emit('close', error));
   }
@@ -603,11 +763,15 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
   #leave(error: Error | undefined): void {
     this.#state = 'closed';
     this.#closedBy = error;
-    for (const operation of [this.#sending, this.#receiving, this.#handshaking]) operation?.fail(this.#closedError(operation.name));
+    this.#watch?.stop();
+    if (!this.#isRef) this.basis.reactor.countRef(true);
+    for (const operation of [this.#sending, this.#receiving, this.#handshaking]) operation?.fail(this.#closedError(operation.name, 'failed'));
     for (const waiter of this.#waiters ?? []) this.basis.reactor.wake(waiter);
     this.#readable?.complete();
     this.#writable?.complete();
     this.#wants?.complete();
+    const gone = this.#gone;
+    if (gone !== undefined) guarded(() => { gone.abort(this.#goneReason); });
   }
 }
 
@@ -617,19 +781,10 @@ function peerOf({ role, host }: ConnectionBasis, address: Address | undefined): 
   return address.family === 'unix' ? address.path : `${host ?? address.host}:${String(address.port)}`;
 }
 
-/** Waits for `operation` to settle in whatever way, and makes it fail when that takes longer than `ms`. */
-async function endOf(operation: Operation<unknown>, ms: number, reactor: Reactor): Promise<void> {
-  const cancel = reactor.after(ms, () => {
-    operation.fail(new ClosedError(`${operation.name} failed: the connection was closed before it was done`));
-  });
-  await operation.then(undefined, () => undefined);
-  cancel();
-}
-
 const SEND = 1;
 const RECEIVE = 2;
 const HANDSHAKE = 4;
-const CLOSE_MS = 2_000;
 const TRY_BYTES = 64 * 1024;
+const NOTHING = new Uint8Array(0);
 // A connection whose every operation succeeds at once still lets the others have their turn.
 const STARTS_PER_TURN = 32;

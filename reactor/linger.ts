@@ -1,31 +1,39 @@
-/** The last moments of a connection that failed: its alert must reach the peer. */
+/** The last moments of a connection that failed: what it had accepted, and its alert, must reach the peer. */
 
 import type { Transport } from '../core/transport.ts';
 import { DONE, END } from '../core/want.ts';
 import type { ConnectionSocket } from './connection-socket.ts';
 import { WRITABLE } from './handle.ts';
 import type { HandleOwner } from './handle.ts';
+import { closeLimits, ProgressWatch } from './progress-watch.ts';
+import type { CloseLimits } from './progress-watch.ts';
 import type { Reactor } from './reactor.ts';
 
 /**
  * Keeps a descriptor a little longer than its connection: sends what the transport still holds (a TLS alert), says that nothing
  * more will come, and drops what arrives until the peer ends. Closing at once would make the kernel answer unread bytes
- * with a reset, and a reset destroys the alert on its way.
+ * with a reset, and a reset destroys the alert on its way. It lasts while the peer takes something, within its limits.
  */
 export class Linger implements HandleOwner {
+  /** Resolves when the descriptor is given back. */
+  readonly over: Promise<void>;
   readonly #transport: Transport;
   readonly #socket: ConnectionSocket;
   readonly #reactor: Reactor;
-  readonly #cancel: () => void;
+  readonly #watch: ProgressWatch;
+  #resolve: () => void = () => undefined;
   #budget = BYTES_AT_MOST;
-  #over = false;
+  #isOver = false;
 
-  constructor(transport: Transport, socket: ConnectionSocket, reactor: Reactor) {
+  constructor(transport: Transport, socket: ConnectionSocket, reactor: Reactor, limits: CloseLimits = LIMITS) {
     this.#transport = transport;
     this.#socket = socket;
     this.#reactor = reactor;
+    this.over = new Promise((resolve) => {
+      this.#resolve = resolve;
+    });
     reactor.opened(this);
-    this.#cancel = reactor.after(LINGER_MS, () => {
+    this.#watch = new ProgressWatch(reactor, socket, limits, () => {
       this.abort();
     });
     socket.handle.owner = this;
@@ -33,7 +41,7 @@ export class Linger implements HandleOwner {
   }
 
   dispatch(): void {
-    if (this.#over) return;
+    if (this.#isOver) return;
     try {
       if (this.#transport.hasUnflushed && this.#transport.flush() !== DONE) {
         // The system may have taken nothing for want of memory, and will not tell when that is over.
@@ -55,15 +63,17 @@ export class Linger implements HandleOwner {
 
   /** Lets go now. */
   abort(): void {
-    if (this.#over) return;
-    this.#over = true;
-    this.#cancel();
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#watch.stop();
     this.#socket.handle.owner = undefined;
     this.#transport.close();
     this.#reactor.closed(this);
+    this.#resolve();
   }
 }
 
 const scratch = new Uint8Array(16 * 1024);
-const LINGER_MS = 500;
+// An alert needs no longer than a round trip; what lies before it is waited for while it is taken.
+const LIMITS = closeLimits({ idleMs: 500 });
 const BYTES_AT_MOST = 256 * 1024;

@@ -192,9 +192,9 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
   }
 
   /** @internal */
-  park(): void {
-    // The dispatch of this listener looks for the operation by itself; one that was tried too often gets another turn.
-    if (this.readableNow) this.#resume();
+  park({ want }: Operation<unknown>): void {
+    // The dispatch of this listener looks for the operation by itself; one that has given way gets another turn.
+    if (want === null || this.readableNow) this.#resume();
   }
 
   /** @internal */

@@ -83,6 +83,8 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
   readonly #running = new Set<Operation<unknown>>();
   #handshakeSteps = 0;
   #holds = 0;
+  /** How many of them let the process end. */
+  #unrefs = 0;
   #ref = true;
   #scheduled = false;
   #timerAt = Infinity;
@@ -315,14 +317,19 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
 
   /** Something is open, and keeps the loop alive until it is released. @internal */
   hold(): void {
-    if (this.#holds++ === 0) this.#applyRef();
+    if (this.#holds++ === this.#unrefs) this.#applyRef();
   }
 
   /** @internal */
   release(): void {
-    if (--this.#holds > 0) return;
+    if (--this.#holds === this.#unrefs) this.#applyRef();
+    if (this.#holds === 0) this.#endWhenIdle();
+  }
+
+  /** One of those that hold it lets the process end, or no longer. @internal */
+  countRef(isRef: boolean): void {
+    this.#unrefs += isRef ? -1 : 1;
     this.#applyRef();
-    this.#endWhenIdle();
   }
 
   /** @internal */
@@ -342,7 +349,7 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
   }
 
   #applyRef(): void {
-    if (this.#state !== 'closed') this.ground.selector.setRef(this.#ref && this.#holds > 0);
+    if (this.#state !== 'closed') this.ground.selector.setRef(this.#ref && this.#holds > this.#unrefs);
   }
 
   #schedule(): void {

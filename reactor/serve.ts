@@ -1,12 +1,14 @@
 /** The life of served connections, from accept to close. */
 
-import { AbortError, WantioError } from '../core/errors.ts';
+import { AbortError, BusyError, ClosedError, UnsupportedError, WantioError } from '../core/errors.ts';
 import { checkTimeouts } from '../core/timeouts.ts';
 import type { Timeouts } from '../core/timeouts.ts';
 import type { TransportLayer } from '../core/transport-layer.ts';
 import type { Connection, ConnectionBasis } from './connection.ts';
 import { guarded } from './guarded.ts';
 import type { Listener } from './listener.ts';
+import { closeLimits } from './progress-watch.ts';
+import type { CloseOptions } from './progress-watch.ts';
 import type { Reactor } from './reactor.ts';
 
 /** How to serve. */
@@ -17,8 +19,13 @@ export interface ServeOptions<C extends Connection = Connection> {
   readonly timeouts?: Timeouts | undefined;
   /** How long a handshake may take altogether, in milliseconds; 10 seconds by default. */
   readonly handshakeMs?: number | undefined;
-  /** How many connections are served at a time; more wait in the backlog. No limit by default. */
+  /**
+   * How many connections are served at a time; more wait in the backlog. No limit by default. One whose handler has settled counts
+   * until it is closed, but is dropped for a new one, the oldest first.
+   */
   readonly maxConnections?: number | undefined;
+  /** How long a connection may take to close once its handler has settled; see `connection.close`. */
+  readonly close?: CloseOptions | undefined;
   /** How many handshakes may be unfinished; the oldest is dropped for a new one. 1024 by default. */
   readonly maxHandshakes?: number | undefined;
 }
@@ -38,11 +45,14 @@ export class Server {
   readonly #roomAgain: () => void;
   readonly #maxConnections: number;
   readonly #handshaking = new Set<Connection>();
+  /** Those whose handler has settled, the oldest first. */
+  readonly #closing = new Set<Connection>();
   #serving = 0;
 
   /** @param roomAgain called when {@link hasRoom} becomes true. */
   constructor(listener: Listener, reactor: Reactor, options: ServeOptions, handler: Handler, roomAgain: () => void) {
     checkTimeouts(options.timeouts ?? {});
+    closeLimits(options.close);
     this.#listener = listener;
     this.#reactor = reactor;
     this.#options = options;
@@ -52,11 +62,12 @@ export class Server {
   }
 
   get hasRoom(): boolean {
-    return this.#serving < this.#maxConnections;
+    return this.#serving < this.#maxConnections || this.#closing.size > 0;
   }
 
   /** Serves `connection` until its handler settles, then closes it. */
   take(connection: Connection): void {
+    if (this.#serving >= this.#maxConnections) this.#dropOldestClosing();
     this.#serving++;
     void this.#serve(connection);
   }
@@ -74,15 +85,26 @@ export class Server {
     } catch (error) {
       this.#tell(error, connection);
     }
-    await connection.close();
-    if (this.#serving-- === this.#maxConnections) this.#roomAgain();
+    this.#closing.add(connection);
+    if (this.#serving >= this.#maxConnections) this.#roomAgain();
+    await connection.close(this.#options.close);
+    if (this.#closing.delete(connection) && this.#serving-- >= this.#maxConnections) this.#roomAgain();
+  }
+
+  #dropOldestClosing(): void {
+    for (const oldest of this.#closing) {
+      this.#closing.delete(oldest);
+      this.#serving--;
+      oldest.abort(new ClosedError(`the connection was dropped for a new one while it was closing (maxConnections ${String(this.#maxConnections)})`));
+      return;
+    }
   }
 
   async #handshake(connection: Connection): Promise<void> {
     const { handshakeMs = HANDSHAKE_MS, maxHandshakes = HANDSHAKES } = this.#options;
     const handshaking = this.#handshaking;
     if (handshaking.size >= maxHandshakes) for (const oldest of handshaking) {
-      oldest.abort();
+      oldest.abort(new ClosedError(`more than ${String(maxHandshakes)} handshakes were unfinished (maxHandshakes), and this was the oldest`));
       break;
     }
     handshaking.add(connection);
@@ -100,8 +122,14 @@ export class Server {
     const known = error instanceof Error ? error : new Error(String(error));
     if (this.#listener.listenerCount('clientError') > 0) guarded(() => this.#listener.emit('clientError', known, connection));
     // What a client does wrong needs no witness; what the handler does wrong must not pass unseen.
-    else if (!(known instanceof WantioError)) process.emitWarning(known);
+    else if (!isOfClient(known)) process.emitWarning(known);
   }
+}
+
+/** Whether a client can have brought it about: not a call at a wrong moment, nor a connect of the handler's own. */
+function isOfClient(error: Error): boolean {
+  if (!(error instanceof WantioError) || error instanceof BusyError || error instanceof UnsupportedError) return false;
+  return error.operation !== 'connect' && error.operation !== 'look-up';
 }
 
 const HANDSHAKE_MS = 10_000;

@@ -1,12 +1,13 @@
 /** The transport over one stream socket. */
 
 import { ClosedError } from '../core/errors.ts';
+import type { SystemError } from '../core/errors.ts';
 import { DONE, END, WANT_READ, WANT_WRITE } from '../core/want.ts';
 import type { StepCode } from '../core/want.ts';
 import { formatAddress } from './address.ts';
 import type { Address } from './address.ts';
 import type { ConnectionSocket } from './connection-socket.ts';
-import { HANGUP, READABLE, WRITABLE } from './handle.ts';
+import { BROKEN, HANGUP, READABLE, WRITABLE } from './handle.ts';
 import type { Handle } from './handle.ts';
 import type { Selector } from './selector.ts';
 import { optionEntries } from './socket-options.ts';
@@ -27,8 +28,9 @@ export class SocketTransport implements ConnectionSocket {
   readonly remoteAddress: Address | undefined;
   readonly #calls: SystemCalls;
   readonly #selector: Selector;
-  /** What broke the connection, told to a send: the system tells it once, and to a read it then looks like an end. */
-  #broken: Error | undefined;
+  /** What broke the connection, as an errno: the system tells it once, and to a read it then looks like an end. */
+  #brokenBy = 0;
+  #sent = 0;
   #sendShut = false;
   #closed = false;
 
@@ -51,11 +53,11 @@ export class SocketTransport implements ConnectionSocket {
         return count;
       }
       if (count === 0) {
-        if (this.#broken !== undefined) throw (this.failure = this.#broken);
+        if (this.#brokenBy !== 0) throw (this.failure = this.#error(this.#brokenBy, 'recv'));
         return END;
       }
       if (count === -EAGAIN) handle.readiness &= ~READABLE;
-      else if (count !== -EINTR) throw (this.failure = systemError(count, 'recv', formatAddress(this.remoteAddress)));
+      else if (count !== -EINTR) throw (this.failure = this.#error(-count, 'recv'));
     }
     return WANT_READ;
   }
@@ -66,6 +68,7 @@ export class SocketTransport implements ConnectionSocket {
     while ((handle.readiness & WRITABLE) !== 0) {
       const count = this.#calls.send(handle.fd, from);
       if (count >= 0) {
+        this.#sent += count;
         if (count < from.length && count > 0 && (handle.readiness & HANGUP) === 0) handle.readiness &= ~WRITABLE;
         return count;
       }
@@ -73,9 +76,9 @@ export class SocketTransport implements ConnectionSocket {
       // The system is short of memory for a moment, and will not tell when it is over.
       else if (count === -ENOBUFS || count === -ENOMEM) return 0;
       else if (count !== -EINTR) {
-        const error = systemError(count, 'send', formatAddress(this.remoteAddress));
-        if (count !== -EPIPE) this.#broken = error;
-        throw error;
+        if (count !== -EPIPE) this.#brokenBy = -count;
+        // Once the reason was told, the system says EPIPE.
+        throw this.#error(this.#brokenBy === 0 ? EPIPE : this.#brokenBy, 'send');
       }
     }
     return WANT_WRITE;
@@ -116,12 +119,19 @@ export class SocketTransport implements ConnectionSocket {
     this.close();
   }
 
-  /** Asks what broke the connection, which the system tells once; reading fails with it from then on. */
-  takeError(): Error | undefined {
+  get acknowledged(): number {
+    return this.#sent - this.unacknowledged;
+  }
+
+  get unacknowledged(): number {
+    if (this.#closed || this.#brokenBy !== 0 || (this.handle.readiness & BROKEN) !== 0) return 0;
+    return Math.max(0, this.#calls.unacknowledged(this.handle.fd));
+  }
+
+  brokenBy(): Error | undefined {
     if (this.failure !== undefined || this.#closed) return this.failure;
-    const errno = this.#calls.pendingError(this.handle.fd);
-    if (errno > 0) this.failure = systemError(-errno, 'recv', formatAddress(this.remoteAddress));
-    return this.failure;
+    if (this.#brokenBy === 0) this.#brokenBy = Math.max(0, this.#calls.pendingError(this.handle.fd));
+    return this.#brokenBy === 0 ? undefined : this.#error(this.#brokenBy, 'recv');
   }
 
   get localAddress(): Address | undefined {
@@ -146,6 +156,10 @@ export class SocketTransport implements ConnectionSocket {
     // -1 is how `linger` says off.
     if (value < -1 || (value === -1 && name !== 'linger')) throw systemError(value, 'getsockopt', name);
     return value;
+  }
+
+  #error(errno: number, syscall: string): SystemError {
+    return systemError(-errno, syscall, formatAddress(this.remoteAddress));
   }
 
   /** The number of a closed descriptor may be that of another socket by now. */

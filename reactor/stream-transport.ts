@@ -18,7 +18,7 @@ import type { StepCode } from '../core/want.ts';
 import { formatAddress, numericAddress } from './address.ts';
 import type { Address } from './address.ts';
 import type { ConnectionSocket } from './connection-socket.ts';
-import { BROKEN, Handle, READABLE, WRITABLE } from './handle.ts';
+import { BROKEN, Handle, HANGUP, READABLE, WRITABLE } from './handle.ts';
 import type { Reactor } from './reactor.ts';
 import type { SocketOptionName } from './socket-options.ts';
 import { streamFailure } from './stream-failure.ts';
@@ -39,6 +39,7 @@ export class StreamTransport implements ConnectionSocket {
   #broken = false;
   #error: Error | undefined;
   #sendShut = false;
+  #sent = 0;
   #closed = false;
   #remoteAddress: Address | undefined;
 
@@ -88,6 +89,7 @@ export class StreamTransport implements ConnectionSocket {
     if ((this.handle.readiness & WRITABLE) === 0) return WANT_WRITE;
     const count = Math.min(from.length, Math.max(this.#stream.writableHighWaterMark, WRITTEN_AT_LEAST));
     // Copied, because the stream holds on to it, and the caller is free to use its memory again.
+    this.#sent += count;
     if (!this.#stream.write(Buffer.from(from.subarray(0, count)))) this.handle.readiness &= ~WRITABLE;
     return count;
   }
@@ -144,9 +146,17 @@ export class StreamTransport implements ConnectionSocket {
     stream.destroy();
   }
 
-  takeError(): Error | undefined {
-    if (this.#broken && !this.#closed) this.failure ??= this.#failure();
-    return this.failure;
+  /** What the stream has passed on; what lies below it is hidden. */
+  get acknowledged(): number {
+    return this.#sent - this.unacknowledged;
+  }
+
+  get unacknowledged(): number {
+    return this.#closed || this.#broken ? 0 : this.#stream.writableLength;
+  }
+
+  brokenBy(): Error | undefined {
+    return this.#broken && !this.#closed ? this.failure ?? this.#failure() : this.failure;
   }
 
   get localAddress(): Address | undefined {
@@ -194,7 +204,7 @@ export class StreamTransport implements ConnectionSocket {
 
   readonly #onEnd = (): void => {
     this.#ended = true;
-    this.#tell(READABLE);
+    this.#tell(READABLE | HANGUP);
   };
 
   readonly #onDrain = (): void => {

@@ -31,6 +31,8 @@ export interface SystemCalls {
   option(fd: number, name: SocketOptionName): number;
   /** @returns the error that a connect ended with, as a positive errno, 0 for none; it is cleared. */
   pendingError(fd: number): number;
+  /** @returns how many of the bytes that were sent the peer's system has not acknowledged (SIOCOUTQ), or a negative errno. */
+  unacknowledged(fd: number): number;
   localAddress(fd: number): Address | undefined;
   peerAddress(fd: number): Address | undefined;
   /** @returns who is at the other end of a Unix socket, as it was when that end connected or began to listen; `undefined` for other sockets. */
@@ -65,6 +67,7 @@ export function passOn(calls: SystemCalls): SystemCalls {
     setOption: (fd, name, value) => calls.setOption(fd, name, value),
     option: (fd, name) => calls.option(fd, name),
     pendingError: (fd) => calls.pendingError(fd),
+    unacknowledged: (fd) => calls.unacknowledged(fd),
     localAddress: (fd) => calls.localAddress(fd),
     peerAddress: (fd) => calls.peerAddress(fd),
     peerCredentials: (fd) => calls.peerCredentials(fd),

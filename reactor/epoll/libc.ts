@@ -71,6 +71,8 @@ function load(): Libc {
   const getsockopt = func<[number, number, number, Int32Array, Uint32Array], number>('int getsockopt(int, int, int, int32_t*, uint32_t*)');
   const getsockname = func<[number, Uint8Array, Uint32Array], number>('int getsockname(int, uint8_t*, uint32_t*)');
   const getpeername = func<[number, Uint8Array, Uint32Array], number>('int getpeername(int, uint8_t*, uint32_t*)');
+  // Its third argument is passed like a declared one on x86-64 and arm64.
+  const ioctl = func<[number, number, Int32Array], number>('int ioctl(int, ulong, int32_t*)');
   const eventfd = func<[number, number], number>('int eventfd(uint, int)');
   const unlink = func<[string], number>('int unlink(const char*)');
   const epollCreate1 = func<[number], number>('int epoll_create1(int)');
@@ -146,6 +148,7 @@ function load(): Libc {
       return name === 'linger' ? (first === 0 ? -1 : second) : first;
     },
     pendingError: (fd) => (option(fd, SOL_SOCKET, SO_ERROR) < 0 ? -errno() : integers[0] ?? 0),
+    unacknowledged: (fd) => (ioctl(fd, SIOCOUTQ, integers) < 0 ? errno() : integers[0]),
     localAddress: (fd) => nameOf(getsockname, fd),
     peerAddress: (fd) => nameOf(getpeername, fd),
     peerCredentials: (fd) => credentials(fd),
@@ -217,6 +220,8 @@ const MSG_NOSIGNAL = 0x4000;
 const SOL_SOCKET = 1;
 const SO_ERROR = 4;
 const SO_PEERCRED = 17;
+// linux/sockios.h
+const SIOCOUTQ = 0x5411;
 const IPPROTO_TCP = 6;
 const IPPROTO_IPV6 = 41;
 const EPOLL_CTL_ADD = 1;

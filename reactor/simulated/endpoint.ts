@@ -4,8 +4,8 @@
  * Theory of operation. A socket has a send queue and a receive queue, both bounded. What `send` accepts goes into the send
  * queue; the link carries it, in order, to the peer's receive queue, as much at a time as there is room, each stretch
  * taking the link's latency and the time that its bandwidth needs. Room in the send queue comes back when bytes have
- * arrived, as with TCP's acknowledgements. The end of the stream travels behind the bytes; a reset overtakes them and
- * throws away what has not arrived, but not what has. Readiness is told when it begins, to whoever watches.
+ * arrived, as with TCP's acknowledgements. The end of the stream and a reset travel behind the bytes that have left; a reset
+ * throws away what has not left. What has arrived can be received in any case. Readiness is told when it begins, to those who watch.
  */
 
 import type { Address } from '../address.ts';
@@ -83,6 +83,11 @@ export class Endpoint {
 
   get #room(): number {
     return this.#sendLimit - this.#sending.length - this.#inTransit;
+  }
+
+  /** How many of the sent bytes have not arrived at the peer's host. */
+  get unacknowledged(): number {
+    return this.#sending.length + this.#inTransit;
   }
 
   recv(into: Uint8Array): number {
@@ -188,7 +193,7 @@ export class Endpoint {
     this.#inTransit += count;
     this.#depart(link, count, () => {
       this.#inTransit -= count;
-      if (this.#reset || peer.#reset) return;
+      if (peer.#reset) return;
       if (peer.state === 'closed') {
         // Nobody is there to read it: TCP answers with a reset.
         this.fail(ECONNRESET);
@@ -213,7 +218,7 @@ export class Endpoint {
     this.#reset = true;
     this.#sending.clear();
     if (peer === undefined || this.#link === undefined) return;
-    this.#around.carry(this.#link, 0, () => {
+    this.#depart(this.#link, 0, () => {
       if (peer.state !== 'closed') peer.fail(ECONNRESET);
     });
   }

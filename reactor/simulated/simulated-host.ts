@@ -149,6 +149,10 @@ export class SimulatedHost implements SystemCalls, Surroundings {
     return this.#endpoints.get(fd)?.takeError() ?? EBADF;
   }
 
+  unacknowledged(fd: number): number {
+    return this.#endpoints.get(fd)?.unacknowledged ?? -EBADF;
+  }
+
   localAddress(fd: number): Address | undefined {
     return this.#endpoints.get(fd)?.local;
   }

@@ -1,0 +1,113 @@
+/** Whether a peer still takes what it was sent, and how long it may take its time. */
+
+import { limit } from '../core/timeouts.ts';
+import type { ConnectionSocket } from './connection-socket.ts';
+import type { Reactor } from './reactor.ts';
+
+/** How long a connection may take to end. It ends by whichever limit passes first; then what is left is given up. */
+export interface CloseOptions {
+  /** The longest that it may take altogether, in milliseconds; 30 seconds unless given. */
+  readonly timeoutMs?: number | undefined;
+  /** The longest that the peer may take nothing, in milliseconds; 2 seconds unless given. */
+  readonly idleMs?: number | undefined;
+  /** The lowest rate, in bytes per second since the end began, at which a peer must take what is left; it holds after `idleMs`. 240 unless given, 0 for none. */
+  readonly minBytesPerSecond?: number | undefined;
+}
+
+/** The same, checked and complete. */
+export interface CloseLimits {
+  readonly timeoutMs: number;
+  readonly idleMs: number;
+  readonly minBytesPerSecond: number;
+}
+
+/** @throws {RangeError} when a limit is no number, or the rate is negative. */
+export function closeLimits({ timeoutMs = CLOSE_MS, idleMs = IDLE_MS, minBytesPerSecond = BYTES_PER_SECOND }: CloseOptions = {}): CloseLimits {
+  if (!(minBytesPerSecond >= 0)) throw new RangeError(`minBytesPerSecond is a number ≥ 0, not ${String(minBytesPerSecond)}`);
+  return { timeoutMs: limit(timeoutMs, 'timeoutMs'), idleMs: limit(idleMs, 'idleMs'), minBytesPerSecond };
+}
+
+/**
+ * Watches a socket that is ending. Progress is bytes that the peer's system has acknowledged, because a full kernel buffer hides a
+ * slow reader: the socket looks idle while megabytes are on their way. What the peer sends is no progress.
+ */
+export class ProgressWatch {
+  /** Whether a limit has passed. */
+  expired = false;
+  readonly #reactor: Reactor;
+  readonly #socket: ConnectionSocket;
+  readonly #limits: CloseLimits;
+  #expire: () => void;
+  readonly #startedAt: number;
+  readonly #takenBefore: number;
+  #progressAt: number;
+  #taken: number;
+  #cancel: () => void = () => undefined;
+  #cancelPoll: () => void = () => undefined;
+
+  /** @param expire called once, when a limit passes before {@link stop}. */
+  constructor(reactor: Reactor, socket: ConnectionSocket, limits: CloseLimits, expire: () => void) {
+    this.#reactor = reactor;
+    this.#socket = socket;
+    this.#limits = limits;
+    this.#expire = expire;
+    this.#startedAt = this.#progressAt = reactor.now();
+    this.#takenBefore = this.#taken = socket.acknowledged;
+    this.#wait();
+  }
+
+  /** Calls `expire` from now on, instead of what it was made with. */
+  onExpire(expire: () => void): void {
+    this.#expire = expire;
+  }
+
+  /** Calls `task` once the peer's system has acknowledged all that the socket accepted. */
+  whenAcknowledged(task: () => void, afterMs = SHORTEST_POLL_MS): void {
+    if (this.#socket.unacknowledged === 0) task();
+    // The system does not tell that moment: it is asked again and again, while a connection is broken off and for no others.
+    else this.#cancelPoll = this.#reactor.after(afterMs, () => {
+      this.whenAcknowledged(task, Math.min(LONGEST_POLL_MS, afterMs * 2));
+    });
+  }
+
+  stop(): void {
+    this.#cancel();
+    this.#cancelPoll();
+  }
+
+  #wait(): void {
+    const { timeoutMs, idleMs } = this.#limits;
+    const now = this.#reactor.now();
+    const left = Math.min(this.#startedAt + timeoutMs, this.#progressAt + idleMs) - now;
+    this.#cancel = this.#reactor.after(Math.max(0, Math.min(left, idleMs / LOOKS_PER_IDLE_LIMIT)), () => {
+      this.#look();
+    });
+  }
+
+  #look(): void {
+    const { timeoutMs, idleMs, minBytesPerSecond } = this.#limits;
+    const now = this.#reactor.now();
+    const { acknowledged } = this.#socket;
+    if (acknowledged > this.#taken) {
+      this.#taken = acknowledged;
+      this.#progressAt = now;
+    }
+    const slowestAt = this.#startedAt + idleMs + ((this.#taken - this.#takenBefore) / minBytesPerSecond) * 1_000;
+    if (now < this.#startedAt + timeoutMs && now < this.#progressAt + idleMs && (now < slowestAt || minBytesPerSecond === 0)) {
+      this.#wait();
+      return;
+    }
+    this.stop();
+    this.expired = true;
+    this.#expire();
+  }
+}
+
+const CLOSE_MS = 30_000;
+const IDLE_MS = 2_000;
+// What Microsoft's Kestrel and IIS ask of a reader; far below any link that somebody waits at.
+const BYTES_PER_SECOND = 240;
+// So the idle limit is kept to a quarter of itself, at four system calls in it.
+const LOOKS_PER_IDLE_LIMIT = 4;
+const SHORTEST_POLL_MS = 1;
+const LONGEST_POLL_MS = 100;
