@@ -67,8 +67,8 @@ describe('streams of Node over connections over streams of Node', () => {
     const before = livingTlsTransports();
     const plan = fc.record({ forth: direction, back: direction, below: mark, above: mark, layers: fc.constantFrom<Layers>([], [], [], [tls13], [tls12]), twice: fc.boolean() });
     await checkLaw(fc.asyncProperty(plan, async ({ forth, back, below, above, layers, twice }) => {
-      const again = (connection: Connection): Connection => fromDuplex(reactor, toDuplex(connection, { highWaterMark: above }), { role: connection.basis.role });
-      const [near, far] = connections(reactor, below, layers, twice ? again : undefined).map((connection) => toDuplex(connection, { highWaterMark: above }));
+      const again = (connection: Connection): Connection => fromDuplex(reactor, toDuplex(connection, { highWaterMark: above, allowHalfOpen: true }), { role: connection.basis.role });
+      const [near, far] = connections(reactor, below, layers, twice ? again : undefined).map((connection) => toDuplex(connection, { highWaterMark: above, allowHalfOpen: true }));
       const closed = [near, far].map((stream) => new Promise((resolve) => stream.once('close', resolve)));
       const [atFar, atNear] = await Promise.all([read(far, forth.read), read(near, back.read), write(near, forth.data, forth.written), write(far, back.data, back.written)]);
       expect(atFar.equals(forth.data)).toBe(true);

@@ -6,13 +6,16 @@ import { ClosedError } from '../core/errors.ts';
 import { END } from '../core/want.ts';
 import type { Connection } from '../reactor/connection.ts';
 
-/** What a pump tells. */
+/** What a pump tells. One of the last three is told, once, and nothing after it. */
 export interface PumpEvents {
   /** Bytes were passed on. */
   moved(): void;
   /** The source has ended and the destination was told. */
   ended(): void;
-  failed(error: Error): void;
+  /** The source failed; the destination has accepted all that came before. */
+  sourceFailed(error: Error): void;
+  /** The destination takes nothing any more. */
+  destinationFailed(error: Error): void;
 }
 
 /**
@@ -27,6 +30,7 @@ export class Pump {
   readonly #events: PumpEvents;
   #rest: Uint8Array | undefined;
   #subscription: Subscription | undefined;
+  #stopped = false;
 
   constructor(from: Connection, to: Connection, events: PumpEvents) {
     this.#from = from;
@@ -34,86 +38,97 @@ export class Pump {
     this.#events = events;
   }
 
+  /** Begins with what is there: the source may have ended before. */
   start(): void {
-    this.#wait(this.#from.readable$, this.#flow);
+    this.#flow();
+    if (!this.#stopped && this.#subscription === undefined) this.#wait(this.#from, this.#from.readable$, this.#flow);
   }
 
   stop(): void {
+    this.#stopped = true;
     this.#subscription?.unsubscribe();
     this.#subscription = undefined;
     this.#rest = undefined;
   }
 
   readonly #flow = (): void => {
-    try {
-      for (let round = 0; round < ROUNDS; round++) {
-        const count = this.#from.tryReceiveInto(shared);
-        if (count === END) {
-          this.#end();
-          return;
-        }
-        if (count < 0) return;
-        const sent = this.#offer(shared.subarray(0, count));
-        if (sent < count) {
-          this.#rest = shared.slice(sent, count);
-          this.#wait(this.#to.writable$, this.#unclog);
-          return;
-        }
+    for (let round = 0; round < ROUNDS && !this.#stopped; round++) {
+      let count;
+      try {
+        count = this.#from.tryReceiveInto(shared);
+      } catch (error) {
+        this.#fail('sourceFailed', error as Error);
+        return;
       }
-    } catch (error) {
-      this.#events.failed(error as Error);
+      if (count === END) this.#end();
+      if (count < 0) return;
+      const sent = this.#offer(shared.subarray(0, count));
+      if (sent < count) {
+        if (this.#stopped) return;
+        this.#rest = shared.slice(sent, count);
+        this.#wait(this.#to, this.#to.writable$, this.#unclog);
+        return;
+      }
     }
   };
 
   readonly #unclog = (): void => {
-    try {
-      const rest = this.#rest as Uint8Array;
-      const sent = this.#offer(rest);
-      this.#rest = rest.subarray(sent);
-      if (sent < rest.length) return;
-      this.#rest = undefined;
-      this.#wait(this.#from.readable$, this.#flow);
-    } catch (error) {
-      this.#events.failed(error as Error);
-    }
+    const rest = this.#rest as Uint8Array;
+    const sent = this.#offer(rest);
+    if (this.#stopped) return;
+    this.#rest = rest.subarray(sent);
+    if (sent < rest.length) return;
+    this.#rest = undefined;
+    this.#wait(this.#from, this.#from.readable$, this.#flow);
   };
 
   /** @returns how many of `bytes` the destination took. */
   #offer(bytes: Uint8Array): number {
     let sent = 0;
-    while (sent < bytes.length) {
-      const count = this.#to.trySend(sent === 0 ? bytes : bytes.subarray(sent));
-      if (count <= 0) break;
-      sent += count;
+    try {
+      while (sent < bytes.length) {
+        const count = this.#to.trySend(sent === 0 ? bytes : bytes.subarray(sent));
+        if (count <= 0) break;
+        sent += count;
+      }
+    } catch (error) {
+      this.#fail('destinationFailed', error as Error);
     }
-    if (sent > 0) {
-      this.bytes += sent;
-      this.#events.moved();
-    }
+    this.bytes += sent;
+    if (sent > 0) this.#events.moved();
     return sent;
   }
 
   #end(): void {
     this.stop();
     // The relay's own limits hold: those of the connection's operations would cut off a reader that takes its time.
-    this.#to.shutdown('send', { timeouts: { blockMs: undefined, totalMs: undefined } }).then(
+    this.#to.shutdown('send', { timeouts: { blockMs: Infinity, totalMs: Infinity } }).then(
       () => {
         this.#events.ended();
       },
       (error: unknown) => {
-        this.#events.failed(error as Error);
+        this.#events.destinationFailed(error as Error);
       },
     );
   }
 
-  #wait(readiness$: Connection['readable$'], next: () => void): void {
+  #fail(how: 'sourceFailed' | 'destinationFailed', error: Error): void {
+    if (this.#stopped) return;
+    this.stop();
+    this.#events[how](error);
+  }
+
+  /** Waits for `side`; a side that is closed from elsewhere fails. */
+  #wait(side: Connection, readiness$: Connection['readable$'], next: () => void): void {
     const previous = this.#subscription;
     this.#subscription = readiness$.subscribe({
       next,
       complete: () => {
-        this.#events.failed(this.#from.closeReason ?? this.#to.closeReason ?? new ClosedError('relay failed: one of its connections was closed'));
+        const error = side.closeReason ?? new ClosedError('relay failed: one of its connections was closed');
+        this.#fail(side === this.#from ? 'sourceFailed' : 'destinationFailed', error);
       },
     });
+    if (this.#stopped) this.#subscription.unsubscribe();
     previous?.unsubscribe();
   }
 }

@@ -4,6 +4,8 @@ import { ClosedError, OperationTimeoutError } from '../core/errors.ts';
 import type { TimeoutMode } from '../core/timeouts.ts';
 import { limit } from '../core/timeouts.ts';
 import type { Connection } from '../reactor/connection.ts';
+import { closeLimits, ProgressWatch } from '../reactor/progress-watch.ts';
+import type { CloseOptions } from '../reactor/progress-watch.ts';
 import { Pump } from './pump.ts';
 
 /** The limits of a relay, in milliseconds; none unless given. */
@@ -12,6 +14,8 @@ export interface RelayOptions {
   readonly idleMs?: number | undefined;
   /** How long the relay may live. */
   readonly totalMs?: number | undefined;
+  /** How long a side may take what was accepted for it, once the other side has ended or failed: 30 seconds, of which at most 2 without progress, unless given. */
+  readonly close?: CloseOptions | undefined;
   /** Ends the relay, and resets both connections. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -28,22 +32,26 @@ export interface RelayStatistics {
 
 /**
  * Carries bytes between two connections, which it owns from now on. It reads from one side only what the other side takes, so
- * that its memory is bounded whatever the speeds; it passes on each end as a half-close; and whatever happens, both
- * connections are closed: politely when both sides have ended, by a reset when either fails or a limit passes.
+ * that its memory is bounded whatever the speeds; it passes on each end as a half-close; and whatever happens, both connections are
+ * closed.
+ *
+ * When both sides have ended, they are closed politely. When one side fails, the other is given all that came before the failure, and is
+ * then told that bytes are missing: by a reset, or over TLS by an end without close_notify. When a limit passes or the relay is cancelled,
+ * both are reset at once.
  */
 export class Relay {
   /** Settles when both connections are closed: with the statistics, or with the error that ended it. */
   readonly done: Promise<RelayStatistics>;
 
-  readonly #first: Connection;
-  readonly #second: Connection;
-  readonly #forward: Pump;
-  readonly #backward: Pump;
+  readonly #first: Side;
+  readonly #second: Side;
   readonly #startedAt: number;
   readonly #idleMs: number;
+  readonly #close: CloseOptions | undefined;
   #movedAt: number;
-  #open = 2;
-  #settled = false;
+  #failure: Error | undefined;
+  #delivery: ProgressWatch | undefined;
+  #released = false;
   #resolve: (statistics: RelayStatistics) => void = () => undefined;
   #reject: (error: Error) => void = () => undefined;
   #cancelIdle: () => void = () => undefined;
@@ -52,81 +60,143 @@ export class Relay {
 
   /** @throws {RangeError} when a limit is NaN. */
   constructor(first: Connection, second: Connection, options: RelayOptions = {}) {
-    this.#first = first;
-    this.#second = second;
+    closeLimits(options.close);
+    this.#close = options.close;
     this.#startedAt = this.#movedAt = first.now();
     this.#idleMs = limit(options.idleMs, 'idleMs');
     this.done = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    const moved = (): void => {
-      if (this.#idleMs !== Infinity) this.#movedAt = first.now();
-    };
-    const ended = (): void => {
-      if (--this.#open === 0) void this.#finish();
-    };
     const totalMs = limit(options.totalMs, 'totalMs');
     this.#cancelTotal = first.basis.reactor.after(totalMs, () => {
       this.#timeOut('total', totalMs);
     });
-    this.#watchIdle(this.#idleMs);
+    this.#watchIdle(this.#idleMs, first);
     this.#removeAbort = onAbort(options.signal, () => {
-      this.#fail(new ClosedError('relay failed: it was cancelled', { cause: options.signal?.reason }));
+      this.#reset(new ClosedError('relay failed: it was cancelled', { cause: options.signal?.reason }));
     });
-    this.#forward = new Pump(first, second, { moved, ended, failed: this.#fail });
-    this.#backward = new Pump(second, first, { moved, ended, failed: this.#fail });
-    // A side from which nothing is read, because the other takes nothing, would not be missed otherwise.
-    first.on('broken', this.#fail);
-    second.on('broken', this.#fail);
-    this.#forward.start();
-    this.#backward.start();
+    this.#first = this.#side(first, second);
+    this.#second = this.#side(second, first);
+    for (const side of [this.#first, this.#second]) side.connection.on('broken', side.onBroken);
+    this.#first.pump.start();
+    // Both may be closed already, and so the relay by now.
+    if (!this.#released) this.#second.pump.start();
   }
 
   get statistics(): RelayStatistics {
-    return { forward: this.#forward.bytes, backward: this.#backward.bytes, durationMs: this.#first.now() - this.#startedAt };
+    const { connection, pump } = this.#first;
+    return { forward: pump.bytes, backward: this.#second.pump.bytes, durationMs: connection.now() - this.#startedAt };
   }
 
-  /** Both sides have said that they send nothing more, and both were told. */
+  #side(connection: Connection, other: Connection): Side {
+    const pump = new Pump(connection, other, {
+      moved: () => {
+        if (this.#idleMs !== Infinity) this.#movedAt = connection.now();
+      },
+      ended: () => { this.#ended(side); },
+      sourceFailed: (error) => { this.#failed(side, error); },
+      destinationFailed: (error) => { this.#deaf(this.#otherOf(side), error); },
+    });
+    const side: Side = { connection, pump, hasEnded: false, isDeaf: false, onBroken: (error) => { this.#deaf(side, error); } };
+    return side;
+  }
+
+  #otherOf(side: Side): Side {
+    return side === this.#first ? this.#second : this.#first;
+  }
+
+  /** `side` has said that it sends nothing more, and the other was told. */
+  #ended(side: Side): void {
+    side.hasEnded = true;
+    if (this.#failure !== undefined) this.#failed(side, this.#failure);
+    else if (this.#otherOf(side).hasEnded) void this.#finish();
+  }
+
   async #finish(): Promise<void> {
     if (!this.#release()) return;
-    await Promise.all([this.#first.close(), this.#second.close()]);
+    await Promise.all([this.#first.connection.close(this.#close), this.#second.connection.close(this.#close)]);
     this.#resolve(this.statistics);
   }
 
-  readonly #fail = (error: Error): void => {
+  /** `side` takes nothing any more. What it had sent before still goes to the other side. */
+  #deaf(side: Side, error: Error): void {
+    if (this.#released) return;
+    this.#failure ??= error;
+    side.isDeaf = true;
+    const other = this.#otherOf(side);
+    other.pump.stop();
+    if (other.isDeaf) this.#reset(this.#failure);
+    else if (side.hasEnded) this.#failed(side, this.#failure);
+    else this.#watchDelivery(other.connection, this.#failure);
+  }
+
+  /** A side that takes nothing must not keep what the broken one has sent, and both connections with it, for ever. */
+  #watchDelivery({ basis: { reactor, socket } }: Connection, failure: Error): void {
+    this.#delivery ??= new ProgressWatch(reactor, socket, closeLimits(this.#close), () => {
+      this.#reset(failure);
+    });
+  }
+
+  /** All that `side` had sent before it failed was accepted for the other side, which gets it and is told that there should be more. */
+  #failed(side: Side, error: Error): void {
     if (!this.#release()) return;
-    this.#first.abort();
-    this.#second.abort();
-    this.#reject(error);
-  };
+    const failure = this.#failure ?? error;
+    const other = this.#otherOf(side).connection;
+    // One that has failed by itself may still have an alert on its way.
+    if (!side.connection.closed) side.connection.abort(failure);
+    const gone = side.hasEnded ? other.close(this.#close) : other.breakOff(this.#close, failure);
+    void gone.then(() => {
+      this.#reject(failure);
+    });
+  }
+
+  /** A limit has passed, or the relay was cancelled. */
+  #reset(error: Error): void {
+    if (!this.#release()) return;
+    this.#first.connection.abort(error);
+    this.#second.connection.abort(error);
+    this.#reject(this.#failure ?? error);
+  }
 
   /** @returns whether this was the first call. */
   #release(): boolean {
-    if (this.#settled) return false;
-    this.#settled = true;
+    if (this.#released) return false;
+    this.#released = true;
     this.#cancelIdle();
     this.#cancelTotal();
     this.#removeAbort();
-    this.#first.off('broken', this.#fail);
-    this.#second.off('broken', this.#fail);
-    this.#forward.stop();
-    this.#backward.stop();
+    this.#delivery?.stop();
+    for (const { connection, pump, onBroken } of [this.#first, this.#second]) {
+      connection.off('broken', onBroken);
+      pump.stop();
+    }
     return true;
   }
 
   /** Looks again when the idle limit could have passed at the earliest, so that moving bytes costs no timer. */
-  #watchIdle(ms: number): void {
-    this.#cancelIdle = this.#first.basis.reactor.after(ms, () => {
-      const left = this.#movedAt + this.#idleMs - this.#first.now();
-      if (left > 0) this.#watchIdle(left);
+  #watchIdle(ms: number, { basis: { reactor } }: Connection): void {
+    this.#cancelIdle = reactor.after(ms, () => {
+      const left = this.#movedAt + this.#idleMs - reactor.now();
+      if (left > 0) this.#watchIdle(left, this.#first.connection);
       else this.#timeOut('block', this.#idleMs);
     });
   }
 
   #timeOut(mode: TimeoutMode, limitMs: number): void {
-    this.#fail(new OperationTimeoutError('relay', mode, limitMs, mode === 'block' ? 'read' : null));
+    this.#reset(new OperationTimeoutError('relay', mode, limitMs, mode === 'block' ? 'read' : null));
   }
+}
+
+/** One of the two connections, with the pump that takes what it sends. */
+interface Side {
+  readonly connection: Connection;
+  readonly pump: Pump;
+  readonly onBroken: (error: Error) => void;
+  /** Whether it has said that it sends nothing more, and the other side was told. */
+  hasEnded: boolean;
+  /** Whether it takes nothing any more. */
+  isDeaf: boolean;
 }
 
 function onAbort(signal: AbortSignal | undefined, abort: () => void): () => void {

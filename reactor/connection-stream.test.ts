@@ -135,7 +135,7 @@ describe('a stream over a connection', () => {
 
   it.each(['before anybody reads', 'after the end of the peer', 'after an end that was not read yet'])('tells a reset without a reader and a writer: %s', (when) => withReactor(async (reactor) => {
     const [client, server] = await pair(reactor);
-    const stream = toDuplex(client);
+    const stream = toDuplex(client, { allowHalfOpen: true });
     const gone = end(stream);
     if (when !== 'before anybody reads') {
       await server.send('last words');

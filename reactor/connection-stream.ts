@@ -2,16 +2,18 @@
 
 import { Duplex } from 'node:stream';
 
-import { ClosedError, WantioError } from '../core/errors.ts';
+import { ClosedError, SystemError, WantioError } from '../core/errors.ts';
 import type { Operation } from '../core/operation.ts';
 import type { Address } from './address.ts';
 import type { Connection } from './connection.ts';
-import { BROKEN } from './handle.ts';
 import type { SocketOptionName } from './socket-options.ts';
 
 /** How a stream over a connection is. */
 export interface ToDuplexOptions {
-  /** Whether each direction ends by itself; with `false` the stream ends its own when the peer has ended. `true` unless given. */
+  /**
+   * Whether each direction ends by itself; with `false` the stream ends its own when the peer has ended. Unless given, `false` for a client,
+   * so that a pool does not keep what the server has ended, and `true` for a server, whose client may half-close and still want the answer.
+   */
   readonly allowHalfOpen?: boolean | undefined;
   /** How many bytes the stream buffers in each direction before it holds up the peer or the writer; Node's own value unless given. */
   readonly highWaterMark?: number | undefined;
@@ -24,8 +26,9 @@ export interface ToDuplexOptions {
  * It receives only while somebody reads, one receive at a time, and each operation runs within the connection's limits. Ending it
  * says goodbye, and reading goes on. Destroying it closes the connection politely, or breaks it when there is an error; it tells
  * `'close'` when the connection is closed. A connection that fails is told as `'error'`, with the connection's own error: also before
- * anybody reads and after the end of the peer, when only a reset can be heard of. While a reader is held up it is told when he goes on,
- * after what had come. One that is closed from this side destroys the stream without an error.
+ * anybody reads and after the end of the peer, when only a reset can be heard of. **The error comes after all that was received
+ * before**, also when it is a write that fails: a reader who pauses is told when he has read it. A stream that has no reader is told at
+ * once. A connection that is closed from this side destroys the stream without an error.
  *
  * `node:http` sets the timeouts of requests and of `keepAliveTimeout` on it as on its own sockets. But `headersTimeout` and
  * `requestTimeout` are looked after (every `connectionsCheckingInterval`) only by an HTTP server that listens itself, so that a client
@@ -46,10 +49,17 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
   timeout = 0;
   #movedAt = 0;
   #isPeerDone = false;
+  /** What ends the stream once all that was received is read. */
+  #failure: Error | undefined;
+  /** Whether the stream was ever read, and so may be again. */
+  #hasReader = false;
+  #isProbing = false;
+  /** Whether nothing more will be received. */
+  #isOver = false;
   #cancelTimeout: (() => void) | undefined;
 
   /** @internal Streams are made by {@link toDuplex}. */
-  constructor(connection: C, { allowHalfOpen = true, highWaterMark }: ToDuplexOptions) {
+  constructor(connection: C, { allowHalfOpen = connection.basis.role === 'server', highWaterMark }: ToDuplexOptions) {
     if (connection.closed) throw new ClosedError('toDuplex refused: the connection is closed', { cause: connection.closeReason });
     super({ allowHalfOpen, ...(highWaterMark === undefined ? {} : { highWaterMark }) });
     this.connection = connection;
@@ -57,7 +67,14 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
     this.#listenForBreak();
   }
 
+  override read(size?: number): unknown {
+    const chunk: unknown = super.read(size);
+    this.#failIfRead();
+    return chunk;
+  }
+
   override _read(): void {
+    if (!this.#isProbing) this.#hasReader = true;
     // From now on it is a receive that hears of it, after all that came before.
     this.connection.off('broken', this.#onBroken);
     this.connection.receive('*s').then(this.#received, this.#receiveFailed);
@@ -90,8 +107,35 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
       this.#moved();
       done();
     }, (error: unknown) => {
-      done(error as Error);
+      // What the peer sent before it broke the connection is still to be received, for which somebody must read.
+      if (error instanceof SystemError && this.#hasReader && !this.#isPeerDone) this.#failure ??= error;
+      else this.#fail(error as Error, done);
+      this.#probe();
     });
+  }
+
+  /** Receives as much as there is room for, without being asked to. */
+  #probe(): void {
+    this.#isProbing = true;
+    this.read(0);
+    this.#isProbing = false;
+  }
+
+  /** Ends the stream with `error`, after what its reader has yet to read. */
+  #fail(error: Error, tell: (error: Error) => void = (failure) => this.destroy(failure)): void {
+    this.#failure ??= error;
+    this.#isOver = true;
+    if (!this.#hasReader) tell(this.#failure);
+    else this.#failIfRead();
+  }
+
+  #failIfRead(): void {
+    const failure = this.#failure;
+    if (failure === undefined || !this.#isOver || this.readableLength > 0 || this.destroyed) return;
+    // The end of the peer is told before what came after it.
+    if (this.#isPeerDone && !this.readableEnded) this.once('end', () => this.destroy(failure));
+    // A reader gets its chunk first.
+    else process.nextTick(() => this.destroy(failure));
   }
 
   readonly #received = (bytes: Uint8Array): void => {
@@ -102,34 +146,38 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
     }
     this.#isPeerDone = true;
     this.push(null);
-    this.#listenForBreak();
+    if (this.#failure === undefined) this.#listenForBreak();
+    else this.#fail(this.#failure);
   };
 
   readonly #receiveFailed = (error: unknown): void => {
     // When it is being closed from this side it will tell so, and nothing has failed.
     if (error instanceof ClosedError && this.connection.closeReason === undefined) return;
-    this.destroy(error as Error);
+    this.#fail(error as Error);
   };
 
   readonly #onClose = (error?: Error): void => {
-    this.destroy(error);
+    if (error === undefined) this.destroy();
+    else this.#fail(error);
   };
 
   /** Hears of a reset while nobody receives: it may have come already. */
   #listenForBreak(): void {
-    const { connection } = this;
-    const { handle } = connection.basis.socket;
-    connection.once('broken', this.#onBroken);
-    if ((handle.readiness & BROKEN) !== 0) connection.basis.reactor.enqueue(handle);
+    this.connection.once('broken', this.#onBroken);
   }
 
-  /** The end of the peer came before, and what the stream holds for a reader who is held up. */
+  /** What came before the reset is received first, as far as the stream has room for it; it is a receive then that hears of the reset. */
   readonly #onBroken = (error: Error): void => {
-    if (this.#isPeerDone && !this.readableEnded) this.once('end', () => this.destroy(error));
-    else this.destroy(error);
+    if (this.#isPeerDone) this.#fail(error);
+    else this.#probe();
   };
 
   // What `node:http` calls on its sockets.
+
+  /** Whether the connection is one over TLS: by this web frameworks tell `https` from `http`. */
+  get encrypted(): boolean {
+    return this.connection.encrypted;
+  }
 
   get remoteAddress(): string | undefined {
     return hostOf(this.connection.remoteAddress);
@@ -177,13 +225,15 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
     return this.#setOption('keepAlive', Number(on));
   }
 
-  /** Does nothing: what keeps the process alive is the reactor as a whole. */
+  /** Lets the connection keep the process alive, as it does from the start. */
   ref(): this {
+    this.connection.ref();
     return this;
   }
 
-  /** Does nothing: see {@link ref}. */
+  /** Lets the process end although the connection is open. */
   unref(): this {
+    this.connection.unref();
     return this;
   }
 

@@ -232,7 +232,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     this.#linger?.abort();
     if (this.#state === 'closed') return;
     this.transport.abort();
-    this.#destroy(reason, false);
+    this.#destroy(reason, undefined);
   }
 
   /** Lets the connection keep the process alive while it is open; this is so from the start. */
@@ -457,6 +457,11 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     // An error takes its time to make, and hardly anybody asks.
     if (this.#isGiven) this.#closedBy ??= new ClosedError('the connection was given to the layer above it; use that one');
     return this.#closedBy;
+  }
+
+  /** Whether a layer of the connection encrypts: one over TLS says so. */
+  get encrypted(): boolean {
+    return false;
   }
 
   get closed(): boolean {
@@ -710,8 +715,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
       this.abort(reason);
       return;
     }
-    this.#linger = new Linger(this.transport, this.basis.socket, this.basis.reactor, limits);
-    this.#destroy(reason, false);
+    this.#destroy(reason, limits);
     await this.#isGone();
   }
 
@@ -748,14 +752,14 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     await this.#linger?.over;
   }
 
-  /** Ends everything at once: operations fail, signals complete, the descriptor is given back unless it lingers. */
-  #destroy(error?: Error, lingers = error !== undefined && !(error instanceof SystemError) && !this.#inflow.ended): void {
+  /** Ends everything at once: operations fail, signals complete, the descriptor is given back, or lingers within limits. */
+  #destroy(error?: Error, lingers = error === undefined || error instanceof SystemError || this.#inflow.ended ? undefined : ALERT_LIMITS): void {
     if (this.#state === 'closed') return;
     this.basis.socket.handle.owner = undefined;
     this.#leave(error);
     this.#inflow.input.clear();
-    if (lingers) this.#linger = new Linger(this.transport, this.basis.socket, this.basis.reactor);
-    else if (this.#linger === undefined) this.transport.close();
+    if (lingers === undefined) this.transport.close();
+    else this.#linger = new Linger(this.transport, this.basis.socket, this.basis.reactor, lingers);
     this.basis.reactor.closed(this);
     guarded(() => this.emit('close', error));
   }
@@ -781,6 +785,8 @@ function peerOf({ role, host }: ConnectionBasis, address: Address | undefined): 
   return address.family === 'unix' ? address.path : `${host ?? address.host}:${String(address.port)}`;
 }
 
+// An alert needs no longer than a round trip; what lies before it is waited for while it is taken.
+const ALERT_LIMITS = closeLimits({ idleMs: 500 });
 const SEND = 1;
 const RECEIVE = 2;
 const HANDSHAKE = 4;

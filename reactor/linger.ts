@@ -5,7 +5,7 @@ import { DONE, END } from '../core/want.ts';
 import type { ConnectionSocket } from './connection-socket.ts';
 import { WRITABLE } from './handle.ts';
 import type { HandleOwner } from './handle.ts';
-import { closeLimits, ProgressWatch } from './progress-watch.ts';
+import { ProgressWatch } from './progress-watch.ts';
 import type { CloseLimits } from './progress-watch.ts';
 import type { Reactor } from './reactor.ts';
 
@@ -25,7 +25,7 @@ export class Linger implements HandleOwner {
   #budget = BYTES_AT_MOST;
   #isOver = false;
 
-  constructor(transport: Transport, socket: ConnectionSocket, reactor: Reactor, limits: CloseLimits = LIMITS) {
+  constructor(transport: Transport, socket: ConnectionSocket, reactor: Reactor, limits: CloseLimits) {
     this.#transport = transport;
     this.#socket = socket;
     this.#reactor = reactor;
@@ -74,6 +74,4 @@ export class Linger implements HandleOwner {
 }
 
 const scratch = new Uint8Array(16 * 1024);
-// An alert needs no longer than a round trip; what lies before it is waited for while it is taken.
-const LIMITS = closeLimits({ idleMs: 500 });
 const BYTES_AT_MOST = 256 * 1024;

@@ -97,6 +97,10 @@ export class SecureConnection extends Connection {
     });
   }
 
+  override get encrypted(): boolean {
+    return true;
+  }
+
   /** Whether the handshake is complete. */
   get secured(): boolean {
     return this.#tls.established;
