@@ -79,9 +79,12 @@ async function streamed(connection: Connection, world: World, pausesMs: readonly
   for (let turn = 0; !isOver; turn++) {
     await world.sleep(pause(pausesMs, turn) + 1);
     if (writes && stream.writable && !stream.writableNeedDrain) stream.write('on and on');
+    // A destroyed stream gives nothing to those who iterate, pipe or listen.
+    if (stream.destroyed) break;
     const piece = stream.read() as Buffer | null;
     if (piece !== null) pieces.push(piece);
   }
+  await over;
   const bytes = Buffer.concat(pieces);
   if (!stream.destroyed) stream.destroy();
   return { bytes, end: error };
