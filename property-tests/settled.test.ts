@@ -97,8 +97,8 @@ describe('an operation', () => {
       const operation = new Operation(step, venue, timeouts, controller.signal);
       if (throwing.has('progress$')) operation.progress$.subscribe({ next: () => { controller.abort('from an observer'); } });
       let settlements = 0;
-      const outcome = operation.then(() => { settlements++; }, () => { settlements++; });
-      surfacing(() => { operation.start(); });
+      const outcome = operation.then(() => settlements++, () => settlements++);
+      surfacing(() => void operation.start());
       for (const turn of [...story, ...Array.from({ length: codes.length + 2 }, () => 'ready')]) {
         surfacing(() => {
           if (turn === 'ready') venue.ready();
