@@ -42,7 +42,7 @@ export interface ConnectionBasis {
   readonly reactor: Reactor;
   readonly socket: ConnectionSocket;
   readonly role: 'client' | 'server';
-  /** The name or number that was connected to. */
+  /** The name or number that was connected to, in the form of `hostName`. */
   readonly host?: string | undefined;
 }
 

@@ -10,6 +10,7 @@ import koffi from 'koffi';
 import { UnsupportedError } from '../../core/errors.ts';
 import type { Address } from '../address.ts';
 import type { SocketOptionName } from '../socket-options.ts';
+import { ENODEV } from '../system-calls.ts';
 import type { PeerCredentials, SystemCalls } from '../system-calls.ts';
 import { decodeAddress, encodeAddress } from './sockaddr.ts';
 
@@ -107,12 +108,12 @@ function load(): Libc {
     socket: (family) => checked(socket(FAMILIES[family], SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)),
     bind(fd, address) {
       const encoded = encodeAddress(address);
-      return checked(bind(fd, encoded, encoded.length));
+      return encoded === undefined ? -ENODEV : checked(bind(fd, encoded, encoded.length));
     },
     listen: (fd, backlog) => checked(listen(fd, backlog)),
     connect(fd, address) {
       const encoded = encodeAddress(address);
-      return checked(connect(fd, encoded, encoded.length));
+      return encoded === undefined ? -ENODEV : checked(connect(fd, encoded, encoded.length));
     },
     accept(fd, peer) {
       nameLength[0] = SOCKADDR_BYTES;
