@@ -5,7 +5,7 @@ import type { TimeoutMode } from '../core/timeouts.ts';
 import { limit } from '../core/timeouts.ts';
 import type { Connection } from '../reactor/connection.ts';
 import { closeLimits, ProgressWatch } from '../reactor/progress-watch.ts';
-import type { CloseOptions } from '../reactor/progress-watch.ts';
+import type { ConnectionCloseOptions } from '../reactor/progress-watch.ts';
 import { Pump } from './pump.ts';
 
 /** The limits of a relay, in milliseconds; none unless given. */
@@ -15,7 +15,7 @@ export interface RelayOptions {
   /** How long the relay may live. */
   readonly totalMs?: number | undefined;
   /** How long a side may take what was accepted for it, once the other side has ended or failed: 30 seconds, of which at most 2 without progress, unless given. */
-  readonly close?: CloseOptions | undefined;
+  readonly close?: ConnectionCloseOptions | undefined;
   /** Ends the relay, and resets both connections. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -47,7 +47,7 @@ export class Relay {
   readonly #second: Side;
   readonly #startedAt: number;
   readonly #idleMs: number;
-  readonly #close: CloseOptions | undefined;
+  readonly #close: ConnectionCloseOptions | undefined;
   #movedAt: number;
   #failure: Error | undefined;
   #delivery: ProgressWatch | undefined;

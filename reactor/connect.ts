@@ -13,6 +13,7 @@ import type { Address, Target } from './address.ts';
 import { ConnectAttempt } from './connect-attempt.ts';
 import { Connection } from './connection.ts';
 import type { ConnectionBasis } from './connection.ts';
+import { hostName } from './host-name.ts';
 import type { Reactor, ReactorStep } from './reactor.ts';
 import type { SocketOptions } from './socket-options.ts';
 import type { SocketTransport } from './socket-transport.ts';
@@ -153,7 +154,7 @@ export class ConnectStep implements ReactorStep<Connection> {
     this.#cancelHeadStart?.();
     for (const other of this.#attempts.splice(0)) other.close();
     this.#socket = attempt.socket;
-    const host = 'path' in this.#options ? undefined : this.#options.host;
+    const host = 'path' in this.#options ? undefined : hostName(this.#options.host, 'host');
     const plain = new Connection(attempt.socket, { reactor: this.#reactor, socket: attempt.socket, role: 'client', host });
     this.#connection = plain;
     if (this.#layer !== undefined) this.#connection = plain.secure(this.#layer, { role: 'client', serverName: this.#serverName ?? host });

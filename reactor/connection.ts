@@ -33,7 +33,7 @@ import type { HandleOwner } from './handle.ts';
 import { InflowTransport } from './inflow-transport.ts';
 import { Linger } from './linger.ts';
 import { closeLimits, ProgressWatch } from './progress-watch.ts';
-import type { CloseLimits, CloseOptions } from './progress-watch.ts';
+import type { CloseLimits, ConnectionCloseOptions } from './progress-watch.ts';
 import type { Reactor } from './reactor.ts';
 import { ReadinessSignal } from './readiness-signal.ts';
 import type { SignalOwner } from './readiness-signal.ts';
@@ -46,7 +46,7 @@ export interface ConnectionBasis {
   readonly reactor: Reactor;
   readonly socket: ConnectionSocket;
   readonly role: 'client' | 'server';
-  /** The name or number that was connected to. */
+  /** The name or number that was connected to, in the form of `hostName`. */
   readonly host?: string | undefined;
 }
 
@@ -206,7 +206,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
    * @param options how long that may take: 30 seconds, of which at most 2 without progress, unless given.
    * @returns resolves when the descriptor is given back.
    */
-  close(options?: CloseOptions): Promise<void> {
+  close(options?: ConnectionCloseOptions): Promise<void> {
     const limits = closeLimits(options);
     return (this.#closing ??= this.#state === 'closed' ? this.#isGone() : this.#close(limits));
   }
@@ -219,7 +219,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
    * @param reason what the connection's operations, its `closeReason` and its `signal` are told.
    * @returns resolves when the descriptor is given back.
    */
-  breakOff(options?: CloseOptions, reason?: Error): Promise<void> {
+  breakOff(options?: ConnectionCloseOptions, reason?: Error): Promise<void> {
     const limits = closeLimits(options);
     return (this.#closing ??= this.#state === 'closed' ? this.#isGone() : this.#breakOff(limits, reason));
   }

@@ -12,6 +12,7 @@ export interface Ground {
   readonly calls: SystemCalls;
   /**
    * Finds the addresses of a name.
+   * @param host in A-labels and lower case, with a dot at its end where one was given.
    * @param signal when it is aborted nobody waits for the answer any more.
    * @throws {SystemError} when there is none.
    */

@@ -16,6 +16,7 @@ import type { ConnectionBasis } from './connection.ts';
 import { guarded } from './guarded.ts';
 import { Handle, READABLE, WRITABLE } from './handle.ts';
 import type { HandleOwner } from './handle.ts';
+import { ListenerFile } from './listener-file.ts';
 import type { Reactor } from './reactor.ts';
 import { ReserveDescriptor } from './reserve-descriptor.ts';
 import type { Selectable } from './select.ts';
@@ -23,7 +24,7 @@ import { Server } from './serve.ts';
 import type { Handler, ServeOptions } from './serve.ts';
 import type { SocketOptions } from './socket-options.ts';
 import { applyOptions, SocketTransport } from './socket-transport.ts';
-import { EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM, systemError } from './system-calls.ts';
+import { EADDRINUSE, EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM, systemError } from './system-calls.ts';
 
 /** Where and how to listen. The socket options are those of accepted connections. */
 export type ListenOptions = Target &
@@ -34,6 +35,11 @@ export type ListenOptions = Target &
     readonly reusePort?: boolean | undefined;
     /** Accept no IPv4 on an IPv6 address. */
     readonly ipv6Only?: boolean | undefined;
+    /**
+     * Replace the socket file that a process which is gone has left at `path`: one of the same user, at which nobody listens.
+     * Processes that do so at the same time take turns by a lock on `PATH.lock`, which stays. Without it, such a file is EADDRINUSE.
+     */
+    readonly replaceStale?: boolean | undefined;
   };
 
 /** What a listener tells. */
@@ -57,6 +63,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
   readonly #handle: Handle;
   readonly #options: ListenOptions;
   readonly #reserve: ReserveDescriptor;
+  readonly #file: ListenerFile | undefined;
   readonly #connections = new Subject<Connection>();
   readonly #peer: { address?: Address | undefined } = {};
   #server: Server | undefined;
@@ -76,7 +83,10 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
     if (fd < 0) throw systemError(fd, 'socket');
     this.#handle = new Handle(fd);
     try {
-      this.#bind(address);
+      this.#file = address.family === 'unix' ? new ListenerFile(calls, address) : undefined;
+      if (options.replaceStale === true) this.#file?.replacing(() => { this.#bind(address); });
+      else this.#bind(address);
+      this.#file?.claim();
       selector.register(this.#handle);
     } catch (error) {
       calls.close(fd);
@@ -144,7 +154,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
     selector.deregister(this.#handle);
     calls.close(this.#handle.fd);
     this.#reserve.close();
-    if (this.address.family === 'unix') calls.unlink(this.address.path);
+    this.#file?.remove();
     this.#accepting?.fail(new ClosedError('accept failed: the listener was closed'));
     for (const waiter of this.#waiters ?? []) this.#reactor.wake(waiter);
     this.#connections.complete();
@@ -246,7 +256,9 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
     if (address.family === 'IPv6') check(calls.setOption(fd, 'ipv6Only', Number(options.ipv6Only === true)), 'setsockopt');
     // What the kernel refuses here it would refuse for each accepted connection, where nobody is told.
     applyOptions(calls, fd, options, address.family);
-    check(calls.bind(fd, address), 'bind');
+    const bound = calls.bind(fd, address);
+    if (bound === -EADDRINUSE && address.family === 'unix') throw systemError(bound, 'bind', `${formatAddress(address)}; if the process that made this file is gone, replaceStale: true replaces it`);
+    check(bound, 'bind');
     check(calls.listen(fd, options.backlog ?? BACKLOG), 'listen');
   }
 

@@ -5,7 +5,7 @@ import type { ConnectionSocket } from './connection-socket.ts';
 import type { Reactor } from './reactor.ts';
 
 /** How long a connection may take to end. It ends by whichever limit passes first; then what is left is given up. */
-export interface CloseOptions {
+export interface ConnectionCloseOptions {
   /** The longest that it may take altogether, in milliseconds; 30 seconds unless given. */
   readonly timeoutMs?: number | undefined;
   /** The longest that the peer may take nothing, in milliseconds; 2 seconds unless given. */
@@ -22,7 +22,7 @@ export interface CloseLimits {
 }
 
 /** @throws {RangeError} when a limit is no number, or the rate is negative. */
-export function closeLimits({ timeoutMs = CLOSE_MS, idleMs = IDLE_MS, minBytesPerSecond = BYTES_PER_SECOND }: CloseOptions = {}): CloseLimits {
+export function closeLimits({ timeoutMs = CLOSE_MS, idleMs = IDLE_MS, minBytesPerSecond = BYTES_PER_SECOND }: ConnectionCloseOptions = {}): CloseLimits {
   if (!(minBytesPerSecond >= 0)) throw new RangeError(`minBytesPerSecond is a number ≥ 0, not ${String(minBytesPerSecond)}`);
   return { timeoutMs: limit(timeoutMs, 'timeoutMs'), idleMs: limit(idleMs, 'idleMs'), minBytesPerSecond };
 }

@@ -29,6 +29,7 @@ import { epollGround } from './epoll/epoll-ground.ts';
 import type { Ground } from './ground.ts';
 import { surface } from './guarded.ts';
 import type { Handle } from './handle.ts';
+import { hostName, lookUpName } from './host-name.ts';
 import { Linger } from './linger.ts';
 import { Listener } from './listener.ts';
 import type { ListenOptions } from './listener.ts';
@@ -164,6 +165,7 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
   connectSecure<C extends Connection>(options: ConnectOptions & { readonly secure: TransportLayer<C, ConnectionBasis>; readonly serverName?: string }): Operation<C> {
     this.#assertOpen('connect');
     checkTarget(options);
+    if (options.serverName !== undefined) hostName(options.serverName, 'serverName');
     // The layer makes connections of its own type; without one there would be none to return.
     return this.run(new ConnectStep(this, options, options.secure, options.serverName) as unknown as ReactorStep<C>, options);
   }
@@ -266,8 +268,9 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
   /** Finds the addresses of a host, at least one. A number is its own address, at once. @internal */
   async resolve(host: string, port: number, signal: AbortSignal): Promise<readonly Address[]> {
     const numeric = numericAddress(host, port);
-    const addresses = numeric === undefined ? await this.ground.lookUp(host, port, signal) : [numeric];
-    if (addresses.length === 0) throw new ClosedError(`look-up failed: ${host} has no address`);
+    const name = lookUpName(host, 'host');
+    const addresses = numeric === undefined ? await this.ground.lookUp(name, port, signal) : [numeric];
+    if (addresses.length === 0) throw new ClosedError(`look-up failed: ${name} has no address`);
     return addresses;
   }
 

@@ -8,7 +8,7 @@ import type { Connection, ConnectionBasis } from './connection.ts';
 import { guarded } from './guarded.ts';
 import type { Listener } from './listener.ts';
 import { closeLimits } from './progress-watch.ts';
-import type { CloseOptions } from './progress-watch.ts';
+import type { ConnectionCloseOptions } from './progress-watch.ts';
 import type { Reactor } from './reactor.ts';
 
 /** How to serve. */
@@ -25,7 +25,7 @@ export interface ServeOptions<C extends Connection = Connection> {
    */
   readonly maxConnections?: number | undefined;
   /** How long a connection may take to close once its handler has settled; see `connection.close`. */
-  readonly close?: CloseOptions | undefined;
+  readonly close?: ConnectionCloseOptions | undefined;
   /** How many handshakes may be unfinished; the oldest is dropped for a new one. 1024 by default. */
   readonly maxHandshakes?: number | undefined;
 }

@@ -39,8 +39,20 @@ export interface SystemCalls {
   peerCredentials(fd: number): PeerCredentials | undefined;
   /** Removes the file of a Unix socket. */
   unlink(path: string): number;
+  /** @returns which file stands at `path`, when it is that of a Unix socket; links are not followed. */
+  socketFile(path: string): SocketFile | undefined;
+  /** Makes or opens a file and takes its lock, which ends when the descriptor is closed or the process dies. @returns a descriptor; `-EAGAIN` when another has it. */
+  lock(path: string): number;
   /** @returns a descriptor that is good for nothing but to be closed when descriptors have run out. */
   reserve(): number;
+}
+
+/** The file of a Unix socket. */
+export interface SocketFile {
+  /** Its device and inode, by which it can be told from another file at the same path. */
+  readonly id: string;
+  /** Its owner. */
+  readonly uid: number;
 }
 
 /** The process at the other end of a Unix socket, as the kernel vouches for it. */
@@ -72,6 +84,8 @@ export function passOn(calls: SystemCalls): SystemCalls {
     peerAddress: (fd) => calls.peerAddress(fd),
     peerCredentials: (fd) => calls.peerCredentials(fd),
     unlink: (path) => calls.unlink(path),
+    socketFile: (path) => calls.socketFile(path),
+    lock: (path) => calls.lock(path),
     reserve: () => calls.reserve(),
   };
 }
@@ -83,5 +97,5 @@ export function systemError(negativeErrno: number, syscall: string, subject?: st
 }
 
 export const {
-  EADDRINUSE, EADDRNOTAVAIL, EAGAIN, EBADF, ECONNREFUSED, ECONNRESET, EINPROGRESS, EINTR, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOENT, ENOMEM, ENOPROTOOPT, ENOTCONN, EPERM, EPIPE, ETIMEDOUT,
+  EADDRINUSE, EADDRNOTAVAIL, EAGAIN, EBADF, ECONNREFUSED, ECONNRESET, EINPROGRESS, EINTR, EINVAL, EMFILE, ENFILE, ENOBUFS, ENODEV, ENOENT, ENOMEM, ENOPROTOOPT, ENOTCONN, EPERM, EPIPE, ETIMEDOUT,
 } = constants.errno;

@@ -1,11 +1,13 @@
 /** Certificates: what they say, and whose they are. */
 
 import { createHash, X509Certificate } from 'node:crypto';
+import type { X509CheckOptions } from 'node:crypto';
 import { isIP } from 'node:net';
-import { domainToASCII } from 'node:url';
 import { inspect } from 'node:util';
 
 import { BoundsError } from '../../core/errors.ts';
+import { readHostName, wildcardOverUnderscore } from '../../reactor/host-name.ts';
+import { canonicalAddress } from '../../reactor/ip-address.ts';
 import { objectOf, timeOf } from './asn1-text.ts';
 import type { TextEncoding } from './asn1-text.ts';
 import { extensionsOf, namesHosts } from './certificate-extension.ts';
@@ -196,22 +198,22 @@ export class Certificate {
 
   /**
    * Whether it is the certificate of the host `name`. A name in other letters than ASCII is compared in its `xn--` form, and one dot at the
-   * end is ignored.
+   * end is ignored. A wildcard may cover a left-most label with an underscore.
    * @returns the name in the certificate that matches, possibly a wildcard; `undefined` when none does.
    */
   checkHost(name: string, { rules = 'rfc9525' }: { readonly rules?: NameRules } = {}): string | undefined {
     const host = hostOf(name);
     if (host === undefined) return undefined;
     const options = { wildcards: true, multiLabelWildcards: false, partialWildcards: rules === 'rfc2818' };
-    const match = this.#x509Certificate.checkHost(host, { ...options, subject: 'never' });
+    const match = this.#matches(host, { ...options, subject: 'never' });
     if (match !== undefined || rules === 'rfc9525' || namesHosts(this.extensions())) return match;
-    return this.#x509Certificate.checkHost(host, { ...options, subject: 'always' });
+    return this.#matches(host, { ...options, subject: 'always' });
   }
 
   /** Whether it is the certificate of an IPv4 or IPv6 address. The zone of an address is ignored. @returns the address, or `undefined`. */
   checkIp(address: string): string | undefined {
-    const [host] = address.split('%');
-    return isIP(address) === 0 ? undefined : this.#x509Certificate.checkIP(host);
+    const host = canonicalAddress(address)?.replace(/%.*/, '');
+    return host === undefined ? undefined : this.#x509Certificate.checkIP(host);
   }
 
   /**
@@ -252,6 +254,12 @@ export class Certificate {
     }, options)}`;
   }
 
+  #matches(host: string, options: X509CheckOptions): string | undefined {
+    const wildcard = wildcardOverUnderscore(host);
+    const match = this.#x509Certificate.checkHost(host, options);
+    return match ?? (wildcard === undefined ? undefined : this.#x509Certificate.checkHost(wildcard, options));
+  }
+
   get #x509Certificate(): X509Certificate {
     return (this.#native ??= this.toX509Certificate());
   }
@@ -282,11 +290,8 @@ function bounded(source: string | Uint8Array, { maxBytes = 4 * 1024 * 1024 }: Lo
 
 /** @returns the name as it stands in certificates; `undefined` when no host has such a name, as when it is an address. */
 function hostOf(name: string): string | undefined {
-  // OpenSSL would take a dot at the beginning for "whatever ends like that".
-  if (name.startsWith('.') || name.includes('\0')) return undefined;
-  const ascii = /^[\x01-\x7f]*$/.test(name) ? name : domainToASCII(name);
-  const host = ascii.endsWith('.') ? ascii.slice(0, -1) : ascii;
-  return host === '' || isIP(host) !== 0 ? undefined : host;
+  const read = readHostName(name);
+  return 'fault' in read || isIP(read.name) !== 0 ? undefined : read.name;
 }
 
 const DIGESTS: readonly CertificateDigest[] = ['sha1', 'sha256', 'sha512'];

@@ -34,7 +34,7 @@ describe('the check of a peer', () => {
     expect(checkPeer(certificate, { name: 'example.org' })).toEqual({ name: 'example.org', field: 'subjectAltName' });
     expect(checkPeer(certificate, { name: 'A.Example.net' })).toEqual({ name: '*.example.net', field: 'subjectAltName' });
     expect(checkPeer(certificate, { name: '192.0.2.1' })).toEqual({ name: '192.0.2.1', field: 'subjectAltName' });
-    expect(checkPeer(certificate, { name: '2001:DB8::0:1' })).toEqual({ name: '2001:DB8::0:1', field: 'subjectAltName' });
+    expect(checkPeer(certificate, { name: '2001:DB8::0:1' })).toEqual({ name: '2001:db8::1', field: 'subjectAltName' });
   });
 
   it('refuses the certificate of another host, and says whose it is', () => {

@@ -3,6 +3,7 @@
 import { timingSafeEqual } from 'node:crypto';
 import { isIP } from 'node:net';
 
+import { readHostName } from '../../reactor/host-name.ts';
 import { encoded } from './asn1-text.ts';
 import { namesHosts } from './certificate-extension.ts';
 import type { Certificate, NameRules } from './certificate.ts';
@@ -47,14 +48,21 @@ export function checkPeer(certificate: Certificate | undefined, { name, digest, 
   // A pin with a slip of the pen must not wait for an attacker to be noticed.
   const digests = digest === undefined ? undefined : listOf(digest, 'digest').map(digestOf);
   const keys = publicKeyDigest === undefined ? undefined : listOf(publicKeyDigest, 'publicKeyDigest').map(keyDigestOf);
-  if (name !== undefined && (name === '' || name.startsWith('.') || name.includes('\0'))) throw new TypeError(`name cannot be ${JSON.stringify(name)}`);
+  const host = name === undefined ? undefined : expectedName(name);
   if (rules !== 'rfc9525' && rules !== 'rfc2818') throw new TypeError(`rules knows rfc9525 and rfc2818, not ${String(rules)}`);
-  if (certificate === undefined) throw new NoCertificateError('the peer showed no certificate', { expected: name });
+  if (certificate === undefined) throw new NoCertificateError('the peer showed no certificate', { expected: host });
   return {
     ...(digests === undefined ? {} : { digest: checkDigest(certificate, digests) }),
     ...(keys === undefined ? {} : { publicKeyDigest: checkKey(certificate, keys) }),
-    ...(name === undefined ? {} : checkName(certificate, name, rules)),
+    ...(host === undefined ? {} : checkName(certificate, host, rules)),
   };
+}
+
+/** @returns the name in the form in which it is compared. @throws {TypeError} when no host can have it. */
+export function expectedName(name: string): string {
+  const read = readHostName(name);
+  if ('fault' in read) throw new TypeError(`name cannot be ${JSON.stringify(name)}: ${read.fault}`);
+  return read.name;
 }
 
 /** Where a certificate names its hosts under these rules, and what stands there, in printable ASCII. */

@@ -1,5 +1,8 @@
 /** What a client says first, and what a server makes of it before it answers. */
 
+import { isIP } from 'node:net';
+
+import { readHostName } from '../../reactor/host-name.ts';
 import { decodeProtocols } from './alpn.ts';
 import * as c from './constants.ts';
 import { openssl } from './openssl.ts';
@@ -14,7 +17,7 @@ import { TlsError } from './tls-error.ts';
 
 /** The first message of a client, as far as it matters for choosing. Nothing in it is proved. */
 export interface ClientHello {
-  /** The name that it asks for, in lower case. */
+  /** The name that it asks for: in lower case and A-labels, without a dot at its end. What no host can be named is here as it came, in lower case. */
   readonly serverName: string | undefined;
   /** The application protocols that it offers, the preferred one first. */
   readonly alpn: readonly string[];
@@ -89,7 +92,12 @@ function keysOf(find: NonNullable<ContextSettings['pskServer']>, identities: rea
 
 /** @returns the chooser of a server with contexts by name. */
 export function byServerName(names: Readonly<Record<string, SettingsOwner>>, strict: boolean): Chooser {
-  const contexts = new Map(Object.entries(names).map(([name, context]) => [checkedName(name), context]));
+  const contexts = new Map<string, SettingsOwner>();
+  for (const [given, context] of Object.entries(names)) {
+    const name = checkedName(given);
+    if (contexts.has(name)) throw new RangeError(`serverNames has ${JSON.stringify(name)} twice, in two spellings`);
+    contexts.set(name, context);
+  }
   return ({ serverName }) => {
     const wildcard = serverName === undefined ? undefined : `*${serverName.slice(Math.max(0, serverName.indexOf('.')))}`;
     const found = serverName === undefined ? undefined : contexts.get(serverName) ?? contexts.get(wildcard as string);
@@ -100,9 +108,13 @@ export function byServerName(names: Readonly<Record<string, SettingsOwner>>, str
   };
 }
 
-function checkedName(name: string): string {
-  if (!/^(?:\*\.)?[^*\s]+$/.test(name)) throw new RangeError(`serverNames takes names such as "example.com" and "*.example.com", not ${JSON.stringify(name)}`);
-  return name.toLowerCase();
+/** @returns a name of `serverNames` in the form in which clients' names are compared. @throws {RangeError} when no client can ask for it. */
+export function checkedName(name: string): string {
+  const [, star = '', host = ''] = /^(\*\.)?([^]*)$/.exec(name) ?? [];
+  const read = readHostName(host);
+  const fault = 'fault' in read ? read.fault : isIP(read.name) === 0 ? undefined : 'clients ask for names only, never for addresses (RFC 6066, section 3)';
+  if (fault !== undefined) throw new RangeError(`serverNames takes names such as "example.com" and "*.example.com", not ${JSON.stringify(name)}: ${fault}`);
+  return star + (read as { readonly name: string }).name;
 }
 
 /** Reads the client hello that OpenSSL is looking at; inside its client hello callback only. */
@@ -126,7 +138,9 @@ function extension(connection: Pointer, type: number): Uint8Array | undefined {
 function parseServerName(bytes: Uint8Array): string | undefined {
   const length = bytes.length >= 5 ? uint16(bytes, 3) : 0;
   if (length === 0 || bytes[2] !== c.TLSEXT_NAMETYPE_HOST_NAME || 5 + length > bytes.length) return undefined;
-  return Buffer.from(bytes.subarray(5, 5 + length)).toString().toLowerCase();
+  const text = Buffer.from(bytes.subarray(5, 5 + length)).toString();
+  const read = readHostName(text);
+  return 'fault' in read ? text.toLowerCase() : read.name;
 }
 
 /** RFC 8446, section 4.2.11: each identity after its length, and followed by the age of its ticket. */

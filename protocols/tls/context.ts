@@ -4,8 +4,11 @@ import { ClosedError } from '../../core/errors.ts';
 import type { LayerOptions, TransportLayer } from '../../core/transport-layer.ts';
 import type { Transport } from '../../core/transport.ts';
 import type { ConnectionBasis } from '../../reactor/connection.ts';
+import { hostName, readHostName } from '../../reactor/host-name.ts';
 import { encodeProtocols } from './alpn.ts';
 import { cacheNoMore } from './callbacks.ts';
+import { expectedName } from './check-peer.ts';
+import type { PeerExpectation } from './check-peer.ts';
 import { byServerName } from './client-hello.ts';
 import type { Chooser } from './client-hello.ts';
 import { configure, useIdentity, verifyModesOf } from './configure.ts';
@@ -88,8 +91,10 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
 
   /** @returns this context for connections that differ from others in `options`; to be given wherever a context is. */
   with(options: TlsConnectionOptions): TransportLayer<SecureConnection, ConnectionBasis> {
+    if (options.serverName !== undefined && options.serverName !== '') hostName(options.serverName, 'serverName');
+    const laid = { ...options, expect: normalExpectation(options.expect), ...(options.peer === undefined ? {} : { peer: normalPeer(options.peer) }) };
     return {
-      transport: (below, layered) => this.#transport(below, { ...layered, serverName: options.serverName ?? layered.serverName }, options),
+      transport: (below, layered) => this.#transport(below, { ...layered, serverName: options.serverName ?? layered.serverName }, laid),
       connection: (transport, basis) => this.connection(transport, basis),
     };
   }
@@ -139,7 +144,8 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
     if (role === 'client' && (settings.verifiesName || options.tlsa !== undefined) && (serverName === undefined || serverName === '')) {
       throw new TypeError('a TLS client needs the serverName that the certificate must be for');
     }
-    return new TlsTransport(below, settings, { peer, ...options, serverName });
+    const name = serverName === undefined || serverName === '' ? undefined : hostName(serverName, 'serverName');
+    return new TlsTransport(below, settings, { peer, ...options, serverName: name });
   }
 }
 
@@ -155,7 +161,7 @@ function settingsOf(role: 'client' | 'server', pointer: Pointer, options: AnyOpt
     verifiesName: role === 'client' && (verifyModes & c.SSL_VERIFY_PEER) !== 0 && (options.verifyName ?? true),
     nameRules: options.nameRules ?? 'rfc9525',
     accepts: dangerouslyAccept === 'all' ? 'all' : new Set(dangerouslyAccept.map(faultOf)),
-    expect: options.expect,
+    expect: normalExpectation(options.expect),
     alpn: role === 'client' || alpn === undefined ? undefined : typeof alpn === 'function' ? alpn : encodeProtocols(alpn),
     ignoresAlpnMismatch: options.alpnMismatch === 'ignore',
     choose: chooserOf(options),
@@ -169,6 +175,18 @@ function settingsOf(role: 'client' | 'server', pointer: Pointer, options: AnyOpt
   };
 }
 
+/** One name has one spelling from here on: sessions are kept by it too. @throws {TypeError} when no host can have it. */
+function normalExpectation(expect: PeerExpectation | undefined): PeerExpectation | undefined {
+  return expect?.name === undefined ? expect : { ...expect, name: expectedName(expect.name) };
+}
+
+/** The peer as connections know it by themselves, however its host is spelt. */
+function normalPeer(peer: string): string {
+  const [, host = '', port = ''] = /^\[?(.*?)\]?:(\d+)$/.exec(peer) ?? [];
+  const read = readHostName(host);
+  return 'fault' in read ? peer : `${read.name}:${port}`;
+}
+
 type SessionSettings = Pick<ContextSettings, 'resumption' | 'scope' | 'sessionTtlMs' | 'vault' | 'ticketKeys' | 'ownsTicketKeys' | 'tickets' | 'sessions' | 'clientSessions' | 'ownsClientSessions'>;
 
 function sessionsOf(role: 'client' | 'server', pointer: Pointer, options: AnyOptions, files: LoadedFiles): SessionSettings {
@@ -180,7 +198,7 @@ function sessionsOf(role: 'client' | 'server', pointer: Pointer, options: AnyOpt
   if (!(sessionLookupMs > 0)) throw new RangeError(`sessionLookupMs is more than 0, not ${String(sessionLookupMs)}`);
   const vault = sessionStore === undefined ? undefined : new Vault({ store: sessionStore, key: sessionStoreKey, lookupMs: sessionLookupMs });
   const ticketKeys = resumption === 'stateless' ? options.ticketKeys ?? new TicketKeys() : undefined;
-  const scope = scopeOf(role, options, files);
+  const scope = scopeOf(role, { ...options, expect: normalExpectation(options.expect) }, files);
   return {
     resumption,
     scope,

@@ -3,6 +3,7 @@
 import * as c from './constants.ts';
 import { openssl } from './openssl.ts';
 import type { Pointer } from './openssl.ts';
+import { letWildcardCover } from './server-name.ts';
 import { refused, takeErrorQueue } from './tls-error.ts';
 
 /** A TLSA record. Whether the DNS that it came from can be trusted (DNSSEC) is for the caller to know. */
@@ -35,6 +36,7 @@ export function requireTlsa(connection: Pointer, name: string, records: readonly
   }
   if (usable === 0) throw refused(`no usable TLSA record for "${name}"`);
   takeErrorQueue();
+  letWildcardCover(connection, name);
   ssl.SSL_set_hostflags(connection, c.X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | c.X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
 }
 

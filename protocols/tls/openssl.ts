@@ -246,6 +246,7 @@ function declare(library: ReturnType<typeof koffi.load>) {
     /** @returns a copy in OpenSSL's own memory, for those who free it themselves. The last two arguments are a file and a line. */
     CRYPTO_memdup: func<[Bytes, number, string, number], Pointer>('uintptr_t CRYPTO_memdup(uint8_t*, size_t, const char*, int)'),
     SSL_ctrl_text: func<[Pointer, number, number, string], number>('long SSL_ctrl(uintptr_t, int, long, const char*)'),
+    SSL_add1_host: func<[Pointer, string], number>('int SSL_add1_host(uintptr_t, const char*)'),
     SSL_set1_host: func<[Pointer, string], number>('int SSL_set1_host(uintptr_t, const char*)'),
     SSL_set_hostflags: func<[Pointer, number], void>('void SSL_set_hostflags(uintptr_t, uint)'),
     SSL_get0_param: func<[Pointer], Pointer>('uintptr_t SSL_get0_param(uintptr_t)'),

@@ -3,6 +3,7 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { isIP } from 'node:net';
 
+import { hostName } from '../../reactor/host-name.ts';
 import { openssl } from './openssl.ts';
 import type { Pointer } from './openssl.ts';
 import { withPrivateKey } from './pem.ts';
@@ -23,10 +24,11 @@ export interface SelfSignedOptions {
  */
 export function selfSigned({ names = ['localhost', '127.0.0.1', '::1'], days = 30 }: SelfSignedOptions = {}): { certificate: string; key: string } {
   if (names.length === 0) throw new RangeError('a certificate needs at least one name');
+  const read = names.map((name) => (name.startsWith('*.') ? `*.${hostName(name.slice(2), 'a name of the certificate')}` : hostName(name, 'a name of the certificate')));
   const key = generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
   let certificate = '';
   withPrivateKey(Buffer.from(key), undefined, (pkey) => {
-    certificate = sign(pkey, names, days);
+    certificate = sign(pkey, read, days);
   });
   return { certificate, key };
 }

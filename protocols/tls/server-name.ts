@@ -1,11 +1,12 @@
-/** The name that a TLS client asks for and expects. */
+/** The name that a TLS client asks for and expects, in the form of `hostName`. */
 
 import { isIP } from 'node:net';
 
+import { wildcardOverUnderscore } from '../../reactor/host-name.ts';
 import * as c from './constants.ts';
 import { openssl } from './openssl.ts';
 import type { Pointer } from './openssl.ts';
-import { refused, TlsError } from './tls-error.ts';
+import { refused } from './tls-error.ts';
 
 /**
  * Sends `name` in the client hello unless it is an address, which RFC 6066 keeps out of it, and makes OpenSSL compare the
@@ -14,8 +15,6 @@ import { refused, TlsError } from './tls-error.ts';
  */
 export function expectName(connection: Pointer, name: string | undefined, rules: 'rfc9525' | 'rfc2818' | undefined): void {
   if (name === undefined || name === '') return;
-  // OpenSSL 3.0 takes a name that begins with a dot for any host below it, and C ends a name at a zero.
-  if (name.startsWith('.') || name.includes('\0')) throw new TlsError(`serverName cannot be ${JSON.stringify(name)}`, { reason: 'bad name' });
   const ssl = openssl();
   const isNumber = isIP(name) !== 0;
   if (!isNumber && ssl.SSL_ctrl_text(connection, c.SSL_CTRL_SET_TLSEXT_HOSTNAME, c.TLSEXT_NAMETYPE_HOST_NAME, name) <= 0) throw refused(`serverName "${name}"`);
@@ -26,4 +25,12 @@ export function expectName(connection: Pointer, name: string | undefined, rules:
   }
   ssl.SSL_set_hostflags(connection, rules === 'rfc9525' ? c.X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | c.X509_CHECK_FLAG_NEVER_CHECK_SUBJECT : 0);
   if (ssl.SSL_set1_host(connection, name) <= 0) throw refused(`serverName "${name}"`);
+  letWildcardCover(connection, name);
+}
+
+/** Lets a wildcard cover the left-most label of `name` although it has an underscore, which OpenSSL's own comparison refuses. @throws {TlsError} when OpenSSL has no memory. */
+export function letWildcardCover(connection: Pointer, name: string): void {
+  const wildcard = wildcardOverUnderscore(name);
+  // As the name of a host a wildcard is equal to that very wildcard in the certificate, and to nothing else.
+  if (wildcard !== undefined && openssl().SSL_add1_host(connection, wildcard) <= 0) throw refused(`serverName "${name}"`);
 }

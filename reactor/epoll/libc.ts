@@ -5,11 +5,14 @@
  * at first use, so that importing this file works on every platform.
  */
 
+import { constants, lstatSync } from 'node:fs';
+
 import koffi from 'koffi';
 
 import { UnsupportedError } from '../../core/errors.ts';
 import type { Address } from '../address.ts';
 import type { SocketOptionName } from '../socket-options.ts';
+import { ENODEV } from '../system-calls.ts';
 import type { PeerCredentials, SystemCalls } from '../system-calls.ts';
 import { decodeAddress, encodeAddress } from './sockaddr.ts';
 
@@ -74,6 +77,8 @@ function load(): Libc {
   // Its third argument is passed like a declared one on x86-64 and arm64.
   const ioctl = func<[number, number, Int32Array], number>('int ioctl(int, ulong, int32_t*)');
   const eventfd = func<[number, number], number>('int eventfd(uint, int)');
+  const open = func<[string, number, number], number>('int open(const char*, int, uint)');
+  const flock = func<[number, number], number>('int flock(int, int)');
   const unlink = func<[string], number>('int unlink(const char*)');
   const epollCreate1 = func<[number], number>('int epoll_create1(int)');
   const epollCtl = func<[number, number, number, Uint8Array | null], number>('int epoll_ctl(int, int, int, uint8_t*)');
@@ -109,12 +114,12 @@ function load(): Libc {
     socket: (family) => checked(socket(FAMILIES[family], SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)),
     bind(fd, address) {
       const encoded = encodeAddress(address);
-      return checked(bind(fd, encoded, encoded.length));
+      return encoded === undefined ? -ENODEV : checked(bind(fd, encoded, encoded.length));
     },
     listen: (fd, backlog) => checked(listen(fd, backlog)),
     connect(fd, address) {
       const encoded = encodeAddress(address);
-      return checked(connect(fd, encoded, encoded.length));
+      return encoded === undefined ? -ENODEV : checked(connect(fd, encoded, encoded.length));
     },
     accept(fd, peer) {
       nameLength[0] = SOCKADDR_BYTES;
@@ -153,6 +158,18 @@ function load(): Libc {
     peerAddress: (fd) => nameOf(getpeername, fd),
     peerCredentials: (fd) => credentials(fd),
     unlink: (path) => checked(unlink(path)),
+    socketFile(path) {
+      const file = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+      return file?.isSocket() === true ? { id: `${String(file.dev)}:${String(file.ino)}`, uid: Number(file.uid) } : undefined;
+    },
+    lock(path) {
+      const fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600);
+      if (fd < 0) return errno();
+      if (flock(fd, LOCK_EX | LOCK_NB) === 0) return fd;
+      const failure = errno();
+      close(fd);
+      return failure;
+    },
     reserve: () => checked(eventfd(0, EFD_CLOEXEC)),
 
     epollCreate: () => checked(epollCreate1(EPOLL_CLOEXEC)),
@@ -215,6 +232,11 @@ const SOCK_STREAM = 1;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 const EPOLL_CLOEXEC = 0o2000000;
+const { O_RDWR, O_CREAT, O_NOFOLLOW } = constants;
+const O_CLOEXEC = 0o2000000;
+// sys/file.h
+const LOCK_EX = 2;
+const LOCK_NB = 4;
 const EFD_CLOEXEC = 0o2000000;
 const MSG_NOSIGNAL = 0x4000;
 const SOL_SOCKET = 1;

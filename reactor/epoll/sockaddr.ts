@@ -3,12 +3,14 @@
 import { networkInterfaces } from 'node:os';
 
 import type { Address } from '../address.ts';
+import { textOf, wordsOf } from '../ip-address.ts';
 
-/** @returns the bytes that bind(2) and connect(2) take. The address's numbers must be valid. */
-export function encodeAddress(address: Address): Uint8Array {
+/** @returns the bytes that bind(2) and connect(2) take; `undefined` when its zone is none here. The address's numbers must be valid. */
+export function encodeAddress(address: Address): Uint8Array | undefined {
   if (address.family === 'unix') {
     const path = Buffer.from(address.path);
-    const bytes = Buffer.alloc(2 + path.length + 1);
+    // An abstract name is as long as its address says: a zero at the end would be a part of it (unix(7)).
+    const bytes = Buffer.alloc(2 + path.length + (path[0] === 0 ? 0 : 1));
     bytes.writeUInt16LE(AF_UNIX, 0);
     path.copy(bytes, 2);
     return bytes;
@@ -20,12 +22,14 @@ export function encodeAddress(address: Address): Uint8Array {
     bytes.set(address.host.split('.').map(Number), 4);
     return bytes;
   }
-  const [host = '', scope] = address.host.split('%');
+  const [host = '', zone] = address.host.split('%');
+  const scope = zone === undefined ? 0 : scopeId(zone);
+  if (scope === undefined) return undefined;
   const bytes = Buffer.alloc(28);
   bytes.writeUInt16LE(AF_INET6, 0);
   bytes.writeUInt16BE(address.port, 2);
   wordsOf(host).forEach((word, index) => bytes.writeUInt16BE(word, 8 + 2 * index));
-  if (scope !== undefined) bytes.writeUInt32LE(scopeId(scope), 24);
+  bytes.writeUInt32LE(scope, 24);
   return bytes;
 }
 
@@ -36,7 +40,8 @@ export function decodeAddress(bytes: Uint8Array, length: number): Address | unde
   switch (view.getUint16(0, true)) {
     case AF_UNIX: {
       const path = Buffer.from(bytes.subarray(2, length));
-      const end = path.indexOf(0);
+      // The first byte of an abstract name is a zero, and others may be.
+      const end = path[0] === 0 ? -1 : path.indexOf(0);
       return { family: 'unix', path: path.toString('utf8', 0, end < 0 ? path.length : end) };
     }
     case AF_INET:
@@ -51,38 +56,13 @@ export function decodeAddress(bytes: Uint8Array, length: number): Address | unde
   }
 }
 
-function wordsOf(host: string): number[] {
-  // The last 32 bits may be written as an IPv4 address (RFC 4291, section 2.2).
-  const plain = host.replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, a: string, b: string, c: string, d: string) =>
-    `${(Number(a) * 256 + Number(b)).toString(16)}:${(Number(c) * 256 + Number(d)).toString(16)}`);
-  const [head = '', tail] = plain.split('::');
-  const before = head === '' ? [] : head.split(':');
-  if (tail === undefined) return before.map(hexadecimal);
-  const after = tail === '' ? [] : tail.split(':');
-  const zeros = new Array<string>(8 - before.length - after.length).fill('0');
-  return [...before, ...zeros, ...after].map(hexadecimal);
+/** @returns the number of a zone (RFC 4007, section 11); `undefined` when this host has no such interface. */
+function scopeId(zone: string): number | undefined {
+  if (/^\d+$/.test(zone)) return Number(zone) <= 0xffffffff ? Number(zone) : undefined;
+  const addresses = networkInterfaces()[zone];
+  // Addresses of the whole host, such as ::1, have the zone 0.
+  return addresses === undefined ? undefined : addresses.find((entry) => entry.family === 'IPv6')?.scopeid ?? 0;
 }
-
-/** The canonical text of RFC 5952: the longest run of two or more zero words becomes `::`. */
-function textOf(words: readonly number[]): string {
-  let runStart = -1;
-  let runLength = 1;
-  for (let start = 0; start < 8; start++) {
-    let end = start;
-    while (end < 8 && words[end] === 0) end++;
-    if (end - start > runLength) [runStart, runLength] = [start, end - start];
-  }
-  const hex = words.map((word) => word.toString(16));
-  if (runStart < 0) return hex.join(':');
-  return `${hex.slice(0, runStart).join(':')}::${hex.slice(runStart + runLength).join(':')}`;
-}
-
-function scopeId(scope: string): number {
-  if (/^\d+$/.test(scope)) return Number(scope);
-  return networkInterfaces()[scope]?.find((entry) => entry.family === 'IPv6')?.scopeid ?? 0;
-}
-
-const hexadecimal = (word: string): number => parseInt(word, 16);
 
 // bits/socket.h
 const AF_UNIX = 1;

@@ -170,6 +170,15 @@ export class SimulatedHost implements SystemCalls, Surroundings {
     return 0;
   }
 
+  /** Paths are names here, and no files. */
+  socketFile(): undefined {
+    return undefined;
+  }
+
+  lock(): number {
+    return this.reserve();
+  }
+
   ready(endpoint: Endpoint, readiness: number): void {
     if (this.#endpoints.get(endpoint.fd) === endpoint) this.selector.tell(endpoint.fd, readiness);
   }

@@ -2,6 +2,8 @@
 
 import { SystemError } from '../../core/errors.ts';
 import type { Address } from '../address.ts';
+import { hostName } from '../host-name.ts';
+import { canonicalAddress } from '../ip-address.ts';
 import { ENOENT } from '../system-calls.ts';
 import { Link } from './link.ts';
 import type { LinkOptions } from './link.ts';
@@ -25,6 +27,8 @@ export interface Clockwork {
   settleAfter(ms: number, task: () => void): () => void;
 }
 
+const canonical = (address: string): string => canonicalAddress(address) ?? address;
+
 /** A network in memory. */
 export class SimulatedNetwork {
   /** The path of a host to itself. */
@@ -45,7 +49,7 @@ export class SimulatedNetwork {
   /** Adds a host. Its name is found by look-ups, with its addresses. */
   addHost(name: string, options: HostOptions = {}): SimulatedHost {
     if (this.#hosts.has(name)) throw new RangeError(`there is a host named ${name} already`);
-    const addresses = options.addresses ?? [`10.0.0.${String(this.#hosts.size + 1)}`];
+    const addresses = options.addresses?.map(canonical) ?? [`10.0.0.${String(this.#hosts.size + 1)}`];
     const host = new SimulatedHost(name, this, { ...options, addresses });
     this.#hosts.set(name, host);
     this.name(name, addresses);
@@ -54,7 +58,7 @@ export class SimulatedNetwork {
 
   /** Sets what a look-up of `name` finds. */
   name(name: string, addresses: readonly string[], options: NameOptions = {}): void {
-    this.#names.set(name, { addresses, options });
+    this.#names.set(hostName(name, 'the name'), { addresses: addresses.map(canonical), options });
   }
 
   /** The link between two hosts, made when first asked for. */
@@ -88,7 +92,8 @@ export class SimulatedNetwork {
 
   /** Answers a look-up. */
   async lookUp(host: string, port: number, signal: AbortSignal): Promise<readonly Address[]> {
-    const known = this.#names.get(host) ?? (host === 'localhost' ? { addresses: ['127.0.0.1'], options: {} } : undefined);
+    const name = host.replace(/\.$/, '');
+    const known = this.#names.get(name) ?? (name === 'localhost' ? { addresses: ['127.0.0.1'], options: {} } : undefined);
     await new Promise<void>((resolve) => {
       const cancel = this.#clockwork.settleAfter(known?.options.delayMs ?? 0, resolve);
       signal.addEventListener('abort', () => {

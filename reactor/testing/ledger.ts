@@ -26,6 +26,7 @@ export class Ledger {
       socket: (family) => enter(calls.socket(family)),
       accept: (fd, peer) => enter(calls.accept(fd, peer)),
       reserve: () => enter(calls.reserve()),
+      lock: (path) => enter(calls.lock(path)),
       close: (fd) => {
         if (!this.open.delete(fd)) this.closedTwice.push(fd);
         return calls.close(fd);

@@ -6,6 +6,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 
 import { Certificate } from '../certificate.ts';
+import { checkedName } from '../client-hello.ts';
 import type { LoadedFiles } from '../configure.ts';
 import type { AnyOptions } from '../options.ts';
 
@@ -26,7 +27,7 @@ export function scopeOf(role: 'client' | 'server', options: AnyOptions, files: L
     nameRules,
     verifyName,
     names: role === 'client' ? files.identities.map(({ certificate }) => Certificate.load(certificate).digest()) : options.sessionScope ?? namesOf(files),
-    serverNames: Object.keys(serverNames ?? {}).sort(),
+    serverNames: Object.keys(serverNames ?? {}).map(checkedName).sort(),
     strictServerNames,
     psk: typeof psk === 'function' ? madeBy(psk, options) : psk === undefined ? null : [psk.identity, createHash('sha256').update(psk.key).digest('base64')],
     signatureAlgorithms,
