@@ -76,7 +76,8 @@ export class ConnectStep implements ReactorStep<Connection> {
     this.#lookUp.abort();
     this.#cancelHeadStart?.();
     for (const attempt of this.#attempts) attempt.close();
-    if (failed) this.#connection?.abort();
+    // One that has failed by itself may still have an alert on its way.
+    if (failed && this.#connection?.closed === false) this.#connection.abort();
   }
 
   #begin(): StepCode {

@@ -104,6 +104,8 @@ export class Server {
     const { handshakeMs = HANDSHAKE_MS, maxHandshakes = HANDSHAKES } = this.#options;
     const handshaking = this.#handshaking;
     if (handshaking.size >= maxHandshakes) for (const oldest of handshaking) {
+      // At once: more may be accepted before its handshake has settled.
+      handshaking.delete(oldest);
       oldest.abort(new ClosedError(`more than ${String(maxHandshakes)} handshakes were unfinished (maxHandshakes), and this was the oldest`));
       break;
     }
