@@ -80,8 +80,9 @@ export class TruncatedError extends WantioError {
 
 /** Another operation of the same direction is still running. Nothing was done. */
 export class BusyError extends WantioError {
-  constructor(operation: OperationName, running: OperationName) {
-    super('ERR_WANTIO_BUSY', `${operation} refused: a ${running} is still running in that direction; await it first`);
+  /** @param why what is in the way; unless given, an operation of the same direction. */
+  constructor(operation: OperationName, running: OperationName, why = `${running === 'accept' ? 'an' : 'a'} ${running} is still running in that direction; await it first`) {
+    super('ERR_WANTIO_BUSY', `${operation} refused: ${why}`);
     this.operation = operation;
   }
 

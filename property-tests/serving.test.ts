@@ -24,7 +24,7 @@ describe('a server', () => {
       await world.sleep(1);
       const unfinished = there.reactor.operations().filter(({ name }) => name === 'handshake').length;
       expect(unfinished).toBe(Math.min(clients, maxHandshakes));
-      expect(reasons).toEqual(Array.from({ length: Math.max(0, clients - maxHandshakes) }, () => expect.stringContaining(`more than ${String(maxHandshakes)} handshakes were unfinished (maxHandshakes)`)));
+      expect(reasons).toEqual(Array.from({ length: Math.max(0, clients - maxHandshakes) }, () => expect.stringContaining(`more than ${String(maxHandshakes)} handshakes were unfinished (maxHandshakes)`) as string));
       for (const each of silent) if (each.status === 'fulfilled') each.value.abort();
       listener.close();
     });

@@ -112,7 +112,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
    */
   serve<C extends Connection = Connection>(options: ServeOptions<C>, handler: Handler<C>): this {
     if (this.#closed) throw new ClosedError('serve refused: the listener is closed');
-    if (this.#server !== undefined) throw new BusyError('accept', 'accept');
+    if (this.#server !== undefined) throw new BusyError('accept', 'accept', 'the listener serves already, and takes every connection');
     // The layer of `options` makes the very type of connection that the handler takes.
     this.#server = new Server(this, this.#reactor, options, handler as unknown as Handler, () => {
       this.#resume();
@@ -125,7 +125,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
   accept(options?: OperationOptions): Operation<Connection> {
     const operation = new Operation(new AcceptStep(this), this, options?.timeouts ?? {}, options?.signal);
     if (this.#closed) return operation.refuse(new ClosedError('accept refused: the listener is closed'));
-    if (this.#accepting !== undefined) return operation.refuse(new BusyError('accept', 'accept'));
+    if (this.#accepting !== undefined) return operation.refuse(new BusyError('accept', 'accept', 'an accept of this listener is still running; await it first'));
     this.#accepting = operation;
     return operation.start();
   }

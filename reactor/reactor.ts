@@ -9,6 +9,8 @@
  * macrotask.
  */
 
+import { setMaxListeners } from 'node:events';
+
 import { EventEmitter } from 'eventemitter3';
 
 import { Deadline, Deadlines } from '../core/deadlines.ts';
@@ -110,6 +112,8 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
     this.deadlines = new Deadlines(ground.clock.now(), (at) => {
       if (at < this.#timerAt) this.#setTimer(at);
     });
+    // Every handler of a server may listen to it.
+    setMaxListeners(0, this.#drain.signal);
     ground.selector.onReady(() => {
       this.#schedule();
     });

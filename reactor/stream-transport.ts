@@ -83,7 +83,7 @@ export class StreamTransport implements ConnectionSocket {
   /** Takes no more at a time than the stream's high-water mark, or {@link WRITTEN_AT_LEAST} where that is less. */
   write(from: Uint8Array): number {
     if (from.length === 0) return 0;
-    if (this.#broken || this.#stream.destroyed) throw this.#failure();
+    if (this.#broken || this.#stream.destroyed || this.#stream.errored !== null) throw this.#failure();
     if (this.#sendShut) throw new ClosedError('send refused: this side has said that it sends nothing more');
     if (!this.#stream.writable) throw new ClosedError('send refused: the stream was ended by somebody else');
     if ((this.handle.readiness & WRITABLE) === 0) return WANT_WRITE;

@@ -31,12 +31,15 @@ import type { ContextSettings, SettingsOwner } from './settings.ts';
 import { refused } from './tls-error.ts';
 import { TlsTransport } from './tls-transport.ts';
 import { readTrust } from './trust.ts';
+import type { SkippedFile } from './trust.ts';
 import { VERIFY_ERRORS, verifyErrorNumber } from './verify-errors.ts';
 import type { VerifyErrorName } from './verify-errors.ts';
 
 /** A TLS context: made once, shared by many connections, unchangeable. Closing it leaves its connections as they are. */
 export class TlsContext implements TransportLayer<SecureConnection, ConnectionBasis>, SettingsOwner {
   readonly role: 'client' | 'server';
+  /** Files of the directories in `ca` that were not used, and why. */
+  readonly skippedFiles: readonly SkippedFile[];
   #settings: ContextSettings | undefined;
 
   /**
@@ -65,6 +68,7 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
   private constructor(role: 'client' | 'server', options: AnyOptions, files: LoadedFiles) {
     const ssl = openssl();
     this.role = role;
+    this.skippedFiles = files.trust?.skipped ?? [];
     const pointer = ssl.SSL_CTX_new(ssl.TLS_method());
     if (pointer === 0) throw refused('no TLS context');
     let settings: ContextSettings | undefined;

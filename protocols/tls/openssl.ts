@@ -274,6 +274,7 @@ function declare(library: ReturnType<typeof koffi.load>) {
 
     /** The last argument is the password, as for private keys: a PEM that says it is encrypted would make OpenSSL ask on the terminal. */
     PEM_read_bio_X509: func<[Pointer, null, null, string], Pointer>('uintptr_t PEM_read_bio_X509(uintptr_t, void*, void*, const char*)'),
+    PEM_read_bio_X509_AUX: func<[Pointer, null, null, string], Pointer>('uintptr_t PEM_read_bio_X509_AUX(uintptr_t, void*, void*, const char*)'),
     PEM_write_bio_X509: func<[Pointer, Pointer], number>('int PEM_write_bio_X509(uintptr_t, uintptr_t)'),
     /** Without a callback the last argument is the password. It is never null here: OpenSSL would ask on the terminal. */
     PEM_read_bio_PrivateKey: func<[Pointer, null, null, string], Pointer>('uintptr_t PEM_read_bio_PrivateKey(uintptr_t, void*, void*, const char*)'),

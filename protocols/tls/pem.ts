@@ -43,6 +43,15 @@ export function withCertificates(pem: Uint8Array, what: string, use: (certificat
   withEach(pem, what, 'certificate', (bio) => ssl.PEM_read_bio_X509(bio, null, null, ''), ssl.X509_free, use);
 }
 
+/**
+ * The same for authorities, whose certificates may say what they are trusted and not trusted for (`BEGIN TRUSTED CERTIFICATE`, as
+ * `openssl x509 -trustout` writes it). OpenSSL keeps to it where the certificate is used as an anchor.
+ */
+export function withAuthorities(pem: Uint8Array, what: string, use: (certificates: readonly Pointer[]) => void): void {
+  const ssl = openssl();
+  withEach(pem, what, 'certificate', (bio) => ssl.PEM_read_bio_X509_AUX(bio, null, null, ''), ssl.X509_free, use);
+}
+
 /** Gives the lists of revoked certificates of `pem` to `use`, and frees them after that. @throws {TlsError} like {@link withCertificates}. */
 export function withRevocationLists(pem: Uint8Array, use: (lists: readonly Pointer[]) => void): void {
   const ssl = openssl();
@@ -67,7 +76,7 @@ function withEach(pem: Uint8Array, source: string, kind: string, read: (bio: Poi
   try {
     // The last read ends with "no start line", which is how the end of a PEM file looks.
     const [first] = takeErrorQueue();
-    if (objects.length === 0) throw new TlsError(`the ${source} holds no ${kind} in PEM: ${first?.reason ?? 'it is empty'}`);
+    if (objects.length === 0) throw new TlsError(`the ${source} holds ${whyNone(pem, kind, first?.reason)}`, { queue: first === undefined ? [] : [first] });
     if (first !== undefined && first.reason !== 'no start line') throw new TlsError(`the ${source} holds a broken ${kind}: ${first.reason}`, { queue: [first] });
     use(objects);
   } finally {
@@ -75,11 +84,25 @@ function withEach(pem: Uint8Array, source: string, kind: string, read: (bio: Poi
   }
 }
 
+/** OpenSSL says the same of a file without any block as of one whose blocks it cannot find the end of. */
+function whyNone(pem: Uint8Array, kind: string, reason = 'no start line'): string {
+  if (reason !== 'no start line') return `a broken ${kind}: ${reason}`;
+  const text = Buffer.from(pem.buffer, pem.byteOffset, pem.length).toString('latin1');
+  const [block, name] = /-----BEGIN ([^-]*)-----/.exec(text) ?? [];
+  if (text.trim() === '') return `no ${kind} in PEM: it is empty`;
+  if (block === undefined) return `no ${kind} in PEM: it has no line that begins with -----BEGIN`;
+  return /CERTIFICATE|CRL/.test(name) === (kind === 'certificate' || kind === 'revocation list') ? `a broken ${kind}: a line in it is damaged, or its end is missing` : `no ${kind} in PEM but a ${name}`;
+}
+
 /** Gives the private key of `pem` to `use`, and frees it after that. @throws {TlsError} when it cannot be read. */
 export function withPrivateKey(pem: Uint8Array, password: string | undefined, use: (key: Pointer) => void): void {
   const ssl = openssl();
   const key = withBio(pem, (bio) => ssl.PEM_read_bio_PrivateKey(bio, null, null, password ?? ''));
-  if (key === 0) throw refused(`the private key cannot be read${password === undefined ? '' : ' with the given password'}`);
+  if (key === 0) {
+    const isLocked = /BEGIN ENCRYPTED PRIVATE KEY|Proc-Type: 4,ENCRYPTED/.test(Buffer.from(pem.buffer, pem.byteOffset, pem.length).toString('latin1'));
+    if (isLocked && (password ?? '') === '') throw new TlsError('the private key is locked: give its `password`', { reason: 'locked', queue: takeErrorQueue() });
+    throw refused(`the private key cannot be read${password === undefined ? '' : ' with the given password'}`);
+  }
   try {
     use(key);
   } finally {

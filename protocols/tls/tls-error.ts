@@ -105,8 +105,12 @@ export function takeErrorQueue(): TlsErrorEntry[] {
 /** @returns the error for a call that OpenSSL refused, its queue taken. `what` says what was tried. */
 export function refused(what: string): TlsError {
   const queue = takeErrorQueue();
-  return new TlsError(`${what}: ${queue[0]?.reason ?? 'refused by OpenSSL'}`, { queue });
+  const [{ reason } = { reason: 'refused by OpenSSL' }] = queue;
+  return new TlsError(`${what}: ${reason}${TOO_WEAK.test(reason) ? ' for the security level (option minimumSecurityLevel)' : ''}`, { queue });
 }
+
+// What OpenSSL says of a key, digest or parameter below the level: "ee key too small", "ca md too weak", "dh key too small".
+const TOO_WEAK = /(?:key too small|md too weak|key too weak)$/;
 
 /** Whether OpenSSL recognised plain HTTP where it expected TLS. */
 export function saysHttp(queue: readonly TlsErrorEntry[]): boolean {

@@ -164,6 +164,7 @@ export class TlsTransport implements Transport, TimeSource {
         if (negotiation.consider(this.#answered, this)) continue;
         return WANT_LOOKUP;
       }
+      if (reason === c.SSL_ERROR_ZERO_RETURN) throw (this.#failure = new ClosedError('handshake failed: the peer has closed the connection in the middle of it (close_notify)'));
       if (reason !== 0 && reason !== c.SSL_ERROR_WANT_READ) throw this.#fail();
       const flushed = this.#ciphertext.seal();
       if (flushed !== DONE) return flushed;

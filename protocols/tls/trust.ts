@@ -1,17 +1,25 @@
 /** The certificate authorities that a context trusts, and the certificates that they have revoked. */
 
+import { X509Certificate } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { rootCertificates } from 'node:tls';
 
 import { openssl } from './openssl.ts';
 import type { Pointer } from './openssl.ts';
-import { FileError, readPem, withCertificates, withRevocationLists } from './pem.ts';
+import { FileError, readPem, withAuthorities, withRevocationLists } from './pem.ts';
 import type { PemSource } from './pem.ts';
 import { TlsError } from './tls-error.ts';
 
+/** A file of a CA directory that was not used. */
+export interface SkippedFile {
+  readonly path: string;
+  readonly why: string;
+}
+
 /**
- * Where authorities come from: PEM; a directory whose PEM files are all read, once; the roots that Node.js bundles; those of the
+ * Where authorities come from: PEM; a directory whose files are all read, once, in PEM or DER (`context.skippedFiles` lists those that
+ * were neither); the roots that Node.js bundles; those of the
  * system (the file that `SSL_CERT_FILE` names, or the bundle of the distribution).
  */
 export type CaSource = PemSource | { readonly directory: string } | 'bundled' | 'system';
@@ -24,6 +32,8 @@ export interface TrustFiles {
   readonly isBundled: boolean;
   /** Those that a server names to its clients: given one by one, not whole collections. */
   readonly named: readonly Uint8Array[];
+  /** Files of directories that were not used. */
+  readonly skipped: readonly SkippedFile[];
 }
 
 /** @throws {FileError} when a file or directory cannot be read. @throws {TlsError} when the system has no roots. */
@@ -36,6 +46,7 @@ export async function readTrust(ca: CaSource | readonly CaSource[], crls: PemSou
     certificates: read.flatMap(({ certificates }) => certificates),
     revocations: [...revocations, ...read.flatMap((source) => source.revocations)],
     isBundled: sources.length === 1 && sources[0] === 'bundled' && revocations.length === 0,
+    skipped: read.flatMap(({ skipped = [] }) => skipped),
     named: read.flatMap(({ certificates }, index) => (typeof sources[index] === 'object' && !('directory' in sources[index]) ? certificates : [])),
   };
 }
@@ -43,6 +54,7 @@ export async function readTrust(ca: CaSource | readonly CaSource[], crls: PemSou
 interface Read {
   readonly certificates: readonly Uint8Array[];
   readonly revocations: readonly Uint8Array[];
+  readonly skipped?: readonly SkippedFile[];
 }
 
 async function readSource(source: CaSource): Promise<Read> {
@@ -62,14 +74,36 @@ async function readDirectory(directory: string): Promise<Read> {
   if (names.length > FILES_AT_MOST) throw new TlsError(`the CA directory ${directory} has ${String(names.length)} files, more than ${String(FILES_AT_MOST)}`);
   const certificates: Uint8Array[] = [];
   const revocations: Uint8Array[] = [];
+  const skipped: SkippedFile[] = [];
   for (const name of names) {
-    const bytes = await readPem({ file: join(directory, name) }, 'CA certificates');
+    const path = join(directory, name);
+    const bytes = await readPem({ file: path }, 'CA certificates');
     const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-    if (text.includes('-----BEGIN CERTIFICATE-----') || text.includes('-----BEGIN TRUSTED CERTIFICATE-----')) certificates.push(bytes);
-    if (text.includes('-----BEGIN X509 CRL-----')) revocations.push(bytes);
+    const pem = /-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----/.test(text.toString('latin1')) ? bytes : pemOf(bytes);
+    const hasLists = text.includes('-----BEGIN X509 CRL-----');
+    if (pem !== undefined) {
+      // Parsed once here, so that it is the file that is complained of and not the directory.
+      withAuthorities(pem, `CA file ${path}`, () => undefined);
+      certificates.push(pem);
+    }
+    if (hasLists) revocations.push(bytes);
+    if (pem === undefined && !hasLists) skipped.push({ path, why: 'it holds no certificate and no revocation list, neither in PEM nor in DER' });
   }
-  if (certificates.length === 0) throw new TlsError(`the CA directory ${directory} holds no certificate in PEM`);
-  return { certificates, revocations };
+  if (certificates.length === 0) {
+    const listed = skipped.length === 0 ? 'it has no files' : `skipped ${skipped.slice(0, 5).map(({ path }) => path).join(', ')}${skipped.length > 5 ? ' …' : ''}`;
+    throw new TlsError(`the CA directory ${directory} holds no certificate: ${listed}`);
+  }
+  return { certificates, revocations, skipped };
+}
+
+/** @returns a certificate in DER as PEM; `undefined` when it is none. */
+function pemOf(bytes: Uint8Array): Uint8Array | undefined {
+  if (bytes[0] !== DER_SEQUENCE) return undefined;
+  try {
+    return Buffer.from(new X509Certificate(bytes).toString());
+  } catch {
+    return undefined;
+  }
 }
 
 async function systemRoots(): Promise<Uint8Array> {
@@ -105,7 +139,7 @@ export function withStore(files: TrustFiles, use: (store: Pointer) => void): voi
 function fill(store: Pointer, { certificates, revocations }: TrustFiles): Pointer {
   const ssl = openssl();
   for (const pem of certificates) {
-    withCertificates(pem, 'CA file', (each) => {
+    withAuthorities(pem, 'CA file', (each) => {
       for (const certificate of each) ssl.X509_STORE_add_cert(store, certificate);
     });
   }
@@ -120,3 +154,4 @@ function fill(store: Pointer, { certificates, revocations }: TrustFiles): Pointe
 // Where the distributions keep them: Debian and Alpine, Fedora and RHEL, openSUSE, others.
 const SYSTEM_BUNDLES = ['/etc/ssl/certs/ca-certificates.crt', '/etc/pki/tls/certs/ca-bundle.crt', '/etc/ssl/ca-bundle.pem', '/etc/ssl/cert.pem'];
 const FILES_AT_MOST = 4096;
+const DER_SEQUENCE = 0x30;
