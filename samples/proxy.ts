@@ -10,7 +10,7 @@
 
 import { parseArgs } from 'node:util';
 
-import { closeOnSignal, formatAddress, parseTarget, Reactor } from 'wantio';
+import { closeOnSignal, formatAddress, parseTarget, Reactor, SystemError } from 'wantio';
 import type { Address, Target } from 'wantio';
 import { Relay } from 'wantio/protocols';
 import { selfSigned, TlsContext } from 'wantio/tls';
@@ -63,7 +63,11 @@ async function run(): Promise<void> {
   const reactor = new Reactor();
   const listener = await reactor.listen(listenTo);
   const upstream = given ?? await echoUpstream(reactor);
-  listener.on('clientError', (error, client) => { console.error(`${formatAddress(client.remoteAddress)}: ${error.message}`); });
+  listener.on('clientError', (error, client) => {
+    // Clients that just go away are nothing to worry about.
+    const isGone = error instanceof SystemError && GONE.has(error.code) && error.message.includes(formatAddress(client.remoteAddress));
+    if (!isGone) console.error(`${formatAddress(client.remoteAddress)}: ${error.message}`);
+  });
   listener.on('overload', (error, pauseMs) => { console.error(`${error.message}; accepting pauses for ${String(pauseMs)} ms`); });
   listener.serve({ secure: front, maxConnections, timeouts: { totalMs: 10_000 } }, async (client) => {
     const timeouts = { blockMs: idleMs, totalMs: 10_000 };
@@ -77,6 +81,8 @@ async function run(): Promise<void> {
   console.log(`try: ${clientFor(listener.address)}`);
   await closed;
 }
+
+const GONE = new Set(['ECONNRESET', 'EPIPE']);
 
 /** The command of a client that can be tried at once. */
 function clientFor(address: Address): string {
