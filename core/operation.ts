@@ -7,10 +7,10 @@ import { Deadline } from './deadlines.ts';
 import { drive } from './drive.ts';
 import { AbortError, OperationTimeoutError, WantioError } from './errors.ts';
 import type { OperationName, Progress } from './errors.ts';
-import { TimeoutBudget } from './timeouts.ts';
-import type { TimeoutMode, Timeouts } from './timeouts.ts';
-import { signal, timeouts } from './options.ts';
+import { signal } from './options.ts';
 import type { Rules } from './options.ts';
+import { TimeoutBudget, timeoutsRule } from './timeouts.ts';
+import type { TimeoutMode, Timeouts } from './timeouts.ts';
 import type { StepCode, Want, YIELD } from './want.ts';
 
 /** What every operation takes. */
@@ -21,7 +21,7 @@ export interface OperationOptions {
   readonly timeouts?: Timeouts | undefined;
 }
 
-export const OPERATION_RULES = { signal, timeouts } satisfies Rules<OperationOptions>;
+export const OPERATION_RULES = { signal, timeouts: timeoutsRule } satisfies Rules<OperationOptions>;
 
 /** The work of an operation, in steps that never wait. */
 export interface Step<T> {

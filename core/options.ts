@@ -1,124 +1,219 @@
 /**
- * Options are inputs too: a name that is not known, a value of the wrong type or out of range is refused where it is given. A rule for
- * each option stands in a table whose type follows from the type of the options, so that neither is without the other.
+ * Options are inputs too: an unknown name, a value of the wrong type or out of range is refused where it is given, before
+ * anything is begun. A table has a rule for each option, and its type follows from the type of the options: the compiler
+ * refuses an option without a rule, and a rule without an option.
  */
 
 /** What an option takes. */
 export interface Rule {
-  /** In words, after "takes". */
+  /** In words, as they stand after "takes". */
   readonly takes: string;
-  /** @returns whether it is that; `'range'` when it is of the right type and out of range. */
+  /** @returns whether `value` is that; `'range'` when it is of the right type and out of range. */
   readonly judge: (value: unknown) => boolean | 'range';
-  /** What was given is not shown in messages. */
+  /** What an object of options in it takes. */
+  readonly within?: Table | undefined;
+  /** What each member of a list in it must be. */
+  readonly each?: Rule | undefined;
+  /** Messages do not show what was given. */
   readonly isSecret?: boolean;
-  /** It decides about trust: one that is there without a value is refused, because a missing piece of configuration must not drop it. */
+  /** It decides about trust: a missing piece of configuration must not drop it, so it is refused when it is `undefined`. */
   readonly decidesTrust?: boolean;
+  readonly isRequired?: boolean;
 }
 
-/** A rule for each option of `O`, and none else. */
+/** Rules by the names of options. */
+export type Table = Readonly<Record<string, Rule>>;
+
+/** A rule for each option of `O`, and no other; of a union, for each option of its members. */
 export type Rules<O> = { readonly [K in O extends unknown ? keyof O : never]-?: Rule };
 
 /**
- * Checks the options of a call.
- * @param call how the call is named in messages.
- * @throws {TypeError} for no object, a name that is not known, and a value of the wrong type. @throws {RangeError} for one that is out of range.
+ * Checks the options of a call. Nothing is allocated when they are right.
+ * @param call how messages name the call.
+ * @throws {TypeError} for no object, an unknown name, and a value of the wrong type.
+ * @throws {RangeError} for a value that is out of range.
  */
-export function checkOptions(call: string, given: unknown, rules: Readonly<Record<string, Rule>>): void {
-  if (typeof given !== 'object' || given === null || Array.isArray(given)) throw new TypeError(`${call} takes its options as an object, not ${shown(given)}`);
-  for (const [name, value] of Object.entries(given)) {
-    if (!Object.hasOwn(rules, name)) throw new TypeError(`${call} has no option ${JSON.stringify(name)}${nearest(name, Object.keys(rules))}`);
-    checkOption(call, name, value, rules[name]);
+export function checkOptions(call: string, given: unknown, rules: Table): void {
+  if (!isOptions(given)) throw new TypeError(`${call} takes its options as an object, not ${shown(given)}`);
+  checkNames(call, '', given, rules);
+}
+
+/** Checks an argument, which must be there. @throws {TypeError | RangeError} like {@link checkOptions}. */
+export function checkArgument(call: string, name: string, value: unknown, rule: Rule): void {
+  if (value === undefined) throw refusal(call, name, value, rule, false);
+  checkValue(call, '', name, value, rule);
+}
+
+function checkNames(call: string, parent: string, given: object, rules: Table): void {
+  // Inherited options count: what is read is what is checked. What somebody has added to all objects is no option.
+  for (const name in given) {
+    if (Object.hasOwn(rules, name) || (!Object.hasOwn(given, name) && name in Object.prototype)) continue;
+    throw new TypeError(`${call} has no option ${JSON.stringify(pathOf(parent, name))}${meant(name, Object.keys(rules))}`);
+  }
+  for (const name in rules) {
+    const rule = rules[name];
+    const value = (given as Readonly<Record<string, unknown>>)[name];
+    if (value !== undefined) checkValue(call, parent, name, value, rule);
+    else if (rule.decidesTrust === true && name in given) throw new TypeError(`${call}: ${pathOf(parent, name)} decides about trust and is undefined: give it a value, or leave it out`);
+    else if (rule.isRequired === true) throw new TypeError(`${call} needs ${pathOf(parent, name)}: ${rule.takes}`);
   }
 }
 
-/** Checks one value. @throws {TypeError | RangeError} like {@link checkOptions}. */
-export function checkOption(call: string, name: string, value: unknown, { takes, judge, isSecret = false, decidesTrust = false }: Rule): void {
-  if (value === undefined) {
-    if (decidesTrust) throw new TypeError(`${call}: ${name} decides about trust and is there without a value: give it one, or leave it out`);
-    return;
-  }
-  const verdict = judge(value);
-  if (verdict === true) return;
-  const what = isSecret && typeof value !== 'number' ? `this ${kindOf(value)} (not shown: it may be secret)` : shown(value);
-  const message = `${call}: ${name} takes ${takes}, not ${what}`;
-  throw verdict === 'range' ? new RangeError(message) : new TypeError(message);
+function checkValue(call: string, parent: string, name: string, value: unknown, rule: Rule): void {
+  const verdict = rule.judge(value);
+  if (verdict !== true) throw refusal(call, pathOf(parent, name), value, rule, verdict);
+  if (rule.within !== undefined && isOptions(value)) checkNames(call, pathOf(parent, name), value, rule.within);
+  if (rule.each !== undefined && Array.isArray(value)) checkEach(call, pathOf(parent, name), value, rule.each);
 }
+
+function checkEach(call: string, path: string, list: readonly unknown[], rule: Rule): void {
+  // A hole in a list is a member that is not there.
+  for (let at = 0; at < list.length; at++) checkArgument(call, `${path}[${String(at)}]`, list[at], rule);
+}
+
+function pathOf(parent: string, name: string): string {
+  return parent === '' ? name : `${parent}.${name}`;
+}
+
+function refusal(call: string, path: string, value: unknown, { takes, isSecret = false }: Rule, verdict: false | 'range'): Error {
+  const message = `${call}: ${path} takes ${takes}, not ${isSecret ? hidden(value) : shown(value)}`;
+  return verdict === 'range' ? new RangeError(message) : new TypeError(message);
+}
+
+// What rules are made of.
 
 /** The same rule for an option that decides about trust. */
 export const trust = (rule: Rule): Rule => ({ ...rule, decidesTrust: true });
 /** The same rule for an option whose value is not shown. */
 export const secret = (rule: Rule): Rule => ({ ...rule, isSecret: true });
+/** The same rule for an option that must be there. */
+export const required = (rule: Rule): Rule => ({ ...rule, isRequired: true });
 
-export const flag: Rule = { takes: 'true or false', judge: (value) => typeof value === 'boolean' };
-export const text: Rule = { takes: 'a text that is not empty', judge: (value) => (typeof value === 'string' ? value !== '' || 'range' : false) };
-export const func: Rule = { takes: 'a function', judge: (value) => typeof value === 'function' };
-export const bytes: Rule = { takes: 'bytes (a Uint8Array)', judge: (value) => value instanceof Uint8Array };
-export const signal: Rule = { takes: "an AbortSignal (of an AbortController its `signal`)", judge: (value) => value instanceof AbortSignal };
-export const object: Rule = { takes: 'an object', judge: (value) => typeof value === 'object' && value !== null };
-export const milliseconds: Rule = { takes: 'a number of milliseconds; negative or Infinity for no limit', judge: (value) => (typeof value === 'number' ? !Number.isNaN(value) || 'range' : false) };
+/** What `judge` finds right; `takes` says it in words. */
+export const thing = (takes: string, judge: Rule['judge']): Rule => ({ takes, judge });
+
+export const flag = thing('true or false', (value) => typeof value === 'boolean');
+export const text = thing('text that is not empty', (value) => typeof value === 'string' && (value !== '' || 'range'));
+export const func = thing('a function', (value) => typeof value === 'function');
+export const bytes = thing('bytes (a Uint8Array)', (value) => value instanceof Uint8Array);
+export const signal = thing('an AbortSignal (the `signal` of an AbortController)', (value) => value instanceof AbortSignal);
+
+/** A number for which `isIn` holds. */
+export const number = (takes: string, isIn: (value: number) => boolean): Rule => thing(takes, (value) => typeof value === 'number' && (isIn(value) || 'range'));
+
+/** A limit. */
+export const milliseconds = number('a number of milliseconds (negative or Infinity: no limit)', (value) => !Number.isNaN(value));
+/** A limit that cannot be switched off by a negative number. */
+export const span = number('a number of milliseconds above 0, or Infinity for no limit', (value) => value > 0);
+/** A limit that there must be. */
+export const finiteSpan = number('a number of milliseconds above 0 and below 2^31', (value) => value > 0 && value < 2 ** 31);
 
 /** A whole number from `min` to `max`. */
-export function count(min: number, max = Infinity): Rule {
-  const takes = max === Infinity ? `a whole number of at least ${String(min)}` : `a whole number of ${String(min)}…${String(max)}`;
-  return { takes, judge: (value) => (typeof value === 'number' ? (Number.isInteger(value) && value >= min && value <= max) || 'range' : false) };
+export function count(min: number, max = Number.MAX_SAFE_INTEGER): Rule {
+  const takes = max === Number.MAX_SAFE_INTEGER ? `a whole number of at least ${String(min)}` : `a whole number of ${String(min)}…${String(max)}`;
+  return number(takes, (value) => Number.isSafeInteger(value) && value >= min && value <= max);
 }
 
 /** A whole number of at least `min`, or Infinity for no limit. */
 export function countOrNone(min: number): Rule {
-  const { takes, judge } = count(min);
-  return { takes: `${takes}, or Infinity for no limit`, judge: (value) => value === Infinity || judge(value) };
+  return either(count(min), number('Infinity for no limit', (value) => value === Infinity));
 }
-
-/** A span that must be there: more than 0, or Infinity for none. */
-export const span: Rule = { takes: 'a number of milliseconds above 0, or Infinity for no limit', judge: (value) => (typeof value === 'number' ? value > 0 || 'range' : false) };
 
 /** One of `words`. */
 export function oneOf(...words: readonly string[]): Rule {
-  return { takes: words.map((word) => `'${word}'`).join(', '), judge: (value) => (typeof value === 'string' ? words.includes(value) || 'range' : false) };
+  return thing(words.map((word) => `'${word}'`).join(' or '), (value) => typeof value === 'string' && (words.includes(value) || 'range'));
 }
 
-/** Whatever is judged elsewhere; `takes` says what. */
-export function thing(takes: string, isIt: (value: unknown) => boolean): Rule {
-  return { takes, judge: isIt };
+/** An object of options. `takes` says more than their names, where these do not say enough. */
+export function group(rules: Table, takes = `{ ${Object.keys(rules).join(', ')} }`): Rule {
+  return { takes, judge: isOptions, within: rules };
 }
 
-/** The limits of an operation. */
-export const timeouts: Rule = {
-  takes: 'an object with blockMs and totalMs, each a number of milliseconds (negative or Infinity for no limit)',
-  judge(value) {
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
-    for (const [name, limit] of Object.entries(value)) {
-      if (name !== 'blockMs' && name !== 'totalMs') return false;
-      if (limit !== undefined && typeof limit !== 'number') return false;
-      if (Number.isNaN(limit)) return 'range';
-    }
-    return true;
-  },
-};
+/** A list of what `each` takes, with at least `least` members. */
+export function listOf(each: Rule, least = 0): Rule {
+  const takes = `a list${least > 0 ? ' that is not empty' : ''}, each member ${each.takes}`;
+  return { takes, judge: (value) => Array.isArray(value) && (value.length >= least || 'range'), each };
+}
+
+/** What one of `rules` takes. */
+export function either(...rules: readonly Rule[]): Rule {
+  return {
+    takes: rules.map(({ takes }) => takes).join(', or '),
+    judge(value) {
+      let verdict: boolean | 'range' = false;
+      for (const { judge } of rules) {
+        const one = judge(value);
+        if (one === true) return true;
+        if (one === 'range') verdict = one;
+      }
+      return verdict;
+    },
+    within: rules.find(({ within }) => within !== undefined)?.within,
+    each: rules.find(({ each }) => each !== undefined)?.each,
+  };
+}
+
+/** An object with such methods: a part of wantio, or what somebody has made in its place. */
+export function partWith(takes: string, ...methods: readonly string[]): Rule {
+  return thing(takes, (value) => isObject(value) && methods.every((method) => typeof value[method] === 'function'));
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null;
+}
+
+/** Whether it can be an object of options, and is no list, promise, map, date or the like, which have none. */
+function isOptions(value: unknown): value is object {
+  return isObject(value) && Object.prototype.toString.call(value) === '[object Object]';
+}
+
+// What messages show.
 
 function shown(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value.length > SHOWN_AT_MOST ? `${value.slice(0, SHOWN_AT_MOST)}…` : value);
-  if (typeof value === 'number' || typeof value === 'boolean' || value === null || value === undefined) return String(value);
-  if (typeof value === 'bigint') return `${String(value)}n`;
-  if (typeof value === 'object' && 'then' in value) return 'a Promise: await it first';
-  if (typeof value === 'object' && 'blockMs' in value) return JSON.stringify(value);
-  return kindOf(value);
+  switch (typeof value) {
+    case 'string':
+      if (value.includes('-----BEGIN')) return hidden(value);
+      return JSON.stringify(value.length > SHOWN_AT_MOST ? `${value.slice(0, SHOWN_AT_MOST)}…` : value);
+    case 'bigint':
+      return `${String(value)}n`;
+    case 'object':
+    case 'function':
+    case 'symbol':
+      return kindOf(value);
+    default:
+      return String(value);
+  }
+}
+
+function hidden(value: unknown): string {
+  return value === null || value === undefined ? String(value) : `${kindOf(value)} (not shown: it may be secret)`;
 }
 
 function kindOf(value: unknown): string {
+  if (value === null) return 'null';
   if (typeof value === 'string') return 'text';
-  if (Array.isArray(value)) return 'list';
-  if (typeof value !== 'object' || value === null) return typeof value;
-  const { name } = value.constructor as { readonly name?: string };
-  return name === undefined || name === 'Object' ? 'object' : `an object of ${name}`;
+  if (Array.isArray(value)) return 'a list';
+  if (typeof value !== 'object') return `a ${typeof value}`;
+  if ('then' in value) return 'a Promise: await it first';
+  const { constructor } = value as { constructor?: { readonly name?: unknown } };
+  const name = typeof constructor === 'function' ? constructor.name : 'Object';
+  return name === 'Object' ? 'an object' : `an object of ${String(name)}`;
 }
 
 /** The nearest of the known names, or the one that another library's name stands for. */
-function nearest(name: string, known: readonly string[]): string {
-  const meant = ELSEWHERE[name.toLowerCase()];
-  if (meant !== undefined && known.includes(meant)) return `; it is called ${meant} here`;
-  const near = known.map((each) => ({ each, apart: distance(name.toLowerCase(), each.toLowerCase()) })).sort((one, other) => one.apart - other.apart)[0];
-  return near !== undefined && near.apart <= Math.max(2, name.length / 3) ? `; did you mean ${near.each}?` : `; it knows ${known.join(', ')}`;
+function meant(name: string, known: readonly string[]): string {
+  const translated = ELSEWHERE[name.toLowerCase()];
+  const here = translated?.find((each) => known.includes(each));
+  if (here !== undefined) return `; it is called ${here} here`;
+  let near: string | undefined;
+  let least = Math.max(2, name.length / 3);
+  if (name.length <= SHOWN_AT_MOST) for (const each of known) {
+    const apart = distance(name.toLowerCase(), each.toLowerCase());
+    if (apart > least || (apart === least && near !== undefined)) continue;
+    near = each;
+    least = apart;
+  }
+  return near === undefined ? `; it knows ${known.join(', ')}` : `; did you mean ${near}?`;
 }
 
 /** How many letters must be changed, added or left out to make one word of another (Levenshtein). */
@@ -126,16 +221,18 @@ function distance(one: string, other: string): number {
   let row = Array.from({ length: other.length + 1 }, (_, index) => index);
   for (let at = 1; at <= one.length; at++) {
     const next = [at];
-    for (let to = 1; to <= other.length; to++) next.push(Math.min((row[to] ?? 0) + 1, (next[to - 1] ?? 0) + 1, (row[to - 1] ?? 0) + Number(one[at - 1] !== other[to - 1])));
+    for (let to = 1; to <= other.length; to++) next.push(Math.min(row[to] + 1, next[to - 1] + 1, row[to - 1] + Number(one[at - 1] !== other[to - 1])));
     row = next;
   }
-  return row[other.length] ?? 0;
+  return row[other.length];
 }
 
 const SHOWN_AT_MOST = 60;
-// Names of node:tls, LuaSec and others, in lower case.
-const ELSEWHERE: Readonly<Record<string, string | undefined>> = {
-  minversion: 'protocols', maxversion: 'protocols', secureprotocol: 'protocols', protocol: 'protocols', rejectunauthorized: 'verify', requestcert: 'verify',
-  checkserveridentity: 'expect', alpnprotocols: 'alpn', cert: 'certificate', passphrase: 'password', cafile: 'ca', capath: 'ca', crl: 'crls', ecdhcurve: 'groups', sigalgs: 'signatureAlgorithms',
-  context: 'secure', tls: 'secure', servername: 'serverName', sni: 'serverName', hostname: 'host', timeout: 'timeouts', blockms: 'timeouts', totalms: 'timeouts', timeoutms: 'timeouts',
+// Names of node:tls, LuaSec and others, in lower case; the first one that the call knows is meant.
+const ELSEWHERE: Readonly<Record<string, readonly string[] | undefined>> = {
+  minversion: ['protocols'], maxversion: ['protocols'], secureprotocol: ['protocols'], protocol: ['protocols'], cert: ['certificate'], passphrase: ['password'],
+  rejectunauthorized: ['verify'], requestcert: ['verify'], checkserveridentity: ['expect'], verifyname: ['dangerouslySkipNameCheck'],
+  alpnprotocols: ['alpn'], cafile: ['ca'], capath: ['ca'], crl: ['crls'], ecdhcurve: ['groups'], curves: ['groups'], sigalgs: ['signatureAlgorithms'],
+  context: ['secure'], tls: ['secure'], securecontext: ['secure'], servername: ['serverName'], sni: ['serverName'], hostname: ['host'], address: ['host', 'localAddress'],
+  timeout: ['timeouts', 'timeoutMs'], blockms: ['timeouts'], totalms: ['timeouts'], timeoutms: ['timeouts'], aborted: ['signal'], abort: ['signal'],
 };

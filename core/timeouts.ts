@@ -1,12 +1,18 @@
 /** Block and total timeouts, and the budget they leave for the next wait. */
 
-/** The two limits of an operation, in milliseconds. `undefined`, `Infinity` and negative values mean no limit; 0 means: try, let the selector be asked once, try again, and do not wait. */
+import { group, milliseconds } from './options.ts';
+import type { Rules } from './options.ts';
+
+/** The two limits of an operation, in milliseconds. `Infinity` and negative values mean no limit; 0 means: try, let the selector be asked once, try again, and do not wait. */
 export interface Timeouts {
   /** The longest single wait. It starts anew at each wait. */
   readonly blockMs?: number | undefined;
   /** The longest whole call. It starts with the call and never anew. */
   readonly totalMs?: number | undefined;
 }
+
+export const TIMEOUT_RULES = { blockMs: milliseconds, totalMs: milliseconds } satisfies Rules<Timeouts>;
+export const timeoutsRule = group(TIMEOUT_RULES);
 
 /** Which of the two limits. */
 export type TimeoutMode = 'block' | 'total';
@@ -58,20 +64,13 @@ export class TimeoutBudget {
   }
 }
 
-/** @throws {RangeError} when a limit is NaN. */
-export function checkTimeouts(timeouts: Timeouts): Timeouts {
-  limit(timeouts.blockMs, 'blockMs');
-  limit(timeouts.totalMs, 'totalMs');
-  return timeouts;
-}
-
 /**
  * @returns a limit in milliseconds; `Infinity` for none: undefined or negative.
- * @throws {RangeError} when it is NaN; `name` says which.
+ * @throws {TypeError | RangeError} when it is no number, or NaN; `name` says which.
  */
 export function limit(ms: number | undefined, name: string): number {
   if (ms === undefined) return Infinity;
-  // A configuration may hold text or null, with which arithmetic would go on.
+  // Checked where it was given; but an object can be changed after that, and arithmetic goes on with text and null.
   if (typeof ms !== 'number') throw new TypeError(`${name} must be a number of milliseconds, not ${JSON.stringify(ms)}`);
   if (ms < 0) return Infinity;
   if (Number.isNaN(ms)) throw new RangeError(`${name} must be a number of milliseconds, not NaN`);

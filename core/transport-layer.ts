@@ -1,5 +1,7 @@
 /** How a protocol above the reactor takes over a connection's transport, without the reactor knowing the protocol. */
 
+import { oneOf, partWith, text, trust } from './options.ts';
+import type { Rules } from './options.ts';
 import type { Transport } from './transport.ts';
 
 /** What a layer is told about the connection that it is laid over. */
@@ -11,6 +13,14 @@ export interface LayerOptions {
   /** Which end began the connection. */
   readonly role: 'client' | 'server';
 }
+
+/** What may be said when a layer is laid over a connection; the rest is known from the connection. */
+export type LayingOptions = Partial<Pick<LayerOptions, 'role' | 'serverName'>>;
+
+export const LAYING_RULES = { role: oneOf('client', 'server'), serverName: trust(text) } satisfies Rules<LayingOptions>;
+
+/** A layer in the place of an option. */
+export const layerRule = trust(partWith('a layer, such as a TlsContext', 'transport', 'connection'));
 
 /**
  * Makes a transport over a transport, and a connection of its own type over that. `B` is the reactor's basis for a

@@ -12,8 +12,7 @@ export class Source {
 
   /** @throws {TypeError} when it is no body. */
   constructor(body: Body = []) {
-    const isIterable = isWhole(body) || (Object(body) === body && (Symbol.asyncIterator in body || Symbol.iterator in body));
-    if (!isIterable) throw new TypeError('a body is a text, bytes, or what gives them when it is iterated');
+    if (!isBody(body)) throw new TypeError('a body is a text, bytes, or what gives them when it is iterated');
     this.#body = isWhole(body) ? [body] : body;
   }
 
@@ -58,6 +57,11 @@ export class Source {
   async #return(): Promise<void> {
     await (this.#iterator ?? this.#body as Partial<Iterator<unknown>>).return?.();
   }
+}
+
+/** Whether its bytes can be had. */
+export function isBody(body: unknown): body is Body {
+  return typeof body === 'string' || (typeof body === 'object' && body !== null && (Symbol.asyncIterator in body || Symbol.iterator in body));
 }
 
 /** Whether all of it is there, so that its length is known. */

@@ -4,14 +4,19 @@ import { request as httpRequest } from 'node:http';
 import type { ClientRequest, IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders } from 'node:http';
 
 import { AbortError, BoundsError, ClosedError, OperationTimeoutError, WantioError } from '../core/errors.ts';
+import { OPERATION_RULES } from '../core/operation.ts';
 import type { OperationOptions } from '../core/operation.ts';
+import { checkArgument, checkOptions, count, either, func, number, required, text, thing } from '../core/options.ts';
+import type { Rules } from '../core/options.ts';
 import { limit } from '../core/timeouts.ts';
 import type { TimeoutMode } from '../core/timeouts.ts';
+import { layerRule } from '../core/transport-layer.ts';
 import type { TransportLayer } from '../core/transport-layer.ts';
 import type { ConnectionBasis } from '../reactor/connection.ts';
 import { toDuplex } from '../reactor/connection-stream.ts';
+import { reactorRule } from '../reactor/reactor-rule.ts';
 import type { Reactor } from '../reactor/reactor.ts';
-import { Source } from './https-body.ts';
+import { isBody, Source } from './https-body.ts';
 import type { Body } from './https-body.ts';
 import { declaredLength, headersOf } from './https-headers.ts';
 import { TlsContext } from './tls/context.ts';
@@ -53,6 +58,20 @@ export interface RequestOptions extends OperationOptions {
   /** The bound of the response's header, in bytes, and of its trailers: 16 KiB unless given. */
   readonly maxHeaderBytes?: number | undefined;
 }
+
+// What the parts of these may be is checked where they are read.
+const REQUEST_RULES = {
+  ...OPERATION_RULES,
+  url: required(either(text, thing('a URL', (value) => value instanceof URL))),
+  method: text,
+  headers: thing('an object of headers by name', (value) => typeof value === 'object' && value !== null && !Array.isArray(value) && !('then' in value)),
+  body: thing('text, bytes, or what gives them when it is iterated', isBody),
+  sink: func,
+  onProgress: func,
+  secure: layerRule,
+  maxBytes: number('a number of bytes of at least 0', (value) => value >= 0),
+  maxHeaderBytes: count(1),
+} satisfies Rules<RequestOptions>;
 
 /** What comes before the body of a response. */
 export interface ResponseHead {
@@ -127,7 +146,7 @@ export function request(reactor: Reactor, url: string | URL, body?: Body): Promi
 export function request(reactor: Reactor, options: RequestOptions): Promise<Response>;
 export async function request(reactor: Reactor, target: string | URL | RequestOptions, body?: Body): Promise<Response> {
   const options = typeof target === 'string' || target instanceof URL ? { url: target, body } : target;
-  const source = new Source(options.body);
+  const source = new Source((options as RequestOptions | null | undefined)?.body);
   try {
     if (options === target && body !== undefined) {
       new Source(body).close();
@@ -140,6 +159,8 @@ export async function request(reactor: Reactor, target: string | URL | RequestOp
 }
 
 async function exchange(reactor: Reactor, options: RequestOptions, source: Source): Promise<Response> {
+  checkArgument('https.request', 'the reactor', reactor, reactorRule);
+  checkOptions('https.request', options, REQUEST_RULES);
   const url = checkedUrl(options.url);
   const [method, headers, length] = [methodOf(options), headersOf(url, options), declaredLength(options)];
   const [blockMs, totalMs] = [limit(options.timeouts?.blockMs ?? BLOCK_MS, 'blockMs'), limit(options.timeouts?.totalMs, 'totalMs')];

@@ -1,10 +1,12 @@
 /** Both directions of a proxied connection, as one object with one life. */
 
 import { ClosedError, OperationTimeoutError } from '../core/errors.ts';
+import { checkArgument, checkOptions, milliseconds, partWith, signal } from '../core/options.ts';
+import type { Rules } from '../core/options.ts';
 import type { TimeoutMode } from '../core/timeouts.ts';
 import { limit } from '../core/timeouts.ts';
 import type { Connection } from '../reactor/connection.ts';
-import { closeLimits, ProgressWatch } from '../reactor/progress-watch.ts';
+import { closeLimits, closeRule, ProgressWatch } from '../reactor/progress-watch.ts';
 import type { ConnectionCloseOptions } from '../reactor/progress-watch.ts';
 import { Pump } from './pump.ts';
 
@@ -19,6 +21,9 @@ export interface RelayOptions {
   /** Ends the relay, and resets both connections. */
   readonly signal?: AbortSignal | undefined;
 }
+
+const connection = partWith('a Connection', 'send', 'receive');
+const RELAY_RULES = { idleMs: milliseconds, totalMs: milliseconds, close: closeRule, signal } satisfies Rules<RelayOptions>;
 
 /** How much a relay moved. */
 export interface RelayStatistics {
@@ -58,9 +63,11 @@ export class Relay {
   readonly #cancelTotal: () => void;
   readonly #removeAbort: () => void;
 
-  /** @throws {RangeError} when a limit is NaN. */
+  /** @throws {TypeError | RangeError} for an option that is unknown or wrong. */
   constructor(first: Connection, second: Connection, options: RelayOptions = {}) {
-    closeLimits(options.close);
+    checkArgument('new Relay', 'the first connection', first, connection);
+    checkArgument('new Relay', 'the second connection', second, connection);
+    checkOptions('new Relay', options, RELAY_RULES);
     this.#close = options.close;
     this.#startedAt = this.#movedAt = first.now();
     this.#idleMs = limit(options.idleMs, 'idleMs');

@@ -2,7 +2,7 @@
 
 import { isIPv6 } from 'node:net';
 
-import { count, oneOf, text } from '../core/options.ts';
+import { checkArgument, count, oneOf, text } from '../core/options.ts';
 import type { Rules } from '../core/options.ts';
 import { hostName } from './host-name.ts';
 import { canonicalAddress } from './ip-address.ts';
@@ -36,21 +36,28 @@ export function formatAddress(address: Address | Target | undefined): string {
 
 /**
  * Reads `HOST:PORT`, `[IPv6]:PORT`, the path of a Unix socket (which holds a `/`), or its abstract name (which begins with an `@`).
- * @throws {RangeError} when it is none of them.
+ * @throws {RangeError} when it is none of them. @throws {TypeError} when it is no text.
  */
-export function parseTarget(text: string): Target {
-  if (text.startsWith('@')) return { path: `\0${text.slice(1)}` };
-  if (text.includes('/')) return { path: text };
-  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text);
+export function parseTarget(target: string): Target {
+  checkArgument('parseTarget', 'the target', target, text);
+  if (target.startsWith('@')) return { path: `\0${target.slice(1)}` };
+  if (target.includes('/')) return { path: target };
+  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(target);
   const host = match?.[1] ?? match?.[2];
   const port = Number(match?.[3]);
-  if (host === undefined || !(port <= 65535)) throw new RangeError(`"${text}" is not an address; write HOST:PORT, [IPv6]:PORT, a path with a / or an abstract name after an @`);
+  if (host === undefined || !(port <= 65535)) throw new RangeError(`"${target}" is not an address; write HOST:PORT, [IPv6]:PORT, a path with a / or an abstract name after an @`);
   return { host, port };
+}
+
+/** Whether it is a Unix socket's; a path that is `undefined` was not given. */
+export function isPath(target: Target): target is { readonly path: string } {
+  return (target as { readonly path?: unknown }).path !== undefined;
 }
 
 /** @throws {RangeError} when no host can have the name, the port is not a whole number of 0…65535, or no socket can have the path. */
 export function checkTarget(target: Target): void {
-  if ('path' in target) {
+  if (isPath(target)) {
+    if ('host' in target && target.host !== undefined) throw new TypeError('a target is a host and a port, or a path: not both');
     if (typeof target.path !== 'string' || target.path === '') throw new RangeError('path must be the path of a Unix socket');
     const isAbstract = target.path.startsWith('\0');
     // C ends a path at a zero; an abstract name ends where its address does.

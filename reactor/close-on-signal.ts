@@ -1,5 +1,8 @@
 /** Ctrl-C as servers should take it. */
 
+import { checkArgument, checkOptions, func, milliseconds } from '../core/options.ts';
+import type { Rules } from '../core/options.ts';
+import { reactorRule } from './reactor-rule.ts';
 import type { Reactor } from './reactor.ts';
 
 /** How a process ends on a signal. */
@@ -10,20 +13,25 @@ export interface SignalOptions {
   readonly onDrain?: ((signal: NodeJS.Signals) => void) | undefined;
 }
 
+const SIGNAL_RULES = { timeoutMs: milliseconds, onDrain: func } satisfies Rules<SignalOptions>;
+
 /**
  * On SIGINT or SIGTERM drains the reactor, on a second one aborts what is left. Nothing else is done: the process ends by itself
  * when nothing keeps it.
  * @returns resolves once the reactor is closed, by a signal or otherwise; the signals have their usual effect again after that.
  */
 export async function closeOnSignal(reactor: Reactor, options: SignalOptions = {}): Promise<void> {
+  checkArgument('closeOnSignal', 'the reactor', reactor, reactorRule);
+  checkOptions('closeOnSignal', options, SIGNAL_RULES);
+  const { timeoutMs, onDrain } = options;
   let draining: Promise<void> | undefined;
   const onSignal = (signal: NodeJS.Signals): void => {
     if (draining !== undefined) {
       reactor.abort();
       return;
     }
-    options.onDrain?.(signal);
-    draining = reactor.close(options);
+    onDrain?.(signal);
+    draining = reactor.close({ timeoutMs });
   };
   process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
   try {

@@ -6,12 +6,13 @@
 import type { SystemError } from '../core/errors.ts';
 import { OPERATION_RULES } from '../core/operation.ts';
 import type { Operation, OperationOptions } from '../core/operation.ts';
-import { text, thing, trust } from '../core/options.ts';
+import { required, text, trust } from '../core/options.ts';
 import type { Rules } from '../core/options.ts';
+import { layerRule } from '../core/transport-layer.ts';
 import type { TransportLayer } from '../core/transport-layer.ts';
 import { DONE, WANT_LOOKUP, WANT_WRITE } from '../core/want.ts';
 import type { StepCode } from '../core/want.ts';
-import { numericAddress, TARGET_RULES } from './address.ts';
+import { isPath, numericAddress, TARGET_RULES } from './address.ts';
 import type { Address, Target } from './address.ts';
 import { ConnectAttempt } from './connect-attempt.ts';
 import { Connection } from './connection.ts';
@@ -32,10 +33,15 @@ export type ConnectOptions = Target &
 
 export const CONNECT_RULES = { ...TARGET_RULES, ...SOCKET_RULES, ...OPERATION_RULES, localAddress: text } satisfies Rules<ConnectOptions | Address>;
 
-/** What lays a protocol over a connection. */
-export const layerRule = trust(thing('a layer, such as a TlsContext', (value) => typeof value === 'object' && value !== null && 'transport' in value && 'connection' in value));
+/** Where to connect to, how, and what to lay over the connection. */
+export type ConnectSecureOptions<C extends Connection = Connection> = ConnectOptions & {
+  /** The layer, such as a `TlsContext`. */
+  readonly secure: TransportLayer<C, ConnectionBasis>;
+  /** The name that the peer must have; the host unless given. */
+  readonly serverName?: string;
+};
 
-export const CONNECT_SECURE_RULES = { ...CONNECT_RULES, secure: layerRule, serverName: trust(text) };
+export const CONNECT_SECURE_RULES = { ...CONNECT_RULES, secure: required(layerRule), serverName: trust(text) } satisfies Rules<ConnectSecureOptions | Address>;
 
 /** The addresses of a target are tried in turn, overlapping; the first that answers wins and the others are closed. */
 export class ConnectStep implements ReactorStep<Connection> {
@@ -93,7 +99,7 @@ export class ConnectStep implements ReactorStep<Connection> {
 
   #begin(): StepCode {
     const options = this.#options;
-    if ('path' in options) {
+    if (isPath(options)) {
       this.#addresses = [{ family: 'unix', path: options.path }];
       return this.attempt();
     }
@@ -166,10 +172,11 @@ export class ConnectStep implements ReactorStep<Connection> {
     this.#cancelHeadStart?.();
     for (const other of this.#attempts.splice(0)) other.close();
     this.#socket = attempt.socket;
-    const host = 'path' in this.#options ? undefined : hostName(this.#options.host, 'host');
+    const host = isPath(this.#options) ? undefined : hostName(this.#options.host, 'host');
     const plain = new Connection(attempt.socket, { reactor: this.#reactor, socket: attempt.socket, role: 'client', host });
     this.#connection = plain;
-    if (this.#layer !== undefined) this.#connection = plain.secure(this.#layer, { role: 'client', serverName: this.#serverName ?? host });
+    const serverName = this.#serverName ?? host;
+    if (this.#layer !== undefined) this.#connection = plain.secure(this.#layer, { role: 'client', ...(serverName === undefined ? {} : { serverName }) });
   }
 
   /** Runs the layer's handshake step by step, woken by whatever happens on the connection. */

@@ -11,7 +11,7 @@ import { HandshakeStep } from '../core/handshake.ts';
 import { Inflow } from '../core/inflow.ts';
 import { mergeTimeouts, Operation, OPERATION_RULES } from '../core/operation.ts';
 import type { OperationOptions, Step, Venue } from '../core/operation.ts';
-import { bytes, checkOption, checkOptions, count, flag, milliseconds, oneOf, thing } from '../core/options.ts';
+import { bytes, checkArgument, checkOptions, count, either, flag, listOf, milliseconds, number, oneOf, thing } from '../core/options.ts';
 import type { Rules } from '../core/options.ts';
 import { Outflow } from '../core/outflow.ts';
 import { patternOf } from '../core/pattern.ts';
@@ -21,9 +21,10 @@ import { SendStep } from '../core/send.ts';
 import type { Sendable, SendRange } from '../core/send.ts';
 import { ShutdownStep } from '../core/shutdown.ts';
 import type { Direction } from '../core/shutdown.ts';
-import { checkTimeouts } from '../core/timeouts.ts';
+import { timeoutsRule } from '../core/timeouts.ts';
 import type { TimeoutMode, Timeouts } from '../core/timeouts.ts';
-import type { LayerOptions, TransportLayer } from '../core/transport-layer.ts';
+import { layerRule, LAYING_RULES } from '../core/transport-layer.ts';
+import type { LayerOptions, LayingOptions, TransportLayer } from '../core/transport-layer.ts';
 import type { Transport } from '../core/transport.ts';
 import { END, isWant, wantOf } from '../core/want.ts';
 import type { StepCode, Want, WantCode } from '../core/want.ts';
@@ -40,6 +41,7 @@ import type { Reactor } from './reactor.ts';
 import { ReadinessSignal } from './readiness-signal.ts';
 import type { SignalOwner } from './readiness-signal.ts';
 import type { Selectable } from './select.ts';
+import { SOCKET_OPTION_NAMES } from './socket-options.ts';
 import type { SocketOptionName } from './socket-options.ts';
 import type { PeerCredentials } from './system-calls.ts';
 
@@ -94,21 +96,32 @@ export interface ReceiveOptions extends OperationOptions {
   readonly maxBytes?: number | undefined;
 }
 
-const SEND_RULES = { ...OPERATION_RULES, first: thing('an index', isNumber), last: thing('an index', isNumber) } satisfies Rules<SendRange & OperationOptions>;
-const RECEIVE_RULES = { ...OPERATION_RULES, prefix: bytes, maxBytes: thing('a number of bytes', isNumber) } satisfies Rules<ReceiveOptions>;
-const HANDSHAKE_RULES = { ...OPERATION_RULES, keepOpen: flag };
-const TRY_SIZE = count(1);
-const DIRECTION = oneOf('send', 'receive', 'both');
-const MODE = oneOf('block', 'total');
-const SENDABLE = thing('bytes (a Uint8Array), text, or a list of them', isSendable);
+/** What `handshake` takes. */
+export interface HandshakeOptions extends OperationOptions {
+  /** Leaves the connection open when the handshake times out or is cancelled, to be gone on with later. */
+  readonly keepOpen?: boolean | undefined;
+}
+
+// Where the data end, and so which index is too far, the send knows.
+const index = number('a whole number', Number.isInteger);
+const maxBytes = number('a number of bytes of at least 1', (value) => value >= 1);
+const SEND_RULES = { ...OPERATION_RULES, first: index, last: index } satisfies Rules<SendRange & OperationOptions>;
+const RECEIVE_RULES = { ...OPERATION_RULES, prefix: bytes, maxBytes } satisfies Rules<ReceiveOptions>;
+const LINES_RULES = { ...OPERATION_RULES, maxBytes } satisfies Rules<Omit<ReceiveOptions, 'prefix'>>;
+const HANDSHAKE_RULES = { ...OPERATION_RULES, keepOpen: flag } satisfies Rules<HandshakeOptions>;
+const piece = either(bytes, thing('text', (value) => typeof value === 'string'));
+const sendable = either(piece, listOf(piece));
+const direction = oneOf('send', 'receive', 'both');
+const timeoutMode = oneOf('block', 'total');
+const socketOption = oneOf(...SOCKET_OPTION_NAMES);
+const socketValue = either(flag, count(-1, 2 ** 31 - 1));
 
 /** A bidirectional stream of bytes. */
 export class Connection extends EventEmitter<ConnectionEvents> implements Venue, HandleOwner, Selectable, SignalOwner {
   /** @internal */ readonly basis: ConnectionBasis;
-  /** The limits of operations that bring none of their own; copied when an operation starts. */
-  timeouts: Timeouts = {};
 
   /** @internal */ readonly transport: Transport;
+  #timeouts: Timeouts = {};
   readonly #inflow: Inflow;
   readonly #outflow: Outflow;
   readonly #openedAt: number;
@@ -164,7 +177,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
    * @throws {RangeError} when the range lies outside of the data.
    */
   send(data: Sendable, options?: SendRange & OperationOptions): Operation<number> {
-    if (typeof data !== 'string' && !(data instanceof Uint8Array)) checkOption('send', 'the data', data ?? null, SENDABLE);
+    if (typeof data !== 'string' && !(data instanceof Uint8Array)) checkArgument('send', 'the data', data, sendable);
     if (options !== undefined) checkOptions('send', options, SEND_RULES);
     return this.#begin(new SendStep(this.#outflow, data, options), options, SEND);
   }
@@ -183,7 +196,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
 
   /** Receives what is there, at least one byte, into the caller's memory; resolves to the count, 0 at the end. */
   receiveInto(into: Uint8Array, options?: OperationOptions): Operation<number> {
-    checkOption('receiveInto', 'the memory', into ?? null, bytes);
+    checkArgument('receiveInto', 'the memory', into, bytes);
     if (options !== undefined) checkOptions('receiveInto', options, OPERATION_RULES);
     return this.#begin(new ReceiveIntoStep(this.#inflow, into), options, RECEIVE);
   }
@@ -192,16 +205,15 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
    * Runs the layer's handshake; a plain connection has none and is done at once. Sends and receives run it by themselves.
    * On fatal errors the connection is closed, on timeout and cancel too, unless `keepOpen` is set or a limit of zero asks for one try.
    */
-  handshake(options?: OperationOptions & { readonly keepOpen?: boolean }): Operation<void> {
+  handshake(options?: HandshakeOptions): Operation<void> {
     if (options !== undefined) checkOptions('handshake', options, HANDSHAKE_RULES);
-    const { blockMs, totalMs } = mergeTimeouts(this.timeouts, options?.timeouts);
+    const { blockMs, totalMs } = mergeTimeouts(this.#timeouts, options?.timeouts);
     if (this.#handshaking === undefined) this.#keepOpen = options?.keepOpen === true || blockMs === 0 || totalMs === 0;
     return this.#begin(new HandshakeStep(this.transport), options, HANDSHAKE);
   }
 
   /** Runs a layer's own step beside sends and receives, in the place of the handshake. @internal */
   protected runLikeHandshake(step: Step<void>, options: OperationOptions | undefined): Operation<void> {
-    if (options !== undefined) checkOptions(step.name, options, OPERATION_RULES);
     return this.#begin(step, options, HANDSHAKE);
   }
 
@@ -212,10 +224,10 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
   }
 
   /** Says that nothing more will be sent, waits until the peer says so, or both. */
-  shutdown(direction: Direction = 'send', options?: OperationOptions): Operation<void> {
-    checkOption('shutdown', 'the direction', direction, DIRECTION);
+  shutdown(what: Direction = 'send', options?: OperationOptions): Operation<void> {
+    checkArgument('shutdown', 'the direction', what, direction);
     if (options !== undefined) checkOptions('shutdown', options, OPERATION_RULES);
-    return this.#begin(new ShutdownStep(this.#inflow, this.#outflow, direction), options, direction === 'send' ? SEND : direction === 'receive' ? RECEIVE : SEND | RECEIVE);
+    return this.#begin(new ShutdownStep(this.#inflow, this.#outflow, what), options, what === 'send' ? SEND : what === 'receive' ? RECEIVE : SEND | RECEIVE);
   }
 
   /**
@@ -269,7 +281,13 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
   }
 
   /** Lines until the peer ends. An end in the middle of a line is a `ClosedError`; the unfinished bytes stay in the connection. */
-  async *lines(options?: Omit<ReceiveOptions, 'prefix'>): AsyncGenerator<string, void, undefined> {
+  lines(options?: Omit<ReceiveOptions, 'prefix'>): AsyncGenerator<string, void, undefined> {
+    // Here, because a generator begins with its first line.
+    if (options !== undefined) checkOptions('lines', options, LINES_RULES);
+    return this.#lines(options);
+  }
+
+  async *#lines(options: OperationOptions | undefined): AsyncGenerator<string, void, undefined> {
     for (;;) {
       let line;
       try {
@@ -296,20 +314,20 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
   // Steps that never wait.
 
   /**
-   * Receives what is there, up to `maxBytes`.
+   * Receives what is there, up to `atMost` bytes.
    * @returns the bytes; `END` at the end, or a want: try again when the connection is ready for it.
    */
-  tryReceive(maxBytes = TRY_BYTES): Uint8Array | typeof END | WantCode {
-    if (!(Number.isInteger(maxBytes) && maxBytes >= 1)) checkOption('tryReceive', 'maxBytes', maxBytes, TRY_SIZE);
+  tryReceive(atMost = TRY_BYTES): Uint8Array | typeof END | WantCode {
+    checkArgument('tryReceive', 'maxBytes', atMost, maxBytes);
     this.#assertFree('receive', this.#receiving);
     const { input } = this.#inflow;
     const count = input.length > 0 ? input.length : this.#tryRead(undefined);
-    return count < 0 ? count as typeof END | WantCode : input.take(Math.min(maxBytes, input.length));
+    return count < 0 ? count as typeof END | WantCode : input.take(Math.min(atMost, input.length));
   }
 
   /** Receives what is there into `into`; @returns the count, `END`, or a want. @throws {RangeError} when `into` is empty. */
   tryReceiveInto(into: Uint8Array): number {
-    if (!(into instanceof Uint8Array)) checkOption('tryReceiveInto', 'the memory', into ?? null, bytes);
+    checkArgument('tryReceiveInto', 'the memory', into, bytes);
     // A system call with no room returns 0, which is how the end looks.
     if (into.length === 0) throw new RangeError('tryReceiveInto needs room for at least one byte');
     this.#assertFree('receive', this.#receiving);
@@ -322,7 +340,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
    * @returns how many were taken, which may be 0; or a want. What was taken goes out by itself.
    */
   trySend(from: Uint8Array): number {
-    if (!(from instanceof Uint8Array)) checkOption('trySend', 'the data', from ?? null, bytes);
+    checkArgument('trySend', 'the data', from, bytes);
     this.#assertFree('send', this.#sending);
     try {
       return this.#note(this.#outflow.write(from));
@@ -343,7 +361,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
 
   /** Puts bytes back, to be received next. */
   unread(given: Uint8Array): void {
-    checkOption('unread', 'the data', given ?? null, bytes);
+    checkArgument('unread', 'the data', given, bytes);
     if (this.#state !== 'open') return;
     this.#inflow.input.prepend(given);
     this.#readable?.answered();
@@ -419,11 +437,21 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
 
   // The connection itself.
 
+  /** The limits of operations that bring none of their own; copied when an operation starts. @throws {TypeError | RangeError} for what is none. */
+  get timeouts(): Timeouts {
+    return this.#timeouts;
+  }
+
+  set timeouts(timeouts: Timeouts) {
+    checkArgument('connection', 'timeouts', timeouts, timeoutsRule);
+    this.#timeouts = timeouts;
+  }
+
   /** Sets one limit of the operations to come; negative or `Infinity` for none. LuaSec's `settimeout`. */
-  setTimeout(ms: number | undefined, mode: TimeoutMode = 'block'): void {
-    checkOption('setTimeout', 'ms', ms, milliseconds);
-    checkOption('setTimeout', 'the mode', mode, MODE);
-    this.timeouts = checkTimeouts(mode === 'block' ? { ...this.timeouts, blockMs: ms } : { ...this.timeouts, totalMs: ms });
+  setTimeout(ms: number, mode: TimeoutMode = 'block'): void {
+    checkArgument('setTimeout', 'ms', ms, milliseconds);
+    checkArgument('setTimeout', 'the mode', mode, timeoutMode);
+    this.#timeouts = mode === 'block' ? { ...this.#timeouts, blockMs: ms } : { ...this.#timeouts, totalMs: ms };
   }
 
   /**
@@ -431,14 +459,16 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
    * itself. Bytes that were received and not taken go to the layer.
    * @throws {BusyError} while an operation is running.
    */
-  secure<C extends Connection>(layer: TransportLayer<C, ConnectionBasis>, options?: Partial<LayerOptions>): C {
+  secure<C extends Connection>(layer: TransportLayer<C, ConnectionBasis>, options?: LayingOptions): C {
+    checkArgument('secure', 'the layer', layer, layerRule);
+    if (options !== undefined) checkOptions('secure', options, LAYING_RULES);
     this.#assertFree('handshake', this.#sending ?? this.#receiving ?? this.#handshaking);
     const { basis } = this;
     const layered: LayerOptions = { role: options?.role ?? basis.role, serverName: options?.serverName ?? (basis.role === 'client' ? basis.host : undefined), peer: peerOf(basis, this.remoteAddress) };
     const below = this.#inflow.input.length > 0 ? new InflowTransport(this.#inflow) : this.transport;
     const transport = layer.transport(below, layered);
     const above = layer.connection(transport, basis, layered);
-    above.timeouts = this.timeouts;
+    above.#timeouts = this.#timeouts;
     this.#isGiven = true;
     this.#leave(undefined);
     basis.reactor.closed(this);
@@ -465,11 +495,14 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
 
   /** Sets an option of the socket. @throws {SystemError} when the kernel refuses. */
   setOption(name: SocketOptionName, value: number | boolean): void {
+    checkArgument('setOption', 'the name', name, socketOption);
+    checkArgument('setOption', name, value, socketValue);
     this.basis.socket.setOption(name, Number(value));
   }
 
   /** Reads an option of the socket. @throws {SystemError} when the kernel refuses. */
   option(name: SocketOptionName): number {
+    checkArgument('option', 'the name', name, socketOption);
     return this.basis.socket.option(name);
   }
 
@@ -657,7 +690,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
   }
 
   #begin<T>(step: Step<T>, options: OperationOptions | undefined, slots: number, prefix?: Uint8Array): Operation<T> {
-    const operation = new Operation(step, this, mergeTimeouts(this.timeouts, options?.timeouts), options?.signal);
+    const operation = new Operation(step, this, mergeTimeouts(this.#timeouts, options?.timeouts), options?.signal);
     const busy = ((slots & SEND) !== 0 ? this.#sending : undefined) ?? ((slots & RECEIVE) !== 0 ? this.#receiving : undefined) ?? ((slots & HANDSHAKE) !== 0 ? this.#handshaking : undefined);
     if (busy !== undefined || this.#state !== 'open') {
       return operation.refuse(busy === undefined ? this.#closedError(step.name, 'refused') : new BusyError(step.name, busy.name));
@@ -802,14 +835,6 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     const gone = this.#gone;
     if (gone !== undefined) guarded(() => { gone.abort(this.#goneReason); });
   }
-}
-
-function isNumber(value: unknown): boolean {
-  return typeof value === 'number';
-}
-
-function isSendable(value: unknown): boolean {
-  return Array.isArray(value) && value.every((piece) => typeof piece === 'string' || piece instanceof Uint8Array);
 }
 
 /** What a client knows its peer by. */

@@ -1,6 +1,8 @@
 /** What a reactor stands on: real descriptors and time, or simulated ones. */
 
 import type { Clock } from '../core/clock.ts';
+import { func, partWith, required } from '../core/options.ts';
+import type { Rules } from '../core/options.ts';
 import type { Address } from './address.ts';
 import type { Selector } from './selector.ts';
 import type { SystemCalls } from './system-calls.ts';
@@ -22,3 +24,12 @@ export interface Ground {
   /** Runs `task` once the clock has reached `at`; @returns how to cancel it. It does not keep the process alive. */
   wakeAt(at: number, task: () => void): () => void;
 }
+
+export const GROUND_RULES = {
+  clock: required(partWith('a clock', 'now')),
+  selector: required(partWith('a selector', 'register', 'poll')),
+  calls: required(partWith('system calls', 'recv', 'send')),
+  lookUp: required(func),
+  defer: required(func),
+  wakeAt: required(func),
+} satisfies Rules<Ground>;

@@ -45,7 +45,7 @@ export type ListenOptions = Target &
     readonly replaceStale?: boolean | undefined;
   };
 
-export const LISTEN_RULES = { ...TARGET_RULES, ...SOCKET_RULES, backlog: count(0), reusePort: flag, ipv6Only: flag, replaceStale: flag } satisfies Rules<ListenOptions | Address>;
+export const LISTEN_RULES = { ...TARGET_RULES, ...SOCKET_RULES, backlog: count(0, 2 ** 31 - 1), reusePort: flag, ipv6Only: flag, replaceStale: flag } satisfies Rules<ListenOptions | Address>;
 
 /** What a listener tells. */
 export interface ListenerEvents {
@@ -116,9 +116,9 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
    * @throws {BusyError} when it serves already.
    */
   serve<C extends Connection = Connection>(options: ServeOptions<C>, handler: Handler<C>): this {
+    checkServing(options, handler);
     if (this.#closed) throw new ClosedError('serve refused: the listener is closed');
     if (this.#server !== undefined) throw new BusyError('accept', 'accept', 'the listener serves already, and takes every connection');
-    checkServing(options, handler);
     // The layer of `options` makes the very type of connection that the handler takes.
     this.#server = new Server(this, this.#reactor, options, handler as unknown as Handler, () => {
       this.#resume();

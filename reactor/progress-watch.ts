@@ -1,7 +1,7 @@
 /** Whether a peer still takes what it was sent, and how long it may take its time. */
 
-import { checkOptions, milliseconds } from '../core/options.ts';
-import type { Rule, Rules } from '../core/options.ts';
+import { checkOptions, group, milliseconds, number } from '../core/options.ts';
+import type { Rules } from '../core/options.ts';
 import { limit } from '../core/timeouts.ts';
 import type { ConnectionSocket } from './connection-socket.ts';
 import type { Reactor } from './reactor.ts';
@@ -16,8 +16,9 @@ export interface ConnectionCloseOptions {
   readonly minBytesPerSecond?: number | undefined;
 }
 
-const rate: Rule = { takes: 'a number of bytes per second of at least 0', judge: (value) => (typeof value === 'number' ? value >= 0 || 'range' : false) };
+const rate = number('a number of bytes per second of at least 0', (value) => value >= 0);
 export const CLOSE_RULES = { timeoutMs: milliseconds, idleMs: milliseconds, minBytesPerSecond: rate } satisfies Rules<ConnectionCloseOptions>;
+export const closeRule = group(CLOSE_RULES);
 
 /** The same, checked and complete. */
 export interface CloseLimits {

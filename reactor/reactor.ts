@@ -18,18 +18,18 @@ import { ClosedError } from '../core/errors.ts';
 import type { OperationName } from '../core/errors.ts';
 import { Operation } from '../core/operation.ts';
 import type { OperationOptions, Step, Venue } from '../core/operation.ts';
-import { checkOption, checkOptions, milliseconds, signal, thing } from '../core/options.ts';
+import { checkArgument, checkOptions, milliseconds } from '../core/options.ts';
 import type { Rules } from '../core/options.ts';
 import { limit } from '../core/timeouts.ts';
 import type { TimeoutMode } from '../core/timeouts.ts';
-import type { TransportLayer } from '../core/transport-layer.ts';
 import type { Want } from '../core/want.ts';
-import { checkTarget, numericAddress } from './address.ts';
+import { checkTarget, isPath, numericAddress } from './address.ts';
 import type { Address } from './address.ts';
 import { CONNECT_RULES, CONNECT_SECURE_RULES, ConnectStep } from './connect.ts';
-import type { ConnectOptions } from './connect.ts';
-import type { Connection, ConnectionBasis } from './connection.ts';
+import type { ConnectOptions, ConnectSecureOptions } from './connect.ts';
+import type { Connection } from './connection.ts';
 import { epollGround } from './epoll/epoll-ground.ts';
+import { GROUND_RULES } from './ground.ts';
 import type { Ground } from './ground.ts';
 import { surface } from './guarded.ts';
 import type { Handle } from './handle.ts';
@@ -38,8 +38,8 @@ import { Linger } from './linger.ts';
 import { LISTEN_RULES, Listener } from './listener.ts';
 import type { ListenOptions } from './listener.ts';
 import { ReadyQueue } from './ready-queue.ts';
-import { SelectStep } from './select.ts';
-import type { Selectable, Selected, Selection } from './select.ts';
+import { SELECT_RULES, SELECTION_RULES, SelectStep } from './select.ts';
+import type { Selectable, Selected, Selection, SelectOptions } from './select.ts';
 
 /** What a reactor tells. */
 export interface ReactorEvents {
@@ -52,6 +52,8 @@ export interface CloseOptions {
   /** How long running work may take to end, in milliseconds; 10 seconds by default. What is left then is aborted. */
   readonly timeoutMs?: number | undefined;
 }
+
+const CLOSE_RULES = { timeoutMs: milliseconds } satisfies Rules<CloseOptions>;
 
 /** The work of an operation that belongs to no connection: it wakes the operation by itself. @internal */
 export interface ReactorStep<T> extends Step<T> {
@@ -110,6 +112,7 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
    */
   constructor(ground: Ground = epollGround()) {
     super();
+    checkOptions('new Reactor', ground, GROUND_RULES);
     this.ground = ground;
     this.deadlines = new Deadlines(ground.clock.now(), (at) => {
       if (at < this.#timerAt) this.#setTimer(at);
@@ -149,7 +152,7 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
     this.#assertOpen('listen');
     checkOptions('listen', options, LISTEN_RULES);
     checkTarget(options);
-    const [address] = 'path' in options ? [{ family: 'unix', path: options.path } as const] : await this.resolve(options.host, options.port, this.draining);
+    const [address] = isPath(options) ? [{ family: 'unix', path: options.path } as const] : await this.resolve(options.host, options.port, this.draining);
     this.#assertOpen('listen');
     return new Listener(this, address, options);
   }
@@ -170,10 +173,9 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
    * Connects, lays `layer` over the connection and runs its handshake; what was made is closed when it fails. The block
    * limit holds for each wait, the total for all of it together. `serverName` is the host unless given.
    */
-  connectSecure<C extends Connection>(options: ConnectOptions & { readonly secure: TransportLayer<C, ConnectionBasis>; readonly serverName?: string }): Operation<C> {
+  connectSecure<C extends Connection>(options: ConnectSecureOptions<C>): Operation<C> {
     this.#assertOpen('connect');
     checkOptions('connectSecure', options, CONNECT_SECURE_RULES);
-    if ((options as { secure?: unknown }).secure === undefined) throw new TypeError('connectSecure needs secure: a TlsContext.client; without a layer use connect');
     checkTarget(options);
     if (options.serverName !== undefined) hostName(options.serverName, 'serverName');
     // The layer makes connections of its own type; without one there would be none to return.
@@ -186,10 +188,10 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
    * @param ms how long to wait; no limit without it, and 0 only looks.
    * @returns the ready ones; `timedOut` when none became ready in time.
    */
-  select<R extends Selectable = never, W extends Selectable = never>(selection: Selection<R, W>, ms?: number, options?: { readonly signal?: AbortSignal }): Operation<Selected<R, W>> {
+  select<R extends Selectable = never, W extends Selectable = never>(selection: Selection<R, W>, ms?: number, options?: SelectOptions): Operation<Selected<R, W>> {
     this.#assertOpen('select');
     checkOptions('select', selection, SELECTION_RULES);
-    checkOption('select', 'ms', ms, milliseconds);
+    if (ms !== undefined) checkArgument('select', 'ms', ms, milliseconds);
     if (options !== undefined) checkOptions('select', options, SELECT_RULES);
     return this.#adopt(new SelectStep(selection), { timeouts: { totalMs: ms }, signal: options?.signal }).startNextTurn();
   }
@@ -438,10 +440,6 @@ function closedBy(what: string): ClosedError {
   return new ClosedError(`${what} refused: the reactor is closed or closing`);
 }
 
-const iterable = thing('connections and listeners that can be iterated', (value) => typeof value === 'object' && value !== null && Symbol.iterator in value);
-const SELECTION_RULES = { read: iterable, write: iterable } satisfies Rules<Selection>;
-const SELECT_RULES = { signal };
-const CLOSE_RULES = { timeoutMs: milliseconds } satisfies Rules<CloseOptions>;
 // Some ten milliseconds of work.
 const HANDSHAKE_STEPS = 32;
 const DRAIN_MS = 10_000;

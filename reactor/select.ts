@@ -1,6 +1,8 @@
 /** select(2), without its limits. */
 
 import type { Operation } from '../core/operation.ts';
+import { checkArgument, partWith, signal, thing } from '../core/options.ts';
+import type { Rules } from '../core/options.ts';
 import { DONE, WANT_READ } from '../core/want.ts';
 import type { StepCode } from '../core/want.ts';
 import type { ReactorStep } from './reactor.ts';
@@ -23,6 +25,17 @@ export interface Selection<R extends Selectable = Selectable, W extends Selectab
   readonly write?: Iterable<W>;
 }
 
+const selectable = partWith('a connection or a listener', 'watch', 'unwatch');
+const members = thing('connections and listeners that can be iterated', (value) => typeof value === 'object' && value !== null && Symbol.iterator in value);
+export const SELECTION_RULES = { read: members, write: members } satisfies Rules<Selection>;
+
+/** What ends a select before anything is ready. */
+export interface SelectOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+export const SELECT_RULES = { signal } satisfies Rules<SelectOptions>;
+
 /** The ready ones, in the order in which they were given. */
 export interface Selected<R extends Selectable = Selectable, W extends Selectable = Selectable> {
   readonly readable: R[];
@@ -43,6 +56,7 @@ export class SelectStep<R extends Selectable, W extends Selectable> implements R
   constructor(selection: Selection<R, W>) {
     this.#read = [...(selection.read ?? [])];
     this.#write = [...(selection.write ?? [])];
+    for (const member of [...this.#read, ...this.#write]) checkArgument('select', 'a member', member, selectable);
   }
 
   runsIn(operation: Operation<unknown>): void {

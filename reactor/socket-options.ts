@@ -1,33 +1,17 @@
 /** Options of a socket, by name. */
 
-import { count, flag } from '../core/options.ts';
-import type { Rule, Rules } from '../core/options.ts';
+import { count, either, flag, group } from '../core/options.ts';
+import type { Rules } from '../core/options.ts';
 
 /**
  * An option of a socket. Booleans are 0 and 1. `keepIdle` and `keepInterval` are seconds, `keepCount` is probes;
  * `sendBuffer` and `receiveBuffer` are bytes (the kernel doubles what is set); `linger` is seconds, -1 for off.
  */
-export type SocketOptionName =
-  | 'noDelay'
-  | 'keepAlive'
-  | 'keepIdle'
-  | 'keepInterval'
-  | 'keepCount'
-  | 'reuseAddress'
-  | 'reusePort'
-  | 'ipv6Only'
-  | 'sendBuffer'
-  | 'receiveBuffer'
-  | 'linger';
+export type SocketOptionName = (typeof SOCKET_OPTION_NAMES)[number];
 
-const keepAlive: Rule = {
-  takes: 'true, false, or an object with idle, interval and count, each a whole number of at least 1',
-  judge(value) {
-    if (typeof value === 'boolean') return true;
-    if (typeof value !== 'object' || value === null) return false;
-    return Object.entries(value).every(([name, given]) => ['idle', 'interval', 'count'].includes(name) && (given === undefined || (Number.isInteger(given) && given >= 1)));
-  },
-};
+export const SOCKET_OPTION_NAMES = [
+  'noDelay', 'keepAlive', 'keepIdle', 'keepInterval', 'keepCount', 'reuseAddress', 'reusePort', 'ipv6Only', 'sendBuffer', 'receiveBuffer', 'linger',
+] as const;
 
 /** Options to set on a new socket. */
 export interface SocketOptions {
@@ -43,7 +27,19 @@ export interface SocketOptions {
   readonly linger?: number | undefined;
 }
 
-export const SOCKET_RULES = { noDelay: flag, keepAlive, sendBuffer: count(1), receiveBuffer: count(1), linger: count(-1) } satisfies Rules<SocketOptions>;
+// The kernel takes an int.
+const positive = count(1, 2 ** 31 - 1);
+
+type KeepAlive = Exclude<SocketOptions['keepAlive'], boolean | undefined>;
+const KEEP_ALIVE_RULES = { idle: positive, interval: positive, count: positive } satisfies Rules<KeepAlive>;
+
+export const SOCKET_RULES = {
+  noDelay: flag,
+  keepAlive: either(flag, group(KEEP_ALIVE_RULES)),
+  sendBuffer: positive,
+  receiveBuffer: positive,
+  linger: count(-1, 2 ** 31 - 1),
+} satisfies Rules<SocketOptions>;
 
 /** @returns each option of `options` with its value as the kernel takes it. */
 export function optionEntries(options: SocketOptions, family: string): [SocketOptionName, number][] {

@@ -3,9 +3,12 @@
 import type { Duplex } from 'node:stream';
 
 import { ClosedError } from '../core/errors.ts';
-import { checkTimeouts } from '../core/timeouts.ts';
+import { checkArgument, checkOptions, oneOf, partWith, text, trust } from '../core/options.ts';
+import type { Rules } from '../core/options.ts';
+import { timeoutsRule } from '../core/timeouts.ts';
 import type { Timeouts } from '../core/timeouts.ts';
 import { Connection } from './connection.ts';
+import { reactorRule } from './reactor-rule.ts';
 import type { Reactor } from './reactor.ts';
 import { StreamTransport } from './stream-transport.ts';
 
@@ -19,6 +22,9 @@ export interface FromDuplexOptions {
   readonly timeouts?: Timeouts | undefined;
 }
 
+const FROM_DUPLEX_RULES = { role: oneOf('client', 'server'), host: trust(text), timeouts: timeoutsRule } satisfies Rules<FromDuplexOptions>;
+const duplex = partWith("one of Node's streams for both directions", 'on', 'write', 'read');
+
 /**
  * Makes a connection over one of Node's streams, such as a `net.Socket` that a server of another framework has accepted, or the
  * socket of an `upgrade`. It owns the stream from now on: nobody else reads or writes it. Bytes that the stream holds already, its
@@ -29,16 +35,18 @@ export interface FromDuplexOptions {
  * with that error as its cause.
  * @throws {TypeError} when the stream is in object mode, decodes text, or is read by somebody else.
  * @throws {ClosedError} when one of its directions has ended or it was destroyed, or when the reactor is closed or closing.
- * @throws {RangeError} when a limit is NaN.
+ * @throws {TypeError | RangeError} for an option that is unknown or wrong.
  * @example
  * createServer((socket) => {
  *   const connection = fromDuplex(reactor, socket).secure(context);
  * });
  */
 export function fromDuplex(reactor: Reactor, stream: Duplex, options: FromDuplexOptions = {}): Connection {
+  checkArgument('fromDuplex', 'the reactor', reactor, reactorRule);
+  checkArgument('fromDuplex', 'the stream', stream, duplex);
+  checkOptions('fromDuplex', options, FROM_DUPLEX_RULES);
   if (reactor.draining.aborted) throw new ClosedError('fromDuplex refused: the reactor is closed or closing');
-  const timeouts = checkTimeouts(options.timeouts ?? {});
-  const { host, role = host === undefined ? 'server' : 'client' } = options;
+  const { host, timeouts = {}, role = host === undefined ? 'server' : 'client' } = options;
   const socket = new StreamTransport(reactor, stream);
   const connection = new Connection(socket, { reactor, socket, role, host });
   connection.timeouts = timeouts;

@@ -22,7 +22,7 @@ const { values, positionals: [url = ''] } = parseArgs({
 if (!/^https:\/\/./.test(url)) throw new RangeError('which page? Such as: https://example.org/');
 const headers = Object.fromEntries(gathered(values.header));
 const ca = values.ca === undefined ? 'bundled' : { file: values.ca };
-const secure = await TlsContext.client({ ca, verify: values.insecure === true ? 'none' : 'peer', alpn: ['http/1.1'] });
+const secure = await TlsContext.client({ ca, dangerouslyVerifyNobody: values.insecure === true, alpn: ['http/1.1'] });
 const reactor = new Reactor();
 // What cannot be written is told to who writes.
 process.stdout.on('error', () => undefined);

@@ -63,7 +63,7 @@ const store = values.store === undefined ? undefined : openSessionStore(values.s
 // Without a store, too, a client keeps its sessions by itself: this one is told apart only to share them.
 const sessions = new ClientSessions({ store, storeKey });
 const client = await TlsContext.client({
-  verify: values.insecure ? 'none' : 'peer',
+  dangerouslyVerifyNobody: values.insecure,
   ca: server === undefined ? 'bundled' : { pem: made.certificate },
   protocols: values['tls1.2'] ? { max: 'TLSv1.2' } : {},
   sessions,

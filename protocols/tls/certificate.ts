@@ -6,6 +6,8 @@ import { isIP } from 'node:net';
 import { inspect } from 'node:util';
 
 import { BoundsError } from '../../core/errors.ts';
+import { bytes, checkArgument, checkOptions, either, number, oneOf, secret, thing } from '../../core/options.ts';
+import type { Rules } from '../../core/options.ts';
 import { readHostName, wildcardOverUnderscore } from '../../reactor/host-name.ts';
 import { canonicalAddress } from '../../reactor/ip-address.ts';
 import { objectOf, timeOf } from './asn1-text.ts';
@@ -53,6 +55,17 @@ export interface LoadOptions {
   /** How many bytes are parsed at most; 4 MiB by default, some ten times the roots of a browser. */
   readonly maxBytes?: number;
 }
+
+/** Options for comparing names. */
+export interface NameOptions {
+  /** `'rfc9525'` by default. */
+  readonly rules?: NameRules;
+}
+
+const TEXT_RULES = { encoding: oneOf('utf8', 'ascii') } satisfies Rules<TextOptions>;
+const LOAD_RULES = { maxBytes: number('a number of bytes of at least 1', (value) => value >= 1) } satisfies Rules<LoadOptions>;
+const NAME_RULES = { rules: oneOf('rfc9525', 'rfc2818') } satisfies Rules<NameOptions>;
+const source = secret(either(thing('PEM as text, or bytes', (value) => typeof value === 'string'), bytes));
 
 /**
  * A certificate. It is immutable and holds its bytes, no memory of OpenSSL's: it need not be freed. Nothing here says that it can be
@@ -115,17 +128,20 @@ export class Certificate {
   }
 
   /** Whose certificate it is: the attributes in their order. Hosts are named by the subjectAltName, in {@link extensions}. */
-  subject({ encoding = 'utf8' }: TextOptions = {}): readonly NameAttribute[] {
+  subject(options: TextOptions = {}): readonly NameAttribute[] {
+    const encoding = encodingIn('subject', options);
     return this.#use((x509) => attributesOf(openssl().X509_get_subject_name(x509), encoding));
   }
 
   /** Who signed it, as it says itself; {@link issued} proves it. */
-  issuer({ encoding = 'utf8' }: TextOptions = {}): readonly NameAttribute[] {
+  issuer(options: TextOptions = {}): readonly NameAttribute[] {
+    const encoding = encodingIn('issuer', options);
     return this.#use((x509) => attributesOf(openssl().X509_get_issuer_name(x509), encoding));
   }
 
   /** All extensions in their order. */
-  extensions({ encoding = 'utf8' }: TextOptions = {}): readonly CertificateExtension[] {
+  extensions(options: TextOptions = {}): readonly CertificateExtension[] {
+    const encoding = encodingIn('extensions', options);
     return this.#use((x509) => extensionsOf(x509, encoding));
   }
 
@@ -201,7 +217,9 @@ export class Certificate {
    * end is ignored. A wildcard may cover a left-most label with an underscore.
    * @returns the name in the certificate that matches, possibly a wildcard; `undefined` when none does.
    */
-  checkHost(name: string, { rules = 'rfc9525' }: { readonly rules?: NameRules } = {}): string | undefined {
+  checkHost(name: string, given: NameOptions = {}): string | undefined {
+    checkOptions('checkHost', given, NAME_RULES);
+    const { rules = 'rfc9525' } = given;
     const host = hostOf(name);
     if (host === undefined) return undefined;
     const options = { wildcards: true, multiLabelWildcards: false, partialWildcards: rules === 'rfc2818' };
@@ -220,7 +238,9 @@ export class Certificate {
    * Whether it is the certificate of a mail address; upper and lower case differ before the `@` only. The subject's emailAddress
    * counts under the older rules only. @returns the address, or `undefined`.
    */
-  checkEmail(address: string, { rules = 'rfc9525' }: { readonly rules?: NameRules } = {}): string | undefined {
+  checkEmail(address: string, options: NameOptions = {}): string | undefined {
+    checkOptions('checkEmail', options, NAME_RULES);
+    const { rules = 'rfc9525' } = options;
     if (address === '' || address.includes('\0')) return undefined;
     return this.#x509Certificate.checkEmail(address, { subject: rules === 'rfc2818' ? 'default' : 'never' });
   }
@@ -282,10 +302,18 @@ export function chainOf(stack: Pointer): Certificate[] {
   return Array.from({ length: ssl.OPENSSL_sk_num(stack) }, (_, index) => certificateOf(ssl.OPENSSL_sk_value(stack, index)));
 }
 
-function bounded(source: string | Uint8Array, { maxBytes = 4 * 1024 * 1024 }: LoadOptions): Uint8Array {
-  const length = typeof source === 'string' ? Buffer.byteLength(source) : source.length;
+function encodingIn(call: string, options: TextOptions): TextEncoding {
+  checkOptions(call, options, TEXT_RULES);
+  return options.encoding ?? 'utf8';
+}
+
+function bounded(given: string | Uint8Array, options: LoadOptions): Uint8Array {
+  checkArgument('Certificate.load', 'the source', given, source);
+  checkOptions('Certificate.load', options, LOAD_RULES);
+  const { maxBytes = 4 * 1024 * 1024 } = options;
+  const length = typeof given === 'string' ? Buffer.byteLength(given) : given.length;
   if (!(length <= maxBytes)) throw new BoundsError('the text of certificates', 'maxBytes', maxBytes);
-  return typeof source === 'string' ? Buffer.from(source) : source;
+  return typeof given === 'string' ? Buffer.from(given) : given;
 }
 
 /** @returns the name as it stands in certificates; `undefined` when no host has such a name, as when it is an address. */

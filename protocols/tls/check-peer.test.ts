@@ -51,19 +51,19 @@ describe('the check of a peer', () => {
 
   it('looks at the commonName under the older rules only, and only when no host is named elsewhere', () => {
     expect(errorOf({ name: 'common.example' }, commonOnly)).toMatchObject({ actual: '', message: 'the certificate is not for common.example but for no host' });
-    expect(checkPeer(commonOnly, { name: 'common.example', rules: 'rfc2818' })).toEqual({ name: 'common.example', field: 'commonName' });
-    expect(errorOf({ name: 'other.example', rules: 'rfc2818' }, commonOnly)).toMatchObject({ field: 'commonName', actual: 'common.example' });
-    expect(errorOf({ name: 'common.example', rules: 'rfc2818' })).toMatchObject({ field: 'subjectAltName' });
+    expect(checkPeer(commonOnly, { name: 'common.example', dangerouslyUseOldNameRules: true })).toEqual({ name: 'common.example', field: 'commonName' });
+    expect(errorOf({ name: 'other.example', dangerouslyUseOldNameRules: true }, commonOnly)).toMatchObject({ field: 'commonName', actual: 'common.example' });
+    expect(errorOf({ name: 'common.example', dangerouslyUseOldNameRules: true })).toMatchObject({ field: 'subjectAltName' });
     const mail = Certificate.load(authority.issue({ names: ['a@example.org'], commonName: 'mail.example' }).certificate);
-    expect(checkPeer(mail, { name: 'mail.example', rules: 'rfc2818' })).toEqual({ name: 'mail.example', field: 'commonName' });
+    expect(checkPeer(mail, { name: 'mail.example', dangerouslyUseOldNameRules: true })).toEqual({ name: 'mail.example', field: 'commonName' });
     const addresses = Certificate.load(authority.issue({ names: ['192.0.2.1'], commonName: 'mail.example' }).certificate);
-    expect(errorOf({ name: 'mail.example', rules: 'rfc2818' }, addresses).actual).toBe('IP:192.0.2.1');
+    expect(errorOf({ name: 'mail.example', dangerouslyUseOldNameRules: true }, addresses).actual).toBe('IP:192.0.2.1');
     // An address in the commonName is not one.
-    expect(errorOf({ name: '192.0.2.9', rules: 'rfc2818' }, Certificate.load(authority.issue({ names: ['192.0.2.9'], subjectAltName: false }).certificate)).field).toBe('commonName');
+    expect(errorOf({ name: '192.0.2.9', dangerouslyUseOldNameRules: true }, Certificate.load(authority.issue({ names: ['192.0.2.9'], subjectAltName: false }).certificate)).field).toBe('commonName');
   });
 
   it('takes a part of a label for a wildcard under the older rules only', () => {
-    expect(checkPeer(certificate, { name: 'foo.example.com', rules: 'rfc2818' })).toEqual({ name: 'f*.example.com', field: 'subjectAltName' });
+    expect(checkPeer(certificate, { name: 'foo.example.com', dangerouslyUseOldNameRules: true })).toEqual({ name: 'f*.example.com', field: 'subjectAltName' });
     expect(errorOf({ name: 'foo.example.com' }).code).toBe('ERR_WANTIO_WRONG_HOST');
   });
 

@@ -3,6 +3,8 @@
 import { timingSafeEqual } from 'node:crypto';
 import { isIP } from 'node:net';
 
+import { checkArgument, checkOptions, either, flag, listOf, partWith, text, thing, trust } from '../../core/options.ts';
+import type { Rules } from '../../core/options.ts';
 import { readHostName } from '../../reactor/host-name.ts';
 import { encoded } from './asn1-text.ts';
 import { namesHosts } from './certificate-extension.ts';
@@ -19,9 +21,12 @@ export interface PeerExpectation {
   readonly digest?: string | readonly string[] | undefined;
   /** The key: the SHA-256 digest of its SubjectPublicKeyInfo in base64, or several, of which one must match. It outlives a renewal with the same key. */
   readonly publicKeyDigest?: string | readonly string[] | undefined;
-  /** How names are compared, `'rfc9525'` by default. */
-  readonly rules?: NameRules | undefined;
+  /** Compares names by RFC 2818 instead of RFC 9525; see the option of the same name of a client's context. */
+  readonly dangerouslyUseOldNameRules?: boolean | undefined;
 }
+
+const pins = trust(either(text, listOf(text)));
+export const EXPECTATION_RULES = { name: trust(thing('text', (value) => typeof value === 'string')), digest: pins, publicKeyDigest: pins, dangerouslyUseOldNameRules: flag } satisfies Rules<PeerExpectation>;
 
 /** What was found to match; a key is there for each expectation. */
 export interface PeerMatch {
@@ -44,17 +49,19 @@ export interface PeerMatch {
  * @throws {WrongHostError} when the certificate is for other names.
  * @throws {TypeError} when an expectation can never be met: an empty name, or a pin that is no digest.
  */
-export function checkPeer(certificate: Certificate | undefined, { name, digest, publicKeyDigest, rules = 'rfc9525' }: PeerExpectation = {}): PeerMatch {
+export function checkPeer(certificate: Certificate | undefined, expectation: PeerExpectation = {}): PeerMatch {
+  checkOptions('checkPeer', expectation, EXPECTATION_RULES);
+  if (certificate !== undefined) checkArgument('checkPeer', 'the certificate', certificate, partWith('a Certificate', 'digest', 'checkHost'));
+  const { name, digest, publicKeyDigest, dangerouslyUseOldNameRules = false } = expectation;
   // A pin with a slip of the pen must not wait for an attacker to be noticed.
-  const digests = digest === undefined ? undefined : listOf(digest, 'digest').map(digestOf);
-  const keys = publicKeyDigest === undefined ? undefined : listOf(publicKeyDigest, 'publicKeyDigest').map(keyDigestOf);
+  const digests = digest === undefined ? undefined : oneOrMore(digest, 'digest').map(digestOf);
+  const keys = publicKeyDigest === undefined ? undefined : oneOrMore(publicKeyDigest, 'publicKeyDigest').map(keyDigestOf);
   const host = name === undefined ? undefined : expectedName(name);
-  if (rules !== 'rfc9525' && rules !== 'rfc2818') throw new TypeError(`rules knows rfc9525 and rfc2818, not ${String(rules)}`);
   if (certificate === undefined) throw new NoCertificateError('the peer showed no certificate', { expected: host });
   return {
     ...(digests === undefined ? {} : { digest: checkDigest(certificate, digests) }),
     ...(keys === undefined ? {} : { publicKeyDigest: checkKey(certificate, keys) }),
-    ...(host === undefined ? {} : checkName(certificate, host, rules)),
+    ...(host === undefined ? {} : checkName(certificate, host, dangerouslyUseOldNameRules ? 'rfc2818' : 'rfc9525')),
   };
 }
 
@@ -104,7 +111,7 @@ function checkKey(certificate: Certificate, pins: readonly Buffer[]): string {
   throw new WrongCertificateError(`the certificate's key has the digest ${actual}, not ${expected.join(' or ')}`, { expected: expected.join(', '), actual, field: 'publicKeyDigest' });
 }
 
-function listOf(pins: string | readonly string[], what: string): readonly string[] {
+function oneOrMore(pins: string | readonly string[], what: string): readonly string[] {
   const list = typeof pins === 'string' ? [pins] : pins;
   if (list.length === 0) throw new TypeError(`${what} is an empty list: no certificate would do`);
   return list;

@@ -46,7 +46,7 @@ export function configure(settings: ContextSettings, options: AnyOptions, files:
   setModes(context);
   setAlgorithms(context, options);
   // A new handshake in the middle of a connection is there to look at certificates anew.
-  let bits = c.SSL_OP_NO_COMPRESSION | c.SSL_OP_CIPHER_SERVER_PREFERENCE | c.SSL_OP_NO_SESSION_RESUMPTION_ON_RENEGOTIATION | optionBits(options.options ?? []);
+  let bits = c.SSL_OP_NO_COMPRESSION | c.SSL_OP_CIPHER_SERVER_PREFERENCE | c.SSL_OP_NO_SESSION_RESUMPTION_ON_RENEGOTIATION | optionBits(options.options ?? [], options.dangerouslyEnable ?? []);
   // Tickets are for stateless servers, and for clients, whose servers may be.
   if (settings.role === 'server' && settings.resumption !== 'stateless') bits |= c.SSL_OP_NO_TICKET;
   bits |= settings.peerRenegotiations > 0 ? c.SSL_OP_ALLOW_CLIENT_RENEGOTIATION : c.SSL_OP_NO_RENEGOTIATION;
@@ -115,9 +115,7 @@ function setModes(context: Pointer): void {
 
 function setAlgorithms(context: Pointer, options: AnyOptions): void {
   const ssl = openssl();
-  const level = options.minimumSecurityLevel ?? SECURITY_LEVEL;
-  if (!Number.isInteger(level) || level < 0 || level > 5) throw new RangeError(`minimumSecurityLevel is 0…5, not ${String(level)}`);
-  ssl.SSL_CTX_set_security_level(context, level);
+  ssl.SSL_CTX_set_security_level(context, options.dangerouslyLowerSecurityLevel ?? options.minimumSecurityLevel ?? SECURITY_LEVEL);
   const { ciphers = options.psk === undefined ? CIPHERS : `${CIPHERS}:${PSK_CIPHERS}`, ciphersuites = CIPHERSUITES, groups = GROUPS, signatureAlgorithms } = options;
   check(ssl.SSL_CTX_set_cipher_list(context, ciphers), `ciphers "${ciphers}" select nothing`);
   check(ssl.SSL_CTX_set_ciphersuites(context, ciphersuites), `ciphersuites "${ciphersuites}" are not valid`);

@@ -107,7 +107,7 @@ describe('application protocols', () => {
   it('are chosen by the server: from its list, or as it likes', () => withSecureReactor(async (secure) => {
     expect(await alpnOf(secure, { alpn: ['b', 'a'] }, ['a', 'b'])).toBe('b');
     expect(await alpnOf(secure, { alpn: (offered) => offered.at(-1) }, ['a', 'b', 'c'])).toBe('c');
-    expect(await alpnOf(secure, { alpn: () => undefined, alpnMismatch: 'ignore' }, ['a'])).toBe(undefined);
+    expect(await alpnOf(secure, { alpn: () => undefined, dangerouslyIgnoreAlpnMismatch: true }, ['a'])).toBe(undefined);
   }));
 
   it('that are not shared end the handshake, unless that does not matter', () => withSecureReactor(async (secure) => {
@@ -115,7 +115,7 @@ describe('application protocols', () => {
       const pair = await securePair(secure, { client: await secure.client({ ca, alpn: ['a'] }), server: await secure.server({ ...identityOf(ecdsa), alpn }) });
       expect(await failuresOf(...pair.map((each) => each.handshake()))).toMatchObject([{ side: 'remote', alert: 120 }, { side: 'local', alert: 120 }]);
     }
-    expect(await alpnOf(secure, { alpn: ['x'], alpnMismatch: 'ignore' }, ['a'])).toBe(undefined);
+    expect(await alpnOf(secure, { alpn: ['x'], dangerouslyIgnoreAlpnMismatch: true }, ['a'])).toBe(undefined);
   }));
 });
 
@@ -192,7 +192,7 @@ describe('a context refuses', () => {
 });
 
 it('old versions need their number and the lowest security level', () => withSecureReactor(async (secure) => {
-  const old = { protocols: { min: 'TLSv1', max: 'TLSv1' }, minimumSecurityLevel: 0, ciphers: 'ALL:@SECLEVEL=0' } as const;
+  const old = { protocols: { min: 'TLSv1', max: 'TLSv1' }, dangerouslyLowerSecurityLevel: 0, ciphers: 'ALL' } as const;
   const pair = await shakenPair(secure, { client: await secure.client({ ca, ...old }), server: await secure.server({ ...identityOf(ecdsa), ...old }) });
   expect(pair[0].info().protocol).toBe('TLSv1');
   await talk(...pair);

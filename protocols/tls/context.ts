@@ -1,7 +1,7 @@
 /** What TLS connections have in common: certificates, trust, versions, ciphers. */
 
 import { ClosedError } from '../../core/errors.ts';
-import { checkOptions } from '../../core/options.ts';
+import { checkArgument, checkOptions } from '../../core/options.ts';
 import type { LayerOptions, TransportLayer } from '../../core/transport-layer.ts';
 import type { Transport } from '../../core/transport.ts';
 import type { ConnectionBasis } from '../../reactor/connection.ts';
@@ -16,7 +16,7 @@ import { configure, useIdentity, verifyModesOf } from './configure.ts';
 import type { LoadedFiles, LoadedIdentity } from './configure.ts';
 import * as c from './constants.ts';
 import { KeyLogWriter } from './key-log.ts';
-import { CLIENT_RULES, CONNECTION_RULES, IDENTITY_RULES, isWholePassword, SERVER_RULES } from './option-rules.ts';
+import { checkClientOptions, checkServerOptions, CONNECTION_RULES, IDENTITY_RULES, password as passwordRule } from './option-rules.ts';
 import { openssl } from './openssl.ts';
 import type { Pointer } from './openssl.ts';
 import type { AnyOptions, Identity, TlsClientOptions, TlsConnectionOptions, TlsServerOptions } from './options.ts';
@@ -51,7 +51,7 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
    * @throws {RangeError | TypeError} when an option makes no sense.
    */
   static async server(options: TlsServerOptions): Promise<TlsContext> {
-    checkOptions('TlsContext.server', options, SERVER_RULES);
+    checkServerOptions(options);
     if (options.certificate === undefined && options.identities === undefined && options.psk === undefined) {
       throw new TypeError('a TLS server needs a certificate and key, identities, or psk');
     }
@@ -65,7 +65,7 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
    * @throws {RangeError | TypeError} when an option makes no sense.
    */
   static async client(options: TlsClientOptions = {}): Promise<TlsContext> {
-    checkOptions('TlsContext.client', options, CLIENT_RULES);
+    checkClientOptions(options);
     return new TlsContext('client', options, await load('client', options));
   }
 
@@ -159,21 +159,24 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
   }
 }
 
+function modesOf(role: 'client' | 'server', { verify = 'none', dangerouslyVerifyNobody = false }: AnyOptions): number {
+  return verifyModesOf(role === 'server' ? verify : dangerouslyVerifyNobody ? 'none' : 'peer');
+}
+
 function settingsOf(role: 'client' | 'server', pointer: Pointer, options: AnyOptions, files: LoadedFiles): ContextSettings {
-  const verifyModes = verifyModesOf(options.verify ?? (role === 'client' ? 'peer' : 'none'));
+  const verifyModes = modesOf(role, options);
   const { dangerouslyAccept = [], alpn, psk, dangerouslyLogKeys, allowPeerRenegotiations = 0 } = options;
-  if (!Number.isInteger(allowPeerRenegotiations) || allowPeerRenegotiations < 0) throw new RangeError(`allowPeerRenegotiations is a number ≥ 0, not ${String(allowPeerRenegotiations)}`);
   return {
     role,
     pointer,
     verifyModes,
     trusts: files.trust !== undefined,
-    verifiesName: role === 'client' && (verifyModes & c.SSL_VERIFY_PEER) !== 0 && (options.verifyName ?? true),
-    nameRules: options.nameRules ?? 'rfc9525',
+    verifiesName: role === 'client' && (verifyModes & c.SSL_VERIFY_PEER) !== 0 && options.dangerouslySkipNameCheck !== true,
+    nameRules: options.dangerouslyUseOldNameRules === true ? 'rfc2818' : 'rfc9525',
     accepts: dangerouslyAccept === 'all' ? 'all' : new Set(dangerouslyAccept.map(faultOf)),
     expect: normalExpectation(options.expect),
     alpn: role === 'client' || alpn === undefined ? undefined : typeof alpn === 'function' ? alpn : encodeProtocols(alpn),
-    ignoresAlpnMismatch: options.alpnMismatch === 'ignore',
+    ignoresAlpnMismatch: options.dangerouslyIgnoreAlpnMismatch === true,
     choose: chooserOf(options),
     staple: options.ocspStaple,
     requestsStaple: options.requestOcspStaple === true,
@@ -201,11 +204,9 @@ type SessionSettings = Pick<ContextSettings, 'resumption' | 'scope' | 'sessionTt
 
 function sessionsOf(role: 'client' | 'server', pointer: Pointer, options: AnyOptions, files: LoadedFiles): SessionSettings {
   const { resumption = 'off', sessionStore, sessionStoreKey, sessionLookupMs = LOOKUP_MS, tickets = TICKETS, sessions } = options;
-  if (!['off', 'stateful', 'stateless'].includes(resumption)) throw new RangeError(`resumption is 'off', 'stateful' or 'stateless', not ${resumption}`);
   if (sessionStore !== undefined && resumption !== 'stateful') throw new TypeError("sessionStore is for resumption: 'stateful'");
   if (options.ticketKeys !== undefined && resumption !== 'stateless') throw new TypeError("ticketKeys are for resumption: 'stateless'");
-  if (!Number.isInteger(tickets) || tickets < 0 || tickets > 16) throw new RangeError(`tickets is 0…16, not ${String(tickets)}`);
-  if (!(sessionLookupMs > 0)) throw new RangeError(`sessionLookupMs is more than 0, not ${String(sessionLookupMs)}`);
+  if (sessionStoreKey !== undefined && sessionStore === undefined) throw new TypeError('sessionStoreKey is for a sessionStore, and there is none');
   const vault = sessionStore === undefined ? undefined : new Vault({ store: sessionStore, key: sessionStoreKey, lookupMs: sessionLookupMs });
   const ticketKeys = resumption === 'stateless' ? options.ticketKeys ?? new TicketKeys() : undefined;
   const scope = scopeOf(role, { ...options, expect: normalExpectation(options.expect) }, files);
@@ -240,9 +241,8 @@ function chooserOf({ serverNames, strictServerNames, chooseContext }: AnyOptions
 async function load(role: 'client' | 'server', options: AnyOptions): Promise<LoadedFiles> {
   const { certificate, key, password } = options;
   if ((certificate === undefined) !== (key === undefined)) throw new TypeError('a certificate needs its key, and a key its certificate');
-  for (const identity of options.identities ?? []) checkOptions('identities', identity, IDENTITY_RULES);
   const identities = [...(certificate === undefined || key === undefined ? [] : [{ certificate, key, password }]), ...(options.identities ?? [])];
-  const verifies = (verifyModesOf(options.verify ?? (role === 'client' ? 'peer' : 'none')) & c.SSL_VERIFY_PEER) !== 0;
+  const verifies = (modesOf(role, options) & c.SSL_VERIFY_PEER) !== 0;
   // Roots of the web vouch for hosts; whoever has a host's certificate is not for that reason somebody to let in.
   if (verifies && role === 'server' && options.ca === undefined) throw new TypeError("a server that verifies its clients needs `ca`: the authorities whose clients may come in");
   const { ca = verifies ? 'bundled' : undefined, dhParameters = 'auto' } = options;
@@ -258,7 +258,8 @@ async function load(role: 'client' | 'server', options: AnyOptions): Promise<Loa
 
 async function loadIdentity({ certificate, key, password }: Identity): Promise<LoadedIdentity> {
   const known = typeof password === 'function' ? await password() : password;
-  if (known !== undefined && (typeof known !== 'string' || !isWholePassword(known))) throw new TypeError('the password that the function `password` gives is no text of at most 1023 bytes without a zero among them');
+  // Nobody has checked what the function gives.
+  if (known !== undefined) checkArgument('TlsContext', 'password', known, passwordRule);
   return { certificate: await readPem(certificate, 'certificate'), key: await readPem(key, 'private key'), password: known };
 }
 

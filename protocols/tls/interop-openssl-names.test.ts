@@ -91,7 +91,7 @@ describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(`
     await expect(refused.connection.handshake()).rejects.toMatchObject({ name: 'TlsError', alert: 120, side: 'local' });
     await refused.program.says(/alert number 120/);
     await refused.program.kill();
-    for (const [options, args] of [[{ alpn: ['h2'], alpnMismatch: 'ignore' }, ['-alpn', 'other']], [{ alpn: ['h2'] }, []]] as const) {
+    for (const [options, args] of [[{ alpn: ['h2'], dangerouslyIgnoreAlpnMismatch: true }, ['-alpn', 'other']], [{ alpn: ['h2'] }, []]] as const) {
       const { program, connection } = await visit(secure, await secure.server(options), (port) => sClient(port, flags[version], ...args));
       await connection.handshake();
       await program.says(/No ALPN negotiated/);

@@ -16,9 +16,8 @@ export class KeyLogWriter {
   readonly tells: boolean;
   #file: number | undefined;
 
-  /** @throws {FileError} when the file cannot be opened. @throws {RangeError} when `where` is none of them. */
+  /** @throws {FileError} when the file cannot be opened. */
   constructor(where: KeyLog) {
-    if (where !== 'event' && where !== 'SSLKEYLOGFILE' && typeof where !== 'object') throw new RangeError(`dangerouslyLogKeys takes 'event', 'SSLKEYLOGFILE' or { file }, not ${String(where)}`);
     this.tells = where === 'event';
     const path = where === 'event' ? undefined : where === 'SSLKEYLOGFILE' ? process.env['SSLKEYLOGFILE'] : where.file;
     if (path === undefined || path === '') return;

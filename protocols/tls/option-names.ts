@@ -3,11 +3,20 @@
 /** Such as `'no_ticket'`. The table says what each does; those that are marked do nothing in OpenSSL 3. */
 export type TlsOptionName = keyof typeof OPTIONS;
 
-/** @returns the bits of `names` together. @throws {RangeError} for a name that is not known. */
-export function optionBits(names: readonly TlsOptionName[]): bigint {
+/** Such as `'legacy_server_connect'`: each gives up a protection, and the table says which. */
+export type DangerousOptionName = keyof typeof DANGEROUS_OPTIONS;
+
+/** @returns the bits of the names together. @throws {RangeError} for a name that is unknown, or does not belong where it stands. */
+export function optionBits(names: readonly TlsOptionName[], dangerous: readonly DangerousOptionName[]): bigint {
+  const wrong = names.find((name) => Object.hasOwn(DANGEROUS_OPTIONS, name));
+  if (wrong !== undefined) throw new RangeError(`options: ${wrong} gives up a protection; it belongs into dangerouslyEnable`);
+  return bitsOf(names, OPTIONS, 'options') | bitsOf(dangerous, DANGEROUS_OPTIONS, 'dangerouslyEnable');
+}
+
+function bitsOf(names: readonly string[], table: Readonly<Record<string, bigint>>, option: string): bigint {
   return names.reduce((bits, name) => {
-    if (!Object.hasOwn(OPTIONS, name)) throw new RangeError(`options knows ${Object.keys(OPTIONS).join(', ')}, not ${name}`);
-    return bits | OPTIONS[name];
+    if (!Object.hasOwn(table, name)) throw new RangeError(`${option} knows ${Object.keys(table).join(', ')}, not ${JSON.stringify(name)}`);
+    return bits | table[name];
   }, 0n);
 }
 
@@ -20,13 +29,24 @@ const bit = (number: number): bigint => 1n << BigInt(number);
 const IGNORED = 0n;
 
 // The bits of ssl.h, SSL_OP_…. Left out: what the transport decides itself (renegotiation, kernel TLS, the end without goodbye).
-const OPTIONS = {
-  /** The harmless workarounds for the faults of old peers, together. */
-  all: bit(4) | bit(6) | bit(11) | bit(31),
+const DANGEROUS_OPTIONS = {
   /** TLS 1.3 resumption without a fresh key exchange: **no forward secrecy for what is resumed**. */
   allow_no_dhe_kex: bit(10),
   /** Talks to peers that renegotiate without RFC 5746: **open to injected beginnings (CVE-2009-3555)**. */
   allow_unsafe_legacy_renegotiation: bit(18),
+  /** A client talks to servers without RFC 5746, which cannot tell a spliced beginning. */
+  legacy_server_connect: bit(2),
+  /** MAC before encryption in CBC ciphers: **open to padding oracles**. */
+  no_encrypt_then_mac: bit(19),
+  /** Without it exported keys and channel bindings of TLS 1.2 are not safe. */
+  no_extended_master_secret: bit(0),
+  /** Tolerates clients that send a wrong version in the encrypted secret: **weakens the check against downgrades**. */
+  tls_rollback_bug: bit(23),
+} as const;
+
+const OPTIONS = {
+  /** The harmless workarounds for the faults of old peers, together. */
+  all: bit(4) | bit(6) | bit(11) | bit(31),
   /** The server's order of ciphers counts, not the client's. Set by default. */
   cipher_server_preference: bit(22),
   /** Speaks as old Cisco servers expect it; of DTLS only. */
@@ -44,8 +64,6 @@ const OPTIONS = {
   enable_middlebox_compat: bit(20),
   /** Ignored. */
   ephemeral_rsa: IGNORED,
-  /** A client talks to servers without RFC 5746, which cannot tell a spliced beginning. */
-  legacy_server_connect: bit(2),
   /** Ignored. */
   microsoft_big_sslv3_buffer: IGNORED,
   /** Ignored. */
@@ -62,9 +80,6 @@ const OPTIONS = {
   netscape_reuse_cipher_change_bug: IGNORED,
   /** No compression, whose sizes tell secrets. Set by default. */
   no_compression: bit(17),
-  no_encrypt_then_mac: bit(19),
-  /** Without it exported keys and channel bindings of TLS 1.2 are not safe. */
-  no_extended_master_secret: bit(0),
   /** Of DTLS only. */
   no_query_mtu: bit(12),
   no_renegotiation: bit(30),
@@ -97,8 +112,6 @@ const OPTIONS = {
   tls_block_padding_bug: IGNORED,
   /** Ignored. */
   tls_d5_bug: IGNORED,
-  /** Tolerates clients that send a wrong version in the encrypted secret: **weakens the check against downgrades**. */
-  tls_rollback_bug: bit(23),
   /** Pads client hellos of 256 to 511 bytes, which some old boxes cannot stand. */
   tlsext_padding: bit(4),
 } as const;

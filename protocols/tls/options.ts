@@ -7,7 +7,7 @@ import type { ClientHello } from './client-hello.ts';
 import type { TlsContext } from './context.ts';
 import type { TlsaRecord } from './dane.ts';
 import type { KeyLog } from './key-log.ts';
-import type { TlsOptionName } from './option-names.ts';
+import type { DangerousOptionName, TlsOptionName } from './option-names.ts';
 import type { PemSource } from './pem.ts';
 import type { PskClient, PskServer } from './psk.ts';
 import type { ClientSessions } from './sessions/client-sessions.ts';
@@ -19,19 +19,17 @@ import type { TicketKeys } from './sessions/ticket-keys.ts';
 import type { CaSource } from './trust.ts';
 import type { VerifyErrorName } from './verify-errors.ts';
 
-/** A version of TLS. Those before 1.2 need `minimumSecurityLevel: 0` as well. */
+/** A version of TLS. Those before 1.2 are broken, and need `dangerouslyLowerSecurityLevel: 0` as well. */
 export type TlsVersion = keyof typeof c.VERSIONS;
 
 /**
- * How the peer's certificate is treated. `'peer'`: a client demands one that it trusts; a server asks for one, and checks
- * it if it comes. `'fail_if_no_peer_cert'`: a server demands one. `'client_once'`: a server asks only in the first handshake.
- * `'none'`: a server asks for none, and **a client accepts anyone**, so that whoever sits on the path can read and change
- * everything.
+ * How a server treats the certificates of its clients. `'none'`: it asks for none. `'peer'`: it asks for one, and checks it if it
+ * comes. `'fail_if_no_peer_cert'`: it demands one. `'client_once'`: it asks only in the first handshake.
  */
 export type VerifyMode = 'none' | 'peer' | 'client_once' | 'fail_if_no_peer_cert';
 
-/** Bits of security that keys, signatures and ciphers must have: 0 any, 1 80, **2 112**, 3 128, 4 192, 5 256. */
-export type SecurityLevel = 0 | 1 | 2 | 3 | 4 | 5;
+/** Bits of security that keys, signatures and ciphers must have: **2 112**, 3 128, 4 192, 5 256. */
+export type SecurityLevel = 2 | 3 | 4 | 5;
 
 /** A certificate with its key. */
 export interface Identity {
@@ -53,8 +51,6 @@ export interface TlsOptions extends Partial<Identity> {
   readonly crls?: PemSource | readonly PemSource[] | undefined;
   /** Which certificates must be covered by `crls`: the peer's own, or its whole chain. `'leaf'` when `crls` are given, else none. */
   readonly crlCheck?: 'leaf' | 'chain' | undefined;
-  /** `'peer'` for clients, `'none'` for servers, unless given. */
-  readonly verify?: VerifyMode | readonly VerifyMode[] | undefined;
   /** How many authorities may stand between the peer's certificate and a trusted one; 9 by default. */
   readonly depth?: number | undefined;
   /** Accepts certificates that were issued for another purpose, such as a client's where a server's is due. **Weakens the check.** */
@@ -70,7 +66,12 @@ export interface TlsOptions extends Partial<Identity> {
   readonly protocols?: { readonly min?: TlsVersion; readonly max?: TlsVersion } | undefined;
   /** Options of OpenSSL besides those that are always set. */
   readonly options?: readonly TlsOptionName[] | undefined;
-  /** Cipher list for TLS 1.2 and before, in OpenSSL's notation; ECDHE with AEAD by default. One that selects nothing is an error. */
+  /** Options of OpenSSL that give up a protection; their table says which. */
+  readonly dangerouslyEnable?: readonly DangerousOptionName[] | undefined;
+  /**
+   * Cipher list for TLS 1.2 and before, in OpenSSL's notation; ECDHE with AEAD by default. Whatever is named, the security level
+   * holds; ciphers without ephemeral keys have **no forward secrecy**. A list that selects nothing is an error.
+   */
   readonly ciphers?: string | undefined;
   /** Cipher suites of TLS 1.3, with colons between them. A list that selects nothing is an error. */
   readonly ciphersuites?: string | undefined;
@@ -80,13 +81,15 @@ export interface TlsOptions extends Partial<Identity> {
   readonly signatureAlgorithms?: string | undefined;
   /** Parameters for ephemeral DH in PEM, or `'auto'` for those that fit the certificate's key. `'auto'` by default; `ciphers` must ask for DHE. */
   readonly dhParameters?: PemSource | 'auto' | undefined;
-  /** 2 by default. **Lower levels admit keys, digests and ciphers that can be broken.** */
+  /** 2 by default. */
   readonly minimumSecurityLevel?: SecurityLevel | undefined;
+  /** Level 1 asks for 80 bits, level 0 for none: both **admit keys, digests and ciphers that can be broken**. */
+  readonly dangerouslyLowerSecurityLevel?: 0 | 1 | undefined;
   /** How many renegotiations the peer may begin in one connection under TLS 1.2; 0 by default. One more ends the connection. */
   readonly allowPeerRenegotiations?: number | undefined;
   /** A name for what sessions are good for, in the place of the names in the certificate: for servers that share sessions though those differ. */
   readonly sessionScope?: string | undefined;
-  /** How long new sessions live, in seconds: two hours by default, at most seven days. */
+  /** How long new sessions live, in seconds: two hours by default, at most seven days (604,800). */
   readonly sessionTimeoutSeconds?: number | undefined;
   /** OpenSSL's own cache of sessions. By default it is on for stateful servers without a store, off otherwise. */
   readonly sessionCache?: InternalCacheOptions | undefined;
@@ -96,10 +99,17 @@ export interface TlsOptions extends Partial<Identity> {
 
 /** What clients may say besides. */
 export interface TlsClientOptions extends TlsOptions {
-  /** Whether the certificate must be that of the server's name; true by default. **Without it any trusted certificate of anybody will do.** */
-  readonly verifyName?: boolean | undefined;
-  /** RFC 9525 by default. The older `'rfc2818'` takes the subject's common name where there is no subjectAltName. */
-  readonly nameRules?: 'rfc9525' | 'rfc2818' | undefined;
+  /** A client demands a certificate that it trusts; saying so changes nothing. */
+  readonly verify?: 'peer' | undefined;
+  /** Looks at no certificate. **Whoever sits on the path can read and change everything.** */
+  readonly dangerouslyVerifyNobody?: boolean | undefined;
+  /** The certificate need not be that of the server's name. **Any trusted certificate of anybody will do.** */
+  readonly dangerouslySkipNameCheck?: boolean | undefined;
+  /**
+   * Compares names by RFC 2818 instead of RFC 9525: takes the subject's common name where there is no subjectAltName, **which
+   * authorities need not have checked**, and wildcards for a part of a label.
+   */
+  readonly dangerouslyUseOldNameRules?: boolean | undefined;
   /** Application protocols to offer, the preferred one first. */
   readonly alpn?: readonly string[] | undefined;
   /** Asks the server for a fresh statement of its authority that the certificate is not revoked (an OCSP staple). */
@@ -112,10 +122,12 @@ export interface TlsClientOptions extends TlsOptions {
 
 /** What servers may say besides. */
 export interface TlsServerOptions extends TlsOptions {
+  /** `'none'` unless given. A server that verifies its clients needs `ca`. */
+  readonly verify?: VerifyMode | readonly VerifyMode[] | undefined;
   /** Application protocols, the preferred one first, or who chooses. A server that shares none with its client ends the handshake. */
   readonly alpn?: readonly string[] | ApplicationProtocolChooser | undefined;
-  /** What happens when no application protocol is shared: a fatal alert, or going on without one. `'fatal'` by default. */
-  readonly alpnMismatch?: 'fatal' | 'ignore' | undefined;
+  /** Goes on without an application protocol when none is shared, so that **what was meant for another protocol may be taken for this one** (ALPACA). */
+  readonly dangerouslyIgnoreAlpnMismatch?: boolean | undefined;
   /**
    * Contexts by the name that the client asks for, exact or with a wildcard for the left-most label (`*.example.com`). A
    * name that is not there gets this context, or an alert when `strictServerNames` is set, and so does who names nobody. The contexts stay
@@ -169,7 +181,7 @@ export interface TlsConnectionOptions {
 }
 
 /** Options of either role, for the machinery. @internal */
-export type AnyOptions = Omit<TlsClientOptions, 'alpn' | 'psk'> & Omit<TlsServerOptions, 'alpn' | 'psk'> & {
+export type AnyOptions = Omit<TlsClientOptions, 'alpn' | 'psk' | 'verify'> & Omit<TlsServerOptions, 'alpn' | 'psk'> & {
   readonly alpn?: TlsServerOptions['alpn'];
   readonly psk?: PskClient | PskServer | undefined;
 };

@@ -1,8 +1,14 @@
 /** Keys that both sides have shared before, instead of certificates. */
 
+import { thing } from '../../core/options.ts';
 import { openssl } from './openssl.ts';
 import type { Pointer } from './openssl.ts';
 import { refused } from './tls-error.ts';
+
+// 128 bits, for what is shorter can be tried out; and PSK_MAX_PSK_LEN of ssl.h before 3.0, so that old peers take the key.
+const KEY_AT_LEAST = 16;
+const KEY_AT_MOST = 256;
+const LENGTHS = `${String(KEY_AT_LEAST)}…${String(KEY_AT_MOST)}`;
 
 /** A shared key. */
 export interface PresharedKey {
@@ -32,11 +38,14 @@ export type PskClient = PskIdentity | ((hint: string | undefined) => PskIdentity
  */
 export type PskServer = (identity: string) => Uint8Array | PresharedKey | undefined | Promise<Uint8Array | PresharedKey | undefined>;
 
+/** A shared key in the place of an option. */
+export const sharedKey = thing(`${LENGTHS} random bytes (a Uint8Array)`, (value) => value instanceof Uint8Array && (hasSensibleLength(value) || 'range'));
+
 /** @throws {RangeError} when the key has no sensible length. */
 export function presharedKey(given: Uint8Array | PresharedKey): PresharedKey {
-  const psk = given instanceof Uint8Array ? { key: given } : given;
-  if (psk.key.length < KEY_AT_LEAST || psk.key.length > KEY_AT_MOST) throw new RangeError(`a shared key has ${String(KEY_AT_LEAST)}…${String(KEY_AT_MOST)} bytes, not ${String(psk.key.length)}`);
-  return psk;
+  const shared = given instanceof Uint8Array ? { key: given } : given;
+  if (!hasSensibleLength(shared.key)) throw new RangeError(`a shared key has ${LENGTHS} bytes, not ${String(shared.key.length)}`);
+  return shared;
 }
 
 /**
@@ -54,16 +63,16 @@ export function sessionOf(connection: Pointer, { key, digest }: PresharedKey): P
   throw refused('the shared key is not usable');
 }
 
+function hasSensibleLength({ length }: Uint8Array): boolean {
+  return length >= KEY_AT_LEAST && length <= KEY_AT_MOST;
+}
+
 /** @returns the identity as text; `undefined` when it is not UTF-8, and so nobody's. */
 export function identityOf(bytes: Uint8Array): string | undefined {
   const text = Buffer.from(bytes).toString();
   return Buffer.from(text).equals(bytes) ? text : undefined;
 }
 
-// PSK_MAX_PSK_LEN of ssl.h is 512 since 3.0, 256 before; a key that old peers take.
-// 128 bits: what is shorter can be tried out.
-const KEY_AT_LEAST = 16;
-const KEY_AT_MOST = 256;
 const TLS_AES_128_GCM_SHA256 = new Uint8Array([0x13, 0x01]);
 const TLS_AES_256_GCM_SHA384 = new Uint8Array([0x13, 0x02]);
 const TLS_1_3 = 0x304;

@@ -34,21 +34,21 @@ const deep = authority.intermediate().intermediate().intermediate().issue();
 const weakKey = authority.issue({ key: 'rsa1024' });
 const weakDigest = authority.issue({ digest: 'sha1' });
 // The server must be allowed to show what the client must not accept.
-const weakServer = { minimumSecurityLevel: 0 } as const;
+const weakServer = { dangerouslyLowerSecurityLevel: 0 } as const;
 
 const WRONGS: readonly Wrong[] = [
   { what: 'one that has expired', shown: authority.issue({ expired: true }), reason: 'CERT_HAS_EXPIRED' },
   { what: 'one that is not yet valid', shown: authority.issue({ notYetValid: true }), reason: 'CERT_NOT_YET_VALID' },
   { what: 'one that nobody else has signed', shown: localhost, reason: 'DEPTH_ZERO_SELF_SIGNED_CERT', passes: [] },
-  { what: 'one for another host', shown: authority.issue({ names: ['other.test'] }), reason: 'HOSTNAME_MISMATCH', passes: [{ verifyName: false }] },
-  { what: 'one with the name as its common name only', shown: authority.issue({ names: ['localhost'], subjectAltName: false }), reason: 'HOSTNAME_MISMATCH', passes: [{ nameRules: 'rfc2818' }] },
+  { what: 'one for another host', shown: authority.issue({ names: ['other.test'] }), reason: 'HOSTNAME_MISMATCH', passes: [{ dangerouslySkipNameCheck: true }] },
+  { what: 'one with the name as its common name only', shown: authority.issue({ names: ['localhost'], subjectAltName: false }), reason: 'HOSTNAME_MISMATCH', passes: [{ dangerouslyUseOldNameRules: true }] },
   { what: 'one for another purpose', shown: authority.issue({ purpose: 'client' }), reason: 'INVALID_PURPOSE', passes: [{ dangerouslyIgnorePurpose: true }] },
   { what: 'one that was revoked', shown: revoked, reason: 'CERT_REVOKED', with: { crls: { pem: authority.crl([revoked.serial]) } } },
   { what: 'one whose revocation is not known', shown: good, reason: 'UNABLE_TO_GET_CRL', with: { crlCheck: 'leaf' } },
   { what: 'one whose revocation list is out of date', shown: good, reason: 'CRL_HAS_EXPIRED', with: { crls: { pem: authority.crl([], { expired: true }) } } },
   { what: 'one too far below its authority', shown: chainOf(deep), reason: 'CERT_CHAIN_TOO_LONG', with: { depth: 1 }, passes: [{ depth: 3 }] },
-  { what: 'one with a weak key', shown: weakKey, reason: 'EE_KEY_TOO_SMALL', passes: [{ minimumSecurityLevel: 0 }], serverOptions: weakServer },
-  { what: 'one that is signed with a weak digest', shown: weakDigest, reason: 'CA_MD_TOO_WEAK', passes: [{ minimumSecurityLevel: 0 }], serverOptions: weakServer },
+  { what: 'one with a weak key', shown: weakKey, reason: 'EE_KEY_TOO_SMALL', passes: [{ dangerouslyLowerSecurityLevel: 0 }], serverOptions: weakServer },
+  { what: 'one that is signed with a weak digest', shown: weakDigest, reason: 'CA_MD_TOO_WEAK', passes: [{ dangerouslyLowerSecurityLevel: 0 }], serverOptions: weakServer },
   { what: 'one without the intermediate that signed it', shown: middle.issue(), reason: 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY', passes: [{ ca: [ca, { pem: middle.pem }] }] },
 ];
 
@@ -76,7 +76,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a certificate is refused under %
     const others = await outcome(secure, wrong, { ...wrong.with, dangerouslyAccept: [wrong.reason === 'CERT_HAS_EXPIRED' ? 'CERT_REVOKED' : 'CERT_HAS_EXPIRED'] });
     expect(others.failure).toMatchObject({ reason: wrong.reason });
     abort(...others.pair);
-    for (const passes of [...(wrong.passes ?? []), { dangerouslyAccept: 'all' } as const, { verify: 'none' } as const]) {
+    for (const passes of [...(wrong.passes ?? []), { dangerouslyAccept: 'all' } as const, { dangerouslyVerifyNobody: true } as const]) {
       const passed = await outcome(secure, wrong, { ...wrong.with, ...passes });
       expect(passed.failure, JSON.stringify(passes)).toBeUndefined();
       abort(...passed.pair);
@@ -120,7 +120,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a certificate is refused under %
 
 describe('DANE', () => {
   const digestOf = async (secure: SecureReactor): Promise<string> => {
-    const pair = await shakenPair(secure, { client: await secure.client({ verify: 'none' }), server: await secure.server({ certificate: { pem: good.certificate }, key: { pem: good.key } }) });
+    const pair = await shakenPair(secure, { client: await secure.client({ dangerouslyVerifyNobody: true }), server: await secure.server({ certificate: { pem: good.certificate }, key: { pem: good.key } }) });
     const digest = pair[0].peerCertificate()?.digest('sha256') ?? '';
     abort(...pair);
     return digest;

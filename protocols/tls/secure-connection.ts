@@ -4,7 +4,10 @@ import { Subject } from 'rxjs';
 import type { Observable } from 'rxjs';
 
 import { ClosedError } from '../../core/errors.ts';
+import { OPERATION_RULES } from '../../core/operation.ts';
 import type { Operation, OperationOptions } from '../../core/operation.ts';
+import { checkArgument, checkOptions, flag, oneOf, partWith } from '../../core/options.ts';
+import type { Rules } from '../../core/options.ts';
 import { Connection } from '../../reactor/connection.ts';
 import type { ConnectionBasis, ConnectionStatistics } from '../../reactor/connection.ts';
 import { guarded } from '../../reactor/guarded.ts';
@@ -71,6 +74,21 @@ export interface SecureStatistics extends ConnectionStatistics {
   /** Key updates that this side has sent by `updateKeys` (TLS 1.3). */
   readonly keyUpdates: number;
 }
+
+/** What `updateKeys` takes. */
+export interface UpdateKeysOptions extends OperationOptions {
+  /** Whether the peer shall make new keys too; true unless given. */
+  readonly peerToo?: boolean | undefined;
+}
+
+/** What `requestClientCertificate` takes. */
+export interface RequestCertificateOptions extends OperationOptions {
+  /** Whether a client without a certificate may stay; false unless given. */
+  readonly optional?: boolean | undefined;
+}
+
+const UPDATE_KEYS_RULES = { ...OPERATION_RULES, peerToo: flag } satisfies Rules<UpdateKeysOptions>;
+const REQUEST_CERTIFICATE_RULES = { ...OPERATION_RULES, optional: flag } satisfies Rules<RequestCertificateOptions>;
 
 /** TLS over a connection. The first send, receive or handshake runs the handshake. */
 export class SecureConnection extends Connection {
@@ -149,6 +167,7 @@ export class SecureConnection extends Connection {
    * was verified). @throws {ClosedError} like {@link info}.
    */
   peerChain(which: 'sent' | 'verified' = 'sent'): Certificate[] {
+    checkArgument('peerChain', 'the argument', which, oneOf('sent', 'verified'));
     const ssl = openssl();
     const connection = this.#ssl('peerChain');
     if (which === 'verified') return chainOf(ssl.SSL_get0_verified_chain(connection));
@@ -204,6 +223,7 @@ export class SecureConnection extends Connection {
    * @throws {TlsError} when the connection has none. @throws {ClosedError} like {@link info}.
    */
   channelBinding(type: ChannelBinding): Uint8Array {
+    checkArgument('channelBinding', 'the type', type, oneOf('tls-exporter', 'tls-server-end-point'));
     if (type === 'tls-exporter') return exportKeyingMaterial(this.#ssl('channelBinding'), 32, 'EXPORTER-Channel-Binding', new Uint8Array(0));
     const certificate = this.#tls.negotiation.settings.role === 'server' ? this.localCertificate() : this.peerCertificate();
     if (certificate === undefined) throw new TlsError('channelBinding refused: the server has shown no certificate', { reason: 'no certificate' });
@@ -217,7 +237,8 @@ export class SecureConnection extends Connection {
    * ends the connection.
    * Data that come meanwhile wait to be received; when more than a MiB does, it fails with a `BoundsError`.
    */
-  renegotiate(options?: OperationOptions): Operation<void> {
+  renegotiate(options: OperationOptions = {}): Operation<void> {
+    checkOptions('renegotiate', options, OPERATION_RULES);
     const tls = this.#tls;
     return this.runLikeHandshake(new RehandshakeStep('renegotiate', tls, () => {
       tls.renegotiate();
@@ -225,7 +246,9 @@ export class SecureConnection extends Connection {
   }
 
   /** Makes new keys (TLS 1.3), for this side or both; settles when that is said. */
-  updateKeys({ peerToo = true, ...options }: OperationOptions & { readonly peerToo?: boolean } = {}): Operation<void> {
+  updateKeys(options: UpdateKeysOptions = {}): Operation<void> {
+    checkOptions('updateKeys', options, UPDATE_KEYS_RULES);
+    const { peerToo = true } = options;
     const tls = this.#tls;
     return this.runLikeHandshake(new RehandshakeStep('updateKeys', tls, () => {
       tls.updateKeys(peerToo);
@@ -239,7 +262,9 @@ export class SecureConnection extends Connection {
    * ends, unless `optional` is set and the client shows none.
    * @throws {TypeError} when the context has no `ca` to verify it by, or is a client's.
    */
-  requestClientCertificate({ optional = false, ...options }: OperationOptions & { readonly optional?: boolean } = {}): Operation<void> {
+  requestClientCertificate(options: RequestCertificateOptions = {}): Operation<void> {
+    checkOptions('requestClientCertificate', options, REQUEST_CERTIFICATE_RULES);
+    const { optional = false } = options;
     const tls = this.#tls;
     const { settings } = tls.negotiation;
     if (settings.role !== 'server') throw new TypeError('requestClientCertificate is for servers');
@@ -286,6 +311,7 @@ export class SecureConnection extends Connection {
    * @throws {TlsError} when OpenSSL refuses. @throws {ClosedError} when either is closed or this handshake is complete.
    */
   copySessionFrom(other: SecureConnection): void {
+    checkArgument('copySessionFrom', 'the argument', other, partWith('a SecureConnection', 'info', 'peerChain'));
     if (this.secured || this.closed) throw new ClosedError(`copySessionFrom refused: ${this.closed ? 'the connection is closed' : 'the handshake is complete'}`);
     this.#tls.copySession(other.#ssl('copySessionFrom'));
   }

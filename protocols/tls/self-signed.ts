@@ -4,6 +4,8 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { isIP } from 'node:net';
 
 import { hostName } from '../../reactor/host-name.ts';
+import { checkOptions, listOf, number, text } from '../../core/options.ts';
+import type { Rules } from '../../core/options.ts';
 import { openssl } from './openssl.ts';
 import type { Pointer } from './openssl.ts';
 import { withPrivateKey } from './pem.ts';
@@ -17,13 +19,17 @@ export interface SelfSignedOptions {
   readonly days?: number;
 }
 
+// ASN.1 knows years of four digits.
+const SELF_SIGNED_RULES = { names: listOf(text, 1), days: number('a number of days above 0 and of at most 36500', (value) => value > 0 && value <= 36_500) } satisfies Rules<SelfSignedOptions>;
+
 /**
  * Makes a key on the curve P-256 and a certificate that is signed by itself. Nobody trusts it unless told to: give
  * `certificate` to the client as its `ca`.
  * @returns both in PEM.
  */
-export function selfSigned({ names = ['localhost', '127.0.0.1', '::1'], days = 30 }: SelfSignedOptions = {}): { certificate: string; key: string } {
-  if (names.length === 0) throw new RangeError('a certificate needs at least one name');
+export function selfSigned(options: SelfSignedOptions = {}): { certificate: string; key: string } {
+  checkOptions('selfSigned', options, SELF_SIGNED_RULES);
+  const { names = ['localhost', '127.0.0.1', '::1'], days = 30 } = options;
   const read = names.map((name) => (name.startsWith('*.') ? `*.${hostName(name.slice(2), 'a name of the certificate')}` : hostName(name, 'a name of the certificate')));
   const key = generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
   let certificate = '';

@@ -95,7 +95,7 @@ describe('nobody gets in by a slip:', () => {
   }));
 
   it('records of the DNS are asked for their proof although nothing else is verified', () => withSecureReactor(async (secure) => {
-    const client = (await secure.client({ verify: 'none' })).with({ tlsa: [{ usage: 3, selector: 0, matchingType: 1, data: Buffer.alloc(32) }] });
+    const client = (await secure.client({ dangerouslyVerifyNobody: true })).with({ tlsa: [{ usage: 3, selector: 0, matchingType: 1, data: Buffer.alloc(32) }] });
     const pair = await securePair(secure, { client, server: await secure.server(identity) });
     const [failure] = await failuresOf(...pair.map((each) => each.handshake()));
     expect(failure).toMatchObject({ reason: 'DANE_NO_MATCH' });

@@ -459,7 +459,7 @@ export class TlsTransport implements Transport, TimeSource {
     if (result !== c.X509_V_OK && accepts !== 'all' && !accepts.has(result)) {
       throw (this.#failure = new CertificateError(`the session was made with a certificate that is not accepted: ${this.#openssl.X509_verify_cert_error_string(result)}`, { result }));
     }
-    if (verifiesName) this.#checkPeer({ name: this.options.serverName, rules: nameRules });
+    if (verifiesName) this.#checkPeer({ name: this.options.serverName, dangerouslyUseOldNameRules: nameRules === 'rfc2818' });
   }
 
   /** The peer may be another one after each handshake. @throws {CertificateError} when it is not whom it must be. */

@@ -243,7 +243,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('contexts that share their sessio
   const authority = new Authority();
   const site = authority.issue({ names: ['localhost', 'other.test'] });
   const person = authority.issue({ names: ['someone.test'] });
-  const own = { certificate: { pem: site.certificate }, key: { pem: site.key }, alpn: ['x', 'y'], alpnMismatch: 'ignore' as const };
+  const own = { certificate: { pem: site.certificate }, key: { pem: site.key }, alpn: ['x', 'y'], dangerouslyIgnoreAlpnMismatch: true };
   const trusts = { ca: { pem: authority.pem }, protocols };
 
   /** Runs `use` with how to connect to a server that keeps its port. */
@@ -280,12 +280,12 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('contexts that share their sessio
 
   it.each<[string, object, TlsConnectionOptions?]>([
     ['other authorities', { ca: [{ pem: authority.pem }, { pem: localhost.certificate }] }],
-    ['no verification', { verify: 'none' }],
-    ['no name', { verifyName: false }],
+    ['no verification', { dangerouslyVerifyNobody: true }],
+    ['no name', { dangerouslySkipNameCheck: true }],
     ['faults that are accepted', { dangerouslyAccept: ['CERT_HAS_EXPIRED'] }],
     ['another certificate of its own', { certificate: { pem: person.certificate }, key: { pem: person.key } }],
     ['other protocols', { alpn: ['y'] }],
-    ['another security level', { minimumSecurityLevel: 1 }],
+    ['another security level', { dangerouslyLowerSecurityLevel: 1 }],
     ['another depth', { depth: 3 }],
     ['another name', {}, { serverName: 'other.test' }],
     ['somebody who is expected', {}, { expect: { name: 'localhost' } }],

@@ -1,9 +1,12 @@
 /** The sessions of a client, by where they can be used again. */
 
+import { checkOptions, countOrNone, span } from '../../../core/options.ts';
+import type { Rules } from '../../../core/options.ts';
 import type { ResumptionMiss } from './resumption.ts';
 import { TlsSession } from './session.ts';
 import { SharedSessions } from './shared-sessions.ts';
 import type { StoreStatistics, TimeSource } from './store-guard.ts';
+import { clock, secretKey, takingStore } from './store-rules.ts';
 import type { TakingSessionStore } from './store.ts';
 
 /** How many are kept, and where. */
@@ -21,6 +24,15 @@ export interface ClientSessionsOptions {
   /** The wall clock in milliseconds; `Date.now` unless given. */
   readonly now?: (() => number) | undefined;
 }
+
+const CLIENT_SESSIONS_RULES = {
+  maxServers: countOrNone(1),
+  maxPerServer: countOrNone(1),
+  store: takingStore,
+  storeKey: secretKey,
+  lookupMs: span,
+  now: clock,
+} satisfies Rules<ClientSessionsOptions>;
 
 /**
  * Keeps a client's sessions until they are used or too old. Those of TLS 1.3 are given out once, so that nobody who listens can tell
@@ -42,9 +54,9 @@ export class ClientSessions {
   #closed = false;
 
   /** @throws {RangeError | TypeError} when an option makes no sense. */
-  constructor({ maxServers = 1_000, maxPerServer = 4, store, storeKey, lookupMs = LOOKUP_MS, now = Date.now }: ClientSessionsOptions = {}) {
-    if (!(maxServers >= 1) || !(maxPerServer >= 1)) throw new RangeError('maxServers and maxPerServer are at least 1');
-    if (!(lookupMs > 0)) throw new RangeError(`lookupMs is more than 0, not ${String(lookupMs)}`);
+  constructor(options: ClientSessionsOptions = {}) {
+    checkOptions('new ClientSessions', options, CLIENT_SESSIONS_RULES);
+    const { maxServers = 1_000, maxPerServer = 4, store, storeKey, lookupMs = LOOKUP_MS, now = Date.now } = options;
     if ((store === undefined) !== (storeKey === undefined)) throw new TypeError('shared sessions need both a store and its storeKey');
     this.#maxServers = maxServers;
     this.#maxPerServer = maxPerServer;

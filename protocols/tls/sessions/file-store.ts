@@ -5,11 +5,14 @@ import type { Stats } from 'node:fs';
 import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { checkOptions, count, required, text } from '../../../core/options.ts';
+import type { Rules } from '../../../core/options.ts';
 import { codeOf, moveFile, privateDirectory, readRegular, removeFile, replaceFile } from './file-store-folder.ts';
 import { decodeRecord, encodeRecord } from './file-store-record.ts';
 import { FileSweeper, TEMPORARY } from './file-store-sweeper.ts';
-import { checkCount, checkEntry, checkKey } from './store-entry.ts';
+import { checkEntry, checkKey } from './store-entry.ts';
 import { closedStore, storeError } from './store-error.ts';
+import { clock } from './store-rules.ts';
 import type { TakingSessionStore } from './store.ts';
 
 /** Where files are, and how many. */
@@ -21,6 +24,8 @@ export interface FileStoreOptions {
   /** The time of day in milliseconds, for files outlive processes; the system's unless given. */
   readonly now?: (() => number) | undefined;
 }
+
+const FILE_STORE_RULES = { directory: required(text), maxSessions: count(1), now: clock } satisfies Rules<FileStoreOptions>;
 
 /**
  * Keeps each session in a file, `0600` in directories `0700`. Everything is asynchronous.
@@ -41,11 +46,13 @@ export class FileSessionStore implements TakingSessionStore {
   #opening: Promise<void> | undefined;
   #closed = false;
 
-  constructor({ directory, maxSessions = 100_000, now = Date.now }: FileStoreOptions) {
-    if (typeof directory !== 'string' || directory === '') throw new RangeError('directory must be the path of a directory');
+  /** @throws {TypeError | RangeError} for an option that is unknown or wrong. */
+  constructor(options: FileStoreOptions) {
+    checkOptions('new FileSessionStore', options, FILE_STORE_RULES);
+    const { directory, maxSessions = 100_000, now = Date.now } = options;
     this.#directory = directory;
     this.#now = now;
-    this.#sweeper = new FileSweeper(directory, checkCount('maxSessions', maxSessions), now, (key, task) => this.#change(key, task));
+    this.#sweeper = new FileSweeper(directory, maxSessions, now, (key, task) => this.#change(key, task));
   }
 
   /** @throws {RangeError} when the key is none; {StoreError} when the files are out of reach. */

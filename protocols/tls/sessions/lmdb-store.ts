@@ -2,10 +2,13 @@
 
 import { dirname } from 'node:path';
 
+import { checkOptions, count, required, text } from '../../../core/options.ts';
+import type { Rules } from '../../../core/options.ts';
 import { privateDirectory } from './file-store-folder.ts';
 import { checkDatabaseFile } from './lmdb-store-file.ts';
-import { checkCount, checkEntry, checkKey } from './store-entry.ts';
+import { checkEntry, checkKey } from './store-entry.ts';
 import { closedStore, StoreError, storeError } from './store-error.ts';
+import { clock } from './store-rules.ts';
 import { storePackage } from './store-package.ts';
 import { TTL_AT_MOST_MS, VALUE_AT_MOST } from './store.ts';
 import type { TakingSessionStore } from './store.ts';
@@ -25,6 +28,8 @@ export interface LmdbStoreOptions {
   /** The time of day in milliseconds, for the file outlives processes; the system's unless given. */
   readonly now?: (() => number) | undefined;
 }
+
+const LMDB_STORE_RULES = { path: required(text), maxBytes: count(1024 * 1024), now: clock } satisfies Rules<LmdbStoreOptions>;
 
 /** What is used of the package. */
 interface Database {
@@ -62,10 +67,12 @@ export class LmdbSessionStore implements TakingSessionStore {
   #readersCheckedAt = 0;
   #closing: Promise<void> | undefined;
 
-  constructor({ path, maxBytes = 256 * 1024 * 1024, now = Date.now }: LmdbStoreOptions) {
-    if (typeof path !== 'string' || path === '') throw new RangeError('path must be the path of a file');
+  /** @throws {TypeError | RangeError} for an option that is unknown or wrong. */
+  constructor(options: LmdbStoreOptions) {
+    checkOptions('new LmdbSessionStore', options, LMDB_STORE_RULES);
+    const { path, maxBytes = 256 * 1024 * 1024, now = Date.now } = options;
     this.#path = path;
-    this.#maxBytes = checkCount('maxBytes', maxBytes, LEAST_BYTES);
+    this.#maxBytes = maxBytes;
     this.#now = now;
   }
 
@@ -249,7 +256,6 @@ function isLiving(record: Uint8Array, now: number): boolean {
 }
 
 const EXPIRY_BYTES = 8;
-const LEAST_BYTES = 1024 * 1024;
 const META_PAGES = 2;
 // A tree of a billion sessions is some six pages high, and there are two of them.
 const PAGES_IN_RESERVE = 16;

@@ -1,10 +1,13 @@
 /** Sessions in the memory of this process. */
 
-import { checkCount, checkEntry, checkKey } from './store-entry.ts';
+import { checkOptions, count } from '../../../core/options.ts';
+import type { Rules } from '../../../core/options.ts';
+import { checkEntry, checkKey } from './store-entry.ts';
 import { ChunkPool } from './memory-store-chunks.ts';
 import { KeyIndex } from './memory-store-index.ts';
 import { NONE, RecencyList } from './memory-store-recency.ts';
 import { KEY_AT_MOST, VALUE_AT_MOST } from './store.ts';
+import { clock } from './store-rules.ts';
 import type { TakingSessionStore } from './store.ts';
 
 /** How much a store in memory keeps. */
@@ -19,6 +22,9 @@ export interface MemoryStoreOptions {
   /** A clock in milliseconds that never goes back; the system's monotonic one unless given. */
   readonly now?: (() => number) | undefined;
 }
+
+// What its index can hold, and what the largest session takes with its neighbours.
+const MEMORY_STORE_RULES = { maxSessions: count(1, 2 ** 24), maxBytes: count(256 * 1024), now: clock } satisfies Rules<MemoryStoreOptions>;
 
 /** What a store in memory holds, and what it has let go of. */
 export interface MemoryStoreStatistics {
@@ -58,12 +64,13 @@ export class MemorySessionStore implements TakingSessionStore {
   #evictions = 0;
   #expirations = 0;
 
-  constructor({ maxSessions = 100_000, maxBytes = 256 * 1024 * 1024, now = () => performance.now() }: MemoryStoreOptions = {}) {
-    checkCount('maxSessions', maxSessions);
-    if (maxSessions > SESSIONS_AT_MOST) throw new RangeError(`maxSessions is at most ${String(SESSIONS_AT_MOST)}, not ${String(maxSessions)}`);
+  /** @throws {TypeError | RangeError} for an option that is unknown or wrong. */
+  constructor(options: MemoryStoreOptions = {}) {
+    checkOptions('new MemorySessionStore', options, MEMORY_STORE_RULES);
+    const { maxSessions = 100_000, maxBytes = 256 * 1024 * 1024, now = () => performance.now() } = options;
     this.#now = now;
     this.#maxSessions = maxSessions;
-    this.#chunks = new ChunkPool(checkCount('maxBytes', maxBytes, LEAST_BYTES));
+    this.#chunks = new ChunkPool(maxBytes);
     this.#index = new KeyIndex(maxSessions, (slot, key) => this.#hasKey(slot, key));
     this.#recency = new RecencyList(maxSessions);
     this.#expiresAt = new Float64Array(maxSessions);
@@ -194,8 +201,4 @@ function recordOf(key: string, value: Uint8Array): Uint8Array {
 }
 
 const scratch = Buffer.allocUnsafeSlow(KEY_AT_MOST + VALUE_AT_MOST);
-// The arrays take some 44 bytes a session, and their lengths stay far below what typed arrays may have.
-const SESSIONS_AT_MOST = 2 ** 24;
-// The largest session fits, whatever it is rounded up to.
-const LEAST_BYTES = 256 * 1024;
 const SWEPT_PER_SET = 2;

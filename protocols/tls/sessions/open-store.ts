@@ -2,6 +2,8 @@
 
 import { join } from 'node:path';
 
+import { checkArgument, secret, text } from '../../../core/options.ts';
+import { reactorRule } from '../../../reactor/reactor-rule.ts';
 import type { Reactor } from '../../../reactor/reactor.ts';
 import { FileSessionStore } from './file-store.ts';
 import { LmdbSessionStore } from './lmdb-store.ts';
@@ -16,6 +18,8 @@ import type { TakingSessionStore } from './store.ts';
  * @throws {RangeError} for any other address.
  */
 export function openSessionStore(address: string, reactor: Reactor): TakingSessionStore {
+  checkArgument('openSessionStore', 'the address', address, secret(text));
+  checkArgument('openSessionStore', 'the reactor', reactor, reactorRule);
   const [, scheme, rest] = /^(files|lmdb|unix):(.+)$/.exec(address) ?? [];
   if (address === 'memory') return new MemorySessionStore();
   if (/^rediss?:\/\//.test(address)) return new RedisSessionStore({ url: address });

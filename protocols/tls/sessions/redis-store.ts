@@ -1,10 +1,13 @@
 /** Sessions in Redis, shared by the processes of many machines. */
 
+import { checkOptions, count, either, finiteSpan, listOf, partWith, secret, text, trust } from '../../../core/options.ts';
+import type { Rules } from '../../../core/options.ts';
 import { redisClient, redisNodes } from './redis-store-client.ts';
 import type { OwnRedisClient, RedisClient } from './redis-store-client.ts';
 import type { RedisNode } from './redis-store-node.ts';
-import { checkCount, checkEntry, checkKey, checkSpan } from './store-entry.ts';
+import { checkEntry, checkKey } from './store-entry.ts';
 import { closedStore, StoreError } from './store-error.ts';
+import { anyText } from './store-rules.ts';
 import { VALUE_AT_MOST } from './store.ts';
 import type { TakingSessionStore } from './store.ts';
 
@@ -29,6 +32,17 @@ export type RedisStoreOptions = {
     }
 );
 
+// An address may have a password in it.
+const address = secret(text);
+const REDIS_STORE_RULES = {
+  prefix: anyText,
+  timeoutMs: finiteSpan,
+  maxPending: count(1),
+  url: secret(either(address, listOf(address, 1))),
+  ca: trust(secret(text)),
+  client: partWith('a Redis or Cluster of ioredis', 'set', 'del'),
+} satisfies Rules<RedisStoreOptions>;
+
 /**
  * Keeps sessions in Redis, which forgets them by itself when their time has passed (`PX`). It needs the package `ioredis`, which is
  * loaded with the first use.
@@ -51,12 +65,16 @@ export class RedisSessionStore implements TakingSessionStore {
   #closed = false;
 
   constructor(options: RedisStoreOptions) {
+    checkOptions('new RedisSessionStore', options, REDIS_STORE_RULES);
+    const { client, url, ca } = options as { client?: RedisClient; url?: string | readonly string[]; ca?: string };
+    if ((client === undefined) === (url === undefined)) throw new TypeError('new RedisSessionStore needs a url, or a client, and not both');
+    if (ca !== undefined && url === undefined) throw new TypeError('new RedisSessionStore takes ca for a url; a client has its own');
     this.#prefix = options.prefix ?? 'wantio:';
-    this.#timeoutMs = checkSpan('timeoutMs', options.timeoutMs ?? TIMEOUT_MS);
-    this.#maxPending = checkCount('maxPending', options.maxPending ?? PENDING);
-    this.#given = 'client' in options ? options.client : undefined;
-    this.#nodes = 'url' in options ? redisNodes(options.url) : [];
-    this.#ca = 'url' in options ? options.ca : undefined;
+    this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
+    this.#maxPending = options.maxPending ?? PENDING;
+    this.#given = client;
+    this.#nodes = url === undefined ? [] : redisNodes(url);
+    this.#ca = ca;
   }
 
   /** @throws {RangeError} when the key is none; {StoreError} when there is no answer; {UnsupportedError} without the package. */

@@ -107,7 +107,7 @@ describe.each(versions)('under %s', (version: TlsVersion) => {
     ['other protocols', { alpn: ['x'] }],
     ['another expectation', { expect: { name: 'someone.test' }, verify: 'peer', ca }],
     ['accepted faults', { verify: 'peer', ca, dangerouslyAccept: ['CERT_HAS_EXPIRED'] }],
-    ['another security level', { minimumSecurityLevel: 1 }],
+    ['another security level', { dangerouslyLowerSecurityLevel: 1 }],
     ['other ciphers', { ciphers: 'ECDHE+CHACHA20:ECDHE+AESGCM', ciphersuites: 'TLS_AES_256_GCM_SHA384' }],
   ])('a session does not pass from one context to another: %s', (_, different) => withSecureReactor(async (secure) => {
     const options = { protocols, certificate: { pem: person.certificate }, key: { pem: person.key }, alpn: ['x'] };

@@ -1,13 +1,17 @@
 /** Sessions that a session server keeps. */
 
+import { checkArgument, checkOptions, count, finiteSpan, required, text } from '../../../core/options.ts';
+import type { Rules } from '../../../core/options.ts';
 import { checkTarget } from '../../../reactor/address.ts';
 import type { Connection } from '../../../reactor/connection.ts';
+import { reactorRule } from '../../../reactor/reactor-rule.ts';
 import type { Reactor } from '../../../reactor/reactor.ts';
 import { FrameChannel } from './session-server-channel.ts';
 import { decodeAnswer, encodeRequest } from './session-server-frame.ts';
 import type { StoreAnswer, StoreRequest } from './session-server-frame.ts';
-import { checkCount, checkEntry, checkKey, checkSpan } from './store-entry.ts';
+import { checkEntry, checkKey } from './store-entry.ts';
 import { closedStore, StoreError, storeError } from './store-error.ts';
+import { users as usersRule } from './store-rules.ts';
 import type { TakingSessionStore } from './store.ts';
 
 /** Which session server, and how long to wait for it. */
@@ -21,6 +25,8 @@ export interface SessionServerStoreOptions {
   /** The numbers of the users whose servers are trusted with sessions: this process's own unless given. */
   readonly users?: readonly number[] | undefined;
 }
+
+const SERVER_STORE_RULES = { path: required(text), timeoutMs: finiteSpan, maxPending: count(1), users: usersRule } satisfies Rules<SessionServerStoreOptions>;
 
 /**
  * Asks a `SessionServer` over one connection, on which many requests are under way together. It connects with the first request and
@@ -49,13 +55,16 @@ export class SessionServerStore implements TakingSessionStore {
     void this.close();
   };
 
-  /** @throws {RangeError} when an option is not valid. */
-  constructor(reactor: Reactor, { path, timeoutMs = TIMEOUT_MS, maxPending = PENDING, users }: SessionServerStoreOptions) {
+  /** @throws {TypeError | RangeError} for an option that is unknown or wrong. */
+  constructor(reactor: Reactor, options: SessionServerStoreOptions) {
+    checkArgument('new SessionServerStore', 'the reactor', reactor, reactorRule);
+    checkOptions('new SessionServerStore', options, SERVER_STORE_RULES);
+    const { path, timeoutMs = TIMEOUT_MS, maxPending = PENDING, users } = options;
     checkTarget({ path });
     this.#reactor = reactor;
     this.#path = path;
-    this.#timeoutMs = checkSpan('timeoutMs', timeoutMs);
-    this.#maxPending = checkCount('maxPending', maxPending);
+    this.#timeoutMs = timeoutMs;
+    this.#maxPending = maxPending;
     this.#users = new Set(users ?? [process.getuid?.() ?? 0]);
     reactor.draining.addEventListener('abort', this.#drain);
   }

@@ -2,8 +2,12 @@
 
 import { setMaxListeners } from 'node:events';
 
+import { checkArgument, checkOptions, count, milliseconds, required, text } from '../../../core/options.ts';
+import type { Rules } from '../../../core/options.ts';
+import { limit } from '../../../core/timeouts.ts';
 import type { Connection } from '../../../reactor/connection.ts';
 import type { Listener } from '../../../reactor/listener.ts';
+import { reactorRule } from '../../../reactor/reactor-rule.ts';
 import type { Reactor } from '../../../reactor/reactor.ts';
 import { MemorySessionStore } from './memory-store.ts';
 import { FrameChannel } from './session-server-channel.ts';
@@ -11,8 +15,8 @@ import { decodeRequest, encodeAnswer } from './session-server-frame.ts';
 import type { StoreAnswer, StoreRequest } from './session-server-frame.ts';
 import { Gate } from './session-server-gate.ts';
 import { listenPrivately } from './session-server-socket.ts';
-import { checkCount } from './store-entry.ts';
 import { StoreError } from './store-error.ts';
+import { takingStore, users as usersRule } from './store-rules.ts';
 import { VALUE_AT_MOST } from './store.ts';
 import type { TakingSessionStore } from './store.ts';
 
@@ -32,6 +36,22 @@ export interface SessionServerOptions {
   /** How many requests of one client may be under way; 128 unless given. The client's next ones wait in its socket. */
   readonly maxPending?: number | undefined;
 }
+
+const SERVER_RULES = {
+  path: required(text),
+  store: takingStore,
+  users: usersRule,
+  maxConnections: count(1),
+  maxPending: count(1),
+} satisfies Rules<SessionServerOptions>;
+
+/** How a session server ends. */
+export interface SessionServerCloseOptions {
+  /** How long that may take in milliseconds, 2 seconds unless given; then the clients are cut off. */
+  readonly timeoutMs?: number | undefined;
+}
+
+const CLOSE_RULES = { timeoutMs: milliseconds } satisfies Rules<SessionServerCloseOptions>;
 
 /** Serves a session store to other processes of this machine; they use it through a `SessionServerStore`. */
 export class SessionServer {
@@ -54,8 +74,9 @@ export class SessionServer {
    * @throws {StoreError} when another server listens there, or the file is no socket; {SystemError} such as `EACCES`.
    */
   static async listen(reactor: Reactor, options: SessionServerOptions): Promise<SessionServer> {
-    const maxPending = checkCount('maxPending', options.maxPending ?? PENDING);
-    const maxConnections = checkCount('maxConnections', options.maxConnections ?? CONNECTIONS);
+    checkArgument('SessionServer.listen', 'the reactor', reactor, reactorRule);
+    checkOptions('SessionServer.listen', options, SERVER_RULES);
+    const { maxPending = PENDING, maxConnections = CONNECTIONS } = options;
     const listener = await listenPrivately(reactor, options.path);
     return new SessionServer(reactor, listener, options, maxPending, maxConnections);
   }
@@ -75,10 +96,10 @@ export class SessionServer {
 
   /**
    * Answers what was asked, and ends.
-   * @param options how long that may take in milliseconds, 2 seconds unless given; then the clients are cut off.
    */
-  close(options?: { readonly timeoutMs?: number | undefined }): Promise<void> {
-    return (this.#closing ??= this.#close(options?.timeoutMs ?? CLOSE_MS));
+  close(options: SessionServerCloseOptions = {}): Promise<void> {
+    checkOptions('close', options, CLOSE_RULES);
+    return (this.#closing ??= this.#close(limit(options.timeoutMs ?? CLOSE_MS, 'timeoutMs')));
   }
 
   async #close(timeoutMs: number): Promise<void> {

@@ -2,6 +2,8 @@
 
 import { inspect } from 'node:util';
 
+import { checkOptions, flag } from '../../../core/options.ts';
+import type { Rules } from '../../../core/options.ts';
 import { certificateOf } from '../certificate.ts';
 import type { Certificate } from '../certificate.ts';
 import { openssl } from '../openssl.ts';
@@ -10,6 +12,14 @@ import { refused, TlsError } from '../tls-error.ts';
 
 /** The longest that a session lives, in seconds: seven days (RFC 8446, section 4.6.1). */
 export const LIFETIME_AT_MOST = 7 * 24 * 3_600;
+
+/** What {@link TlsSession.print} shows. */
+export interface PrintOptions {
+  /** Whether the secrets stand in the text; false unless given. */
+  readonly secrets?: boolean | undefined;
+}
+
+const PRINT_RULES = { secrets: flag } satisfies Rules<PrintOptions>;
 
 /**
  * A session of TLS. It holds the secret by which the connection can be gone on with: **whoever has its bytes can be taken for the
@@ -76,7 +86,9 @@ export class TlsSession {
   }
 
   /** What `openssl sess_id -text` prints, without the secrets unless they are asked for. */
-  print({ secrets = false }: { readonly secrets?: boolean } = {}): string {
+  print(options: PrintOptions = {}): string {
+    checkOptions('print', options, PRINT_RULES);
+    const { secrets = false } = options;
     const ssl = openssl();
     const text = this.lend((session) => {
       const bio = ssl.BIO_new(ssl.BIO_s_mem());

@@ -25,16 +25,4 @@ export function checkEntry(key: string, value: Uint8Array, ttlMs: number): void 
   if (!(ttlMs > 0 && ttlMs <= TTL_AT_MOST_MS)) throw new RangeError(`ttlMs lies above 0 and is at most ${String(TTL_AT_MOST_MS)}, not ${String(ttlMs)}`);
 }
 
-/** @returns `count` if it is a whole number from `least` on. @throws {RangeError} otherwise; `option` names it. */
-export function checkCount(option: string, count: number, least = 1): number {
-  if (!Number.isSafeInteger(count) || count < least) throw new RangeError(`${option} must be a whole number from ${String(least)} on, not ${String(count)}`);
-  return count;
-}
-
-/** @returns `ms` if it is a positive, finite number. @throws {RangeError} otherwise; `option` names it. */
-export function checkSpan(option: string, ms: number): number {
-  if (!(ms > 0 && ms < 2 ** 31)) throw new RangeError(`${option} must be a positive number of milliseconds, not ${String(ms)}`);
-  return ms;
-}
-
 const KEY = new RegExp(`^[A-Za-z0-9_-]{1,${String(KEY_AT_MOST)}}$`);

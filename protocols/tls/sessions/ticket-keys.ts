@@ -2,7 +2,10 @@
 
 import { hkdfSync, randomBytes } from 'node:crypto';
 
+import { checkArgument, checkOptions, count, number, signal as signalRule } from '../../../core/options.ts';
+import type { Rules } from '../../../core/options.ts';
 import { Sealer } from './sealer.ts';
+import { clock, secretKey, sessionStore } from './store-rules.ts';
 import { TTL_AT_MOST_MS } from './store.ts';
 import type { SessionStore } from './store.ts';
 
@@ -19,6 +22,14 @@ export interface TicketKeysOptions {
   /** The wall clock in milliseconds, by which all who share the keys turn; `Date.now` unless given. */
   readonly now?: (() => number) | undefined;
 }
+
+const TICKET_KEYS_RULES = {
+  rotateMs: number('a number of milliseconds of at least a second (1000)', (value) => value >= 1_000 && value < Infinity),
+  keep: count(0, 100),
+  store: sessionStore,
+  storeKey: secretKey,
+  now: clock,
+} satisfies Rules<TicketKeysOptions>;
 
 /** How often tickets were sealed and opened. */
 export interface TicketStatistics {
@@ -64,9 +75,9 @@ export class TicketKeys {
   #unknown = 0;
 
   /** @throws {RangeError | TypeError} when the options make no sense. */
-  constructor({ rotateMs = 12 * 3_600_000, keep = 2, store, storeKey, now = Date.now }: TicketKeysOptions = {}) {
-    if (!(rotateMs >= 1_000)) throw new RangeError(`rotateMs is at least a second (1000), not ${String(rotateMs)}`);
-    if (!Number.isInteger(keep) || keep < 0 || keep > 100) throw new RangeError(`keep is 0…100, not ${String(keep)}`);
+  constructor(options: TicketKeysOptions = {}) {
+    checkOptions('new TicketKeys', options, TICKET_KEYS_RULES);
+    const { rotateMs = 12 * 3_600_000, keep = 2, store, storeKey, now = Date.now } = options;
     if ((store === undefined) !== (storeKey === undefined)) throw new TypeError('shared ticket keys need both a store and its storeKey');
     this.#rotateMs = rotateMs;
     this.#keep = keep;
@@ -80,6 +91,7 @@ export class TicketKeys {
    * @returns whether the store has answered, or none is needed. Until it has, tickets are those of this process alone.
    */
   async ready(signal?: AbortSignal): Promise<boolean> {
+    if (signal !== undefined) checkArgument('ready', 'the signal', signal, signalRule);
     if (this.#shared === undefined) return true;
     const refreshed = this.#refresh();
     if (signal === undefined) return refreshed;
