@@ -152,7 +152,7 @@ export class Negotiation implements Answering {
 
   get #clientsMiss(): ResumptionMiss {
     if (this.offered) return 'refused';
-    if (this.settings.clientSessions === undefined) return 'off';
+    if (this.settings.clientSessions === undefined && this.#miss !== 'failed') return 'off';
     return this.#miss ?? 'not offered';
   }
 
