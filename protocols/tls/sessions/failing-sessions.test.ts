@@ -34,6 +34,7 @@ async function site(secure: SecureReactor, options: Partial<TlsServerOptions> = 
   const context = await secure.server({
     resumption: 'stateless',
     chooseContext: () => {
+      served.clients++;
       const sent = served.alert;
       served.alert = undefined;
       if (sent !== undefined) throw new TlsError('refused for the test', { sent });
@@ -41,10 +42,7 @@ async function site(secure: SecureReactor, options: Partial<TlsServerOptions> = 
     },
     ...options,
   });
-  listener.serve({}, async (plain) => {
-    served.clients++;
-    const connection = plain.secure(context);
-    await connection.handshake();
+  listener.serve({ secure: context }, async (connection) => {
     await connection.send('hi\n');
     await connection.receive('*a');
   });
@@ -74,7 +72,7 @@ describe.each(versions)('a session that makes the handshake fail, under %s', (ve
     expect(client.sessions.statistics.resumption).toEqual({ 'not offered': 1, failed: 1, resumed: 1 });
   }));
 
-  it.each([42, 43, 44, 45, 46, 48, 49, 112, 116, 120])('is forgotten after the alert %i, which another dial would get as well', (alert) => withSecureReactor(async (secure) => {
+  it.each([42, 43, 44, 45, 46, 48, 49, 112, 120])('is forgotten after the alert %i, which another dial would get as well', (alert) => withSecureReactor(async (secure) => {
     const served = await site(secure);
     const sessions = new ClientSessions();
     const client = await secure.client({ protocols, sessions });
@@ -90,10 +88,14 @@ describe.each(versions)('a session that makes the handshake fail, under %s', (ve
     const served = await site(secure);
     const client = await secure.client({ protocols });
     await visit(secure, served, client);
-    const refusing = await site(secure, { chooseContext: () => { throw new TlsError('refused for the test', { sent: 80 }); } });
+    let refusals = 0;
+    const refusing = await site(secure, { chooseContext: () => {
+      refusals++;
+      throw new TlsError('refused for the test', { sent: 80 });
+    } });
     const session = await keptSession(secure, served, client);
     await expect(secure.reactor.connectSecure({ ...refusing.target, secure: client.with({ session }) })).rejects.toMatchObject({ alert: 80 });
-    expect(refusing.clients).toBe(2);
+    expect(refusals).toBe(2);
     session.dispose();
   }));
 
