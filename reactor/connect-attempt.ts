@@ -87,14 +87,14 @@ export class ConnectAttempt implements HandleOwner {
   #connect(): void {
     const { calls, selector } = this.#reactor.ground;
     const { fd } = this.#handle;
-    let result = calls.connect(fd, this.address);
-    while (result === -EINTR) result = calls.connect(fd, this.address);
+    const result = calls.connect(fd, this.address);
     // A Unix socket whose listener has a full backlog says so, and tells nobody when there is room again.
     if (result === -EAGAIN && this.address.family === 'unix') {
       this.#retryLater();
       return;
     }
-    if (result < 0 && result !== -EINPROGRESS) throw this.#error(result);
+    // One that a signal has interrupted goes on as well; a second call would find it under way, or done.
+    if (result < 0 && result !== -EINPROGRESS && result !== -EINTR) throw this.#error(result);
     selector.register(this.#handle);
     this.#socket = new SocketTransport(calls, selector, this.#handle, this.address);
   }
