@@ -162,6 +162,8 @@ export class TlsTransport implements Transport, TimeSource {
     for (;;) {
       const chosen = negotiation.takeChosen();
       if (chosen !== undefined) this.#switchTo(chosen);
+      // What has come in need not be said again.
+      else if (negotiation.hasDecided) this.#ciphertext.recordNoMore();
       this.#enter();
       const result = this.#openssl.SSL_do_handshake(this.#ssl);
       const reason = result === 1 ? 0 : this.#openssl.SSL_get_error(this.#ssl, result);
