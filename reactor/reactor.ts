@@ -35,6 +35,7 @@ import type { ListenOptions } from './listener.ts';
 import { ReadyQueue } from './ready-queue.ts';
 import { SelectStep } from './select.ts';
 import type { Selectable, Selected, Selection } from './select.ts';
+import { SleepStep } from './sleep.ts';
 
 /** What a reactor tells. */
 export interface ReactorEvents {
@@ -177,6 +178,15 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
   select<R extends Selectable = never, W extends Selectable = never>(selection: Selection<R, W>, ms?: number, options?: { readonly signal?: AbortSignal }): Operation<Selected<R, W>> {
     this.#assertOpen('select');
     return this.#adopt(new SelectStep(selection), { timeouts: { totalMs: ms }, signal: options?.signal }).startNextTurn();
+  }
+
+  /**
+   * Lets `ms` milliseconds of the reactor's time pass: of virtual time in a simulated world. It keeps the process alive meanwhile.
+   * @throws {AbortError} when the signal is aborted, through the operation.
+   */
+  sleep(ms: number, options?: { readonly signal?: AbortSignal | undefined }): Operation<void> {
+    this.#assertOpen('sleep');
+    return this.run<void>(new SleepStep(), { timeouts: { totalMs: limit(ms, 'ms') }, signal: options?.signal });
   }
 
   /** Every operation that is running now, with what it waits for. */
