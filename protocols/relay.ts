@@ -1,6 +1,8 @@
 /** Both directions of a proxied connection, as one object with one life. */
 
 import { ClosedError, OperationTimeoutError } from '../core/errors.ts';
+import { checkOptions, milliseconds, object, signal } from '../core/options.ts';
+import type { Rules } from '../core/options.ts';
 import type { TimeoutMode } from '../core/timeouts.ts';
 import { limit } from '../core/timeouts.ts';
 import type { Connection } from '../reactor/connection.ts';
@@ -19,6 +21,8 @@ export interface RelayOptions {
   /** Ends the relay, and resets both connections. */
   readonly signal?: AbortSignal | undefined;
 }
+
+export const RELAY_RULES = { idleMs: milliseconds, totalMs: milliseconds, close: object, signal } satisfies Rules<RelayOptions>;
 
 /** How much a relay moved. */
 export interface RelayStatistics {
@@ -60,6 +64,7 @@ export class Relay {
 
   /** @throws {RangeError} when a limit is NaN. */
   constructor(first: Connection, second: Connection, options: RelayOptions = {}) {
+    checkOptions('Relay', options, RELAY_RULES);
     closeLimits(options.close);
     this.#close = options.close;
     this.#startedAt = this.#movedAt = first.now();

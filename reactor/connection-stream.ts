@@ -4,6 +4,8 @@ import { Duplex } from 'node:stream';
 
 import { ClosedError, SystemError, WantioError } from '../core/errors.ts';
 import type { Operation } from '../core/operation.ts';
+import { checkOptions, count, flag } from '../core/options.ts';
+import type { Rules } from '../core/options.ts';
 import type { Address } from './address.ts';
 import type { Connection } from './connection.ts';
 import type { SocketOptionName } from './socket-options.ts';
@@ -18,6 +20,8 @@ export interface ToDuplexOptions {
   /** How many bytes the stream buffers in each direction before it holds up the peer or the writer; Node's own value unless given. */
   readonly highWaterMark?: number | undefined;
 }
+
+export const TO_DUPLEX_RULES = { allowHalfOpen: flag, highWaterMark: count(0) } satisfies Rules<ToDuplexOptions>;
 
 /**
  * Makes one of Node's streams over a connection, plain or of a layer such as TLS: for `node:http`, `pipeline` and whatever else takes a
@@ -38,6 +42,7 @@ export interface ToDuplexOptions {
  * httpServer.emit('connection', toDuplex(connection));
  */
 export function toDuplex<C extends Connection>(connection: C, options: ToDuplexOptions = {}): ConnectionStream<C> {
+  checkOptions('toDuplex', options, TO_DUPLEX_RULES);
   return new ConnectionStream(connection, options);
 }
 

@@ -3,6 +3,8 @@
 import type { Duplex } from 'node:stream';
 
 import { ClosedError } from '../core/errors.ts';
+import { checkOptions, oneOf, text, timeouts } from '../core/options.ts';
+import type { Rules } from '../core/options.ts';
 import { checkTimeouts } from '../core/timeouts.ts';
 import type { Timeouts } from '../core/timeouts.ts';
 import { Connection } from './connection.ts';
@@ -18,6 +20,8 @@ export interface FromDuplexOptions {
   /** The limits of the connection's operations. */
   readonly timeouts?: Timeouts | undefined;
 }
+
+export const FROM_DUPLEX_RULES = { role: oneOf('client', 'server'), host: text, timeouts } satisfies Rules<FromDuplexOptions>;
 
 /**
  * Makes a connection over one of Node's streams, such as a `net.Socket` that a server of another framework has accepted, or the
@@ -36,11 +40,12 @@ export interface FromDuplexOptions {
  * });
  */
 export function fromDuplex(reactor: Reactor, stream: Duplex, options: FromDuplexOptions = {}): Connection {
+  checkOptions('fromDuplex', options, FROM_DUPLEX_RULES);
   if (reactor.draining.aborted) throw new ClosedError('fromDuplex refused: the reactor is closed or closing');
-  const timeouts = checkTimeouts(options.timeouts ?? {});
+  const limits = checkTimeouts(options.timeouts ?? {});
   const { host, role = host === undefined ? 'server' : 'client' } = options;
   const socket = new StreamTransport(reactor, stream);
   const connection = new Connection(socket, { reactor, socket, role, host });
-  connection.timeouts = timeouts;
+  connection.timeouts = limits;
   return connection;
 }
