@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 
-import { checkTimeouts, TimeoutBudget } from './timeouts.ts';
+import { TimeoutBudget } from './timeouts.ts';
 
 describe('the budget of a wait', () => {
   test('is the block limit while the total leaves more', () => {
@@ -76,10 +76,4 @@ test('the limits are copied, so that a change of the settings does not reach a r
 
 test('NaN is refused, and the message names the limit', () => {
   expect(() => new TimeoutBudget({ blockMs: NaN }, 0)).toThrow(new RangeError('blockMs must be a number of milliseconds, not NaN'));
-  expect(() => checkTimeouts({ totalMs: NaN })).toThrow(new RangeError('totalMs must be a number of milliseconds, not NaN'));
-});
-
-test('checked limits are returned as they are', () => {
-  const timeouts = { blockMs: -1, totalMs: 5 };
-  expect(checkTimeouts(timeouts)).toBe(timeouts);
 });

@@ -71,7 +71,7 @@ export class TimeoutBudget {
 export function limit(ms: number | undefined, name: string): number {
   if (ms === undefined) return Infinity;
   // Checked where it was given; but an object can be changed after that, and arithmetic goes on with text and null.
-  if (typeof ms !== 'number') throw new TypeError(`${name} must be a number of milliseconds, not ${JSON.stringify(ms)}`);
+  if (typeof ms !== 'number') throw new TypeError(`${name} must be a number of milliseconds, not ${typeof ms === 'string' ? JSON.stringify(ms) : String(ms)}`);
   if (ms < 0) return Infinity;
   if (Number.isNaN(ms)) throw new RangeError(`${name} must be a number of milliseconds, not NaN`);
   return ms;

@@ -23,7 +23,7 @@ export interface RelayOptions {
 }
 
 const connection = partWith('a Connection', 'send', 'receive');
-const RELAY_RULES = { idleMs: milliseconds, totalMs: milliseconds, close: closeRule, signal } satisfies Rules<RelayOptions>;
+export const RELAY_RULES = { idleMs: milliseconds, totalMs: milliseconds, close: closeRule, signal } satisfies Rules<RelayOptions>;
 
 /** How much a relay moved. */
 export interface RelayStatistics {

@@ -13,7 +13,7 @@ export interface SignalOptions {
   readonly onDrain?: ((signal: NodeJS.Signals) => void) | undefined;
 }
 
-const SIGNAL_RULES = { timeoutMs: milliseconds, onDrain: func } satisfies Rules<SignalOptions>;
+export const SIGNAL_RULES = { timeoutMs: milliseconds, onDrain: func } satisfies Rules<SignalOptions>;
 
 /**
  * On SIGINT or SIGTERM drains the reactor, on a second one aborts what is left. Nothing else is done: the process ends by itself

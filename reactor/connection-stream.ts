@@ -21,7 +21,7 @@ export interface ToDuplexOptions {
   readonly highWaterMark?: number | undefined;
 }
 
-const TO_DUPLEX_RULES = { allowHalfOpen: flag, highWaterMark: count(0) } satisfies Rules<ToDuplexOptions>;
+export const TO_DUPLEX_RULES = { allowHalfOpen: flag, highWaterMark: count(0) } satisfies Rules<ToDuplexOptions>;
 
 /**
  * Makes one of Node's streams over a connection, plain or of a layer such as TLS: for `node:http`, `pipeline` and whatever else takes a

@@ -105,10 +105,10 @@ export interface HandshakeOptions extends OperationOptions {
 // Where the data end, and so which index is too far, the send knows.
 const index = number('a whole number', Number.isInteger);
 const maxBytes = number('a number of bytes of at least 1', (value) => value >= 1);
-const SEND_RULES = { ...OPERATION_RULES, first: index, last: index } satisfies Rules<SendRange & OperationOptions>;
-const RECEIVE_RULES = { ...OPERATION_RULES, prefix: bytes, maxBytes } satisfies Rules<ReceiveOptions>;
-const LINES_RULES = { ...OPERATION_RULES, maxBytes } satisfies Rules<Omit<ReceiveOptions, 'prefix'>>;
-const HANDSHAKE_RULES = { ...OPERATION_RULES, keepOpen: flag } satisfies Rules<HandshakeOptions>;
+export const SEND_RULES = { ...OPERATION_RULES, first: index, last: index } satisfies Rules<SendRange & OperationOptions>;
+export const RECEIVE_RULES = { ...OPERATION_RULES, prefix: bytes, maxBytes } satisfies Rules<ReceiveOptions>;
+export const LINES_RULES = { ...OPERATION_RULES, maxBytes } satisfies Rules<Omit<ReceiveOptions, 'prefix'>>;
+export const HANDSHAKE_RULES = { ...OPERATION_RULES, keepOpen: flag } satisfies Rules<HandshakeOptions>;
 const piece = either(bytes, thing('text', (value) => typeof value === 'string'));
 const sendable = either(piece, listOf(piece));
 const direction = oneOf('send', 'receive', 'both');

@@ -40,6 +40,7 @@ import type { ListenOptions } from './listener.ts';
 import { ReadyQueue } from './ready-queue.ts';
 import { SELECT_RULES, SELECTION_RULES, SelectStep } from './select.ts';
 import type { Selectable, Selected, Selection, SelectOptions } from './select.ts';
+import { SleepStep } from './sleep.ts';
 
 /** What a reactor tells. */
 export interface ReactorEvents {
@@ -53,7 +54,7 @@ export interface CloseOptions {
   readonly timeoutMs?: number | undefined;
 }
 
-const CLOSE_RULES = { timeoutMs: milliseconds } satisfies Rules<CloseOptions>;
+export const CLOSE_RULES = { timeoutMs: milliseconds } satisfies Rules<CloseOptions>;
 
 /** The work of an operation that belongs to no connection: it wakes the operation by itself. @internal */
 export interface ReactorStep<T> extends Step<T> {
@@ -194,6 +195,17 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
     if (ms !== undefined) checkArgument('select', 'ms', ms, milliseconds);
     if (options !== undefined) checkOptions('select', options, SELECT_RULES);
     return this.#adopt(new SelectStep(selection), { timeouts: { totalMs: ms }, signal: options?.signal }).startNextTurn();
+  }
+
+  /**
+   * Lets `ms` milliseconds of the reactor's time pass: of virtual time in a simulated world. It keeps the process alive meanwhile.
+   * @throws {AbortError} when the signal is aborted, through the operation.
+   */
+  sleep(ms: number, options?: SelectOptions): Operation<void> {
+    checkArgument('sleep', 'ms', ms, milliseconds);
+    if (options !== undefined) checkOptions('sleep', options, SELECT_RULES);
+    this.#assertOpen('sleep');
+    return this.run<void>(new SleepStep(), { timeouts: { totalMs: ms }, signal: options?.signal });
   }
 
   /** Every operation that is running now, with what it waits for. */

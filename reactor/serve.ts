@@ -33,7 +33,7 @@ export interface ServeOptions<C extends Connection = Connection> {
   readonly maxHandshakes?: number | undefined;
 }
 
-const SERVE_RULES = {
+export const SERVE_RULES = {
   secure: layerRule,
   timeouts: timeoutsRule,
   handshakeMs: span,

@@ -31,7 +31,7 @@ export interface SocketOptions {
 const positive = count(1, 2 ** 31 - 1);
 
 type KeepAlive = Exclude<SocketOptions['keepAlive'], boolean | undefined>;
-const KEEP_ALIVE_RULES = { idle: positive, interval: positive, count: positive } satisfies Rules<KeepAlive>;
+export const KEEP_ALIVE_RULES = { idle: positive, interval: positive, count: positive } satisfies Rules<KeepAlive>;
 
 export const SOCKET_RULES = {
   noDelay: flag,

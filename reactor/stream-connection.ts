@@ -22,7 +22,7 @@ export interface FromDuplexOptions {
   readonly timeouts?: Timeouts | undefined;
 }
 
-const FROM_DUPLEX_RULES = { role: oneOf('client', 'server'), host: trust(text), timeouts: timeoutsRule } satisfies Rules<FromDuplexOptions>;
+export const FROM_DUPLEX_RULES = { role: oneOf('client', 'server'), host: trust(text), timeouts: timeoutsRule } satisfies Rules<FromDuplexOptions>;
 const duplex = partWith("one of Node's streams for both directions", 'on', 'write', 'read');
 
 /**

@@ -62,9 +62,9 @@ export interface NameOptions {
   readonly rules?: NameRules;
 }
 
-const TEXT_RULES = { encoding: oneOf('utf8', 'ascii') } satisfies Rules<TextOptions>;
-const LOAD_RULES = { maxBytes: number('a number of bytes of at least 1', (value) => value >= 1) } satisfies Rules<LoadOptions>;
-const NAME_RULES = { rules: oneOf('rfc9525', 'rfc2818') } satisfies Rules<NameOptions>;
+export const TEXT_RULES = { encoding: oneOf('utf8', 'ascii') } satisfies Rules<TextOptions>;
+export const LOAD_RULES = { maxBytes: number('a number of bytes of at least 1', (value) => value >= 1) } satisfies Rules<LoadOptions>;
+export const NAME_RULES = { rules: oneOf('rfc9525', 'rfc2818') } satisfies Rules<NameOptions>;
 const source = secret(either(thing('PEM as text, or bytes', (value) => typeof value === 'string'), bytes));
 
 /**

@@ -119,7 +119,8 @@ describe('the check of a peer', () => {
     for (const digest of ['', 'abc', sha256.slice(2), `${sha256}00`, certificate.digest('sha1'), sha256.replace(/./, 'g'), pin, [], [sha256, '']]) expect(() => checkPeer(certificate, { digest }), String(digest)).toThrow(TypeError);
     for (const publicKeyDigest of ['', sha256, pin.slice(0, -1), `${pin}\n`, ` ${pin}`, []]) expect(() => checkPeer(certificate, { publicKeyDigest }), String(publicKeyDigest)).toThrow(TypeError);
     for (const name of ['', '.example.net', 'example.org\0']) expect(() => checkPeer(certificate, { name }), name).toThrow(TypeError);
-    expect(() => checkPeer(certificate, { rules: 'rfc0' as 'rfc2818' })).toThrow('rules knows rfc9525 and rfc2818, not rfc0');
+    expect(() => checkPeer(certificate, { nam: 'a.test' } as never)).toThrow('checkPeer has no option "nam"; did you mean name?');
+    expect(() => checkPeer(certificate, { name: undefined })).toThrow('name decides about trust');
   });
 
   it('writes names of certificates so that nobody can hide in a message', () => {

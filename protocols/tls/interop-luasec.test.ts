@@ -51,16 +51,16 @@ interface Met {
 }
 
 /** What differs between LuaSec in one role and in the other. */
-interface Role {
-  meet(secure: SecureReactor, theirs?: object, ours?: Partial<TlsClientOptions & TlsServerOptions>, serverName?: string): Promise<Met>;
+interface Role<Ours> {
+  meet(secure: SecureReactor, theirs?: object, ours?: Ours, serverName?: string): Promise<Met>;
 }
 
-const luaClient: Role = {
+const luaClient: Role<Partial<TlsServerOptions>> = {
   meet: async (secure, theirs, ours, serverName = 'localhost') => visit(secure, await secure.server({ ...identity(site), ...ours }), (port) =>
     new Program('lua5.3', script('client.lua'), String(port), lua({ mode: 'client', verify: 'peer', cafile: caFile, ...theirs }), serverName)),
 };
 
-const luaServer: Role = {
+const luaServer: Role<TlsClientOptions> = {
   meet: async (secure, theirs, ours, serverName) => {
     const program = new Program('lua5.3', script('server.lua'), lua({ mode: 'server', ...shown(site), ...theirs }));
     const [, port] = await program.saysNext(/listening (\d+)\n/);
@@ -178,6 +178,24 @@ describe.skipIf(!isThere).each([['a client', luaClient], ['a server', luaServer]
       await leave(met);
     }));
   });
+});
+
+describe.skipIf(!isThere).each(versions)(`LuaSec as a server that refuses every session, under %s,${missing}`, (_, protocol) => {
+  it('never makes a connect fail', () => withSecureReactor(async (secure) => {
+    const program = new Program('lua5.3', script('loop.lua'), lua({ mode: 'server', protocol, ...shown(site), cafile: caFile, verify: 'peer' }));
+    const [, port] = await program.saysNext(/listening (\d+)\n/);
+    const client = await secure.client({ ca });
+    const outcomes = [];
+    for (let visits = 0; visits < 4; visits++) {
+      const connection = await secure.reactor.connectSecure({ host, port: Number(port), secure: client, serverName: 'localhost' });
+      expect(await connection.receive()).toBe('loop test');
+      outcomes.push(connection.resumption);
+      await connection.close();
+    }
+    expect(outcomes).toEqual(['not offered', 'failed', 'failed', 'failed']);
+    expect(client.sessions.statistics.resumption).toEqual({ 'not offered': 1, failed: 3 });
+    await program.kill();
+  }));
 });
 
 describe.skipIf(!isThere).each(versions)(`LuaSec and certificates, under %s,${missing}`, (_, protocol) => {

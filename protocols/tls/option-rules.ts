@@ -14,7 +14,7 @@ import { LIFETIME_AT_MOST } from './sessions/session.ts';
 import type { InternalCacheOptions } from './sessions/session-cache.ts';
 import { secretKey, sessionStore } from './sessions/store-rules.ts';
 
-const FILE_RULES = { file: required(text) };
+export const FILE_RULES = { file: required(text) };
 const fileOnly = group(FILE_RULES, '{ file: PATH }');
 // Whether it is text of PEM or the path of a file that was given by itself, it may be a key.
 const pem = secret(thing('{ file: PATH } or { pem: TEXT }', isPem));
@@ -32,9 +32,9 @@ export const IDENTITY_RULES = {
 } satisfies Rules<Identity>;
 
 const version = trust(oneOf(...Object.keys(c.VERSIONS)));
-const PROTOCOL_RULES = { min: version, max: version } satisfies Rules<NonNullable<TlsOptions['protocols']>>;
+export const PROTOCOL_RULES = { min: version, max: version } satisfies Rules<NonNullable<TlsOptions['protocols']>>;
 
-const CACHE_RULES = {
+export const CACHE_RULES = {
   mode: oneOf('off', 'client', 'server', 'both'),
   autoClear: flag,
   lookup: flag,
@@ -47,7 +47,7 @@ const ciphers = thing('a cipher list of OpenSSL that does not set @SECLEVEL (the
   return typeof value === 'string' && ((value !== '' && !/@seclevel/i.test(value)) || 'range');
 });
 
-const COMMON_RULES = {
+export const COMMON_RULES = {
   certificate: trust(pem),
   key: trust(pem),
   password: secret(either(password, func)),
@@ -76,7 +76,7 @@ const COMMON_RULES = {
   dangerouslyLogKeys: either(oneOf('event', 'SSLKEYLOGFILE'), fileOnly),
 } satisfies Rules<TlsOptions>;
 
-const PSK_RULES = {
+export const PSK_RULES = {
   identity: trust(required(text)),
   key: trust(required(secret(sharedKey))),
   digest: trust(oneOf('sha256', 'sha384')),
@@ -115,7 +115,7 @@ export const SERVER_RULES = {
   tickets: count(0, 16),
 } satisfies Rules<TlsServerOptions>;
 
-const TLSA_RULES = {
+export const TLSA_RULES = {
   usage: trust(required(count(0, 3))),
   selector: trust(required(count(0, 1))),
   matchingType: trust(required(count(0, 2))),

@@ -87,8 +87,8 @@ export interface RequestCertificateOptions extends OperationOptions {
   readonly optional?: boolean | undefined;
 }
 
-const UPDATE_KEYS_RULES = { ...OPERATION_RULES, peerToo: flag } satisfies Rules<UpdateKeysOptions>;
-const REQUEST_CERTIFICATE_RULES = { ...OPERATION_RULES, optional: flag } satisfies Rules<RequestCertificateOptions>;
+export const UPDATE_KEYS_RULES = { ...OPERATION_RULES, peerToo: flag } satisfies Rules<UpdateKeysOptions>;
+export const REQUEST_CERTIFICATE_RULES = { ...OPERATION_RULES, optional: flag } satisfies Rules<RequestCertificateOptions>;
 
 /** TLS over a connection. The first send, receive or handshake runs the handshake. */
 export class SecureConnection extends Connection {

@@ -20,7 +20,7 @@ export interface SelfSignedOptions {
 }
 
 // ASN.1 knows years of four digits.
-const SELF_SIGNED_RULES = { names: listOf(text, 1), days: number('a number of days above 0 and of at most 36500', (value) => value > 0 && value <= 36_500) } satisfies Rules<SelfSignedOptions>;
+export const SELF_SIGNED_RULES = { names: listOf(text, 1), days: number('a number of days above 0 and of at most 36500', (value) => value > 0 && value <= 36_500) } satisfies Rules<SelfSignedOptions>;
 
 /**
  * Makes a key on the curve P-256 and a certificate that is signed by itself. Nobody trusts it unless told to: give

@@ -25,7 +25,7 @@ export interface FileStoreOptions {
   readonly now?: (() => number) | undefined;
 }
 
-const FILE_STORE_RULES = { directory: required(text), maxSessions: count(1), now: clock } satisfies Rules<FileStoreOptions>;
+export const FILE_STORE_RULES = { directory: required(text), maxSessions: count(1), now: clock } satisfies Rules<FileStoreOptions>;
 
 /**
  * Keeps each session in a file, `0600` in directories `0700`. Everything is asynchronous.

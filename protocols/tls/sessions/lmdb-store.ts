@@ -29,7 +29,7 @@ export interface LmdbStoreOptions {
   readonly now?: (() => number) | undefined;
 }
 
-const LMDB_STORE_RULES = { path: required(text), maxBytes: count(1024 * 1024), now: clock } satisfies Rules<LmdbStoreOptions>;
+export const LMDB_STORE_RULES = { path: required(text), maxBytes: count(1024 * 1024), now: clock } satisfies Rules<LmdbStoreOptions>;
 
 /** What is used of the package. */
 interface Database {

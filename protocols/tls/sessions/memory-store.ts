@@ -24,7 +24,7 @@ export interface MemoryStoreOptions {
 }
 
 // What its index can hold, and what the largest session takes with its neighbours.
-const MEMORY_STORE_RULES = { maxSessions: count(1, 2 ** 24), maxBytes: count(256 * 1024), now: clock } satisfies Rules<MemoryStoreOptions>;
+export const MEMORY_STORE_RULES = { maxSessions: count(1, 2 ** 24), maxBytes: count(256 * 1024), now: clock } satisfies Rules<MemoryStoreOptions>;
 
 /** What a store in memory holds, and what it has let go of. */
 export interface MemoryStoreStatistics {

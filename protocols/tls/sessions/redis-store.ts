@@ -34,7 +34,7 @@ export type RedisStoreOptions = {
 
 // An address may have a password in it.
 const address = secret(text);
-const REDIS_STORE_RULES = {
+export const REDIS_STORE_RULES = {
   prefix: anyText,
   timeoutMs: finiteSpan,
   maxPending: count(1),

@@ -26,7 +26,7 @@ export interface SessionServerStoreOptions {
   readonly users?: readonly number[] | undefined;
 }
 
-const SERVER_STORE_RULES = { path: required(text), timeoutMs: finiteSpan, maxPending: count(1), users: usersRule } satisfies Rules<SessionServerStoreOptions>;
+export const SERVER_STORE_RULES = { path: required(text), timeoutMs: finiteSpan, maxPending: count(1), users: usersRule } satisfies Rules<SessionServerStoreOptions>;
 
 /**
  * Asks a `SessionServer` over one connection, on which many requests are under way together. It connects with the first request and

@@ -37,7 +37,7 @@ export interface SessionServerOptions {
   readonly maxPending?: number | undefined;
 }
 
-const SERVER_RULES = {
+export const SERVER_RULES = {
   path: required(text),
   store: takingStore,
   users: usersRule,
@@ -51,7 +51,7 @@ export interface SessionServerCloseOptions {
   readonly timeoutMs?: number | undefined;
 }
 
-const CLOSE_RULES = { timeoutMs: milliseconds } satisfies Rules<SessionServerCloseOptions>;
+export const CLOSE_RULES = { timeoutMs: milliseconds } satisfies Rules<SessionServerCloseOptions>;
 
 /** Serves a session store to other processes of this machine; they use it through a `SessionServerStore`. */
 export class SessionServer {

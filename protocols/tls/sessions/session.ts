@@ -19,7 +19,7 @@ export interface PrintOptions {
   readonly secrets?: boolean | undefined;
 }
 
-const PRINT_RULES = { secrets: flag } satisfies Rules<PrintOptions>;
+export const PRINT_RULES = { secrets: flag } satisfies Rules<PrintOptions>;
 
 /**
  * A session of TLS. It holds the secret by which the connection can be gone on with: **whoever has its bytes can be taken for the

@@ -23,7 +23,7 @@ export interface TicketKeysOptions {
   readonly now?: (() => number) | undefined;
 }
 
-const TICKET_KEYS_RULES = {
+export const TICKET_KEYS_RULES = {
   rotateMs: number('a number of milliseconds of at least a second (1000)', (value) => value >= 1_000 && value < Infinity),
   keep: count(0, 100),
   store: sessionStore,
