@@ -51,6 +51,7 @@ function checkNames(call: string, parent: string, given: object, rules: Table): 
     throw new TypeError(`${call} has no option ${JSON.stringify(pathOf(parent, name))}${meant(name, Object.keys(rules))}`);
   }
   for (const name in rules) {
+    if (!Object.hasOwn(rules, name)) continue;
     const rule = rules[name];
     const value = (given as Readonly<Record<string, unknown>>)[name];
     if (value !== undefined) checkValue(call, parent, name, value, rule);
@@ -186,7 +187,7 @@ function shown(value: unknown): string {
 }
 
 function hidden(value: unknown): string {
-  return value === null || value === undefined ? String(value) : `${kindOf(value)} (not shown: it may be secret)`;
+  return value === null || value === undefined ? String(value) : `${kindOf(value)} (not shown)`;
 }
 
 function kindOf(value: unknown): string {

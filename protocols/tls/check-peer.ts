@@ -3,7 +3,7 @@
 import { timingSafeEqual } from 'node:crypto';
 import { isIP } from 'node:net';
 
-import { checkArgument, checkOptions, either, flag, listOf, partWith, text, thing, trust } from '../../core/options.ts';
+import { checkArgument, checkOptions, either, flag, listOf, partWith, thing, trust } from '../../core/options.ts';
 import type { Rules } from '../../core/options.ts';
 import { readHostName } from '../../reactor/host-name.ts';
 import { encoded } from './asn1-text.ts';
@@ -25,8 +25,9 @@ export interface PeerExpectation {
   readonly dangerouslyUseOldNameRules?: boolean | undefined;
 }
 
-const pins = trust(either(text, listOf(text)));
-export const EXPECTATION_RULES = { name: trust(thing('text', (value) => typeof value === 'string')), digest: pins, publicKeyDigest: pins, dangerouslyUseOldNameRules: flag } satisfies Rules<PeerExpectation>;
+const word = thing('text', (value) => typeof value === 'string');
+const pins = trust(either(word, listOf(word)));
+export const EXPECTATION_RULES = { name: trust(word), digest: pins, publicKeyDigest: pins, dangerouslyUseOldNameRules: flag } satisfies Rules<PeerExpectation>;
 
 /** What was found to match; a key is there for each expectation. */
 export interface PeerMatch {

@@ -84,7 +84,10 @@ it('a connection closed by the one who is asked for its key is closed, nothing w
 }));
 
 it('keys and identities that cannot be are refused', () => withSecureReactor(async (secure) => {
-  for (const psk of [{ identity: '', key }, { identity: 'a\0b', key }, { identity: 'x'.repeat(200), key }, { identity: 'me', key: Buffer.alloc(0) }, { identity: 'me', key: Buffer.alloc(300) }]) {
+  for (const psk of [{ identity: '', key }, ...[0, 1, 15, 300].map((length) => ({ identity: 'me', key: Buffer.alloc(length) }))]) {
+    await expect(secure.client({ psk })).rejects.toBeInstanceOf(RangeError);
+  }
+  for (const psk of [{ identity: 'a\0b', key }, { identity: 'x'.repeat(200), key }]) {
     const pair = await securePair(secure, { client: await secure.client({ psk }) });
     await expect(pair[0].handshake()).rejects.toMatchObject({ name: 'TlsError', cause: { name: 'RangeError' } });
     abort(...pair);

@@ -149,7 +149,7 @@ describe.each(versions)('the cache of a context, under %s,', (version) => {
   it('keeps 20,480 unless it is told otherwise', () => withSecureReactor(async (secure) => {
     expect((await stateful(secure)).sessions.size).toBe(20_480);
     for (const size of [-1, 1.5, NaN]) await expect(stateful(secure, { sessionCache: { size } })).rejects.toThrow(RangeError);
-    await expect(stateful(secure, { sessionCache: { mode: 'everything' as CacheMode } })).rejects.toThrow('one of off, client, server, both');
+    await expect(stateful(secure, { sessionCache: { mode: 'everything' as CacheMode } })).rejects.toThrow("sessionCache.mode takes 'off' or 'client' or 'server' or 'both'");
   }));
 
   it('tells whoever wants to know, and goes on though they dispose of what they are told', () => withSecureReactor(async (secure) => {

@@ -280,7 +280,7 @@ describe('sessions that clients share', () => {
     const store = new MapStore();
     expect(() => new ClientSessions({ store })).toThrow(TypeError);
     expect(() => new ClientSessions({ storeKey })).toThrow(TypeError);
-    expect(() => new ClientSessions({ store, storeKey: bytes(16, 1) })).toThrow('storeKey has 32 bytes, not 16');
+    expect(() => new ClientSessions({ store, storeKey: bytes(16, 1) })).toThrow('storeKey takes 32 secret bytes');
     for (const lookupMs of [0, -1, NaN]) expect(() => new ClientSessions({ store, storeKey, lookupMs })).toThrow(RangeError);
   });
 });

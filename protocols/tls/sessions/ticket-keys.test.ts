@@ -145,7 +145,7 @@ describe('a ring of ticket keys', () => {
     for (const keep of [-1, 1.5, 101, NaN]) expect(() => new TicketKeys({ keep })).toThrow(RangeError);
     expect(() => new TicketKeys({ store: new MapStore() })).toThrow('both a store and its storeKey');
     expect(() => new TicketKeys({ storeKey })).toThrow(TypeError);
-    expect(() => new TicketKeys({ store: new MapStore(), storeKey: bytes(31, 1) })).toThrow('storeKey has 32 bytes, not 31');
+    expect(() => new TicketKeys({ store: new MapStore(), storeKey: bytes(31, 1) })).toThrow('storeKey takes 32 secret bytes');
   });
 });
 
