@@ -10,7 +10,7 @@
 
 import { parseArgs } from 'node:util';
 
-import { closeOnSignal, formatAddress, parseTarget, Reactor } from 'wantio';
+import { closeOnSignal, ClosedError, formatAddress, parseTarget, Reactor, SystemError, TruncatedError } from 'wantio';
 import type { Address, Target } from 'wantio';
 import { Relay } from 'wantio/protocols';
 import { selfSigned, TlsContext } from 'wantio/tls';
@@ -63,7 +63,10 @@ async function run(): Promise<void> {
   const reactor = new Reactor();
   const listener = await reactor.listen(listenTo);
   const upstream = given ?? await echoUpstream(reactor);
-  listener.on('clientError', (error, client) => { console.error(`${formatAddress(client.remoteAddress)}: ${error.message}`); });
+  listener.on('clientError', (error, client) => {
+    // A client that goes away, in the handshake or without a goodbye, is no failure.
+    if (!hasLeft(error) && !(error instanceof TruncatedError && back === undefined)) console.error(`${formatAddress(client.remoteAddress)}: ${error.message}`);
+  });
   listener.on('overload', (error, pauseMs) => { console.error(`${error.message}; accepting pauses for ${String(pauseMs)} ms`); });
   listener.serve({ secure: front, maxConnections, timeouts: { totalMs: 10_000 } }, async (client) => {
     const timeouts = { blockMs: idleMs, totalMs: 10_000 };
@@ -76,6 +79,11 @@ async function run(): Promise<void> {
   console.log(`listening ${formatAddress(listener.address)}`);
   console.log(`try: ${clientFor(listener.address)}`);
   await closed;
+}
+
+/** Whether a client has closed or broken its connection before anything went to the upstream. */
+function hasLeft(error: Error & { readonly operation?: string }): boolean {
+  return error.operation === 'handshake' && (error instanceof ClosedError || (error instanceof SystemError && ['ECONNRESET', 'EPIPE'].includes(error.code)));
 }
 
 /** The command of a client that can be tried at once. */

@@ -46,6 +46,10 @@ export class LeakError extends WantioError {
   constructor(leaks: readonly string[]) {
     super('ERR_WANTIO_LEAK', `not given back: ${leaks.join(', ')}`);
   }
+
+  static {
+    this.prototype.name = 'LeakError';
+  }
 }
 
 /**

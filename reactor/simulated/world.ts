@@ -39,12 +39,20 @@ export class DeadlockError extends WantioError {
     super('ERR_WANTIO_DEADLOCK', [`deadlock at ${String(now)} ms: nothing is left that could wake`, ...(list.length > 0 ? list : ['  (no operation waits; something outside of the world is awaited)'])].join('\n'));
     this.waiting = waiting;
   }
+
+  static {
+    this.prototype.name = 'DeadlockError';
+  }
 }
 
 /** More happened than was allowed for. */
 export class LivelockError extends WantioError {
   constructor(now: number, steps: number) {
     super('ERR_WANTIO_LIVELOCK', `livelock: ${String(steps)} steps, and still going on at ${String(now)} ms`);
+  }
+
+  static {
+    this.prototype.name = 'LivelockError';
   }
 }
 
