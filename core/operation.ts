@@ -10,6 +10,8 @@ import type { OperationName, Progress } from './errors.ts';
 import { onAbort } from './on-abort.ts';
 import { TimeoutBudget } from './timeouts.ts';
 import type { TimeoutMode, Timeouts } from './timeouts.ts';
+import { signal, timeouts } from './options.ts';
+import type { Rules } from './options.ts';
 import type { StepCode, Want, YIELD } from './want.ts';
 
 /** What every operation takes. */
@@ -19,6 +21,8 @@ export interface OperationOptions {
   /** Overrides the connection's defaults, limit by limit. */
   readonly timeouts?: Timeouts | undefined;
 }
+
+export const OPERATION_RULES = { signal, timeouts } satisfies Rules<OperationOptions>;
 
 /** The work of an operation, in steps that never wait. */
 export interface Step<T> {
@@ -316,12 +320,12 @@ interface Deferred<T> {
   reject(error: Error): void;
 }
 
-/** Limits of a call over the defaults of its connection, limit by limit. */
+/** Limits of a call over the defaults of its connection, limit by limit; one that is `undefined` was not given. */
 export function mergeTimeouts(defaults: Timeouts, given: Timeouts | undefined): Timeouts {
   if (given === undefined) return defaults;
   return {
-    blockMs: 'blockMs' in given ? given.blockMs : defaults.blockMs,
-    totalMs: 'totalMs' in given ? given.totalMs : defaults.totalMs,
+    blockMs: given.blockMs ?? defaults.blockMs,
+    totalMs: given.totalMs ?? defaults.totalMs,
   };
 }
 

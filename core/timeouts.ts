@@ -70,7 +70,10 @@ export function checkTimeouts(timeouts: Timeouts): Timeouts {
  * @throws {RangeError} when it is NaN; `name` says which.
  */
 export function limit(ms: number | undefined, name: string): number {
-  if (ms === undefined || ms < 0) return Infinity;
+  if (ms === undefined) return Infinity;
+  // A configuration may hold text or null, with which arithmetic would go on.
+  if (typeof ms !== 'number') throw new TypeError(`${name} must be a number of milliseconds, not ${JSON.stringify(ms)}`);
+  if (ms < 0) return Infinity;
   if (Number.isNaN(ms)) throw new RangeError(`${name} must be a number of milliseconds, not NaN`);
   return ms;
 }

@@ -22,7 +22,7 @@ const other = selfSigned({ names: ['other.test'] });
 /** One name in two spellings: letters of either case, with a dot at the end or without. */
 const spelt = fc.constantFrom(...NAMES).chain(({ name, spellings }) => {
   const spelling = fc.record({ text: fc.constantFrom(...spellings), capitals: fc.bigInt({ min: 0n, max: (1n << 20n) - 1n }), dot: fc.constantFrom('', '.') }).map(({ text, capitals, dot }) =>
-    Array.from(text).map((letter, index) => ((capitals >> BigInt(index)) & 1n) === 1n && /[a-z]/.test(letter) ? letter.toUpperCase() : letter).join('') + dot);
+    Array.from(text, (letter, index) => ((capitals >> BigInt(index)) & 1n) === 1n && /[a-z]/.test(letter) ? letter.toUpperCase() : letter).join('') + dot);
   return fc.record({ name: fc.constant(name), first: spelling, second: spelling, inMap: spelling, expected: spelling });
 });
 

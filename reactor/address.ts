@@ -2,6 +2,8 @@
 
 import { isIPv6 } from 'node:net';
 
+import { count, oneOf, text } from '../core/options.ts';
+import type { Rules } from '../core/options.ts';
 import { hostName } from './host-name.ts';
 import { canonicalAddress } from './ip-address.ts';
 
@@ -15,6 +17,9 @@ export type Address =
 
 /** Where to listen or to connect: a host (name or number) and a port, or the path of a Unix socket. */
 export type Target = { readonly host: string; readonly port: number } | { readonly path: string };
+
+/** Of an address, which may be given wherever a target is. */
+export const TARGET_RULES = { host: text, port: count(0, 65_535), path: text, family: oneOf('IPv4', 'IPv6', 'unix') } satisfies Rules<Target | Address>;
 
 /** @returns the address that `host` spells as a number, in its canonical text; `undefined` when it is a name. */
 export function numericAddress(host: string, port: number): Address | undefined {

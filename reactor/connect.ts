@@ -4,17 +4,21 @@
  */
 
 import type { SystemError } from '../core/errors.ts';
+import { OPERATION_RULES } from '../core/operation.ts';
 import type { Operation, OperationOptions } from '../core/operation.ts';
+import { text, thing, trust } from '../core/options.ts';
+import type { Rules } from '../core/options.ts';
 import type { TransportLayer } from '../core/transport-layer.ts';
 import { DONE, WANT_LOOKUP, WANT_WRITE } from '../core/want.ts';
 import type { StepCode } from '../core/want.ts';
-import { numericAddress } from './address.ts';
+import { numericAddress, TARGET_RULES } from './address.ts';
 import type { Address, Target } from './address.ts';
 import { ConnectAttempt } from './connect-attempt.ts';
 import { Connection } from './connection.ts';
 import type { ConnectionBasis } from './connection.ts';
 import { hostName } from './host-name.ts';
 import type { Reactor, ReactorStep } from './reactor.ts';
+import { SOCKET_RULES } from './socket-options.ts';
 import type { SocketOptions } from './socket-options.ts';
 import type { SocketTransport } from './socket-transport.ts';
 
@@ -25,6 +29,13 @@ export type ConnectOptions = Target &
     /** The own address to connect from, as a number; the system's choice unless given. */
     readonly localAddress?: string | undefined;
   };
+
+export const CONNECT_RULES = { ...TARGET_RULES, ...SOCKET_RULES, ...OPERATION_RULES, localAddress: text } satisfies Rules<ConnectOptions | Address>;
+
+/** What lays a protocol over a connection. */
+export const layerRule = trust(thing('a layer, such as a TlsContext', (value) => typeof value === 'object' && value !== null && 'transport' in value && 'connection' in value));
+
+export const CONNECT_SECURE_RULES = { ...CONNECT_RULES, secure: layerRule, serverName: trust(text) };
 
 /** The addresses of a target are tried in turn, overlapping; the first that answers wins and the others are closed. */
 export class ConnectStep implements ReactorStep<Connection> {

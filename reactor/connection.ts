@@ -9,8 +9,10 @@ import { BusyError, ClosedError, SystemError } from '../core/errors.ts';
 import type { OperationName } from '../core/errors.ts';
 import { HandshakeStep } from '../core/handshake.ts';
 import { Inflow } from '../core/inflow.ts';
-import { mergeTimeouts, Operation } from '../core/operation.ts';
+import { mergeTimeouts, Operation, OPERATION_RULES } from '../core/operation.ts';
 import type { OperationOptions, Step, Venue } from '../core/operation.ts';
+import { bytes, checkOption, checkOptions, count, flag, milliseconds, oneOf, thing } from '../core/options.ts';
+import type { Rules } from '../core/options.ts';
 import { Outflow } from '../core/outflow.ts';
 import { patternOf } from '../core/pattern.ts';
 import type { PatternName, Received } from '../core/pattern.ts';
@@ -92,6 +94,14 @@ export interface ReceiveOptions extends OperationOptions {
   readonly maxBytes?: number | undefined;
 }
 
+const SEND_RULES = { ...OPERATION_RULES, first: thing('an index', isNumber), last: thing('an index', isNumber) } satisfies Rules<SendRange & OperationOptions>;
+const RECEIVE_RULES = { ...OPERATION_RULES, prefix: bytes, maxBytes: thing('a number of bytes', isNumber) } satisfies Rules<ReceiveOptions>;
+const HANDSHAKE_RULES = { ...OPERATION_RULES, keepOpen: flag };
+const TRY_SIZE = count(1);
+const DIRECTION = oneOf('send', 'receive', 'both');
+const MODE = oneOf('block', 'total');
+const SENDABLE = thing('bytes (a Uint8Array), text, or a list of them', isSendable);
+
 /** A bidirectional stream of bytes. */
 export class Connection extends EventEmitter<ConnectionEvents> implements Venue, HandleOwner, Selectable, SignalOwner {
   /** @internal */ readonly basis: ConnectionBasis;
@@ -154,6 +164,8 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
    * @throws {RangeError} when the range lies outside of the data.
    */
   send(data: Sendable, options?: SendRange & OperationOptions): Operation<number> {
+    if (typeof data !== 'string' && !(data instanceof Uint8Array)) checkOption('send', 'the data', data ?? null, SENDABLE);
+    if (options !== undefined) checkOptions('send', options, SEND_RULES);
     return this.#begin(new SendStep(this.#outflow, data, options), options, SEND);
   }
 
@@ -164,12 +176,15 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
    * @throws {RangeError} when the pattern or `maxBytes` is not valid.
    */
   receive<P extends PatternName = '*l'>(pattern?: P, options?: ReceiveOptions): Operation<Received<P>> {
+    if (options !== undefined) checkOptions('receive', options, RECEIVE_RULES);
     const step: unknown = new ReceiveStep(this.#inflow, patternOf(pattern ?? '*l'), options?.maxBytes);
     return this.#begin(step as Step<Received<P>>, options, RECEIVE, options?.prefix);
   }
 
   /** Receives what is there, at least one byte, into the caller's memory; resolves to the count, 0 at the end. */
   receiveInto(into: Uint8Array, options?: OperationOptions): Operation<number> {
+    checkOption('receiveInto', 'the memory', into ?? null, bytes);
+    if (options !== undefined) checkOptions('receiveInto', options, OPERATION_RULES);
     return this.#begin(new ReceiveIntoStep(this.#inflow, into), options, RECEIVE);
   }
 
@@ -178,6 +193,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
    * On fatal errors the connection is closed, on timeout and cancel too, unless `keepOpen` is set or a limit of zero asks for one try.
    */
   handshake(options?: OperationOptions & { readonly keepOpen?: boolean }): Operation<void> {
+    if (options !== undefined) checkOptions('handshake', options, HANDSHAKE_RULES);
     const { blockMs, totalMs } = mergeTimeouts(this.timeouts, options?.timeouts);
     if (this.#handshaking === undefined) this.#keepOpen = options?.keepOpen === true || blockMs === 0 || totalMs === 0;
     return this.#begin(new HandshakeStep(this.transport), options, HANDSHAKE);
@@ -185,6 +201,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
 
   /** Runs a layer's own step beside sends and receives, in the place of the handshake. @internal */
   protected runLikeHandshake(step: Step<void>, options: OperationOptions | undefined): Operation<void> {
+    if (options !== undefined) checkOptions(step.name, options, OPERATION_RULES);
     return this.#begin(step, options, HANDSHAKE);
   }
 
@@ -196,6 +213,8 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
 
   /** Says that nothing more will be sent, waits until the peer says so, or both. */
   shutdown(direction: Direction = 'send', options?: OperationOptions): Operation<void> {
+    checkOption('shutdown', 'the direction', direction, DIRECTION);
+    if (options !== undefined) checkOptions('shutdown', options, OPERATION_RULES);
     return this.#begin(new ShutdownStep(this.#inflow, this.#outflow, direction), options, direction === 'send' ? SEND : direction === 'receive' ? RECEIVE : SEND | RECEIVE);
   }
 
@@ -281,6 +300,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
    * @returns the bytes; `END` at the end, or a want: try again when the connection is ready for it.
    */
   tryReceive(maxBytes = TRY_BYTES): Uint8Array | typeof END | WantCode {
+    if (!(Number.isInteger(maxBytes) && maxBytes >= 1)) checkOption('tryReceive', 'maxBytes', maxBytes, TRY_SIZE);
     this.#assertFree('receive', this.#receiving);
     const { input } = this.#inflow;
     const count = input.length > 0 ? input.length : this.#tryRead(undefined);
@@ -289,6 +309,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
 
   /** Receives what is there into `into`; @returns the count, `END`, or a want. @throws {RangeError} when `into` is empty. */
   tryReceiveInto(into: Uint8Array): number {
+    if (!(into instanceof Uint8Array)) checkOption('tryReceiveInto', 'the memory', into ?? null, bytes);
     // A system call with no room returns 0, which is how the end looks.
     if (into.length === 0) throw new RangeError('tryReceiveInto needs room for at least one byte');
     this.#assertFree('receive', this.#receiving);
@@ -301,6 +322,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
    * @returns how many were taken, which may be 0; or a want. What was taken goes out by itself.
    */
   trySend(from: Uint8Array): number {
+    if (!(from instanceof Uint8Array)) checkOption('trySend', 'the data', from ?? null, bytes);
     this.#assertFree('send', this.#sending);
     try {
       return this.#note(this.#outflow.write(from));
@@ -320,9 +342,10 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
   }
 
   /** Puts bytes back, to be received next. */
-  unread(bytes: Uint8Array): void {
+  unread(given: Uint8Array): void {
+    checkOption('unread', 'the data', given ?? null, bytes);
     if (this.#state !== 'open') return;
-    this.#inflow.input.prepend(bytes);
+    this.#inflow.input.prepend(given);
     this.#readable?.answered();
     this.armed();
   }
@@ -398,6 +421,8 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
 
   /** Sets one limit of the operations to come; negative or `Infinity` for none. LuaSec's `settimeout`. */
   setTimeout(ms: number | undefined, mode: TimeoutMode = 'block'): void {
+    checkOption('setTimeout', 'ms', ms, milliseconds);
+    checkOption('setTimeout', 'the mode', mode, MODE);
     this.timeouts = checkTimeouts(mode === 'block' ? { ...this.timeouts, blockMs: ms } : { ...this.timeouts, totalMs: ms });
   }
 
@@ -777,6 +802,14 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     const gone = this.#gone;
     if (gone !== undefined) guarded(() => { gone.abort(this.#goneReason); });
   }
+}
+
+function isNumber(value: unknown): boolean {
+  return typeof value === 'number';
+}
+
+function isSendable(value: unknown): boolean {
+  return Array.isArray(value) && value.every((piece) => typeof piece === 'string' || piece instanceof Uint8Array);
 }
 
 /** What a client knows its peer by. */

@@ -5,11 +5,13 @@ import { Observable, Subject } from 'rxjs';
 
 import { BusyError, ClosedError } from '../core/errors.ts';
 import type { SystemError } from '../core/errors.ts';
-import { Operation } from '../core/operation.ts';
+import { Operation, OPERATION_RULES } from '../core/operation.ts';
+import { checkOptions, count, flag } from '../core/options.ts';
+import type { Rules } from '../core/options.ts';
 import type { OperationOptions, Step, Venue } from '../core/operation.ts';
 import { DONE, WANT_READ } from '../core/want.ts';
 import type { StepCode } from '../core/want.ts';
-import { formatAddress } from './address.ts';
+import { formatAddress, TARGET_RULES } from './address.ts';
 import type { Address, Target } from './address.ts';
 import { Connection } from './connection.ts';
 import type { ConnectionBasis } from './connection.ts';
@@ -20,8 +22,9 @@ import { ListenerFile } from './listener-file.ts';
 import type { Reactor } from './reactor.ts';
 import { ReserveDescriptor } from './reserve-descriptor.ts';
 import type { Selectable } from './select.ts';
-import { Server } from './serve.ts';
+import { checkServing, Server } from './serve.ts';
 import type { Handler, ServeOptions } from './serve.ts';
+import { SOCKET_RULES } from './socket-options.ts';
 import type { SocketOptions } from './socket-options.ts';
 import { applyOptions, SocketTransport } from './socket-transport.ts';
 import { EADDRINUSE, EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM, systemError } from './system-calls.ts';
@@ -41,6 +44,8 @@ export type ListenOptions = Target &
      */
     readonly replaceStale?: boolean | undefined;
   };
+
+export const LISTEN_RULES = { ...TARGET_RULES, ...SOCKET_RULES, backlog: count(0), reusePort: flag, ipv6Only: flag, replaceStale: flag } satisfies Rules<ListenOptions | Address>;
 
 /** What a listener tells. */
 export interface ListenerEvents {
@@ -113,6 +118,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
   serve<C extends Connection = Connection>(options: ServeOptions<C>, handler: Handler<C>): this {
     if (this.#closed) throw new ClosedError('serve refused: the listener is closed');
     if (this.#server !== undefined) throw new BusyError('accept', 'accept', 'the listener serves already, and takes every connection');
+    checkServing(options, handler);
     // The layer of `options` makes the very type of connection that the handler takes.
     this.#server = new Server(this, this.#reactor, options, handler as unknown as Handler, () => {
       this.#resume();
@@ -123,6 +129,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
 
   /** Accepts one connection; it is the caller's to close. */
   accept(options?: OperationOptions): Operation<Connection> {
+    if (options !== undefined) checkOptions('accept', options, OPERATION_RULES);
     const operation = new Operation(new AcceptStep(this), this, options?.timeouts ?? {}, options?.signal);
     if (this.#closed) return operation.refuse(new ClosedError('accept refused: the listener is closed'));
     if (this.#accepting !== undefined) return operation.refuse(new BusyError('accept', 'accept', 'an accept of this listener is still running; await it first'));

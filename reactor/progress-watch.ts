@@ -1,5 +1,7 @@
 /** Whether a peer still takes what it was sent, and how long it may take its time. */
 
+import { checkOptions, milliseconds } from '../core/options.ts';
+import type { Rule, Rules } from '../core/options.ts';
 import { limit } from '../core/timeouts.ts';
 import type { ConnectionSocket } from './connection-socket.ts';
 import type { Reactor } from './reactor.ts';
@@ -14,6 +16,9 @@ export interface ConnectionCloseOptions {
   readonly minBytesPerSecond?: number | undefined;
 }
 
+const rate: Rule = { takes: 'a number of bytes per second of at least 0', judge: (value) => (typeof value === 'number' ? value >= 0 || 'range' : false) };
+export const CLOSE_RULES = { timeoutMs: milliseconds, idleMs: milliseconds, minBytesPerSecond: rate } satisfies Rules<ConnectionCloseOptions>;
+
 /** The same, checked and complete. */
 export interface CloseLimits {
   readonly timeoutMs: number;
@@ -21,9 +26,10 @@ export interface CloseLimits {
   readonly minBytesPerSecond: number;
 }
 
-/** @throws {RangeError} when a limit is no number, or the rate is negative. */
-export function closeLimits({ timeoutMs = CLOSE_MS, idleMs = IDLE_MS, minBytesPerSecond = BYTES_PER_SECOND }: ConnectionCloseOptions = {}): CloseLimits {
-  if (!(minBytesPerSecond >= 0)) throw new RangeError(`minBytesPerSecond is a number ≥ 0, not ${String(minBytesPerSecond)}`);
+/** @throws {TypeError | RangeError} when a limit is no number, or the rate is negative. */
+export function closeLimits(options: ConnectionCloseOptions = {}): CloseLimits {
+  checkOptions('close', options, CLOSE_RULES);
+  const { timeoutMs = CLOSE_MS, idleMs = IDLE_MS, minBytesPerSecond = BYTES_PER_SECOND } = options;
   return { timeoutMs: limit(timeoutMs, 'timeoutMs'), idleMs: limit(idleMs, 'idleMs'), minBytesPerSecond };
 }
 

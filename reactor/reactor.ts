@@ -18,13 +18,15 @@ import { ClosedError } from '../core/errors.ts';
 import type { OperationName } from '../core/errors.ts';
 import { Operation } from '../core/operation.ts';
 import type { OperationOptions, Step, Venue } from '../core/operation.ts';
+import { checkOption, checkOptions, milliseconds, signal, thing } from '../core/options.ts';
+import type { Rules } from '../core/options.ts';
 import { limit } from '../core/timeouts.ts';
 import type { TimeoutMode } from '../core/timeouts.ts';
 import type { TransportLayer } from '../core/transport-layer.ts';
 import type { Want } from '../core/want.ts';
 import { checkTarget, numericAddress } from './address.ts';
 import type { Address } from './address.ts';
-import { ConnectStep } from './connect.ts';
+import { CONNECT_RULES, CONNECT_SECURE_RULES, ConnectStep } from './connect.ts';
 import type { ConnectOptions } from './connect.ts';
 import type { Connection, ConnectionBasis } from './connection.ts';
 import { epollGround } from './epoll/epoll-ground.ts';
@@ -33,7 +35,7 @@ import { surface } from './guarded.ts';
 import type { Handle } from './handle.ts';
 import { hostName, lookUpName } from './host-name.ts';
 import { Linger } from './linger.ts';
-import { Listener } from './listener.ts';
+import { LISTEN_RULES, Listener } from './listener.ts';
 import type { ListenOptions } from './listener.ts';
 import { ReadyQueue } from './ready-queue.ts';
 import { SelectStep } from './select.ts';
@@ -145,6 +147,7 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
    */
   async listen(options: ListenOptions): Promise<Listener> {
     this.#assertOpen('listen');
+    checkOptions('listen', options, LISTEN_RULES);
     checkTarget(options);
     const [address] = 'path' in options ? [{ family: 'unix', path: options.path } as const] : await this.resolve(options.host, options.port, this.draining);
     this.#assertOpen('listen');
@@ -158,6 +161,7 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
    */
   connect(options: ConnectOptions): Operation<Connection> {
     this.#assertOpen('connect');
+    checkOptions('connect', options, CONNECT_RULES);
     checkTarget(options);
     return this.run(new ConnectStep(this, options), options);
   }
@@ -168,6 +172,8 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
    */
   connectSecure<C extends Connection>(options: ConnectOptions & { readonly secure: TransportLayer<C, ConnectionBasis>; readonly serverName?: string }): Operation<C> {
     this.#assertOpen('connect');
+    checkOptions('connectSecure', options, CONNECT_SECURE_RULES);
+    if ((options as { secure?: unknown }).secure === undefined) throw new TypeError('connectSecure needs secure: a TlsContext.client; without a layer use connect');
     checkTarget(options);
     if (options.serverName !== undefined) hostName(options.serverName, 'serverName');
     // The layer makes connections of its own type; without one there would be none to return.
@@ -182,6 +188,9 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
    */
   select<R extends Selectable = never, W extends Selectable = never>(selection: Selection<R, W>, ms?: number, options?: { readonly signal?: AbortSignal }): Operation<Selected<R, W>> {
     this.#assertOpen('select');
+    checkOptions('select', selection, SELECTION_RULES);
+    checkOption('select', 'ms', ms, milliseconds);
+    if (options !== undefined) checkOptions('select', options, SELECT_RULES);
     return this.#adopt(new SelectStep(selection), { timeouts: { totalMs: ms }, signal: options?.signal }).startNextTurn();
   }
 
@@ -210,6 +219,7 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
    * left at the deadline. Calling it again waits for the same end; {@link abort} does not wait.
    */
   close(options?: CloseOptions): Promise<void> {
+    if (options !== undefined) checkOptions('close', options, CLOSE_RULES);
     const timeoutMs = limit(options?.timeoutMs ?? DRAIN_MS, 'timeoutMs');
     return (this.#closing ??= this.#close(timeoutMs));
   }
@@ -428,6 +438,10 @@ function closedBy(what: string): ClosedError {
   return new ClosedError(`${what} refused: the reactor is closed or closing`);
 }
 
+const iterable = thing('connections and listeners that can be iterated', (value) => typeof value === 'object' && value !== null && Symbol.iterator in value);
+const SELECTION_RULES = { read: iterable, write: iterable } satisfies Rules<Selection>;
+const SELECT_RULES = { signal };
+const CLOSE_RULES = { timeoutMs: milliseconds } satisfies Rules<CloseOptions>;
 // Some ten milliseconds of work.
 const HANDSHAKE_STEPS = 32;
 const DRAIN_MS = 10_000;

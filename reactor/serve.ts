@@ -1,13 +1,16 @@
 /** The life of served connections, from accept to close. */
 
 import { AbortError, BusyError, ClosedError, UnsupportedError, WantioError } from '../core/errors.ts';
+import { checkOptions, countOrNone, span, thing, timeouts } from '../core/options.ts';
+import type { Rules } from '../core/options.ts';
 import { checkTimeouts } from '../core/timeouts.ts';
 import type { Timeouts } from '../core/timeouts.ts';
 import type { TransportLayer } from '../core/transport-layer.ts';
+import { layerRule } from './connect.ts';
 import type { Connection, ConnectionBasis } from './connection.ts';
 import { guarded } from './guarded.ts';
 import type { Listener } from './listener.ts';
-import { closeLimits } from './progress-watch.ts';
+import { closeLimits, CLOSE_RULES } from './progress-watch.ts';
 import type { ConnectionCloseOptions } from './progress-watch.ts';
 import type { Reactor } from './reactor.ts';
 
@@ -28,6 +31,28 @@ export interface ServeOptions<C extends Connection = Connection> {
   readonly close?: ConnectionCloseOptions | undefined;
   /** How many handshakes may be unfinished; the oldest is dropped for a new one. 1024 by default. */
   readonly maxHandshakes?: number | undefined;
+}
+
+const SERVE_RULES = {
+  secure: layerRule,
+  timeouts,
+  handshakeMs: span,
+  maxConnections: countOrNone(1),
+  maxHandshakes: countOrNone(1),
+  close: thing('an object with timeoutMs, idleMs and minBytesPerSecond', isCloseOptions),
+} satisfies Rules<ServeOptions>;
+
+/** @throws {TypeError | RangeError} for what `serve` cannot take. */
+export function checkServing(options: unknown, handler: unknown): void {
+  if (typeof options === 'function') throw new TypeError('serve takes its options first, and then the handler: serve({}, handler)');
+  checkOptions('serve', options, SERVE_RULES);
+  if (typeof handler !== 'function') throw new TypeError('serve needs a handler, a function that uses one connection: serve(options, handler)');
+}
+
+function isCloseOptions(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  checkOptions('serve: close', value, CLOSE_RULES);
+  return true;
 }
 
 /**

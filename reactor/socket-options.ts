@@ -1,5 +1,8 @@
 /** Options of a socket, by name. */
 
+import { count, flag } from '../core/options.ts';
+import type { Rule, Rules } from '../core/options.ts';
+
 /**
  * An option of a socket. Booleans are 0 and 1. `keepIdle` and `keepInterval` are seconds, `keepCount` is probes;
  * `sendBuffer` and `receiveBuffer` are bytes (the kernel doubles what is set); `linger` is seconds, -1 for off.
@@ -17,6 +20,15 @@ export type SocketOptionName =
   | 'receiveBuffer'
   | 'linger';
 
+const keepAlive: Rule = {
+  takes: 'true, false, or an object with idle, interval and count, each a whole number of at least 1',
+  judge(value) {
+    if (typeof value === 'boolean') return true;
+    if (typeof value !== 'object' || value === null) return false;
+    return Object.entries(value).every(([name, given]) => ['idle', 'interval', 'count'].includes(name) && (given === undefined || (Number.isInteger(given) && given >= 1)));
+  },
+};
+
 /** Options to set on a new socket. */
 export interface SocketOptions {
   /** Send small pieces at once (TCP_NODELAY); on by default. */
@@ -30,6 +42,8 @@ export interface SocketOptions {
   /** What closing does with unsent data: wait that many seconds in the background; -1 for the system's way. */
   readonly linger?: number | undefined;
 }
+
+export const SOCKET_RULES = { noDelay: flag, keepAlive, sendBuffer: count(1), receiveBuffer: count(1), linger: count(-1) } satisfies Rules<SocketOptions>;
 
 /** @returns each option of `options` with its value as the kernel takes it. */
 export function optionEntries(options: SocketOptions, family: string): [SocketOptionName, number][] {

@@ -64,8 +64,12 @@ async function run(): Promise<void> {
   const listener = await reactor.listen(listenTo);
   const upstream = given ?? await echoUpstream(reactor);
   listener.on('clientError', (error, client) => {
-    // A client that goes away, in the handshake or without a goodbye, is no failure.
-    if (!hasLeft(error) && !(error instanceof TruncatedError && back === undefined)) console.error(`${formatAddress(client.remoteAddress)}: ${error.message}`);
+    // Clients that just go away, in the handshake or without a goodbye, are nothing to worry about.
+    const isGone = error instanceof SystemError && GONE.has(error.code) && error.message.includes(formatAddress(client.remoteAddress));
+    const isLeaving = error instanceof ClosedError && error.operation === 'handshake';
+    // An upstream without TLS cannot be cut off in this way.
+    const isCut = error instanceof TruncatedError && back === undefined;
+    if (!isGone && !isLeaving && !isCut) console.error(`${formatAddress(client.remoteAddress)}: ${error.message}`);
   });
   listener.on('overload', (error, pauseMs) => { console.error(`${error.message}; accepting pauses for ${String(pauseMs)} ms`); });
   listener.serve({ secure: front, maxConnections, timeouts: { totalMs: 10_000 } }, async (client) => {
@@ -81,10 +85,7 @@ async function run(): Promise<void> {
   await closed;
 }
 
-/** Whether a client has closed or broken its connection before anything went to the upstream. */
-function hasLeft(error: Error & { readonly operation?: string }): boolean {
-  return error.operation === 'handshake' && (error instanceof ClosedError || (error instanceof SystemError && ['ECONNRESET', 'EPIPE'].includes(error.code)));
-}
+const GONE = new Set(['ECONNRESET', 'EPIPE']);
 
 /** The command of a client that can be tried at once. */
 function clientFor(address: Address): string {

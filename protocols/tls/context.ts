@@ -1,6 +1,7 @@
 /** What TLS connections have in common: certificates, trust, versions, ciphers. */
 
 import { ClosedError } from '../../core/errors.ts';
+import { checkOptions } from '../../core/options.ts';
 import type { LayerOptions, TransportLayer } from '../../core/transport-layer.ts';
 import type { Transport } from '../../core/transport.ts';
 import type { ConnectionBasis } from '../../reactor/connection.ts';
@@ -16,6 +17,7 @@ import { configure, useIdentity, verifyModesOf } from './configure.ts';
 import type { LoadedFiles, LoadedIdentity } from './configure.ts';
 import * as c from './constants.ts';
 import { KeyLogWriter } from './key-log.ts';
+import { CLIENT_RULES, CONNECTION_RULES, IDENTITY_RULES, isWholePassword, SERVER_RULES } from './option-rules.ts';
 import { openssl } from './openssl.ts';
 import type { Pointer } from './openssl.ts';
 import type { AnyOptions, Identity, TlsClientOptions, TlsConnectionOptions, TlsServerOptions } from './options.ts';
@@ -49,6 +51,7 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
    * @throws {RangeError | TypeError} when an option makes no sense.
    */
   static async server(options: TlsServerOptions): Promise<TlsContext> {
+    checkOptions('TlsContext.server', options, SERVER_RULES);
     if (options.certificate === undefined && options.identities === undefined && options.psk === undefined) {
       throw new TypeError('a TLS server needs a certificate and key, identities, or psk');
     }
@@ -62,6 +65,7 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
    * @throws {RangeError | TypeError} when an option makes no sense.
    */
   static async client(options: TlsClientOptions = {}): Promise<TlsContext> {
+    checkOptions('TlsContext.client', options, CLIENT_RULES);
     return new TlsContext('client', options, await load('client', options));
   }
 
@@ -95,6 +99,7 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
 
   /** @returns this context for connections that differ from others in `options`; to be given wherever a context is. */
   with(options: TlsConnectionOptions): TransportLayer<SecureConnection, ConnectionBasis> {
+    checkOptions('context.with', options, CONNECTION_RULES);
     if (options.serverName !== undefined && options.serverName !== '') hostName(options.serverName, 'serverName');
     const laid = { ...options, expect: normalExpectation(options.expect), ...(options.peer === undefined ? {} : { peer: normalPeer(options.peer) }) };
     return {
@@ -120,6 +125,7 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
    * @throws {FileError | TlsError} when it cannot be read or used; the old one stays then.
    */
   async replaceCertificate(identity: Identity): Promise<void> {
+    checkOptions('replaceCertificate', identity, IDENTITY_RULES);
     const loaded = await loadIdentity(identity);
     useIdentity(this.settings.pointer, loaded);
   }
@@ -234,6 +240,7 @@ function chooserOf({ serverNames, strictServerNames, chooseContext }: AnyOptions
 async function load(role: 'client' | 'server', options: AnyOptions): Promise<LoadedFiles> {
   const { certificate, key, password } = options;
   if ((certificate === undefined) !== (key === undefined)) throw new TypeError('a certificate needs its key, and a key its certificate');
+  for (const identity of options.identities ?? []) checkOptions('identities', identity, IDENTITY_RULES);
   const identities = [...(certificate === undefined || key === undefined ? [] : [{ certificate, key, password }]), ...(options.identities ?? [])];
   const verifies = (verifyModesOf(options.verify ?? (role === 'client' ? 'peer' : 'none')) & c.SSL_VERIFY_PEER) !== 0;
   // Roots of the web vouch for hosts; whoever has a host's certificate is not for that reason somebody to let in.
@@ -250,7 +257,9 @@ async function load(role: 'client' | 'server', options: AnyOptions): Promise<Loa
 }
 
 async function loadIdentity({ certificate, key, password }: Identity): Promise<LoadedIdentity> {
-  return { certificate: await readPem(certificate, 'certificate'), key: await readPem(key, 'private key'), password: typeof password === 'function' ? await password() : password };
+  const known = typeof password === 'function' ? await password() : password;
+  if (known !== undefined && (typeof known !== 'string' || !isWholePassword(known))) throw new TypeError('the password that the function `password` gives is no text of at most 1023 bytes without a zero among them');
+  return { certificate: await readPem(certificate, 'certificate'), key: await readPem(key, 'private key'), password: known };
 }
 
 function release({ pointer, keyLog, sessions, vault, ticketKeys, ownsTicketKeys, clientSessions, ownsClientSessions }: Belongings): void {

@@ -35,7 +35,7 @@ export type PskServer = (identity: string) => Uint8Array | PresharedKey | undefi
 /** @throws {RangeError} when the key has no sensible length. */
 export function presharedKey(given: Uint8Array | PresharedKey): PresharedKey {
   const psk = given instanceof Uint8Array ? { key: given } : given;
-  if (psk.key.length < 1 || psk.key.length > KEY_AT_MOST) throw new RangeError(`a shared key has 1…${String(KEY_AT_MOST)} bytes, not ${String(psk.key.length)}`);
+  if (psk.key.length < KEY_AT_LEAST || psk.key.length > KEY_AT_MOST) throw new RangeError(`a shared key has ${String(KEY_AT_LEAST)}…${String(KEY_AT_MOST)} bytes, not ${String(psk.key.length)}`);
   return psk;
 }
 
@@ -61,6 +61,8 @@ export function identityOf(bytes: Uint8Array): string | undefined {
 }
 
 // PSK_MAX_PSK_LEN of ssl.h is 512 since 3.0, 256 before; a key that old peers take.
+// 128 bits: what is shorter can be tried out.
+const KEY_AT_LEAST = 16;
 const KEY_AT_MOST = 256;
 const TLS_AES_128_GCM_SHA256 = new Uint8Array([0x13, 0x01]);
 const TLS_AES_256_GCM_SHA384 = new Uint8Array([0x13, 0x02]);
