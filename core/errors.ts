@@ -5,7 +5,7 @@ import type { Want } from './want.ts';
 
 /** The kinds of operation, as errors and events name them. */
 export type OperationName =
-  | 'accept' | 'connect' | 'handshake' | 'look-up' | 'receive' | 'relay' | 'select' | 'send' | 'shutdown'
+  | 'accept' | 'connect' | 'handshake' | 'look-up' | 'receive' | 'relay' | 'select' | 'send' | 'shutdown' | 'sleep'
   | 'renegotiate' | 'requestClientCertificate' | 'updateKeys';
 
 /** What an operation had achieved when it failed. */

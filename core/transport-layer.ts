@@ -21,4 +21,9 @@ export interface TransportLayer<C, B = unknown> {
   transport(below: Transport, options: LayerOptions): Transport;
   /** @returns a connection over that transport. */
   connection(transport: Transport, basis: B, options: LayerOptions): C;
+  /**
+   * After the handshake of `failed` has ended with `error`.
+   * @returns the layer that makes up for it over a new connection; `undefined`, as without this method, when none does.
+   */
+  redial?(failed: Transport, error: unknown): TransportLayer<C, B> | undefined;
 }

@@ -1,5 +1,7 @@
 /** Ctrl-C as servers should take it. */
 
+import { checkOptions, func, milliseconds } from '../core/options.ts';
+import type { Rules } from '../core/options.ts';
 import type { Reactor } from './reactor.ts';
 
 /** How a process ends on a signal. */
@@ -10,12 +12,15 @@ export interface SignalOptions {
   readonly onDrain?: ((signal: NodeJS.Signals) => void) | undefined;
 }
 
+const SIGNAL_RULES = { timeoutMs: milliseconds, onDrain: func } satisfies Rules<SignalOptions>;
+
 /**
  * On SIGINT or SIGTERM drains the reactor, on a second one aborts what is left. Nothing else is done: the process ends by itself
  * when nothing keeps it.
  * @returns resolves once the reactor is closed, by a signal or otherwise; the signals have their usual effect again after that.
  */
 export async function closeOnSignal(reactor: Reactor, options: SignalOptions = {}): Promise<void> {
+  checkOptions('closeOnSignal', options, SIGNAL_RULES);
   let draining: Promise<void> | undefined;
   const onSignal = (signal: NodeJS.Signals): void => {
     if (draining !== undefined) {
@@ -23,7 +28,7 @@ export async function closeOnSignal(reactor: Reactor, options: SignalOptions = {
       return;
     }
     options.onDrain?.(signal);
-    draining = reactor.close(options);
+    draining = reactor.close({ timeoutMs: options.timeoutMs });
   };
   if (listening.size === 0) process.on('SIGINT', tellAll).on('SIGTERM', tellAll);
   listening.add(onSignal);

@@ -16,7 +16,7 @@ import { EAGAIN, EINPROGRESS, EINTR, systemError } from './system-calls.ts';
  */
 export class ConnectAttempt implements HandleOwner {
   readonly #reactor: Reactor;
-  readonly #address: Address;
+  readonly address: Address;
   readonly #wake: () => void;
   readonly #handle: Handle;
   #socket: SocketTransport | undefined;
@@ -28,7 +28,7 @@ export class ConnectAttempt implements HandleOwner {
   /** @throws {SystemError} when it fails at once. */
   constructor(reactor: Reactor, address: Address, options: ConnectOptions, wake: () => void) {
     this.#reactor = reactor;
-    this.#address = address;
+    this.address = address;
     this.#wake = wake;
     const { calls } = reactor.ground;
     const fd = calls.socket(address.family);
@@ -87,16 +87,16 @@ export class ConnectAttempt implements HandleOwner {
   #connect(): void {
     const { calls, selector } = this.#reactor.ground;
     const { fd } = this.#handle;
-    let result = calls.connect(fd, this.#address);
-    while (result === -EINTR) result = calls.connect(fd, this.#address);
+    const result = calls.connect(fd, this.address);
     // A Unix socket whose listener has a full backlog says so, and tells nobody when there is room again.
-    if (result === -EAGAIN && this.#address.family === 'unix') {
+    if (result === -EAGAIN && this.address.family === 'unix') {
       this.#retryLater();
       return;
     }
-    if (result < 0 && result !== -EINPROGRESS) throw this.#error(result);
+    // One that a signal has interrupted goes on as well; a second call would find it under way, or done.
+    if (result < 0 && result !== -EINPROGRESS && result !== -EINTR) throw this.#error(result);
     selector.register(this.#handle);
-    this.#socket = new SocketTransport(calls, selector, this.#handle, this.#address);
+    this.#socket = new SocketTransport(calls, selector, this.#handle, this.address);
   }
 
   #retryLater(): void {
@@ -112,7 +112,7 @@ export class ConnectAttempt implements HandleOwner {
   }
 
   #error(negativeErrno: number): SystemError {
-    return systemError(negativeErrno, 'connect', formatAddress(this.#address));
+    return systemError(negativeErrno, 'connect', formatAddress(this.address));
   }
 }
 

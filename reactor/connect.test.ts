@@ -9,6 +9,8 @@ import type { Address } from './address.ts';
 import { epollGround } from './epoll/epoll-ground.ts';
 import { abandonedLookUps } from './look-up.ts';
 import { Reactor } from './reactor.ts';
+import { EINPROGRESS, EINTR } from './system-calls.ts';
+import type { SystemCalls } from './system-calls.ts';
 import { Ledger } from './testing/ledger.ts';
 import { portOf, withReactor } from './testing/with-reactor.ts';
 
@@ -99,6 +101,24 @@ describe('connect', () => {
     cancel.abort();
     await expect(connecting).rejects.toBeInstanceOf(AbortError);
   }));
+
+  it('calls connect once when a signal interrupts it, and takes it for under way', async () => {
+    let called = 0;
+    await withReactor(async (reactor) => {
+      const listener = await reactor.listen({ host, port: 0 });
+      const client = await reactor.connect({ host, port: portOf(listener) });
+      await expect(reactor.connect({ host, port: 1 })).rejects.toMatchObject({ code: 'ECONNREFUSED', syscall: 'connect' });
+      expect(called).toBe(2);
+      client.abort();
+    }, (calls): SystemCalls => ({
+      ...calls,
+      connect: (fd, address) => {
+        called++;
+        const result = calls.connect(fd, address);
+        return result === 0 || result === -EINPROGRESS ? -EINTR : result;
+      },
+    }));
+  });
 
   it('waits for room in the backlog of a Unix socket', () => withReactor(async (reactor) => {
     const path = join(mkdtempSync(join(tmpdir(), 'wantio-')), 'socket');

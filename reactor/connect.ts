@@ -42,7 +42,7 @@ export class ConnectStep implements ReactorStep<Connection> {
   readonly name = 'connect';
   readonly #reactor: Reactor;
   readonly #options: ConnectOptions;
-  readonly #layer: TransportLayer<Connection, ConnectionBasis> | undefined;
+  #layer: TransportLayer<Connection, ConnectionBasis> | undefined;
   readonly #serverName: string | undefined;
   readonly #lookUp = new AbortController();
   readonly #attempts: ConnectAttempt[] = [];
@@ -52,6 +52,9 @@ export class ConnectStep implements ReactorStep<Connection> {
   #operation: Operation<unknown> | undefined;
   #lookingUp = false;
   #addresses: Address[] | undefined;
+  /** The address of the socket that was connected. */
+  #connected: Address | undefined;
+  #isRedial = false;
   #failure: Error | undefined;
   #socket: SocketTransport | undefined;
   #connection: Connection | undefined;
@@ -166,6 +169,7 @@ export class ConnectStep implements ReactorStep<Connection> {
     this.#cancelHeadStart?.();
     for (const other of this.#attempts.splice(0)) other.close();
     this.#socket = attempt.socket;
+    this.#connected = attempt.address;
     const host = 'path' in this.#options ? undefined : hostName(this.#options.host, 'host');
     const plain = new Connection(attempt.socket, { reactor: this.#reactor, socket: attempt.socket, role: 'client', host });
     this.#connection = plain;
@@ -175,12 +179,32 @@ export class ConnectStep implements ReactorStep<Connection> {
   /** Runs the layer's handshake step by step, woken by whatever happens on the connection. */
   #shakeHands(): StepCode {
     const connection = this.#connection as Connection;
-    const code = connection.tryHandshake();
+    let code;
+    try {
+      code = connection.tryHandshake();
+    } catch (error) {
+      const layer = this.#isRedial ? undefined : this.#layer?.redial?.(connection.transport, error);
+      if (layer === undefined) throw error;
+      return this.#redial(connection, layer);
+    }
     if (this.#operation !== undefined) {
       if (code === DONE) connection.unwatch(this.#operation);
       else connection.watch(this.#operation);
     }
     return code;
+  }
+
+  /** Connects once more, to where a peer has answered, for what `layer` makes up for. */
+  #redial(failed: Connection, layer: TransportLayer<Connection, ConnectionBasis>): StepCode {
+    if (this.#operation !== undefined) failed.unwatch(this.#operation);
+    failed.abort();
+    this.#isRedial = true;
+    this.#layer = layer;
+    this.#socket = undefined;
+    this.#connection = undefined;
+    this.#isNext = true;
+    this.#addresses = [this.#connected as Address];
+    return this.attempt();
   }
 }
 

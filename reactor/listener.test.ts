@@ -9,8 +9,12 @@ import { describe, expect, it } from 'vitest';
 
 import { ClosedError, OperationTimeoutError, SystemError } from '../core/errors.ts';
 import type { Connection } from './connection.ts';
+import { epollGround } from './epoll/epoll-ground.ts';
+import type { Handle } from './handle.ts';
+import { Reactor } from './reactor.ts';
+import type { Selector } from './selector.ts';
 import type { SystemCalls } from './system-calls.ts';
-import { EMFILE } from './system-calls.ts';
+import { EMFILE, systemError } from './system-calls.ts';
 import { portOf, withReactor } from './testing/with-reactor.ts';
 
 const host = '127.0.0.1';
@@ -93,6 +97,37 @@ describe('a listener', () => {
       expect(overloads).toEqual([['EMFILE', 10]]);
       await Promise.all([turnedAway.close(), served.close()]);
     }, (calls): SystemCalls => ({ ...calls, accept: (fd, peer) => (shortage-- > 0 ? -EMFILE : calls.accept(fd, peer)) }));
+  });
+
+  it.each([['ENOSPC', 28], ['ENOMEM', 12]])('tells of an overload and pauses when epoll cannot watch an accepted socket for %s', async (code, errno) => {
+    const ground = epollGround();
+    let shortage = 1;
+    let accepted = -1;
+    const calls: SystemCalls = { ...ground.calls, accept: (fd, peer) => (accepted = ground.calls.accept(fd, peer)) };
+    const register = (handle: Handle): void => {
+      if (handle.fd === accepted && shortage-- > 0) throw systemError(-errno, 'epoll_ctl');
+      ground.selector.register(handle);
+    };
+    const selector: Selector = {
+      register,
+      deregister: (handle) => { ground.selector.deregister(handle); },
+      poll: (batch) => { ground.selector.poll(batch); },
+      onReady: (wake) => { ground.selector.onReady(wake); },
+      setRef: (ref) => { ground.selector.setRef(ref); },
+      close: () => { ground.selector.close(); },
+    };
+    const reactor = new Reactor({ ...ground, calls, selector });
+    const listener = await reactor.listen({ host, port: 0 });
+    const overloads: [string, string, number][] = [];
+    listener.on('overload', (error, pauseMs) => overloads.push([error.code, error.syscall, pauseMs]));
+    listener.serve({}, (connection) => connection.send('served').then(() => undefined));
+    const dial = (): Promise<Connection> => Promise.resolve(reactor.connect({ host, port: portOf(listener) }));
+    const [turnedAway, served] = await Promise.all([dial(), dial()]);
+    expect((await turnedAway.receive('*a')).length).toBe(0);
+    expect(Buffer.from(await served.receive('*a')).toString()).toBe('served');
+    expect(overloads).toEqual([[code, 'epoll_ctl', 10]]);
+    await Promise.all([turnedAway.close(), served.close()]);
+    await reactor.close();
   });
 
   it('survives a real shortage of descriptors in a process of its own', async () => {

@@ -3,8 +3,7 @@
 import { EventEmitter } from 'eventemitter3';
 import { Observable, Subject } from 'rxjs';
 
-import { BusyError, ClosedError } from '../core/errors.ts';
-import type { SystemError } from '../core/errors.ts';
+import { BusyError, ClosedError, SystemError } from '../core/errors.ts';
 import { Operation, OPERATION_RULES } from '../core/operation.ts';
 import { checkOptions, count, flag } from '../core/options.ts';
 import type { Rules } from '../core/options.ts';
@@ -27,7 +26,7 @@ import type { Handler, ServeOptions } from './serve.ts';
 import { SOCKET_RULES } from './socket-options.ts';
 import type { SocketOptions } from './socket-options.ts';
 import { applyOptions, SocketTransport } from './socket-transport.ts';
-import { EADDRINUSE, EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM, systemError } from './system-calls.ts';
+import { EADDRINUSE, EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC, systemError } from './system-calls.ts';
 
 /** Where and how to listen. The socket options are those of accepted connections. */
 export type ListenOptions = Target &
@@ -49,7 +48,7 @@ export const LISTEN_RULES = { ...TARGET_RULES, ...SOCKET_RULES, backlog: count(0
 
 /** What a listener tells. */
 export interface ListenerEvents {
-  /** The system could not give a descriptor: a waiting client was turned away, and accepting pauses for so long. */
+  /** The system could not give a descriptor, or could not watch it: a client was turned away, and accepting pauses for so long. */
   overload: (error: SystemError, pauseMs: number) => void;
   /** A served connection failed, or its handler did. The others go on. */
   clientError: (error: Error, connection: Connection) => void;
@@ -276,9 +275,10 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
     try {
       applyOptions(calls, fd, this.#options, this.address.family);
       selector.register(handle);
-    } catch {
-      // The client has gone already, or the kernel is out of memory: this connection is lost, the next may do better.
+    } catch (error) {
+      // The client has gone already, or the kernel is short of memory or of watches: this connection is lost, the next may do better.
       calls.close(fd);
+      if (error instanceof SystemError && SHORTAGES.has(error.errno)) this.#rest(error);
       return undefined;
     }
     this.#pauseMs = 0;
@@ -296,12 +296,17 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
       const fd = calls.accept(this.#handle.fd, this.#peer);
       if (fd >= 0) calls.close(fd);
     });
+    this.#rest(systemError(shortage, 'accept4', formatAddress(this.address)));
+  }
+
+  /** Accepts nothing for a while, longer each time until a connection is accepted, and tells why. */
+  #rest(shortage: SystemError): void {
     this.#pauseMs = Math.min(LONGEST_PAUSE_MS, Math.max(SHORTEST_PAUSE_MS, this.#pauseMs * 2));
     this.#cancelPause = this.#reactor.after(this.#pauseMs, () => {
       this.#cancelPause = undefined;
       this.#resume();
     });
-    guarded(() => this.emit('overload', systemError(shortage, 'accept4', formatAddress(this.address)), this.#pauseMs));
+    guarded(() => this.emit('overload', shortage, this.#pauseMs));
   }
 }
 
@@ -329,7 +334,7 @@ class AcceptStep implements Step<Connection> {
   }
 }
 
-const SHORTAGES = new Set([EMFILE, ENFILE, ENOBUFS, ENOMEM]);
+const SHORTAGES = new Set([EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC]);
 const BACKLOG = 1024;
 const ACCEPTS_PER_TURN = 64;
 const SHORTEST_PAUSE_MS = 10;

@@ -40,6 +40,7 @@ import type { ListenOptions } from './listener.ts';
 import { ReadyQueue } from './ready-queue.ts';
 import { SelectStep } from './select.ts';
 import type { Selectable, Selected, Selection } from './select.ts';
+import { SleepStep } from './sleep.ts';
 
 /** What a reactor tells. */
 export interface ReactorEvents {
@@ -192,6 +193,15 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
     checkOption('select', 'ms', ms, milliseconds);
     if (options !== undefined) checkOptions('select', options, SELECT_RULES);
     return this.#adopt(new SelectStep(selection), { timeouts: { totalMs: ms }, signal: options?.signal }).startNextTurn();
+  }
+
+  /**
+   * Lets `ms` milliseconds of the reactor's time pass: of virtual time in a simulated world. It keeps the process alive meanwhile.
+   * @throws {AbortError} when the signal is aborted, through the operation.
+   */
+  sleep(ms: number, options?: { readonly signal?: AbortSignal | undefined }): Operation<void> {
+    this.#assertOpen('sleep');
+    return this.run<void>(new SleepStep(), { timeouts: { totalMs: limit(ms, 'ms') }, signal: options?.signal });
   }
 
   /** Every operation that is running now, with what it waits for. */

@@ -72,7 +72,7 @@ async function run(): Promise<void> {
     if (!isGone && !isLeaving && !isCut) console.error(`${formatAddress(client.remoteAddress)}: ${error.message}`);
   });
   listener.on('overload', (error, pauseMs) => { console.error(`${error.message}; accepting pauses for ${String(pauseMs)} ms`); });
-  listener.serve({ secure: front, maxConnections, timeouts: { totalMs: 10_000 } }, async (client) => {
+  listener.serve({ ...(front === undefined ? {} : { secure: front }), maxConnections, timeouts: { totalMs: 10_000 } }, async (client) => {
     const timeouts = { blockMs: idleMs, totalMs: 10_000 };
     const server = back === undefined ? await reactor.connect({ ...upstream, timeouts }) : await reactor.connectSecure({ ...upstream, timeouts, secure: back });
     await new Relay(client, server, { idleMs, totalMs }).done;

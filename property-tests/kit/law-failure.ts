@@ -1,7 +1,8 @@
 /** What a law says when it fails: the smallest plan, a picture of its run, and how to replay it. */
 
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative, sep } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 import fc from 'fast-check';
 
@@ -12,8 +13,17 @@ import type { Trace } from './trace.ts';
 export interface LawPlace {
   /** The file, from where tests are run. */
   readonly file: string;
-  /** Its full name, as the test runner's filter takes it. */
-  readonly name: string;
+  /** Its full name, as the test runner's filter takes it; `undefined` when no runner tells it. */
+  readonly name?: string | undefined;
+}
+
+/** Where a law stands by the stack of its call: the file of the test, or else the first one outside of `kit`, the folder of laws. */
+export function placeOf(stack: string | undefined): LawPlace | undefined {
+  const files = [...(stack ?? '').matchAll(/[\s(]((?:file:\/\/)?\/[^\n()]+?):\d+:\d+\)?$/gm)]
+    .map(([, file]) => (file.startsWith('file:') ? fileURLToPath(file) : file))
+    .filter((file) => !file.startsWith(import.meta.dirname + sep) || TEST.test(file));
+  const file = files.find((each) => TEST.test(each)) ?? files.find((each) => !each.includes(`${sep}node_modules${sep}`));
+  return file === undefined ? undefined : { file: relative(process.cwd(), file) };
 }
 
 /** @returns the error for a law that failed; its cause is what the run of the smallest plan threw. */
@@ -54,10 +64,13 @@ function picture(trace: Trace, seed: number, place: LawPlace | undefined): strin
 function replayCommand(seed: number, path: string, plan: string, place: LawPlace | undefined): string {
   const [, commands] = /replayPath="([^"]*)"/.exec(plan) ?? [];
   const variables = [`WANTIO_SEED=${String(seed)}`, `WANTIO_PATH=${path}`, ...(commands === undefined ? [] : [`WANTIO_COMMANDS=${commands}`])];
-  const target = place === undefined ? 'npx vitest run FILE' : `npx vitest run ${place.file} -t ${quoted(`^${place.name.replaceAll(/[$()*+.?[\\\]^{|}]/g, '\\$&')}$`)}`;
+  const filter = place?.name === undefined ? '' : ` -t ${quoted(`^${place.name.replaceAll(/[$()*+.?[\\\]^{|}]/g, '\\$&')}$`)}`;
+  const target = `npx vitest run ${place?.file ?? 'FILE'}${filter}`;
   return `${variables.join(' ')} ${target}`;
 }
 
 function quoted(text: string): string {
   return `'${text.replaceAll("'", "'\\''")}'`;
 }
+
+const TEST = /\.(?:test|spec)\.[cm]?[jt]sx?$/;

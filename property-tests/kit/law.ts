@@ -2,7 +2,7 @@
 
 import fc from 'fast-check';
 
-import { lawFailure } from './law-failure.ts';
+import { lawFailure, placeOf } from './law-failure.ts';
 import type { LawPlace } from './law-failure.ts';
 import type { Simulation } from './simulate.ts';
 
@@ -27,14 +27,15 @@ export function watchLaws(watcher: LawRunner): void {
  * `WANTIO_TRACE_DIR` if that is set), and the command that replays it. The cause is what the run threw.
  */
 export async function checkLaw<P>(property: fc.IRawProperty<P>, count: number): Promise<void> {
-  const { seed = Date.now() % 0x7fffffff } = fc.readConfigureGlobal();
-  const { WANTIO_PATH: path } = process.env;
+  const { WANTIO_PATH: path, WANTIO_SEED: wantedSeed } = process.env;
+  const { seed = wantedSeed === undefined ? Date.now() % 0x7fffffff : Number(wantedSeed) } = fc.readConfigureGlobal();
+  const { stack } = new Error();
   const startedAt = performance.now();
   let plans = 0;
   const batch = async (settings: fc.Parameters<P>): Promise<void> => {
     const details = await fc.check(property, settings);
     plans += details.numRuns;
-    if (details.failed) throw lawFailure(details, runner?.place());
+    if (details.failed) throw lawFailure(details, runner?.place() ?? placeOf(stack));
   };
   if (path !== undefined) await batch({ seed, path, endOnFailure: true, numRuns: 1 });
   else {

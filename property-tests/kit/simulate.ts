@@ -28,7 +28,7 @@ export interface Simulation<T> {
   /** How often each kind of fault really happened. */
   readonly faults: ReadonlyMap<Fault['kind'], number>;
   readonly faultsInAll: number;
-  /** The virtual time at the end, in milliseconds. */
+  /** The virtual time when the scenario settled, in milliseconds. */
   readonly endedAtMs: number;
   readonly steps: number;
 }
@@ -70,9 +70,12 @@ export async function simulate<T>(plan: SimulationPlan, scenario: (world: World,
   const world = new World({ ...(plan.link === undefined ? {} : { link: plan.link }), wrap: (ground, host) => trace.wrap(injector.wrap(account(ground, host.name)), host.name) });
   const tlsBefore = livingTlsTransports();
   try {
-    const result = await world.run(scenario(world, { trace, books }), plan.steps);
+    let endedAtMs = 0;
+    const result = await world.run(scenario(world, { trace, books }).finally(() => {
+      endedAtMs = world.now();
+    }), plan.steps);
     await end(world, books, tlsBefore);
-    return { result, trace, faults: injector.happened, faultsInAll: injector.total, endedAtMs: world.now(), steps: world.steps };
+    return { result, trace, faults: injector.happened, faultsInAll: injector.total, endedAtMs, steps: world.steps };
   } catch (error) {
     if (error instanceof Error) noteTrace(error, trace);
     throw error;

@@ -111,8 +111,19 @@ export const TLSEXT_TYPE_PSK = 41;
 export const TLSEXT_TYPE_SUPPORTED_VERSIONS = 43;
 
 /** Alerts (RFC 8446, section 6.2). */
+export const ALERT_NO_CERTIFICATE = 41;
+export const ALERT_BAD_CERTIFICATE = 42;
+export const ALERT_UNSUPPORTED_CERTIFICATE = 43;
+export const ALERT_CERTIFICATE_REVOKED = 44;
+export const ALERT_CERTIFICATE_EXPIRED = 45;
+export const ALERT_CERTIFICATE_UNKNOWN = 46;
+export const ALERT_UNKNOWN_CA = 48;
+export const ALERT_ACCESS_DENIED = 49;
 export const ALERT_INTERNAL_ERROR = 80;
 export const ALERT_UNRECOGNIZED_NAME = 112;
+export const ALERT_BAD_CERTIFICATE_STATUS_RESPONSE = 113;
+export const ALERT_CERTIFICATE_REQUIRED = 116;
+export const ALERT_NO_APPLICATION_PROTOCOL = 120;
 
 /** Classes of objects that OpenSSL tells of as they are made and freed (crypto.h), but for certificates. */
 export const CRYPTO_EX_INDEX = { SSL: 0, SSL_CTX: 1, SSL_SESSION: 2, X509_STORE: 4, BIO: 12 } as const;

@@ -26,6 +26,7 @@ import type { PskClient, PskIdentity } from './psk.ts';
 import { SecureConnection } from './secure-connection.ts';
 import { ClientSessions } from './sessions/client-sessions.ts';
 import { scopeOf } from './sessions/scope.ts';
+import { mayHelpWithoutSession } from './sessions/session-fault.ts';
 import { SessionCache } from './sessions/session-cache.ts';
 import { lifetime } from './sessions/session.ts';
 import { TicketKeys } from './sessions/ticket-keys.ts';
@@ -100,11 +101,22 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
   /** @returns this context for connections that differ from others in `options`; to be given wherever a context is. */
   with(options: TlsConnectionOptions): TransportLayer<SecureConnection, ConnectionBasis> {
     checkOptions('context.with', options, CONNECTION_RULES);
-    if (options.serverName !== undefined && options.serverName !== '') hostName(options.serverName, 'serverName');
-    const laid = { ...options, expect: normalExpectation(options.expect), ...(options.peer === undefined ? {} : { peer: normalPeer(options.peer) }) };
+    if (options.serverName !== undefined) hostName(options.serverName, 'serverName');
+    const peer = options.peer === undefined ? {} : { peer: normalPeer(options.peer) };
+    return this.#layer({ ...options, expect: normalExpectation(options.expect), ...peer }, false);
+  }
+
+  /** @internal */
+  redial(failed: Transport, error: unknown): TransportLayer<SecureConnection, ConnectionBasis> | undefined {
+    if (!(failed instanceof TlsTransport) || !failed.sessions.isBlamed || !mayHelpWithoutSession(error)) return undefined;
+    return this.#layer(failed.options, true);
+  }
+
+  #layer(options: TlsConnectionOptions, offersNone: boolean): TransportLayer<SecureConnection, ConnectionBasis> {
     return {
-      transport: (below, layered) => this.#transport(below, { ...layered, serverName: options.serverName ?? layered.serverName }, laid),
+      transport: (below, layered) => this.#transport(below, { ...layered, serverName: options.serverName ?? layered.serverName }, options, offersNone),
       connection: (transport, basis) => this.connection(transport, basis),
+      redial: (failed, error) => this.redial(failed, error),
     };
   }
 
@@ -148,14 +160,14 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
     this.close();
   }
 
-  #transport(below: Transport, { role, serverName, peer }: LayerOptions, options: TlsConnectionOptions): TlsTransport {
+  #transport(below: Transport, { role, serverName, peer }: LayerOptions, options: TlsConnectionOptions, offersNone = false): TlsTransport {
     const { settings } = this;
     if (role !== this.role) throw new TypeError(`a context made for a ${this.role} cannot ${role === 'server' ? 'accept' : 'connect'}`);
     if (role === 'client' && (settings.verifiesName || options.tlsa !== undefined) && (serverName === undefined || serverName === '')) {
       throw new TypeError('a TLS client needs the serverName that the certificate must be for');
     }
     const name = serverName === undefined || serverName === '' ? undefined : hostName(serverName, 'serverName');
-    return new TlsTransport(below, settings, { peer, ...options, serverName: name });
+    return new TlsTransport(below, settings, { peer, ...options, serverName: name }, offersNone);
   }
 }
 

@@ -180,6 +180,24 @@ describe.skipIf(!isThere).each([['a client', luaClient], ['a server', luaServer]
   });
 });
 
+describe.skipIf(!isThere).each(versions)(`LuaSec as a server that refuses every session, under %s,${missing}`, (_, protocol) => {
+  it('never makes a connect fail', () => withSecureReactor(async (secure) => {
+    const program = new Program('lua5.3', script('loop.lua'), lua({ mode: 'server', protocol, ...shown(site), cafile: caFile, verify: 'peer' }));
+    const [, port] = await program.saysNext(/listening (\d+)\n/);
+    const client = await secure.client({ ca });
+    const outcomes = [];
+    for (let visits = 0; visits < 4; visits++) {
+      const connection = await secure.reactor.connectSecure({ host, port: Number(port), secure: client, serverName: 'localhost' });
+      expect(await connection.receive()).toBe('loop test');
+      outcomes.push(connection.resumption);
+      await connection.close();
+    }
+    expect(outcomes).toEqual(['not offered', 'failed', 'failed', 'failed']);
+    expect(client.sessions.statistics.resumption).toEqual({ 'not offered': 1, failed: 3 });
+    await program.kill();
+  }));
+});
+
 describe.skipIf(!isThere).each(versions)(`LuaSec and certificates, under %s,${missing}`, (_, protocol) => {
   const digestOf = ({ certificate }: Issued): string => new X509Certificate(certificate).fingerprint256.replaceAll(':', '').toLowerCase();
 

@@ -104,6 +104,11 @@ export class Negotiation implements Answering {
     return !this.waiting;
   }
 
+  /** Whether it is decided what to do with the client. */
+  get hasDecided(): boolean {
+    return this.#decision !== undefined;
+  }
+
   /** The settings that were chosen instead of the present ones, told once. */
   takeChosen(): ContextSettings | undefined {
     const chosen = this.#decision?.chosen;
@@ -152,7 +157,7 @@ export class Negotiation implements Answering {
 
   get #clientsMiss(): ResumptionMiss {
     if (this.offered) return 'refused';
-    if (this.settings.clientSessions === undefined) return 'off';
+    if (this.settings.clientSessions === undefined && this.#miss !== 'failed') return 'off';
     return this.#miss ?? 'not offered';
   }
 

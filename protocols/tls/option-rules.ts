@@ -1,7 +1,8 @@
 /** What each option of a TLS context takes, and which of them decide about trust. */
 
-import { bytes, count, flag, func, object, oneOf, secret, span, text, thing, trust } from '../../core/options.ts';
+import { bytes, checkOptions, count, flag, func, object, oneOf, secret, span, text, thing, trust } from '../../core/options.ts';
 import type { Rule, Rules } from '../../core/options.ts';
+import type { PeerExpectation } from './check-peer.ts';
 import type { Identity, TlsClientOptions, TlsConnectionOptions, TlsServerOptions } from './options.ts';
 
 const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -12,6 +13,9 @@ const isCa = (value: unknown): boolean => value === 'bundled' || value === 'syst
 const pem = secret(trust(thing('{ file: PATH } or { pem: TEXT }', isPem)));
 const texts: Rule = { takes: 'a list of texts', judge: (value) => Array.isArray(value) && value.every((each) => typeof each === 'string') };
 const words = trust(thing('a word of its list, or a list of them', (value) => typeof value === 'string' || (Array.isArray(value) && value.every((each) => typeof each === 'string'))));
+
+// What selects nothing is refused by OpenSSL, by name.
+const listed = thing('a text with colons between the names', (value) => typeof value === 'string');
 
 /** A password is cut by OpenSSL at 1024 bytes, and by C at a zero. */
 const password: Rule = {
@@ -34,6 +38,19 @@ const protocols: Rule = {
   judge: (value) => isObject(value) && Object.entries(value).every(([name, version]) => (name === 'min' || name === 'max') && (version === undefined || typeof version === 'string')),
 };
 
+const EXPECTATION_RULES = {
+  name: text,
+  digest: thing('a digest in hexadecimal, or a list of them', someOf((value) => typeof value === 'string')),
+  publicKeyDigest: thing('a digest in base64, or a list of them', someOf((value) => typeof value === 'string')),
+  rules: oneOf('rfc9525', 'rfc2818'),
+} satisfies Rules<PeerExpectation>;
+
+/** A misspelt name in it would expect nothing. */
+const expect: Rule = trust(thing('an object with name, digest, publicKeyDigest or rules', (value) => {
+  if (isObject(value)) checkOptions('expect', value, EXPECTATION_RULES);
+  return isObject(value);
+}));
+
 const IDENTITY = { certificate: pem, key: pem, password };
 
 const COMMON = {
@@ -46,20 +63,20 @@ const COMMON = {
   depth: trust(count(0, 100)),
   dangerouslyIgnorePurpose: flag,
   dangerouslyAccept: words,
-  expect: trust(object),
+  expect,
   protocols: trust(protocols),
   options: trust(texts),
-  ciphers: trust(text),
-  ciphersuites: trust(text),
-  groups: trust(text),
-  signatureAlgorithms: trust(text),
+  ciphers: trust(listed),
+  ciphersuites: trust(listed),
+  groups: trust(listed),
+  signatureAlgorithms: trust(listed),
   dhParameters: thing("{ file }, { pem } or 'auto'", (value) => value === 'auto' || isPem(value)),
   minimumSecurityLevel: trust(count(0, 5)),
   allowPeerRenegotiations: count(0),
   sessionScope: text,
   sessionTimeoutSeconds: thing('a number of seconds', (value) => typeof value === 'number'),
   sessionCache: object,
-  dangerouslyLogKeys: thing('a function, or { file: PATH }', (value) => typeof value === 'function' || isObject(value)),
+  dangerouslyLogKeys: thing("'event', 'SSLKEYLOGFILE' or { file: PATH }", (value) => value === 'event' || value === 'SSLKEYLOGFILE' || isObject(value)),
 } as const;
 
 export const IDENTITY_RULES = IDENTITY satisfies Rules<Identity>;
@@ -94,7 +111,7 @@ export const SERVER_RULES = {
 
 export const CONNECTION_RULES = {
   serverName: trust(text),
-  expect: trust(object),
+  expect,
   tlsa: trust(thing('a list of TLSA records', Array.isArray)),
   peer: text,
   session: thing('a TlsSession', isObject),

@@ -119,7 +119,7 @@ describe('nobody gets in by a slip:', () => {
   it('whom a server expects it expects after each handshake', () => withSecureReactor(async (secure) => {
     // At first the client shows nobody, which is taken when nobody is demanded; then it is asked, and is somebody else.
     const server = (await secure.server({ ...identity, ca }));
-    const pair = await shakenPair(secure, { client: await secure.client({ ca, ...identityOf('bob.test') }), server: server.with({ expect: undefined }) });
+    const pair = await shakenPair(secure, { client: await secure.client({ ca, ...identityOf('bob.test') }), server: server.with({}) });
     Object.assign((pair[1].transport as never as { options: object }).options, { expect: { name: 'alice.test' } });
     const [failure] = await failuresOf(pair[1].requestClientCertificate(), pair[0].receive());
     expect(failure).toMatchObject({ name: 'WrongHostError', expected: 'alice.test' });
@@ -128,7 +128,7 @@ describe('nobody gets in by a slip:', () => {
 });
 
 it('who answers after the one who asked has given up is looked at all the same', () => withSecureReactor(async (secure) => {
-  const pair = await shakenPair(secure, { client: await secure.client({ ca, ...identityOf('bob.test') }), server: (await secure.server({ ...identity, ca })).with({ expect: undefined }) });
+  const pair = await shakenPair(secure, { client: await secure.client({ ca, ...identityOf('bob.test') }), server: (await secure.server({ ...identity, ca })).with({}) });
   Object.assign((pair[1].transport as never as { options: object }).options, { expect: { name: 'alice.test' } });
   await expect(pair[1].requestClientCertificate({ timeouts: { blockMs: 5 } })).rejects.toMatchObject({ name: 'OperationTimeoutError' });
   const [failure] = await failuresOf(pair[1].receive(), pair[0].receive());

@@ -28,6 +28,7 @@ import { expectName } from './server-name.ts';
 import { peerFinished } from './finished.ts';
 import type { ContextSettings } from './settings.ts';
 import { SessionDesk } from './sessions/session-desk.ts';
+import { mayBlameSession } from './sessions/session-fault.ts';
 import type { TlsSession } from './sessions/session.ts';
 import type { TimeSource } from './sessions/store-guard.ts';
 import { CertificateError, refused, TlsError } from './tls-error.ts';
@@ -60,6 +61,8 @@ export class TlsTransport implements Transport, TimeSource {
   /** Whether the read BIO or OpenSSL may hold more than has been read. */
   #holds = false;
   #saidGoodbye = false;
+  /** Whether data of the peer have been opened. */
+  #hasOpened = false;
   /** Data that came along while a handshake in the middle of the connection went on, for the next reads. */
   #surplus: InputBuffer | undefined;
   /** The client's Finished message before it was asked for a certificate (TLS 1.3). */
@@ -73,13 +76,16 @@ export class TlsTransport implements Transport, TimeSource {
   #cancelQuestion: (() => void) | undefined;
   #wake: () => void = () => undefined;
 
-  /** @throws {TlsError} when OpenSSL has no memory, or refuses the name. */
-  constructor(below: Transport, settings: ContextSettings, options: TlsConnectionOptions) {
+  /**
+   * @param offersNone whether a client offers no session, because a connection that offered one has failed.
+   * @throws {TlsError} when OpenSSL has no memory, or refuses the name.
+   */
+  constructor(below: Transport, settings: ContextSettings, options: TlsConnectionOptions, offersNone = false) {
     this.#openssl = openssl();
     this.#ciphertext = new Ciphertext(below);
     this.options = options;
     this.negotiation = new Negotiation(settings);
-    this.sessions = new SessionDesk(options, this.negotiation);
+    this.sessions = new SessionDesk(options, this.negotiation, offersNone);
     this.#begin(settings);
     if (settings.choose !== undefined) this.#ciphertext.record();
     living++;
@@ -156,6 +162,8 @@ export class TlsTransport implements Transport, TimeSource {
     for (;;) {
       const chosen = negotiation.takeChosen();
       if (chosen !== undefined) this.#switchTo(chosen);
+      // What has come in need not be said again.
+      else if (negotiation.hasDecided) this.#ciphertext.recordNoMore();
       this.#enter();
       const result = this.#openssl.SSL_do_handshake(this.#ssl);
       const reason = result === 1 ? 0 : this.#openssl.SSL_get_error(this.#ssl, result);
@@ -202,6 +210,7 @@ export class TlsTransport implements Transport, TimeSource {
         if (count > 0) {
           // One call reads one record at most. A full buffer may have left some of it; else the BIO knows what is left.
           this.#holds = count === into.length || this.#ciphertext.holds;
+          this.#hasOpened = true;
           return count;
         }
         this.#holds = false;
@@ -443,7 +452,8 @@ export class TlsTransport implements Transport, TimeSource {
     if (this.sessions.isGiven) this.#checkGivenSession(settings);
     const reused = this.#openssl.SSL_session_reused(this.#ssl) === 1;
     this.negotiation.complete(reused, this.isTls13);
-    settings.sessions.counts.count(this.negotiation.resumption);
+    // One that has failed was counted then.
+    if (this.negotiation.resumption !== 'failed') settings.sessions.counts.count(this.negotiation.resumption);
     if (settings.role === 'server' && settings.resumption !== 'off' && this.isTls13) this.#ticketsDue = reused ? Math.min(1, settings.tickets) : settings.tickets;
     this.#ciphertext.recordNoMore();
     // Data may have come along with the last flight.
@@ -499,6 +509,7 @@ export class TlsTransport implements Transport, TimeSource {
         if (reason === c.SSL_ERROR_ZERO_RETURN) return END;
         throw this.#fail();
       }
+      this.#hasOpened = true;
       (this.#surplus ??= new InputBuffer()).append(data.subarray(0, count));
     }
   }
@@ -614,12 +625,20 @@ export class TlsTransport implements Transport, TimeSource {
     } else if (this.negotiation.established) this.#failure = new TruncatedError('the peer closed the connection without close_notify; bytes may be missing');
     else this.#failure = new ClosedError('handshake failed: the peer closed the connection in the middle of it');
     this.#openssl.ERR_clear_error();
+    if (this.#mayBlameSession(this.#failure)) this.sessions.blame(this.#listener.time);
     try {
       this.#ciphertext.seal();
     } catch {
       // The peer is gone: there is nobody left to be told.
     }
     return this.#failure;
+  }
+
+  #mayBlameSession(failure: Error): boolean {
+    if (!mayBlameSession(failure)) return false;
+    if (!this.negotiation.established) return true;
+    // A server of TLS 1.3 may refuse after the client's handshake is complete: then its alert comes before any data.
+    return this.isTls13 && !this.#hasOpened && failure.side === 'remote' && this.negotiation.resumption === 'resumed';
   }
 
   #free(): void {

@@ -13,7 +13,7 @@ import { UnsupportedError } from '../../core/errors.ts';
 import { BROKEN, HANGUP, READABLE, WRITABLE } from '../handle.ts';
 import type { Handle } from '../handle.ts';
 import type { Batch, Selector } from '../selector.ts';
-import { EPERM, systemError } from '../system-calls.ts';
+import { ENOSPC, EPERM, systemError } from '../system-calls.ts';
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EVENT_BYTES, EVENT_DATA, libc } from './libc.ts';
 import type { PollCalls, UvPoll } from './libc.ts';
 
@@ -48,6 +48,7 @@ export class EpollSelector implements Selector {
     handle.generation = this.#generation;
     const result = this.#calls.epollAdd(this.#epoll, handle.fd, handle.generation);
     if (result === -EPERM) throw systemError(result, 'epoll_ctl', `descriptor ${String(handle.fd)} is not pollable; regular files never are`);
+    if (result === -ENOSPC) throw systemError(result, 'epoll_ctl', 'the user watches as many descriptors as fs.epoll.max_user_watches allows');
     if (result < 0) throw systemError(result, 'epoll_ctl');
     this.#handles[handle.fd] = handle;
   }

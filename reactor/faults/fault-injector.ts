@@ -14,7 +14,7 @@ import type { Handle } from '../handle.ts';
 import type { Batch, Selector } from '../selector.ts';
 import { passOn } from '../system-calls.ts';
 import type { SystemCalls } from '../system-calls.ts';
-import type { Fault, FaultRule, FaultyCall } from './fault.ts';
+import type { Fault, FaultErrno, FaultRule, FaultyCall } from './fault.ts';
 
 /** Injects faults by a rule, and counts those that really happened. */
 export class FaultInjector {
@@ -87,20 +87,27 @@ export class FaultInjector {
       }
     };
 
-    /** Fails with the fault that the rule chooses, or makes the call. */
-    const attempt = (call: FaultyCall, fd: number, make: () => number): number => {
+    /** Fails with the fault that the rule chooses, or makes the call. `stage` acts what belongs to the fault and gives its result. */
+    const attempt = (
+      call: FaultyCall, fd: number, make: () => number, stage: (errno: FaultErrno) => number | undefined = () => undefined,
+    ): number => {
       const fault = this.#choose(call, fd, 0);
       if (fault.kind !== 'errno') return make();
       this.#count(fault);
       if (fault.code === 'EAGAIN') selector.again(fd, READABLE);
-      return -constants.errno[fault.code];
+      return stage(fault.code) ?? -constants.errno[fault.code];
     };
 
     return {
       ...passOn(calls),
       socket: (family) => attempt('socket', -1, () => calls.socket(family)),
       accept: (fd, peer) => attempt('accept', fd, () => calls.accept(fd, peer)),
-      connect: (fd, address) => attempt('connect', fd, () => calls.connect(fd, address)),
+      connect: (fd, address) => attempt('connect', fd, () => calls.connect(fd, address), (errno) => {
+        if (errno !== 'EINTR') return undefined;
+        // The kernel goes on with a connect that a signal has interrupted.
+        const result = calls.connect(fd, address);
+        return result === 0 || result === -constants.errno.EINPROGRESS ? -constants.errno.EINTR : result;
+      }),
       recv: (fd, into) => move('recv', fd, into),
       send: (fd, from) => move('send', fd, from),
       close: (fd) => {

@@ -34,10 +34,22 @@ export interface WorldOptions {
 export class DeadlockError extends WantioError {
   readonly waiting: readonly OperationSnapshot[];
 
-  constructor(now: number, waiting: readonly OperationSnapshot[]) {
+  /** What is pending outside of the world, by the names of Node's `process.getActiveResourcesInfo`; each time that it is. */
+  readonly pending: readonly string[];
+
+  constructor(now: number, waiting: readonly OperationSnapshot[], pending: readonly string[] = []) {
     const list = waiting.map(({ name, want, sinceMs }) => `  ${name} wants ${want ?? 'a turn'} since ${String(sinceMs)} ms`);
-    super('ERR_WANTIO_DEADLOCK', [`deadlock at ${String(now)} ms: nothing is left that could wake`, ...(list.length > 0 ? list : ['  (no operation waits; something outside of the world is awaited)'])].join('\n'));
+    super('ERR_WANTIO_DEADLOCK', [
+      `deadlock at ${String(now)} ms: nothing is left that could wake`,
+      ...(list.length > 0 ? list : ['  (no operation waits; something outside of the world is awaited)']),
+      ...(pending.length > 0 ? [`  pending outside of the world, whose time does not pass here: ${pending.join(', ')}`] : []),
+    ].join('\n'));
     this.waiting = waiting;
+    this.pending = pending;
+  }
+
+  static {
+    this.prototype.name = 'DeadlockError';
   }
 
   static {
@@ -65,6 +77,8 @@ export class World {
   readonly #agenda = new Agenda();
   readonly #machines: SimulatedMachine[] = [];
   readonly #wrap: NonNullable<WorldOptions['wrap']>;
+  /** What was pending outside before the world was made. */
+  readonly #pendingBefore = process.getActiveResourcesInfo();
   #now = 0;
   #inForeground = false;
 
@@ -155,14 +169,26 @@ export class World {
     };
     main.then(end, end);
     const limit = this.steps + steps;
+    // What has settled already goes on before any time passes.
+    await macrotask();
     for (let idle = 0; !settled; ) {
       if (this.steps > limit) throw new LivelockError(this.#now, steps);
       if (await this.step()) idle = 0;
       // Something real may be awaited that takes some iterations of the event loop, such as a file.
-      else if (++idle > REAL_ITERATIONS) throw new DeadlockError(this.#now, this.#machines.flatMap(({ reactor }) => reactor.operations()));
+      else if (++idle > REAL_ITERATIONS) throw this.#deadlock();
       else await macrotask();
     }
     return main;
+  }
+
+  #deadlock(): DeadlockError {
+    const before = [...this.#pendingBefore];
+    const pending = process.getActiveResourcesInfo().filter((name) => {
+      const known = before.indexOf(name);
+      if (known >= 0) before.splice(known, 1);
+      return known < 0 && name !== 'Immediate';
+    });
+    return new DeadlockError(this.#now, this.#machines.flatMap(({ reactor }) => reactor.operations()), pending);
   }
 
   #foreground(task: () => void): () => void {

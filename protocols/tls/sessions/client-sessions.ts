@@ -38,7 +38,7 @@ export class ClientSessions {
   /** By key; the one used last stands last. */
   readonly #sessions = new Map<string, TlsSession[]>();
   /** What is being taken out of the store, by key. */
-  readonly #taking = new Map<string, { readonly taken: Promise<void>; readonly joinedUntil: number }>();
+  readonly #taking = new Map<string, Taking>();
   #closed = false;
 
   /** @throws {RangeError | TypeError} when an option makes no sense. */
@@ -113,7 +113,8 @@ export class ClientSessions {
       // Many that connect at the same time ask once; but nobody waits for what others wait for in vain.
       const under = this.#taking.get(key);
       if (under !== undefined && time.now() < under.joinedUntil) return under.taken;
-      const taking = { taken: this.#take(shared, key, time), joinedUntil: time.now() + this.#lookupMs };
+      const taking: Taking = { taken: Promise.resolve(), joinedUntil: time.now() + this.#lookupMs, isWanted: true };
+      taking.taken = this.#take(shared, key, time, taking);
       this.#taking.set(key, taking);
       const over = (): void => {
         if (this.#taking.get(key) === taking) this.#taking.delete(key);
@@ -123,10 +124,14 @@ export class ClientSessions {
     }, time);
   }
 
-  async #take(shared: SharedSessions, key: string, time: TimeSource): Promise<void> {
+  async #take(shared: SharedSessions, key: string, time: TimeSource, taking: Taking): Promise<void> {
     const ders = await shared.take(key);
     const sessions = ders.map(sessionFrom).filter((session) => session !== undefined).sort((one, other) => one.time.getTime() - other.time.getTime());
     for (const der of ders) der.fill(0);
+    if (!taking.isWanted) {
+      for (const session of sessions) session.dispose();
+      return;
+    }
     const newest = sessions.at(-1);
     // One that may be used again and again is for the others as well.
     if (newest !== undefined && newest.protocol !== 'TLSv1.3' && this.#isOfUse(newest)) this.#give(key, newest, time);
@@ -137,6 +142,15 @@ export class ClientSessions {
   async forget(key: string): Promise<void> {
     this.#drop(key);
     await this.#shared?.forget(key);
+  }
+
+  /** Forgets the sessions of one key wherever they are, for one of them has made a handshake fail. The store forgets in its own time. @internal */
+  distrust(key: string, time: TimeSource): void {
+    this.#drop(key);
+    const taking = this.#taking.get(key);
+    if (taking !== undefined) taking.isWanted = false;
+    this.#taking.delete(key);
+    this.#shared?.erase(key, time);
   }
 
   /** Forgets all that are in this process. */
@@ -219,6 +233,15 @@ function sessionFrom(der: Uint8Array): TlsSession | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Sessions that are being taken out of the store. */
+interface Taking {
+  taken: Promise<void>;
+  /** Until when others wait for the same. */
+  readonly joinedUntil: number;
+  /** Whether what comes is kept. */
+  isWanted: boolean;
 }
 
 const LOOKUP_MS = 250;

@@ -28,7 +28,9 @@ export type ResumptionMiss =
   /** The store has failed too often lately, and is not asked for a while. */
   | 'store resting'
   /** OpenSSL refused it: another version, another cipher. */
-  | 'refused';
+  | 'refused'
+  /** The handshake that offered it failed. */
+  | 'failed';
 
 /** What came of the wish to go on with a session. */
 export type Resumption = 'resumed' | ResumptionMiss;

@@ -16,12 +16,17 @@ export class SessionDesk {
   readonly #negotiation: Negotiation;
   /** By what the client's sessions are kept. */
   #key: string | undefined;
+  /** Whether no session is offered, because the one before it has failed. */
+  readonly #offersNone: boolean;
+  /** Whether what was offered has made the connection fail. */
+  #isBlamed = false;
   /** How far a client is with finding a session to offer. */
   #search: 'not begun' | 'fetching' | 'fetched' | 'done' = 'not begun';
 
-  constructor(options: TlsConnectionOptions, negotiation: Negotiation) {
+  constructor(options: TlsConnectionOptions, negotiation: Negotiation, offersNone: boolean) {
     this.#options = options;
     this.#negotiation = negotiation;
+    this.#offersNone = offersNone;
   }
 
   /** Begins as a client: offers the session that was given, if one was. @throws {TlsError} when OpenSSL refuses it. */
@@ -29,6 +34,11 @@ export class SessionDesk {
     const { serverName = '', peer = '', tlsa, expect, session } = this.#options;
     // What decided about trust here and is not in the context is part of the key; DNS records may change at any time.
     if (tlsa === undefined) this.#key = `${Buffer.from(this.#negotiation.settings.scope).toString('base64url')} ${peer} ${serverName} ${JSON.stringify(expect ?? null)}`;
+    if (this.#offersNone) {
+      this.#negotiation.missed('failed');
+      this.#search = 'done';
+      return;
+    }
     if (session === undefined) return;
     this.isGiven = true;
     this.#set(connection, session);
@@ -67,11 +77,26 @@ export class SessionDesk {
     this.#negotiation.offered = true;
   }
 
+  /** The peer, or OpenSSL, has ended a handshake in which a client may have offered a session: what is kept for that peer is forgotten. */
+  blame(time: TimeSource): void {
+    const { settings, offered } = this.#negotiation;
+    if (settings.role !== 'client' || !offered || this.#isBlamed) return;
+    this.#isBlamed = true;
+    settings.sessions.counts.count('failed');
+    if (this.#key !== undefined) settings.clientSessions?.distrust(this.#key, time);
+  }
+
+  /** Whether a session that was offered may have made the connection fail. */
+  get isBlamed(): boolean {
+    return this.#isBlamed;
+  }
+
   /** Keeps a session that was made, and tells of it. */
   keep(session: TlsSession, time: TimeSource): void {
     const { settings, serverName } = this.#negotiation;
     if (settings.role === 'client') {
-      if (this.#key !== undefined) settings.clientSessions?.made(this.#key, session.copy(), time);
+      // What came with the failure is no better.
+      if (this.#key !== undefined && !this.#isBlamed) settings.clientSessions?.made(this.#key, session.copy(), time);
     } else if (settings.vault !== undefined) {
       const der = session.toDer();
       void settings.vault.save(Buffer.from(session.id, 'hex'), der, { scope: settings.scope, serverName }, settings.sessionTtlMs, time);

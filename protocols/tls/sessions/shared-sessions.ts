@@ -59,6 +59,11 @@ export class SharedSessions {
     return this.#guard.save(() => this.#store.set(name, value, Math.min(ttlMs, TTL_AT_MOST_MS)), time) !== undefined;
   }
 
+  /** Forgets what there is under `key`, in its own time, if the store is well enough. */
+  erase(key: string, time: TimeSource): void {
+    this.#guard.erase(() => this.forget(key), time);
+  }
+
   /** Forgets what there is under `key`. @throws what the store throws. */
   async forget(key: string): Promise<void> {
     await Promise.all(this.#namesOf(key).map(async (name) => this.#store.remove(name)));

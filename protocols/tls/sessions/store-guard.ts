@@ -82,21 +82,33 @@ export class StoreGuard {
 
   /** Saves, in its own time; @returns when that is done or given up, or `undefined` when it is not even tried. It never fails. */
   save(save: () => Promise<void> | void, time: TimeSource): Promise<void> | undefined {
-    if (this.#saves.size >= SAVES_WAITING || this.#saving.isResting(time.now()) || this.#asking.isResting(time.now())) {
-      this.#lost++;
-      return undefined;
-    }
+    const saved = this.#later(save, time);
+    if (saved === undefined) this.#lost++;
+    return saved?.then((isSaved) => {
+      if (isSaved) this.#saved++;
+      else this.#lost++;
+    });
+  }
+
+  /** Removes what is not to be found any more, in its own time, unless the store has too much to do. It never fails. */
+  erase(remove: () => Promise<void> | void, time: TimeSource): void {
+    void this.#later(remove, time);
+  }
+
+  /** @returns whether it succeeds, when that is known; `undefined` when it is not even tried. */
+  #later(task: () => Promise<void> | void, time: TimeSource): Promise<boolean> | undefined {
+    if (this.#saves.size >= SAVES_WAITING || this.#saving.isResting(time.now()) || this.#asking.isResting(time.now())) return undefined;
     let begunAt = time.now();
     return this.#saves.add(async () => {
       begunAt = time.now();
-      await save();
+      await task();
     }).then(() => {
-      this.#saved++;
       this.#saving.succeeded();
+      return true;
     }, () => {
-      this.#lost++;
       this.#failures++;
       this.#saving.failed(begunAt, time.now());
+      return false;
     });
   }
 

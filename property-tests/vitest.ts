@@ -1,9 +1,14 @@
-/** Runs before each test file: every property starts from the run's one seed, so that `WANTIO_SEED` replays it, and laws know where they stand. */
+/**
+ * wantio/testing/vitest: a setup file for vitest. With it every property starts from the seed in `WANTIO_SEED`, if that is set, a law that
+ * fails names the test in the command that replays it, and `task.meta.laws` tells reporters how each law was tried.
+ */
+
 import fc from 'fast-check';
 import { afterEach, beforeEach } from 'vitest';
 import type { RunnerTestCase, RunnerTestSuite } from 'vitest';
-import { watchLaws } from '../property-tests/kit/law.ts';
-import type { LawPlace } from '../property-tests/kit/law-failure.ts';
+
+import { watchLaws } from './kit/law.ts';
+import type { LawPlace } from './kit/law-failure.ts';
 
 declare module 'vitest' {
   interface TaskMeta {
@@ -12,9 +17,12 @@ declare module 'vitest' {
   }
 }
 
-const seed = Number(process.env.WANTIO_SEED);
-if (!Number.isInteger(seed)) throw new Error(`WANTIO_SEED must be an integer, not "${process.env.WANTIO_SEED ?? ''}"`);
-fc.configureGlobal({ ...fc.readConfigureGlobal(), seed });
+const { WANTIO_SEED: wanted } = process.env;
+if (wanted !== undefined) {
+  const seed = Number(wanted);
+  if (wanted === '' || !Number.isInteger(seed)) throw new RangeError(`WANTIO_SEED must be an integer, not "${wanted}"`);
+  fc.configureGlobal({ ...fc.readConfigureGlobal(), seed });
+}
 
 let place: LawPlace | undefined;
 let tried: { plans: number; ms: number }[] = [];

@@ -1,0 +1,31 @@
+/** Waiting for time alone. */
+
+import { DONE, WANT_READ } from '../core/want.ts';
+import type { StepCode } from '../core/want.ts';
+import type { ReactorStep } from './reactor.ts';
+
+/** Is done when the limit of its operation has passed. */
+export class SleepStep implements ReactorStep<undefined> {
+  readonly name = 'sleep';
+  #isOver = false;
+
+  runsIn(): void {
+    // Nothing but time wakes it.
+  }
+
+  attempt(): StepCode {
+    return this.#isOver ? DONE : WANT_READ;
+  }
+
+  result(): undefined {
+    return undefined;
+  }
+
+  progress(): number {
+    return 0;
+  }
+
+  timedOut(): boolean {
+    return (this.#isOver = true);
+  }
+}
