@@ -7,6 +7,7 @@ import { Deadline } from './deadlines.ts';
 import { drive } from './drive.ts';
 import { AbortError, OperationTimeoutError, WantioError } from './errors.ts';
 import type { OperationName, Progress } from './errors.ts';
+import { onAbort } from './on-abort.ts';
 import { signal } from './options.ts';
 import type { Rules } from './options.ts';
 import { TimeoutBudget, timeoutsRule } from './timeouts.ts';
@@ -72,7 +73,7 @@ export class Operation<T> implements Promise<T> {
   readonly #venue: Venue;
   readonly #budget: TimeoutBudget;
   #signal: AbortSignal | undefined;
-  #onAbort: (() => void) | undefined;
+  #stopListening: (() => void) | undefined;
   #deadline: Deadline | undefined;
   #waitMode: TimeoutMode = 'block';
   /** Whether the turn was taken that even a limit of zero grants. */
@@ -266,8 +267,8 @@ export class Operation<T> implements Promise<T> {
   #cleanUp(error?: Error): void {
     this.want = null;
     if (this.#deadline !== undefined) this.#venue.deadlines.cancel(this.#deadline);
-    if (this.#onAbort !== undefined) this.#signal?.removeEventListener('abort', this.#onAbort);
-    this.#onAbort = this.#signal = undefined;
+    this.#stopListening?.();
+    this.#stopListening = this.#signal = undefined;
     try {
       this.#step.release?.(error !== undefined);
     } finally {
@@ -294,13 +295,13 @@ export class Operation<T> implements Promise<T> {
 
   #listenForAbort(): void {
     const signal = this.#signal;
-    if (signal === undefined || this.#onAbort !== undefined) return;
-    this.#onAbort = () => {
+    if (signal === undefined || this.#stopListening !== undefined) return;
+    const abort = (): void => {
       this.fail(new AbortError(this.name, signal.reason));
     };
     // A signal that fired during the attempt does not fire again.
-    if (signal.aborted) this.#onAbort();
-    else signal.addEventListener('abort', this.#onAbort, { once: true });
+    if (signal.aborted) abort();
+    else this.#stopListening = onAbort(signal, abort);
   }
 
   #asPromise(): Promise<T> {

@@ -4,6 +4,7 @@ import { request as httpRequest } from 'node:http';
 import type { ClientRequest, IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders } from 'node:http';
 
 import { AbortError, BoundsError, ClosedError, OperationTimeoutError, WantioError } from '../core/errors.ts';
+import { onAbort } from '../core/on-abort.ts';
 import { OPERATION_RULES } from '../core/operation.ts';
 import type { OperationOptions } from '../core/operation.ts';
 import { checkArgument, checkOptions, count, either, func, number, required, text, thing } from '../core/options.ts';
@@ -198,6 +199,7 @@ class Exchange {
   #over = false;
   #goOn: () => void = () => undefined;
   #cancelBlock: () => void = () => undefined;
+  #stopListening: () => void = () => undefined;
   readonly #cancelTotal: () => void;
   #fail: (error: unknown) => void = () => undefined;
   readonly #failed = new Promise<never>((_, reject) => {
@@ -213,7 +215,7 @@ class Exchange {
     this.#cancelTotal = connection.basis.reactor.after(order.endsAt - connection.now(), () => {
       this.#timeOut('total', order.totalMs);
     });
-    order.signal?.addEventListener('abort', this.#onAbort);
+    if (order.signal?.aborted === false) this.#stopListening = onAbort(order.signal, this.#onAbort);
   }
 
   async run(): Promise<Response> {
@@ -240,7 +242,7 @@ class Exchange {
       this.#goOn();
       this.#cancelBlock();
       this.#cancelTotal();
-      signal?.removeEventListener('abort', this.#onAbort);
+      this.#stopListening();
       // A body that the server does not want any more cannot be followed by a goodbye.
       if (isComplete && asking?.writableFinished === true) void connection.close();
       else connection.abort();

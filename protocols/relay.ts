@@ -3,6 +3,7 @@
 import { ClosedError, OperationTimeoutError } from '../core/errors.ts';
 import { checkArgument, checkOptions, milliseconds, partWith, signal } from '../core/options.ts';
 import type { Rules } from '../core/options.ts';
+import { onAbort } from '../core/on-abort.ts';
 import type { TimeoutMode } from '../core/timeouts.ts';
 import { limit } from '../core/timeouts.ts';
 import type { Connection } from '../reactor/connection.ts';
@@ -80,7 +81,7 @@ export class Relay {
       this.#timeOut('total', totalMs);
     });
     this.#watchIdle(this.#idleMs, first);
-    this.#removeAbort = onAbort(options.signal, () => {
+    this.#removeAbort = whenAborted(options.signal, () => {
       this.#reset(new ClosedError('relay failed: it was cancelled', { cause: options.signal?.reason }));
     });
     this.#first = this.#side(first, second);
@@ -206,11 +207,9 @@ interface Side {
   isDeaf: boolean;
 }
 
-function onAbort(signal: AbortSignal | undefined, abort: () => void): () => void {
+function whenAborted(signal: AbortSignal | undefined, abort: () => void): () => void {
   if (signal === undefined) return () => undefined;
-  if (signal.aborted) queueMicrotask(abort);
-  else signal.addEventListener('abort', abort, { once: true });
-  return () => {
-    signal.removeEventListener('abort', abort);
-  };
+  if (!signal.aborted) return onAbort(signal, abort);
+  queueMicrotask(abort);
+  return () => undefined;
 }

@@ -28,8 +28,10 @@ export async function caresLookUp(host: string, port: number, signal: AbortSigna
     if (signal.aborted) throw new AbortError('look-up', signal.reason);
     const found = answers.flatMap((answer, index) => (answer.status === 'fulfilled' ? answer.value.map((address): Address => ({ family: index === 0 ? 'IPv6' : 'IPv4', host: address, port })) : []));
     if (found.length > 0) return found;
-    const [failure] = answers.filter((answer) => answer.status === 'rejected').map(({ reason }) => reason as NodeJS.ErrnoException);
-    throw new SystemError(failure?.code ?? 'ENODATA', Math.abs(failure?.errno ?? 0), 'query', 'the name has no address', host);
+    const reasons = answers.filter((answer) => answer.status === 'rejected').map(({ reason }) => reason as NodeJS.ErrnoException);
+    // That there is no address of one family says nothing of the other, for which the servers may have failed.
+    const { code = 'ENODATA', errno = 0 } = reasons.find((reason) => reason.code !== 'ENODATA') ?? {};
+    throw new SystemError(code, Math.abs(errno), 'query', code === 'ENOTFOUND' || code === 'ENODATA' ? 'the name has no address' : 'the name servers gave no answer', host);
   } finally {
     signal.removeEventListener('abort', cancel);
   }

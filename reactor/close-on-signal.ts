@@ -33,10 +33,19 @@ export async function closeOnSignal(reactor: Reactor, options: SignalOptions = {
     onDrain?.(signal);
     draining = reactor.close({ timeoutMs });
   };
-  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+  if (listening.size === 0) process.on('SIGINT', tellAll).on('SIGTERM', tellAll);
+  listening.add(onSignal);
   try {
     await reactor.ended;
   } finally {
-    process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+    listening.delete(onSignal);
+    if (listening.size === 0) process.off('SIGINT', tellAll).off('SIGTERM', tellAll);
   }
 }
+
+/** One listener for all reactors of the process: Node warns of a leak at eleven. */
+function tellAll(signal: NodeJS.Signals): void {
+  for (const tell of [...listening]) tell(signal);
+}
+
+const listening = new Set<(signal: NodeJS.Signals) => void>();

@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 
 import { formatAddress } from './address.ts';
 import type { Address } from './address.ts';
-import { EADDRINUSE, EAGAIN, ECONNREFUSED, EPERM, systemError } from './system-calls.ts';
+import { EADDRINUSE, EAGAIN, ECONNREFUSED, EINTR, EPERM, systemError } from './system-calls.ts';
 import type { SystemCalls } from './system-calls.ts';
 
 /**
@@ -65,7 +65,8 @@ export class ListenerFile {
     const fd = calls.socket('unix');
     if (fd < 0) throw systemError(fd, 'socket');
     // Where somebody listens it succeeds, or says EAGAIN when the backlog is full.
-    const result = calls.connect(fd, this.#address);
+    let result = calls.connect(fd, this.#address);
+    while (result === -EINTR) result = calls.connect(fd, this.#address);
     calls.close(fd);
     if (result !== -ECONNREFUSED) throw systemError(-EADDRINUSE, 'bind', `${formatAddress(this.#address)}; another process listens there`);
     if (calls.socketFile(this.#path)?.id === file.id) calls.unlink(this.#path);

@@ -90,10 +90,10 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
       this.#file = address.family === 'unix' ? new ListenerFile(calls, address) : undefined;
       if (options.replaceStale === true) this.#file?.replacing(() => { this.#bind(address); });
       else this.#bind(address);
-      this.#file?.claim();
       selector.register(this.#handle);
     } catch (error) {
       calls.close(fd);
+      this.#file?.remove();
       throw error;
     }
     this.#reserve = new ReserveDescriptor(calls);
@@ -265,6 +265,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
     const bound = calls.bind(fd, address);
     if (bound === -EADDRINUSE && address.family === 'unix') throw systemError(bound, 'bind', `${formatAddress(address)}; if the process that made this file is gone, replaceStale: true replaces it`);
     check(bound, 'bind');
+    this.#file?.claim();
     check(calls.listen(fd, options.backlog ?? BACKLOG), 'listen');
   }
 

@@ -10,7 +10,7 @@
 
 import { parseArgs } from 'node:util';
 
-import { closeOnSignal, formatAddress, parseTarget, Reactor, SystemError } from 'wantio';
+import { closeOnSignal, ClosedError, formatAddress, parseTarget, Reactor, SystemError, TruncatedError } from 'wantio';
 import type { Address, Target } from 'wantio';
 import { Relay } from 'wantio/protocols';
 import { selfSigned, TlsContext } from 'wantio/tls';
@@ -64,9 +64,12 @@ async function run(): Promise<void> {
   const listener = await reactor.listen(listenTo);
   const upstream = given ?? await echoUpstream(reactor);
   listener.on('clientError', (error, client) => {
-    // Clients that just go away are nothing to worry about.
+    // Clients that just go away, in the handshake or without a goodbye, are nothing to worry about.
     const isGone = error instanceof SystemError && GONE.has(error.code) && error.message.includes(formatAddress(client.remoteAddress));
-    if (!isGone) console.error(`${formatAddress(client.remoteAddress)}: ${error.message}`);
+    const isLeaving = error instanceof ClosedError && error.operation === 'handshake';
+    // An upstream without TLS cannot be cut off in this way.
+    const isCut = error instanceof TruncatedError && back === undefined;
+    if (!isGone && !isLeaving && !isCut) console.error(`${formatAddress(client.remoteAddress)}: ${error.message}`);
   });
   listener.on('overload', (error, pauseMs) => { console.error(`${error.message}; accepting pauses for ${String(pauseMs)} ms`); });
   listener.serve({ ...(front === undefined ? {} : { secure: front }), maxConnections, timeouts: { totalMs: 10_000 } }, async (client) => {

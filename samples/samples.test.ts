@@ -647,6 +647,32 @@ describe('the proxy', () => {
     expect(await program.exit()).toBe(0);
   });
 
+  it('says nothing of clients that go away, before the handshake, in it, and after it without a goodbye', async () => {
+    const { program, port } = await start('proxy', '--listen', '127.0.0.1:0');
+    const begin = (bytes: string): Promise<unknown> => {
+      const socket = connect(port, '127.0.0.1').on('error', () => undefined);
+      socket.write(Buffer.from(bytes, 'hex'));
+      socket.end();
+      socket.resume();
+      return new Promise((resolve) => socket.once('close', resolve));
+    };
+    await begin('');
+    // The head of a record that never comes.
+    await begin('1603010200');
+    const below = connect(port, '127.0.0.1');
+    const client = tlsConnect({ socket: below, rejectUnauthorized: false });
+    await once(client, 'secureConnect');
+    client.write('a line\n');
+    await once(client, 'data');
+    below.destroy();
+    // What comes next is told after what would have been told of them.
+    const stranger = connect(port, '127.0.0.1').on('error', () => undefined);
+    stranger.write('GET / HTTP/1.1\r\n\r\n');
+    await program.says(/plain HTTP/);
+    expect(program.output.split('\n').filter((line) => line !== '' && !/^(?:listening|try:)/.test(line))).toEqual([expect.stringMatching(/plain HTTP/)]);
+    await program.kill();
+  });
+
   it('goes on when the upstream refuses', async () => {
     const server = createTcpServer().listen(0, '127.0.0.1');
     await once(server, 'listening');

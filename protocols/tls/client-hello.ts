@@ -27,8 +27,10 @@ export interface ClientHello {
 export interface ParsedHello extends ClientHello {
   /** The identities of the shared keys and sessions that it offers under TLS 1.3. */
   readonly identities: readonly Uint8Array[];
-  /** The id of the session that it offers under TLS 1.2; many clients of TLS 1.3 make one up. */
+  /** The id of the session that it offers under TLS 1.2. */
   readonly sessionId: Uint8Array;
+  /** Whether it speaks TLS 1.3: such clients make an id up when they offer no session (RFC 8446, appendix D.4). */
+  readonly makesUpIds: boolean;
 }
 
 /** Chooses a context, now or later; `undefined` stays with the present one. @throws {TlsError} with an alert to refuse the client. */
@@ -75,11 +77,11 @@ function settingsOf(chosen: SettingsOwner): ContextSettings {
 }
 
 /** Asks the store for what the client offers: ids of ours only, and of the first few. */
-function sessionOf({ vault, scope }: ContextSettings, { identities, sessionId, serverName }: ParsedHello, time: TimeSource): Decision['session'] | Promise<Decision['session']> {
+function sessionOf({ vault, scope }: ContextSettings, { identities, sessionId, serverName, makesUpIds }: ParsedHello, time: TimeSource): Decision['session'] | Promise<Decision['session']> {
   if (vault === undefined) return undefined;
   const offered = identities.length > 0 ? identities : sessionId.length > 0 ? [sessionId] : [];
   const id = offered.slice(0, IDENTITIES_AT_MOST).find((each) => vault.isOwn(each));
-  if (id === undefined) return { miss: offered.length === 0 ? 'not offered' : 'unknown' };
+  if (id === undefined) return { miss: offered.length === 0 || (identities.length === 0 && makesUpIds) ? 'not offered' : 'unknown' };
   return andThen(vault.find(id, { scope, serverName }, time), (found) => ('der' in found ? { id, der: found.der } : found));
 }
 
@@ -124,7 +126,8 @@ export function parseHello(connection: Pointer): ParsedHello {
   const psk = extension(connection, c.TLSEXT_TYPE_PSK);
   const idLength = openssl().SSL_client_hello_get0_session_id(connection, address);
   const sessionId = idLength === 0 ? new Uint8Array(0) : openssl().copyOf(address[0], idLength);
-  return { sessionId, serverName: name && parseServerName(name), alpn: alpn === undefined ? [] : decodeProtocols(alpn.subarray(2)).slice(0, PROTOCOLS_AT_MOST), identities: psk === undefined ? [] : parseIdentities(psk) };
+  const versions = extension(connection, c.TLSEXT_TYPE_SUPPORTED_VERSIONS);
+  return { sessionId, makesUpIds: versions !== undefined && offersTls13(versions), serverName: name && parseServerName(name), alpn: alpn === undefined ? [] : decodeProtocols(alpn.subarray(2)).slice(0, PROTOCOLS_AT_MOST), identities: psk === undefined ? [] : parseIdentities(psk) };
 }
 
 /** @returns a copy of the extension's content; `undefined` when the client has not sent it. */
@@ -141,6 +144,12 @@ function parseServerName(bytes: Uint8Array): string | undefined {
   const text = Buffer.from(bytes.subarray(5, 5 + length)).toString();
   const read = readHostName(text);
   return 'fault' in read ? text.toLowerCase() : read.name;
+}
+
+/** RFC 8446, section 4.2.1: versions of two bytes each, after their length in one. */
+function offersTls13(bytes: Uint8Array): boolean {
+  for (let at = 1; at + 2 <= bytes.length; at += 2) if (uint16(bytes, at) === c.VERSIONS['TLSv1.3']) return true;
+  return false;
 }
 
 /** RFC 8446, section 4.2.11: each identity after its length, and followed by the age of its ticket. */

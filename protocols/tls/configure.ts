@@ -8,7 +8,7 @@ import { openssl } from './openssl.ts';
 import type { Pointer } from './openssl.ts';
 import { optionBits } from './option-names.ts';
 import type { AnyOptions, TlsOptions, VerifyMode } from './options.ts';
-import { readDhParameters, withCertificates, withPrivateKey } from './pem.ts';
+import { readDhParameters, withAuthorities, withCertificates, withPrivateKey } from './pem.ts';
 import type { ContextSettings } from './settings.ts';
 import { setInternalCache } from './sessions/session-cache.ts';
 import { refused } from './tls-error.ts';
@@ -140,7 +140,7 @@ function trust({ pointer, role }: ContextSettings, files: TrustFiles, options: T
     assertKnown(CRL_CHECKS, [crlCheck], 'crlCheck');
     ssl.X509_VERIFY_PARAM_set_flags(ssl.SSL_CTX_get0_param(pointer), CRL_CHECKS[crlCheck]);
   }
-  if (role === 'server') for (const pem of files.named) withCertificates(pem, 'CA file', (certificates) => {
+  if (role === 'server') for (const pem of files.named) withAuthorities(pem, 'CA file', (certificates) => {
     for (const certificate of certificates) ssl.SSL_CTX_add_client_CA(pointer, certificate);
   });
 }

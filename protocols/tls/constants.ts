@@ -108,6 +108,7 @@ export const TLSEXT_STATUSTYPE_OCSP = 1;
 export const TLSEXT_TYPE_SERVER_NAME = 0;
 export const TLSEXT_TYPE_ALPN = 16;
 export const TLSEXT_TYPE_PSK = 41;
+export const TLSEXT_TYPE_SUPPORTED_VERSIONS = 43;
 
 /** Alerts (RFC 8446, section 6.2). */
 export const ALERT_NO_CERTIFICATE = 41;

@@ -7,6 +7,7 @@ import type { Transport } from '../../core/transport.ts';
 import type { ConnectionBasis } from '../../reactor/connection.ts';
 import { hostName, readHostName } from '../../reactor/host-name.ts';
 import { encodeProtocols } from './alpn.ts';
+import type { SkippedFile } from './ca-directory.ts';
 import { cacheNoMore } from './callbacks.ts';
 import { expectedName } from './check-peer.ts';
 import type { PeerExpectation } from './check-peer.ts';
@@ -34,7 +35,6 @@ import type { ContextSettings, SettingsOwner } from './settings.ts';
 import { refused } from './tls-error.ts';
 import { TlsTransport } from './tls-transport.ts';
 import { readTrust } from './trust.ts';
-import type { SkippedFile } from './trust.ts';
 import { VERIFY_ERRORS, verifyErrorNumber } from './verify-errors.ts';
 import type { VerifyErrorName } from './verify-errors.ts';
 

@@ -152,7 +152,7 @@ export class Negotiation implements Answering {
     // To OpenSSL a shared key is a session.
     this.resumption = reused && !this.usesPsk ? 'resumed' : this.settings.role === 'server' ? this.#serversMiss(isTls13) : this.#clientsMiss;
     if (this.#decision !== undefined) this.#decision = { ...this.#decision, keys: new Map(), session: undefined };
-    if (this.#hello !== undefined) this.#hello = { serverName: this.#hello.serverName, alpn: [], identities: [], sessionId: new Uint8Array(0) };
+    if (this.#hello !== undefined) this.#hello = { serverName: this.#hello.serverName, alpn: [], identities: [], sessionId: new Uint8Array(0), makesUpIds: false };
   }
 
   get #clientsMiss(): ResumptionMiss {
@@ -164,9 +164,11 @@ export class Negotiation implements Answering {
   #serversMiss(isTls13: boolean): ResumptionMiss {
     if (this.settings.resumption === 'off') return 'off';
     // Clients of TLS 1.3 make up the id of a session, so that the hello looks like one of TLS 1.2.
-    const { identities = [], sessionId = '' } = this.#hello ?? {};
-    if (identities.length === 0 && (isTls13 || sessionId.length === 0)) return this.#miss ?? 'not offered';
+    const { identities = [], sessionId = '', makesUpIds = false } = this.#hello ?? {};
     const found = this.#decision?.session;
+    // With tickets an id only tells that one is used (RFC 5077, section 3.4); one of ours that was found cannot be made up.
+    const isMadeUp = found === undefined && (makesUpIds || this.settings.resumption === 'stateless');
+    if (identities.length === 0 && (isTls13 || sessionId.length === 0 || isMadeUp)) return this.#miss ?? 'not offered';
     if (this.#miss !== undefined) return this.#miss;
     if (found !== undefined) return 'miss' in found ? found.miss : 'refused';
     return 'unknown';

@@ -310,6 +310,8 @@ function declare(library: ReturnType<typeof koffi.load>) {
     X509_EXTENSION_free: free('X509_EXTENSION_free'),
     X509_sign: func<[Pointer, Pointer, Pointer], number>('int X509_sign(uintptr_t, uintptr_t, uintptr_t)'),
 
+    d2i_X509_AUX: func<[null, BigUint64Array, number], Pointer>('uintptr_t d2i_X509_AUX(void*, uint64_t*, long)'),
+    d2i_X509_CRL: func<[null, BigUint64Array, number], Pointer>('uintptr_t d2i_X509_CRL(void*, uint64_t*, long)'),
     /** The second argument points to the address of the bytes, and is moved behind what was read. */
     d2i_X509: func<[null, BigUint64Array, number], Pointer>('uintptr_t d2i_X509(void*, uint64_t*, long)'),
     X509_check_ca: func<[Pointer], number>('int X509_check_ca(uintptr_t)'),

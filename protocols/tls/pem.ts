@@ -49,7 +49,7 @@ export function withCertificates(pem: Uint8Array, what: string, use: (certificat
  */
 export function withAuthorities(pem: Uint8Array, what: string, use: (certificates: readonly Pointer[]) => void): void {
   const ssl = openssl();
-  withEach(pem, what, 'certificate', (bio) => ssl.PEM_read_bio_X509_AUX(bio, null, null, ''), ssl.X509_free, use);
+  withEach(pem, what, 'trusted', (bio) => ssl.PEM_read_bio_X509_AUX(bio, null, null, ''), ssl.X509_free, use);
 }
 
 /** Gives the lists of revoked certificates of `pem` to `use`, and frees them after that. @throws {TlsError} like {@link withCertificates}. */
@@ -66,7 +66,8 @@ export function readDhParameters(pem: Uint8Array): Pointer {
   return parameters;
 }
 
-function withEach(pem: Uint8Array, source: string, kind: string, read: (bio: Pointer) => Pointer, free: (object: Pointer) => void, use: (objects: readonly Pointer[]) => void): void {
+function withEach(pem: Uint8Array, source: string, block: keyof typeof BEGINS, read: (bio: Pointer) => Pointer, free: (object: Pointer) => void, use: (objects: readonly Pointer[]) => void): void {
+  const kind = block === 'trusted' ? 'certificate' : block;
   const objects: Pointer[] = [];
   // What others left in the queue would be taken for a fault of this file.
   openssl().ERR_clear_error();
@@ -78,6 +79,9 @@ function withEach(pem: Uint8Array, source: string, kind: string, read: (bio: Poi
     const [first] = takeErrorQueue();
     if (objects.length === 0) throw new TlsError(`the ${source} holds ${whyNone(pem, kind, first?.reason)}`, { queue: first === undefined ? [] : [first] });
     if (first !== undefined && first.reason !== 'no start line') throw new TlsError(`the ${source} holds a broken ${kind}: ${first.reason}`, { queue: [first] });
+    // OpenSSL passes over a block whose end is missing as if it were not there: a chain must not lose a link, nor a store a list, unseen.
+    const begun = textOf(pem).match(BEGINS[block])?.length ?? 0;
+    if (objects.length < begun) throw new TlsError(`the ${source} holds a broken ${kind}: of ${String(begun)} that begin ${String(objects.length)} can be read`);
     use(objects);
   } finally {
     for (const object of objects) free(object);
@@ -87,9 +91,10 @@ function withEach(pem: Uint8Array, source: string, kind: string, read: (bio: Poi
 /** OpenSSL says the same of a file without any block as of one whose blocks it cannot find the end of. */
 function whyNone(pem: Uint8Array, kind: string, reason = 'no start line'): string {
   if (reason !== 'no start line') return `a broken ${kind}: ${reason}`;
-  const text = Buffer.from(pem.buffer, pem.byteOffset, pem.length).toString('latin1');
+  const text = textOf(pem);
   const [block, name] = /-----BEGIN ([^-]*)-----/.exec(text) ?? [];
   if (text.trim() === '') return `no ${kind} in PEM: it is empty`;
+  if (pem[0] === SEQUENCE) return `no ${kind} in PEM: it seems to be DER, and \`openssl x509 -inform der\` makes PEM of it`;
   if (block === undefined) return `no ${kind} in PEM: it has no line that begins with -----BEGIN`;
   return /CERTIFICATE|CRL/.test(name) === (kind === 'certificate' || kind === 'revocation list') ? `a broken ${kind}: a line in it is damaged, or its end is missing` : `no ${kind} in PEM but a ${name}`;
 }
@@ -99,7 +104,7 @@ export function withPrivateKey(pem: Uint8Array, password: string | undefined, us
   const ssl = openssl();
   const key = withBio(pem, (bio) => ssl.PEM_read_bio_PrivateKey(bio, null, null, password ?? ''));
   if (key === 0) {
-    const isLocked = /BEGIN ENCRYPTED PRIVATE KEY|Proc-Type: 4,ENCRYPTED/.test(Buffer.from(pem.buffer, pem.byteOffset, pem.length).toString('latin1'));
+    const isLocked = /BEGIN ENCRYPTED PRIVATE KEY|Proc-Type: 4,ENCRYPTED/.test(textOf(pem));
     if (isLocked && (password ?? '') === '') throw new TlsError('the private key is locked: give its `password`', { reason: 'locked', queue: takeErrorQueue() });
     throw refused(`the private key cannot be read${password === undefined ? '' : ' with the given password'}`);
   }
@@ -109,6 +114,16 @@ export function withPrivateKey(pem: Uint8Array, password: string | undefined, us
     ssl.EVP_PKEY_free(key);
   }
 }
+
+const textOf = (pem: Uint8Array): string => Buffer.from(pem.buffer, pem.byteOffset, pem.length).toString('latin1');
+
+// Where a block begins; a byte order mark may stand before the first. Those of trusted certificates are read as authorities only.
+const BEGINS = {
+  certificate: /^(?:\xef\xbb\xbf)?-----BEGIN (?:X509 )?CERTIFICATE-----/gm,
+  trusted: /^(?:\xef\xbb\xbf)?-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----/gm,
+  'revocation list': /^(?:\xef\xbb\xbf)?-----BEGIN X509 CRL-----/gm,
+} as const;
+const SEQUENCE = 0x30;
 
 /** Reads from `bytes` through a BIO, which is freed after that. */
 function withBio<T>(bytes: Uint8Array, use: (bio: Pointer) => T): T {

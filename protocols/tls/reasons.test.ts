@@ -60,13 +60,15 @@ describe('the reason that is told', () => {
         return (error as Error).message;
       }
     };
-    expect(['', 'no PEM at all', key, `-----BEGIN CERTIFICATE-----\n${certificate}`, certificate.replace(/-----END[^]*/, '')].map(read)).toEqual([
+    expect(['', 'no PEM at all', key, `-----BEGIN CERTIFICATE-----\n${certificate}`, certificate.replace(/-----END[^]*/, ''), `-----BEGIN CERTIFICATE-----\n${certificate}${certificate}`].map(read)).toEqual([
       'the text holds no certificate in PEM: it is empty',
       'the text holds no certificate in PEM: it has no line that begins with -----BEGIN',
       'the text holds no certificate in PEM but a PRIVATE KEY',
       expect.stringContaining('the text holds a broken certificate'),
       expect.stringContaining('the text holds a broken certificate'),
+      expect.stringContaining('the text holds a broken certificate'),
     ]);
+    expect(() => Certificate.loadAll(Buffer.from(Certificate.load(certificate).der))).toThrow('it seems to be DER');
   });
 
   it('for a locked key without a password is that it is locked', async () => {
@@ -130,7 +132,7 @@ describe('authorities', () => {
       writeFileSync(join(directory, 'd.pem'), one.replace(/MI/, '!!'));
       expect(await messageOf(TlsContext.client({ ca: { directory } }))).toMatch(new RegExp(`^the CA file ${directory}/d.pem holds a broken certificate`));
       for (const name of ['a.pem', 'b.pem', 'c.der', 'd.pem']) rmSync(join(directory, name));
-      expect(await messageOf(TlsContext.client({ ca: { directory } }))).toBe(`the CA directory ${directory} holds no certificate: skipped ${join(directory, 'README')}`);
+      expect(await messageOf(TlsContext.client({ ca: { directory } }))).toBe(`the CA directory ${directory} holds no certificate: ${join(directory, 'README')} (it holds no certificate and no revocation list, neither in PEM nor in DER)`);
     } finally {
       rmSync(directory, { recursive: true });
     }

@@ -106,11 +106,16 @@ export function takeErrorQueue(): TlsErrorEntry[] {
 export function refused(what: string): TlsError {
   const queue = takeErrorQueue();
   const [{ reason } = { reason: 'refused by OpenSSL' }] = queue;
-  return new TlsError(`${what}: ${reason}${TOO_WEAK.test(reason) ? ' for the security level (option minimumSecurityLevel)' : ''}`, { queue });
+  return new TlsError(`${what}: ${reason}${hintFor(reason)}`, { queue });
 }
 
-// What OpenSSL says of a key, digest or parameter below the level: "ee key too small", "ca md too weak", "dh key too small".
-const TOO_WEAK = /(?:key too small|md too weak|key too weak)$/;
+/** @returns the option that decides about what OpenSSL refuses, to be put behind its reason; nothing where none does. */
+export function hintFor(reason: string): string {
+  return TOO_WEAK.test(reason) ? ' for the security level (option minimumSecurityLevel)' : '';
+}
+
+// What OpenSSL says of a key, digest or parameter below the level: "ee key too small", "ca md too weak", "CA signature digest algorithm too weak".
+const TOO_WEAK = /(?:key too small|md too weak|key too weak|algorithm too weak)$/;
 
 /** Whether OpenSSL recognised plain HTTP where it expected TLS. */
 export function saysHttp(queue: readonly TlsErrorEntry[]): boolean {

@@ -7,7 +7,7 @@ import type { NameRules } from './certificate.ts';
 import { hostsOf } from './check-peer.ts';
 import { openssl } from './openssl.ts';
 import type { Pointer } from './openssl.ts';
-import { CertificateError, saysHttp, takeErrorQueue, TlsError } from './tls-error.ts';
+import { CertificateError, hintFor, saysHttp, takeErrorQueue, TlsError } from './tls-error.ts';
 
 /** What is known of the connection that failed. */
 export interface FailureHints {
@@ -45,14 +45,14 @@ export function tlsFailure(connection: Pointer, hints: FailureHints): Error {
   const error = new TlsError('TLS failed', { queue, sent: hints.sent });
   error.message = error.side === 'remote'
     ? `${hints.what} failed: the peer sent the alert ${String(error.alert)} (${error.reason})`
-    : `${hints.what} failed: ${queue[0]?.reason ?? 'OpenSSL gives no reason'}`;
+    : `${hints.what} failed: ${queue[0] === undefined ? 'OpenSSL gives no reason' : queue[0].reason + hintFor(queue[0].reason)}`;
   return error;
 }
 
 function certificateFailure(connection: Pointer, result: number, { role, serverName, depth, rules }: FailureHints): CertificateError {
   const why = openssl().X509_verify_cert_error_string(result);
   const isName = result === c.X509_V_ERR_HOSTNAME_MISMATCH || result === c.X509_V_ERR_IP_ADDRESS_MISMATCH;
-  if (!isName) return new CertificateError(`the ${role === 'client' ? 'server' : 'client'}'s certificate is not accepted: ${why}`, { result, depth });
+  if (!isName) return new CertificateError(`the ${role === 'client' ? 'server' : 'client'}'s certificate is not accepted: ${why}${hintFor(why)}`, { result, depth });
   const [certificate] = chainOf(openssl().SSL_get0_verified_chain(connection));
   const { field, actual } = certificate === undefined ? {} : hostsOf(certificate, rules);
   return new WrongHostError(`the server's certificate is not for ${serverName ?? 'this name'} but for ${actual === undefined || actual === '' ? 'no host' : actual}: ${why}`, { result, depth, expected: serverName, actual, field });

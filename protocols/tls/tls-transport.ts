@@ -172,7 +172,7 @@ export class TlsTransport implements Transport, TimeSource {
         if (negotiation.consider(this.#answered, this)) continue;
         return WANT_LOOKUP;
       }
-      if (reason === c.SSL_ERROR_ZERO_RETURN) throw (this.#failure = new ClosedError('handshake failed: the peer has closed the connection in the middle of it (close_notify)'));
+      if (reason === c.SSL_ERROR_ZERO_RETURN) throw (this.#failure = new ClosedError(`handshake failed: the peer has ${negotiation.alert?.number === USER_CANCELED ? 'cancelled it and ' : ''}closed the connection in the middle of it (close_notify)`));
       if (reason !== 0 && reason !== c.SSL_ERROR_WANT_READ) throw this.#fail();
       const flushed = this.#ciphertext.seal();
       if (flushed !== DONE) return flushed;
@@ -556,7 +556,7 @@ export class TlsTransport implements Transport, TimeSource {
     // Whoever was asked or told something may have closed the connection.
     if (this.#ssl === 0) throw this.failure as Error;
     // Whoever is asked in the middle of a call must not make another one.
-    if (this.#calling) throw new BusyError('handshake', 'handshake');
+    if (this.#calling) throw new BusyError('handshake', 'handshake', 'it was called by a function that this connection is asking');
     this.#calling = true;
     if (this.#openssl.ERR_peek_error() !== 0) this.#openssl.ERR_clear_error();
   }
@@ -691,6 +691,8 @@ const AHEAD_BYTES = 16 * 1024;
 const SURPLUS_AT_MOST = 1024 * 1024;
 // Four records, which one system call takes.
 const SEALED_AT_MOST = 64 * 1024;
+// RFC 8446, section 6.1: it comes before the goodbye.
+const USER_CANCELED = 90;
 const FEEDS_PER_READ = 16;
 const PENDING_AT_MOST = 64 * 1024;
 // More than a handshake flight; a connection that moved more gives the memory back when it falls idle.

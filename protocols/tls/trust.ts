@@ -1,21 +1,15 @@
 /** The certificate authorities that a context trusts, and the certificates that they have revoked. */
 
-import { X509Certificate } from 'node:crypto';
-import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import { rootCertificates } from 'node:tls';
 
+import { readCaDirectory } from './ca-directory.ts';
+import type { SkippedFile } from './ca-directory.ts';
 import { openssl } from './openssl.ts';
 import type { Pointer } from './openssl.ts';
-import { FileError, readPem, withAuthorities, withRevocationLists } from './pem.ts';
+import { readPem, withAuthorities, withRevocationLists } from './pem.ts';
+import type { FileError } from './pem.ts';
 import type { PemSource } from './pem.ts';
 import { TlsError } from './tls-error.ts';
-
-/** A file of a CA directory that was not used. */
-export interface SkippedFile {
-  readonly path: string;
-  readonly why: string;
-}
 
 /**
  * Where authorities come from: PEM; a directory whose files are all read, once, in PEM or DER (`context.skippedFiles` lists those that
@@ -60,50 +54,8 @@ interface Read {
 async function readSource(source: CaSource): Promise<Read> {
   if (source === 'bundled') return { certificates: [Buffer.from(rootCertificates.join('\n'))], revocations: [] };
   if (source === 'system') return { certificates: [await systemRoots()], revocations: [] };
-  if ('directory' in source) return readDirectory(source.directory);
+  if ('directory' in source) return readCaDirectory(source.directory);
   return { certificates: [await readPem(source, 'CA certificates')], revocations: [] };
-}
-
-async function readDirectory(directory: string): Promise<Read> {
-  let names;
-  try {
-    names = (await readdir(directory, { withFileTypes: true })).filter((entry) => !entry.isDirectory()).map(({ name }) => name).sort();
-  } catch (error) {
-    throw new FileError('CA directory', directory, error as NodeJS.ErrnoException);
-  }
-  if (names.length > FILES_AT_MOST) throw new TlsError(`the CA directory ${directory} has ${String(names.length)} files, more than ${String(FILES_AT_MOST)}`);
-  const certificates: Uint8Array[] = [];
-  const revocations: Uint8Array[] = [];
-  const skipped: SkippedFile[] = [];
-  for (const name of names) {
-    const path = join(directory, name);
-    const bytes = await readPem({ file: path }, 'CA certificates');
-    const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-    const pem = /-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----/.test(text.toString('latin1')) ? bytes : pemOf(bytes);
-    const hasLists = text.includes('-----BEGIN X509 CRL-----');
-    if (pem !== undefined) {
-      // Parsed once here, so that it is the file that is complained of and not the directory.
-      withAuthorities(pem, `CA file ${path}`, () => undefined);
-      certificates.push(pem);
-    }
-    if (hasLists) revocations.push(bytes);
-    if (pem === undefined && !hasLists) skipped.push({ path, why: 'it holds no certificate and no revocation list, neither in PEM nor in DER' });
-  }
-  if (certificates.length === 0) {
-    const listed = skipped.length === 0 ? 'it has no files' : `skipped ${skipped.slice(0, 5).map(({ path }) => path).join(', ')}${skipped.length > 5 ? ' …' : ''}`;
-    throw new TlsError(`the CA directory ${directory} holds no certificate: ${listed}`);
-  }
-  return { certificates, revocations, skipped };
-}
-
-/** @returns a certificate in DER as PEM; `undefined` when it is none. */
-function pemOf(bytes: Uint8Array): Uint8Array | undefined {
-  if (bytes[0] !== DER_SEQUENCE) return undefined;
-  try {
-    return Buffer.from(new X509Certificate(bytes).toString());
-  } catch {
-    return undefined;
-  }
 }
 
 async function systemRoots(): Promise<Uint8Array> {
@@ -153,5 +105,3 @@ function fill(store: Pointer, { certificates, revocations }: TrustFiles): Pointe
 
 // Where the distributions keep them: Debian and Alpine, Fedora and RHEL, openSUSE, others.
 const SYSTEM_BUNDLES = ['/etc/ssl/certs/ca-certificates.crt', '/etc/pki/tls/certs/ca-bundle.crt', '/etc/ssl/ca-bundle.pem', '/etc/ssl/cert.pem'];
-const FILES_AT_MOST = 4096;
-const DER_SEQUENCE = 0x30;

@@ -1,12 +1,14 @@
 /** A host of a simulated network: its kernel, as a reactor sees it. */
 
+import { resolve } from 'node:path';
+
 import { formatAddress } from '../address.ts';
 import type { Address } from '../address.ts';
 import type { SocketOptionName } from '../socket-options.ts';
 import {
   EADDRINUSE, EADDRNOTAVAIL, EAGAIN, EBADF, ECONNREFUSED, ECONNRESET, EINPROGRESS, EINVAL, EMFILE, ENOENT, ENOTCONN, ETIMEDOUT,
 } from '../system-calls.ts';
-import type { PeerCredentials, SystemCalls } from '../system-calls.ts';
+import type { PeerCredentials, SocketFile, SystemCalls } from '../system-calls.ts';
 import { Endpoint } from './endpoint.ts';
 import type { Surroundings } from './endpoint.ts';
 import type { Link } from './link.ts';
@@ -36,6 +38,9 @@ export class SimulatedHost implements SystemCalls, Surroundings {
   readonly #buffers: { send: number; receive: number };
   readonly #endpoints = new Map<number, Endpoint | undefined>();
   readonly #ports = new Map<string, Endpoint>();
+  /** The files of Unix sockets and of locks by their absolute paths; no endpoint stands behind a lock. */
+  readonly #files = new Map<string, { readonly id: string; readonly endpoint: Endpoint | undefined; lockedBy: number | undefined }>();
+  #fileIds = 0;
   #nextPort = 32_768;
 
   constructor(name: string, network: SimulatedNetwork, { addresses = [], descriptors = Infinity, sendBuffer = BUFFER, receiveBuffer = BUFFER }: HostOptions) {
@@ -66,6 +71,10 @@ export class SimulatedHost implements SystemCalls, Surroundings {
     if (address.family !== 'unix' && !this.#isOwn(address.host)) return -EADDRNOTAVAIL;
     const bound = address.family !== 'unix' && address.port === 0 ? { ...address, port: this.#freePort(address.host) } : address;
     if (this.#listenerAt(bound) !== undefined) return -EADDRINUSE;
+    if (hasFile(bound)) {
+      if (this.#files.has(resolve(bound.path))) return -EADDRINUSE;
+      this.#files.set(resolve(bound.path), { id: String(++this.#fileIds), endpoint, lockedBy: undefined });
+    }
     endpoint.local = bound;
     return 0;
   }
@@ -76,11 +85,13 @@ export class SimulatedHost implements SystemCalls, Surroundings {
     endpoint.state = 'listening';
     // Linux lets one more wait than it is told.
     endpoint.backlogLimit = backlog + 1;
-    this.#ports.set(formatAddress(endpoint.local), endpoint);
+    if (!hasFile(endpoint.local)) this.#ports.set(keyOf(endpoint.local), endpoint);
     return 0;
   }
 
-  connect(fd: number, address: Address): number {
+  connect(fd: number, given: Address): number {
+    // A zone tells links of one host apart, and here each pair of hosts has one.
+    const address = given.family === 'unix' ? given : { ...given, host: given.host.replace(/%.*/, '') };
     const endpoint = this.#endpoints.get(fd);
     if (endpoint === undefined) return -EBADF;
     if (address.family === 'unix') return this.#connectUnix(endpoint, address);
@@ -125,7 +136,8 @@ export class SimulatedHost implements SystemCalls, Surroundings {
     if (!this.#endpoints.has(fd)) return -EBADF;
     const endpoint = this.#endpoints.get(fd);
     this.#endpoints.delete(fd);
-    if (endpoint?.state === 'listening' && endpoint.local !== undefined) this.#ports.delete(formatAddress(endpoint.local));
+    if (endpoint?.state === 'listening' && endpoint.local !== undefined) this.#ports.delete(keyOf(endpoint.local));
+    for (const file of this.#files.values()) if (file.lockedBy === fd) file.lockedBy = undefined;
     endpoint?.close();
     return 0;
   }
@@ -166,17 +178,23 @@ export class SimulatedHost implements SystemCalls, Surroundings {
     return this.#endpoints.get(fd)?.family === 'unix' ? { pid: process.pid, uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 } : undefined;
   }
 
-  unlink(): number {
-    return 0;
+  unlink(path: string): number {
+    return this.#files.delete(resolve(path)) ? 0 : -ENOENT;
   }
 
-  /** Paths are names here, and no files. */
-  socketFile(): undefined {
-    return undefined;
+  socketFile(path: string): SocketFile | undefined {
+    const file = this.#files.get(resolve(path));
+    return file?.endpoint === undefined ? undefined : { id: file.id, uid: process.geteuid?.() ?? 0 };
   }
 
-  lock(): number {
-    return this.reserve();
+  lock(path: string): number {
+    const file = this.#files.get(resolve(path)) ?? { id: String(++this.#fileIds), endpoint: undefined, lockedBy: undefined };
+    if (file.lockedBy !== undefined) return -EAGAIN;
+    const fd = this.reserve();
+    if (fd < 0) return fd;
+    this.#files.set(resolve(path), file);
+    file.lockedBy = fd;
+    return fd;
   }
 
   ready(endpoint: Endpoint, readiness: number): void {
@@ -198,7 +216,7 @@ export class SimulatedHost implements SystemCalls, Surroundings {
 
   #connectUnix(endpoint: Endpoint, address: Address): number {
     const listener = this.#listenerAt(address);
-    if (listener === undefined) return -ENOENT;
+    if (listener === undefined) return hasFile(address) && !this.#files.has(resolve(address.path)) ? -ENOENT : -ECONNREFUSED;
     if (listener.backlog.length >= listener.backlogLimit) return -EAGAIN;
     endpoint.remote = address;
     this.#welcome(endpoint, this, listener, this.#network.loopback);
@@ -251,8 +269,13 @@ export class SimulatedHost implements SystemCalls, Surroundings {
   }
 
   #listenerAt(address: Address): Endpoint | undefined {
-    if (address.family === 'unix') return this.#ports.get(address.path);
-    return this.#ports.get(formatAddress(address)) ?? this.#ports.get(formatAddress({ ...address, host: address.family === 'IPv6' ? '::' : '0.0.0.0' }));
+    if (hasFile(address)) {
+      // The file outlives the socket.
+      const endpoint = this.#files.get(resolve(address.path))?.endpoint;
+      return endpoint?.state === 'listening' && this.#endpoints.get(endpoint.fd) === endpoint ? endpoint : undefined;
+    }
+    if (address.family === 'unix') return this.#ports.get(keyOf(address));
+    return this.#ports.get(keyOf(address)) ?? this.#ports.get(keyOf({ ...address, host: address.family === 'IPv6' ? '::' : '0.0.0.0' }));
   }
 
   #isOwn(host: string): boolean {
@@ -263,6 +286,13 @@ export class SimulatedHost implements SystemCalls, Surroundings {
     while (this.#listenerAt({ family: host.includes(':') ? 'IPv6' : 'IPv4', host, port: this.#nextPort }) !== undefined) this.#nextPort++;
     return this.#nextPort++;
   }
+}
+
+const keyOf = (address: Address): string => (address.family === 'unix' ? address.path : formatAddress(address));
+
+/** Abstract names have no file. */
+function hasFile(address: Address): address is Address & { family: 'unix' } {
+  return address.family === 'unix' && !address.path.startsWith('\0');
 }
 
 /** Whether an address is that of the host itself, whichever host that is. */

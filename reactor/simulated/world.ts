@@ -51,6 +51,10 @@ export class DeadlockError extends WantioError {
   static {
     this.prototype.name = 'DeadlockError';
   }
+
+  static {
+    this.prototype.name = 'DeadlockError';
+  }
 }
 
 /** More happened than was allowed for. */

@@ -7,7 +7,7 @@ export type ResumptionPolicy = 'off' | 'stateful' | 'stateless';
 export type ResumptionMiss =
   /** Sessions are off. */
   | 'off'
-  /** The client offered none. */
+  /** The client offered none; an id that clients of TLS 1.3 make up is none. */
   | 'not offered'
   /** There is no session of that id, or it was of another server. */
   | 'unknown'
