@@ -102,10 +102,10 @@ export const SERVER_RULES = {
   psk: secret(trust(func)),
   pskHint: text,
   resumption: oneOf('off', 'stateful', 'stateless'),
-  sessionStore: trust(thing('a session store', isObject)),
+  sessionStore: thing('a session store', isObject),
   sessionStoreKey: secret(trust(bytes)),
   sessionLookupMs: span,
-  ticketKeys: trust(thing('a TicketKeys', isObject)),
+  ticketKeys: thing('a TicketKeys', isObject),
   tickets: count(0, 16),
 } satisfies Rules<TlsServerOptions>;
 
