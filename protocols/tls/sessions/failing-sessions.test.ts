@@ -125,7 +125,7 @@ describe.each(versions)('a session that makes the handshake fail, under %s', (ve
     const client = await secure.client({ protocols });
     await visit(secure, served, client);
     served.alert = 80;
-    const connect = async (): Promise<SecureConnection> => (await secure.reactor.connect(served.target)).secure(client, { serverName: 'localhost' });
+    const connect = async (): Promise<SecureConnection> => (await secure.reactor.connect({ host: served.target.host, port: served.target.port })).secure(client, { serverName: 'localhost' });
     await expect((await connect()).handshake()).rejects.toMatchObject({ alert: 80 });
     const connection = await connect();
     await connection.handshake();
