@@ -113,6 +113,29 @@ describe('a simulated network', () => {
     })());
   });
 
+  it('tells a client whom nobody answers after two minutes, as Linux does', async () => {
+    const world = new World();
+    const [here, there] = [world.machine('here'), world.machine('there')];
+    await world.run((async () => {
+      expect(await failure(here.reactor.connect({ host: '10.9.9.9', port: 7 }))).toMatchObject({ code: 'ETIMEDOUT' });
+      expect(world.now()).toBe(127_000);
+      world.link(here, there).partition();
+      expect(await failure(here.reactor.connect({ host: 'there', port: 7 }))).toMatchObject({ code: 'ETIMEDOUT' });
+      expect(world.now()).toBe(254_000);
+    })());
+  });
+
+  it('breaks off clients that wait to be accepted when their listener closes', async () => {
+    const world = new World({ link: { latencyMs: 3 } });
+    const [here, there] = [world.machine('here'), world.machine('there')];
+    await world.run((async () => {
+      const listener = await there.reactor.listen({ host: '0.0.0.0', port: 7 });
+      const client = await here.reactor.connect({ host: 'there', port: 7 });
+      listener.close();
+      expect(await failure(client.receive())).toMatchObject({ code: 'ECONNRESET' });
+    })());
+  });
+
   it('answers names late, wrongly or not at all', async () => {
     const world = new World();
     const here = world.machine('here');
