@@ -181,6 +181,43 @@ describe('a simulated network', () => {
     })());
   });
 
+  it('makes a listener pause longer with each shortage in a row, and from the start again once it has accepted', async () => {
+    const world = new World();
+    const [here, there] = [world.machine('here'), world.machine('there')];
+    await world.run((async () => {
+      const listener = await there.reactor.listen({ host: '0.0.0.0', port: 7 });
+      const pauses: number[] = [];
+      listener.on('overload', (_, pauseMs) => pauses.push(pauseMs));
+      listener.serve({}, async (connection) => {
+        await connection.receive('*a');
+      });
+      const { descriptorLimit } = there.host;
+      const shortage = async (): Promise<number[]> => {
+        pauses.length = 0;
+        // No more than the listener and its reserve.
+        there.host.descriptorLimit = 2;
+        const clients = [];
+        for (let index = 0; index < 9; index++) {
+          clients.push(await here.reactor.connect({ host: 'there', port: 7 }), await here.reactor.connect({ host: 'there', port: 7 }));
+          await world.sleep(1_000);
+        }
+        there.host.descriptorLimit = descriptorLimit;
+        await world.sleep(1_000);
+        for (const client of clients) client.abort();
+        await world.sleep(100);
+        return pauses.slice(0, 9);
+      };
+      const grows = [10, 20, 40, 80, 160, 320, 640, 1_000, 1_000];
+      expect(await shortage()).toEqual(grows);
+      const client = await here.reactor.connect({ host: 'there', port: 7 });
+      await world.sleep(10);
+      client.abort();
+      await world.sleep(10);
+      expect(await shortage()).toEqual(grows);
+      for (const { reactor } of world.machines) reactor.abort();
+    })());
+  });
+
   it('lets a reset overtake what is under way, but not what has arrived', async () => {
     const world = new World({ link: { latencyMs: 5 } });
     const [here, there] = [world.machine('here'), world.machine('there')];
