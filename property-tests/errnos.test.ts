@@ -15,10 +15,11 @@ import type { Ground } from '../reactor/ground.ts';
 const CALLS = ['socket', 'bind', 'listen', 'connect', 'accept', 'recv', 'send', 'shutdown', 'setOption', 'pendingError', 'register'] as const;
 type Call = typeof CALLS[number];
 
-/** What goes wrong: calls from the first on, `times` of them. */
+/** What goes wrong: `times` calls, after the first `passed`. */
 interface Wrong {
   readonly call: Call;
   readonly errno: number;
+  passed: number;
   times: number;
   /** How many calls were made, and in one turn at most. */
   calls: number;
@@ -38,7 +39,7 @@ function wrongGround(ground: Ground, wrong: Wrong): Ground {
     wrong.mostInTurn = Math.max(wrong.mostInTurn, ++wrong.inTurn);
     // A loop without end would hold up the test itself.
     if (wrong.inTurn > 1_000) throw new Error(`${call} was called ${String(wrong.inTurn)} times in one turn`);
-    return wrong.times-- > 0;
+    return wrong.passed-- <= 0 && wrong.times-- > 0;
   };
   const calls: SystemCalls = { ...passOn(ground.calls) };
   const failing = calls as unknown as Record<string, (...values: unknown[]) => unknown>;
@@ -118,9 +119,10 @@ describe.each(['here', 'there'] as const)('an errno %s', (side) => {
     for (const errno of ERRNOS) {
       // What passes by itself, and is tried again in each turn, is not for ever.
       const passes = (errno === EINTR && (call === 'recv' || call === 'send')) || (call === 'send' && (errno === ENOBUFS || errno === ENOMEM));
-      for (const times of [1, passes ? 50 : Infinity]) {
-        const wrong: Wrong = { call, errno, times, calls: 0, inTurn: 0, mostInTurn: 0 };
-        const what = `${nameOf(errno)} of ${call}, ${times === 1 ? 'once' : `${String(times)} times`}`;
+      // The first to be watched is the listener, the second its client.
+      for (const [passed, times] of [[0, 1], [1, 1], [0, passes ? 200 : Infinity], [1, passes ? 200 : Infinity]]) {
+        const wrong: Wrong = { call, errno, passed, times, calls: 0, inTurn: 0, mostInTurn: 0 };
+        const what = `${nameOf(errno)} of ${call} after ${String(passed)}, ${times === 1 ? 'once' : `${String(times)} times`}`;
         const outcome = await visit(wrong, side).catch((error: unknown) => {
           throw new Error(what, { cause: error });
         });
