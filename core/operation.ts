@@ -289,7 +289,8 @@ export class Operation<T> implements Promise<T> {
     try {
       Object.assign(error, this.#step.handOver?.());
     } catch (thrown) {
-      error.cause ??= thrown;
+      // An error that is its own cause could not be printed.
+      if (thrown !== error) error.cause ??= thrown;
     }
   }
 

@@ -15,6 +15,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { AbortError, BoundsError, ClosedError, OperationTimeoutError, SystemError, TruncatedError } from '../core/errors.ts';
 import type { WantioError } from '../core/errors.ts';
 import { toDuplex } from '../reactor/index.ts';
+import { World } from '../reactor/simulated/world.ts';
 import { portOf } from '../reactor/testing/with-reactor.ts';
 import { https } from './index.ts';
 import { TlsContext } from './tls/context.ts';
@@ -266,6 +267,40 @@ describe('a request', () => {
     expect(bytes).toBe(16 << 20);
   }));
 
+  it.each([
+    ['is complete when the server sends on in time after that', 1_220, undefined],
+    ['fails when the server is silent for a block limit after that', 1_260, 1_250],
+  ])('whose sink takes longer than the block limit %s', async (_, sendsAtMs, failsAtMs) => {
+    const world = new World();
+    const [here, there] = [world.machine('here'), world.machine('there')];
+    const { certificate, key } = authority.issue({ names: ['there'] });
+    const [client, server] = await Promise.all([TlsContext.client({ ca }), TlsContext.server({ certificate: { pem: certificate }, key: { pem: key } })]);
+    await world.run((async () => {
+      const listener = await there.reactor.listen({ host: '0.0.0.0', port: 443 });
+      listener.serve({ secure: server }, async (connection) => {
+        await header(connection);
+        await connection.send('HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nfirst,');
+        await world.sleep(sendsAtMs - world.now());
+        await connection.send('second');
+      });
+      let isFirst = true;
+      const sink = async (): Promise<void> => {
+        if (isFirst) await world.sleep(1_050 - world.now());
+        isFirst = false;
+      };
+      const asking = https.request(here.reactor, { url: 'https://there/', secure: client, sink, timeouts: { blockMs: 200 } });
+      if (failsAtMs === undefined) expect(await asking).toMatchObject({ status: 200 });
+      else {
+        expect(await failureOf(asking)).toMatchObject({ mode: 'block', operation: 'receive' });
+        expect(world.now()).toBeGreaterThanOrEqual(failsAtMs);
+        expect(world.now()).toBeLessThan(failsAtMs + 10);
+      }
+      for (const { reactor } of world.machines) reactor.abort();
+    })());
+    client.close();
+    server.close();
+  });
+
   it('is not harmed by a connection that breaks when the response is complete and the sink is not done', () => {
     let breaks = (): void => undefined;
     return withServer(async (connection) => {
@@ -300,6 +335,24 @@ describe('a request', () => {
     const { status, body } = await ask('/', { body: source() });
     expect([status, textOf(body)]).toEqual([413, 'no!']);
     await vi.waitUntil(() => closed);
+  }));
+});
+
+describe('the context of a reactor\'s requests', () => {
+  it('is made again for the next request when it could not be made', () => withServer(async (connection) => {
+    await header(connection);
+    await connection.send('HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n');
+  }, async (ask, { client }) => {
+    const context = await client({ ca });
+    const spy = vi.spyOn(TlsContext, 'client').mockRejectedValueOnce(new Error('no memory')).mockResolvedValueOnce(context);
+    try {
+      expect(await failureOf(ask('/', { secure: undefined }))).toMatchObject({ message: 'no memory' });
+      expect(await ask('/', { secure: undefined })).toMatchObject({ status: 204 });
+      await ask('/', { secure: undefined });
+      expect(spy).toHaveBeenCalledTimes(2);
+    } finally {
+      spy.mockRestore();
+    }
   }));
 });
 

@@ -385,7 +385,10 @@ function contextOf(reactor: Reactor): Promise<TlsContext> {
   if (known !== undefined) return known;
   const context = TlsContext.client({ alpn: ['http/1.1'] });
   contexts.set(reactor, context);
-  void Promise.all([context, reactor.ended]).then(([made]) => { made.close(); }, () => undefined);
+  void Promise.all([context, reactor.ended]).then(([made]) => { made.close(); }, () => {
+    // What could not be made now, for want of memory, may be made for the next request.
+    contexts.delete(reactor);
+  });
   return context;
 }
 

@@ -48,7 +48,7 @@ export const LISTEN_RULES = { ...TARGET_RULES, ...SOCKET_RULES, backlog: count(0
 
 /** What a listener tells. */
 export interface ListenerEvents {
-  /** The system could not give a descriptor, or could not watch it: a client was turned away, and accepting pauses for so long. */
+  /** The system could not give a descriptor, could not watch it, or refuses to accept: a client was turned away, and accepting pauses for so long. */
   overload: (error: SystemError, pauseMs: number) => void;
   /** A served connection failed, or its handler did. The others go on. */
   clientError: (error: Error, connection: Connection) => void;
@@ -140,12 +140,13 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
   tryAccept(): Connection | undefined {
     if (this.#closed) throw new ClosedError('accept refused: the listener is closed');
     const handle = this.#handle;
-    for (let tries = 0; tries < ACCEPTS_PER_TURN && (handle.readiness & READABLE) !== 0 && this.#cancelPause === undefined; tries++) {
+    for (let tries = 1; (handle.readiness & READABLE) !== 0 && this.#cancelPause === undefined; tries++) {
       const fd = this.#reactor.ground.calls.accept(handle.fd, this.#peer);
       if (fd >= 0) return this.#adopt(fd);
       if (fd === -EAGAIN) handle.readiness &= ~READABLE;
       else if (SHORTAGES.has(-fd)) this.#pause(fd);
-      // Whatever else accept(2) says is about the connection that waited, which is gone.
+      // Whatever else accept(2) says is about the connection that waited, which is gone; said so often in a row, it is about all.
+      else if (tries === ACCEPTS_PER_TURN) this.#rest(systemError(fd, 'accept4', formatAddress(this.address)));
     }
     return undefined;
   }

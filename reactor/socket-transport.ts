@@ -45,7 +45,7 @@ export class SocketTransport implements ConnectionSocket {
   read(into: Uint8Array): number {
     if (this.failure !== undefined) throw this.failure;
     const { handle } = this;
-    while ((handle.readiness & READABLE) !== 0) {
+    for (let tries = 0; tries < TRIES && (handle.readiness & READABLE) !== 0; tries++) {
       const count = this.#calls.recv(handle.fd, into);
       if (count > 0) {
         this.received += count;
@@ -65,7 +65,7 @@ export class SocketTransport implements ConnectionSocket {
   write(from: Uint8Array): number {
     const { handle } = this;
     if (from.length === 0) return 0;
-    while ((handle.readiness & WRITABLE) !== 0) {
+    for (let tries = 0; (handle.readiness & WRITABLE) !== 0; tries++) {
       const count = this.#calls.send(handle.fd, from);
       if (count >= 0) {
         this.#sent += count;
@@ -74,7 +74,7 @@ export class SocketTransport implements ConnectionSocket {
       }
       if (count === -EAGAIN) handle.readiness &= ~WRITABLE;
       // The system is short of memory for a moment, and will not tell when it is over.
-      else if (count === -ENOBUFS || count === -ENOMEM) return 0;
+      else if (count === -ENOBUFS || count === -ENOMEM || (count === -EINTR && tries === TRIES)) return 0;
       else if (count !== -EINTR) {
         if (count !== -EPIPE) this.#brokenBy = -count;
         // Once the reason was told, the system says EPIPE.
@@ -167,6 +167,9 @@ export class SocketTransport implements ConnectionSocket {
     if (this.#closed) throw new ClosedError(`${what} refused: the connection is closed`);
   }
 }
+
+// A call that is interrupted that often in a row is tried again in the next turn, so that the others have theirs.
+const TRIES = 8;
 
 /** Sets the options of a new socket. @throws {SystemError} when the kernel refuses one. */
 export function applyOptions(calls: SystemCalls, fd: number, options: SocketOptions, family: Address['family']): void {

@@ -41,6 +41,9 @@ const USAGE = `Usage: npm start -- [options]
   --max-connections N     how many at a time; more wait (10000)
   --help                  this text`;
 
+// How a client that goes away looks to the system.
+const GONE = new Set(['ECONNRESET', 'EPIPE']);
+
 if (values.help) console.log(USAGE);
 else await run();
 
@@ -84,8 +87,6 @@ async function run(): Promise<void> {
   console.log(`try: ${clientFor(listener.address)}`);
   await closed;
 }
-
-const GONE = new Set(['ECONNRESET', 'EPIPE']);
 
 /** The command of a client that can be tried at once. */
 function clientFor(address: Address): string {

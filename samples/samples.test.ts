@@ -595,7 +595,7 @@ describe('every sample', () => {
     await Promise.all(['echo', 'select-echo', 'tls-echo', 'https-server', 'sni', 'alpn', 'client-auth-one-url', 'psk', 'session-server'].map(async (name) => {
       const program = new Program(process.execPath, ...run, name, '--port', 'nowhere');
       expect(await program.exit()).toBe(2);
-      expect(program.output).toBe(`${name}: port must be a whole number of 0…65535, not NaN\n`);
+      expect(program.output).toBe(`${name}: listen: port takes a whole number of 0…65535, not NaN\n`);
     }));
   });
 });

@@ -87,7 +87,11 @@ export class Model {
   closeListener(listener: ListenerModel): void {
     listener.open = listener.accepting = false;
     for (const fd of [listener.fd, listener.reserve]) this.open.delete(fd);
-    for (const end of listener.backlog.splice(0)) this.#drop(end);
+    // The kernel breaks off those that nobody has accepted.
+    for (const end of listener.backlog.splice(0)) {
+      end.open = false;
+      if (!end.broken) this.#breakPeer(end);
+    }
   }
 
   send(end: End, count: number): void {

@@ -111,7 +111,7 @@ export const SERVER_RULES = {
   sessionStore,
   sessionStoreKey: trust(secretKey),
   sessionLookupMs: span,
-  ticketKeys: trust(partWith('a TicketKeys', 'sealing', 'opening')),
+  ticketKeys: partWith('a TicketKeys', 'sealing', 'opening'),
   tickets: count(0, 16),
 } satisfies Rules<TlsServerOptions>;
 

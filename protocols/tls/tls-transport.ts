@@ -210,7 +210,7 @@ export class TlsTransport implements Transport, TimeSource {
         if (count > 0) {
           // One call reads one record at most. A full buffer may have left some of it; else the BIO knows what is left.
           this.#holds = count === into.length || this.#ciphertext.holds;
-          this.#hasOpened = true;
+          if (!this.#hasOpened) this.#opened();
           return count;
         }
         this.#holds = false;
@@ -509,9 +509,15 @@ export class TlsTransport implements Transport, TimeSource {
         if (reason === c.SSL_ERROR_ZERO_RETURN) return END;
         throw this.#fail();
       }
-      this.#hasOpened = true;
+      if (!this.#hasOpened) this.#opened();
       (this.#surplus ??= new InputBuffer()).append(data.subarray(0, count));
     }
+  }
+
+  /** Data of the peer have come: it takes the session that was offered. */
+  #opened(): void {
+    this.#hasOpened = true;
+    this.sessions.taken();
   }
 
   #takeSurplus(into: Uint8Array): number {
@@ -625,7 +631,8 @@ export class TlsTransport implements Transport, TimeSource {
     } else if (this.negotiation.established) this.#failure = new TruncatedError('the peer closed the connection without close_notify; bytes may be missing');
     else this.#failure = new ClosedError('handshake failed: the peer closed the connection in the middle of it');
     this.#openssl.ERR_clear_error();
-    if (this.#mayBlameSession(this.#failure)) this.sessions.blame(this.#listener.time);
+    if (settings.role === 'server') this.#restoreSession();
+    else if (this.#mayBlameSession(this.#failure)) this.sessions.blame(this.#listener.time);
     try {
       this.#ciphertext.seal();
     } catch {
@@ -637,8 +644,20 @@ export class TlsTransport implements Transport, TimeSource {
   #mayBlameSession(failure: Error): boolean {
     if (!mayBlameSession(failure)) return false;
     if (!this.negotiation.established) return true;
-    // A server of TLS 1.3 may refuse after the client's handshake is complete: then its alert comes before any data.
-    return this.isTls13 && !this.#hasOpened && failure.side === 'remote' && this.negotiation.resumption === 'resumed';
+    // A server may refuse when the client's handshake is complete: in a resumed handshake of either version the client is not the
+    // first to be done. Then what the server says comes before any data.
+    return !this.#hasOpened && this.negotiation.resumption === 'resumed';
+  }
+
+  /**
+   * OpenSSL takes a session out of its own cache when an alert ends a handshake with it. Under TLS 1.2 ids cross in the clear, so that
+   * a stranger could erase the session of another client: it is put back unless the peer has proved that it has the key.
+   */
+  #restoreSession(): void {
+    const { established, settings } = this.negotiation;
+    if (established || settings.resumption !== 'stateful' || this.#openssl.SSL_session_reused(this.#ssl) !== 1) return;
+    const session = this.#openssl.SSL_get_session(this.#ssl);
+    if (session !== 0) settings.sessions.restore(session);
   }
 
   #free(): void {

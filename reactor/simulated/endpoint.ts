@@ -36,6 +36,8 @@ export class Endpoint {
   /** Connections that wait to be accepted; on listeners. */
   readonly backlog: Endpoint[] = [];
   backlogLimit = 0;
+  /** Ends the time in which a connection must be answered. */
+  cancelTimeout: () => void = () => undefined;
 
   readonly #around: Surroundings;
   #link: Link | undefined;
@@ -66,6 +68,7 @@ export class Endpoint {
   join(peer: Endpoint, link: Link): void {
     this.#peer = peer;
     this.#link = link;
+    this.cancelTimeout();
     this.state = 'connected';
   }
 
@@ -142,7 +145,12 @@ export class Endpoint {
     if (this.state === 'closed') return;
     const connected = this.state === 'connected' && !this.#reset;
     const abort = this.options.get('linger') === 0 || this.#received.length > 0;
-    if (this.state === 'listening') for (const waiting of this.backlog.splice(0)) waiting.close();
+    // Linux breaks off those that nobody has accepted.
+    if (this.state === 'listening') for (const waiting of this.backlog.splice(0)) {
+      waiting.options.set('linger', 0);
+      waiting.close();
+    }
+    this.cancelTimeout();
     this.state = 'closed';
     if (!connected) return;
     if (abort) this.#sendReset();
@@ -155,6 +163,7 @@ export class Endpoint {
   /** The connection is refused, broken or reset: `errno` is told once. */
   fail(errno: number): void {
     if (this.#reset) return;
+    this.cancelTimeout();
     this.#reset = true;
     this.pendingError = this.#ended && errno === ECONNRESET ? EPIPE : errno;
     this.#sending.clear();

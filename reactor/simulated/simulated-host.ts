@@ -6,7 +6,7 @@ import { formatAddress } from '../address.ts';
 import type { Address } from '../address.ts';
 import type { SocketOptionName } from '../socket-options.ts';
 import {
-  EADDRINUSE, EADDRNOTAVAIL, EAGAIN, EBADF, ECONNREFUSED, ECONNRESET, EINPROGRESS, EINVAL, EMFILE, ENOENT, ENOTCONN, ETIMEDOUT,
+  EADDRINUSE, EADDRNOTAVAIL, EAGAIN, EALREADY, EBADF, ECONNREFUSED, ECONNRESET, EINPROGRESS, EINVAL, EISCONN, EMFILE, ENOENT, ENOTCONN, ETIMEDOUT,
 } from '../system-calls.ts';
 import type { PeerCredentials, SocketFile, SystemCalls } from '../system-calls.ts';
 import { Endpoint } from './endpoint.ts';
@@ -94,11 +94,16 @@ export class SimulatedHost implements SystemCalls, Surroundings {
     const address = given.family === 'unix' ? given : { ...given, host: given.host.replace(/%.*/, '') };
     const endpoint = this.#endpoints.get(fd);
     if (endpoint === undefined) return -EBADF;
+    if (endpoint.state === 'connecting') return -EALREADY;
+    if (endpoint.state === 'connected') return -EISCONN;
     if (address.family === 'unix') return this.#connectUnix(endpoint, address);
     const path = this.#network.pathTo(this, address.host);
     endpoint.remote = address;
     endpoint.state = 'connecting';
     endpoint.local ??= { family: address.family, host: path?.from ?? '0.0.0.0', port: this.#nextPort++ };
+    endpoint.cancelTimeout = this.#network.after(SYN_RETRY_MS * (2 ** (SYN_RETRIES + 1) - 1), () => {
+      if (endpoint.state === 'connecting') endpoint.fail(ETIMEDOUT);
+    });
     // Where no host is, nobody answers.
     if (path !== undefined) this.#knock(endpoint, path.host, path.link, address, 0);
     return -EINPROGRESS;
@@ -237,8 +242,7 @@ export class SimulatedHost implements SystemCalls, Surroundings {
       if (listener.backlog.length >= listener.backlogLimit) {
         this.#network.after(SYN_RETRY_MS * 2 ** tries, () => {
           if (endpoint.state !== 'connecting') return;
-          if (tries === SYN_RETRIES) endpoint.fail(ETIMEDOUT);
-          else this.#knock(endpoint, host, link, address, tries + 1);
+          this.#knock(endpoint, host, link, address, tries + 1);
         });
         return;
       }

@@ -113,6 +113,29 @@ describe('a simulated network', () => {
     })());
   });
 
+  it('tells a client whom nobody answers after two minutes, as Linux does', async () => {
+    const world = new World();
+    const [here, there] = [world.machine('here'), world.machine('there')];
+    await world.run((async () => {
+      expect(await failure(here.reactor.connect({ host: '10.9.9.9', port: 7 }))).toMatchObject({ code: 'ETIMEDOUT' });
+      expect(world.now()).toBe(127_000);
+      world.link(here, there).partition();
+      expect(await failure(here.reactor.connect({ host: 'there', port: 7 }))).toMatchObject({ code: 'ETIMEDOUT' });
+      expect(world.now()).toBe(254_000);
+    })());
+  });
+
+  it('breaks off clients that wait to be accepted when their listener closes', async () => {
+    const world = new World({ link: { latencyMs: 3 } });
+    const [here, there] = [world.machine('here'), world.machine('there')];
+    await world.run((async () => {
+      const listener = await there.reactor.listen({ host: '0.0.0.0', port: 7 });
+      const client = await here.reactor.connect({ host: 'there', port: 7 });
+      listener.close();
+      expect(await failure(client.receive())).toMatchObject({ code: 'ECONNRESET' });
+    })());
+  });
+
   it('answers names late, wrongly or not at all', async () => {
     const world = new World();
     const here = world.machine('here');
@@ -155,6 +178,43 @@ describe('a simulated network', () => {
       expect(await failure(here.reactor.connect({ host: '127.0.0.1', port: 7 }))).toMatchObject({ code: 'EMFILE' });
       listener.close();
       expect(here.host.openDescriptors).toBe(0);
+    })());
+  });
+
+  it('makes a listener pause longer with each shortage in a row, and from the start again once it has accepted', async () => {
+    const world = new World();
+    const [here, there] = [world.machine('here'), world.machine('there')];
+    await world.run((async () => {
+      const listener = await there.reactor.listen({ host: '0.0.0.0', port: 7 });
+      const pauses: number[] = [];
+      listener.on('overload', (_, pauseMs) => pauses.push(pauseMs));
+      listener.serve({}, async (connection) => {
+        await connection.receive('*a');
+      });
+      const { descriptorLimit } = there.host;
+      const shortage = async (): Promise<number[]> => {
+        pauses.length = 0;
+        // No more than the listener and its reserve.
+        there.host.descriptorLimit = 2;
+        const clients = [];
+        for (let index = 0; index < 9; index++) {
+          clients.push(await here.reactor.connect({ host: 'there', port: 7 }), await here.reactor.connect({ host: 'there', port: 7 }));
+          await world.sleep(1_000);
+        }
+        there.host.descriptorLimit = descriptorLimit;
+        await world.sleep(1_000);
+        for (const client of clients) client.abort();
+        await world.sleep(100);
+        return pauses.slice(0, 9);
+      };
+      const grows = [10, 20, 40, 80, 160, 320, 640, 1_000, 1_000];
+      expect(await shortage()).toEqual(grows);
+      const client = await here.reactor.connect({ host: 'there', port: 7 });
+      await world.sleep(10);
+      client.abort();
+      await world.sleep(10);
+      expect(await shortage()).toEqual(grows);
+      for (const { reactor } of world.machines) reactor.abort();
     })());
   });
 

@@ -51,10 +51,6 @@ export class DeadlockError extends WantioError {
   static {
     this.prototype.name = 'DeadlockError';
   }
-
-  static {
-    this.prototype.name = 'DeadlockError';
-  }
 }
 
 /** More happened than was allowed for. */

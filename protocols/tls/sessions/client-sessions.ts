@@ -51,6 +51,8 @@ export class ClientSessions {
   readonly #sessions = new Map<string, TlsSession[]>();
   /** What is being taken out of the store, by key. */
   readonly #taking = new Map<string, Taking>();
+  /** The servers that have refused sessions since they took one last; the one that did so last stands last. */
+  readonly #refusals = new Map<string, { readonly inRow: number; readonly restsUntil: number }>();
   #closed = false;
 
   /** @throws {RangeError | TypeError} when an option makes no sense. */
@@ -92,6 +94,7 @@ export class ClientSessions {
 
   /** The newest session for `key` in this process: a copy, the caller's to dispose of. One of TLS 1.3 is not kept any more. */
   take(key: string): TlsSession | undefined {
+    if (this.isResting(key)) return undefined;
     const session = this.#newest(key);
     const sessions = this.#sessions.get(key);
     if (session === undefined || sessions === undefined) return undefined;
@@ -107,7 +110,9 @@ export class ClientSessions {
 
   /** Keeps a session that was just made, where others can take it too when there is such a place, and takes it over. @internal */
   made(key: string, session: TlsSession, time: TimeSource): void {
-    if (this.#shared === undefined || !this.#isOfUse(session) || !this.#give(key, session, time)) this.add(key, session);
+    // It would be offered to nobody.
+    if (this.isResting(key)) session.dispose();
+    else if (this.#shared === undefined || !this.#isOfUse(session) || !this.#give(key, session, time)) this.add(key, session);
     // It may be used again and again, by this process and the others.
     else if (session.protocol !== 'TLSv1.3') this.add(key, session);
     else session.dispose();
@@ -120,7 +125,7 @@ export class ClientSessions {
    */
   fetch(key: string, time: TimeSource): Promise<ResumptionMiss | undefined> | undefined {
     const shared = this.#shared;
-    if (shared === undefined || this.#newest(key) !== undefined) return undefined;
+    if (shared === undefined || this.isResting(key) || this.#newest(key) !== undefined) return undefined;
     return shared.ask(() => {
       // Many that connect at the same time ask once; but nobody waits for what others wait for in vain.
       const under = this.#taking.get(key);
@@ -156,13 +161,36 @@ export class ClientSessions {
     await this.#shared?.forget(key);
   }
 
-  /** Forgets the sessions of one key wherever they are, for one of them has made a handshake fail. The store forgets in its own time. @internal */
+  /**
+   * Forgets the sessions of one key wherever they are, for one of them has made a connection fail. The store forgets in its own time. A
+   * server that refuses again, and has taken none in between, is offered none for a while. @internal
+   */
   distrust(key: string, time: TimeSource): void {
     this.#drop(key);
     const taking = this.#taking.get(key);
     if (taking !== undefined) taking.isWanted = false;
     this.#taking.delete(key);
     this.#shared?.erase(key, time);
+    const inRow = (this.#refusals.get(key)?.inRow ?? 0) + 1;
+    this.#refusals.delete(key);
+    const restMs = inRow < REFUSALS_TO_REST ? 0 : Math.min(REST_AT_MOST_MS, REST_MS * 2 ** (inRow - REFUSALS_TO_REST));
+    this.#refusals.set(key, { inRow, restsUntil: this.#now() + restMs });
+    if (this.#refusals.size > this.#maxServers) for (const oldest of this.#refusals.keys()) {
+      this.#refusals.delete(oldest);
+      break;
+    }
+  }
+
+  /** The server has taken a session of `key`. @internal */
+  trust(key: string): void {
+    this.#refusals.delete(key);
+  }
+
+  /** Whether the server has refused so many in a row that it is offered none for a while. @internal */
+  isResting(key: string): boolean {
+    const leftMs = (this.#refusals.get(key)?.restsUntil ?? -Infinity) - this.#now();
+    // A clock that was set back must not make it last.
+    return leftMs > 0 && leftMs <= REST_AT_MOST_MS;
   }
 
   /** Forgets all that are in this process. */
@@ -257,3 +285,7 @@ interface Taking {
 }
 
 const LOOKUP_MS = 250;
+const REFUSALS_TO_REST = 2;
+const REST_MS = 60_000;
+// As long as sessions live by default.
+const REST_AT_MOST_MS = 7_200_000;

@@ -8,6 +8,7 @@ import { callbacks, cacheOf, cacheNoMore } from '../callbacks.ts';
 import * as c from '../constants.ts';
 import { openssl } from '../openssl.ts';
 import type { Pointer } from '../openssl.ts';
+import { FailedSessions } from './failed-sessions.ts';
 import type { Resumption } from './resumption.ts';
 import { ResumptionCounts } from './resumption.ts';
 import { scopeFor } from './scope.ts';
@@ -77,6 +78,8 @@ export interface SessionCacheParts {
 export class SessionCache {
   /** What came of the wish to go on with sessions. @internal */
   readonly counts = new ResumptionCounts();
+  /** The sessions that have made a connection fail. @internal */
+  readonly failed = new FailedSessions();
   readonly #parts: SessionCacheParts;
   readonly #new = new Subject<TlsSession>();
   readonly #removed = new Subject<string>();
@@ -218,6 +221,17 @@ export class SessionCache {
       this.#scopes.set(serverName, scope);
     }
     return scope;
+  }
+
+  /** Puts a session back that OpenSSL has just removed, if it keeps any. @internal */
+  restore(session: Pointer): void {
+    if (this.#closed) return;
+    const bits = this.#control(c.SSL_CTRL_GET_SESS_CACHE_MODE, 0);
+    if ((bits & c.SSL_SESS_CACHE_SERVER) === 0 || (bits & c.SSL_SESS_CACHE_NO_INTERNAL_STORE) !== 0 || this.#kept(session) !== 0) return;
+    // What was removed is marked as not to be used again; a copy is not.
+    const copy = TlsSession.of(session);
+    this.add(copy);
+    copy.dispose();
   }
 
   /** Whether somebody wants to know of new sessions. @internal */

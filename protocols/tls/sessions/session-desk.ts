@@ -5,7 +5,7 @@ import { openssl } from '../openssl.ts';
 import type { Pointer } from '../openssl.ts';
 import type { TlsConnectionOptions } from '../options.ts';
 import { refused } from '../tls-error.ts';
-import type { TlsSession } from './session.ts';
+import { TlsSession } from './session.ts';
 import type { TimeSource } from './store-guard.ts';
 
 /** The sessions of one connection, before, while and after it has one. */
@@ -20,6 +20,8 @@ export class SessionDesk {
   readonly #offersNone: boolean;
   /** Whether what was offered has made the connection fail. */
   #isBlamed = false;
+  /** The id of the session that is offered, in hexadecimal. */
+  #offeredId = '';
   /** How far a client is with finding a session to offer. */
   #search: 'not begun' | 'fetching' | 'fetched' | 'done' = 'not begun';
 
@@ -39,9 +41,7 @@ export class SessionDesk {
       this.#search = 'done';
       return;
     }
-    if (session === undefined) return;
-    this.isGiven = true;
-    this.#set(connection, session);
+    if (session !== undefined && this.#set(connection, session)) this.isGiven = true;
   }
 
   /**
@@ -65,6 +65,7 @@ export class SessionDesk {
       }
       const kept = clientSessions.take(this.#key);
       if (kept !== undefined) this.#offerKept(connection, kept);
+      else if (clientSessions.isResting(this.#key)) this.#negotiation.missed('failed');
     }
     this.#search = 'done';
     return true;
@@ -72,8 +73,13 @@ export class SessionDesk {
 
   /** Takes over the session of another connection. @throws {TlsError} when OpenSSL refuses. */
   copy(connection: Pointer, from: Pointer): void {
-    if (openssl().SSL_copy_session_id(connection, from) <= 0) throw refused('copySessionFrom');
+    const ssl = openssl();
+    const session = ssl.SSL_get_session(from);
+    const id = session === 0 ? '' : idOf(session);
+    if (this.#hasFailed(id)) return;
+    if (ssl.SSL_copy_session_id(connection, from) <= 0) throw refused('copySessionFrom');
     this.isGiven = true;
+    this.#offeredId = id;
     this.#negotiation.offered = true;
   }
 
@@ -83,7 +89,14 @@ export class SessionDesk {
     if (settings.role !== 'client' || !offered || this.#isBlamed) return;
     this.#isBlamed = true;
     settings.sessions.counts.count('failed');
+    settings.sessions.failed.add(this.#offeredId, this.#server);
     if (this.#key !== undefined) settings.clientSessions?.distrust(this.#key, time);
+  }
+
+  /** The server has sent data: it takes the session, if one was offered. */
+  taken(): void {
+    const { settings, resumption } = this.#negotiation;
+    if (this.#key !== undefined && resumption === 'resumed') settings.clientSessions?.trust(this.#key);
   }
 
   /** Whether a session that was offered may have made the connection fail. */
@@ -117,13 +130,37 @@ export class SessionDesk {
     }
   }
 
-  /** @throws {TlsError} when OpenSSL refuses it. */
-  #set(connection: Pointer, session: TlsSession): void {
+  /** @returns whether it is offered: not when it has failed before. @throws {TlsError} when OpenSSL refuses it. */
+  #set(connection: Pointer, session: TlsSession): boolean {
     const ssl = openssl();
+    const { id } = session;
+    if (this.#hasFailed(id)) return false;
     // One that was made as a server has an id context, and OpenSSL takes a session of another context for an attack.
     const context = Buffer.from(session.idContext, 'hex');
     if (context.length > 0) ssl.SSL_set_session_id_context(connection, context, context.length);
     if (session.lend((pointer) => ssl.SSL_set_session(connection, pointer)) <= 0) throw refused('the session cannot be used');
     this.#negotiation.offered = true;
+    this.#offeredId = id;
+    return true;
+  }
+
+  /** Whether a session has made a connection to the same server fail. */
+  #hasFailed(id: string): boolean {
+    const hasFailed = this.#negotiation.settings.sessions.failed.has(id, this.#server);
+    if (hasFailed) this.#negotiation.missed('failed');
+    return hasFailed;
+  }
+
+  get #server(): string {
+    return `${this.#options.peer ?? ''} ${this.#options.serverName ?? ''}`;
+  }
+}
+
+function idOf(session: Pointer): string {
+  const held = TlsSession.of(session);
+  try {
+    return held.id;
+  } finally {
+    held.dispose();
   }
 }

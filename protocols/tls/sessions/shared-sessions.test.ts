@@ -142,6 +142,39 @@ describe('sessions that clients share', () => {
     expect(await take(two)).toBeUndefined();
   });
 
+  it('that are distrusted leave the store although they are still on their way to it, and those made after that stay', async () => {
+    const values = new Map<string, Uint8Array>();
+    const arrivals: (() => void)[] = [];
+    const given: Uint8Array[] = [];
+    const store: TakingSessionStore = {
+      get: (key) => values.get(key),
+      take: (key) => values.get(key),
+      set: (key, value) => new Promise((resolve) => {
+        given.push(value);
+        arrivals.push(() => {
+          values.set(key, value);
+          resolve();
+        });
+      }),
+      remove: (key) => { values.delete(key); },
+    };
+    const { clients: [client], clock, time } = several({ store, maxPerServer: 1 });
+    client.made('a', session('TLSv1.3', clock), time);
+    client.distrust('a', time);
+    client.made('a', session('TLSv1.3', clock, 1), time);
+    const tick = () => new Promise((resolve) => setImmediate(resolve));
+    for (let turn = 0; turn < 10; turn++) {
+      await tick();
+      // What was asked for last arrives first.
+      arrivals.pop()?.();
+    }
+    await client.saved();
+    expect([...values.values()]).toEqual([given[1]]);
+    client.distrust('a', time);
+    await client.saved();
+    expect(values.size).toBe(0);
+  });
+
   it('that come too late are kept for the next time', async () => {
     const answers: (() => void)[] = [];
     const store = new MapStore(<T>(value: T) => new Promise<T>((resolve) => { answers.push(() => { resolve(value); }); }));

@@ -25,6 +25,9 @@ export class SharedSessions {
   readonly #slots: number;
   readonly #sealer: Sealer;
   readonly #guard: StoreGuard;
+  /** What is on its way to each slot, by name, and what is being removed from there. */
+  readonly #saving = new Map<string, Set<Save>>();
+  readonly #removing = new Map<string, Promise<unknown>>();
   /** Several who share a store begin at different slots. */
   #next = Math.floor(Math.random() * SLOTS_AT_MOST);
 
@@ -56,17 +59,44 @@ export class SharedSessions {
     const name = this.#nameOf(key, this.#next++ % this.#slots);
     const value = this.#sealer.seal(name, der);
     if (value.length > VALUE_AT_MOST) return false;
-    return this.#guard.save(() => this.#store.set(name, value, Math.min(ttlMs, TTL_AT_MOST_MS)), time) !== undefined;
+    const save: Save = { isWanted: true, done: undefined };
+    const removed = this.#removing.get(name);
+    save.done = this.#guard.save(async () => {
+      if (removed !== undefined) await removed;
+      if (save.isWanted) await this.#store.set(name, value, Math.min(ttlMs, TTL_AT_MOST_MS));
+    }, time);
+    if (save.done === undefined) return false;
+    const saving = this.#saving.get(name) ?? new Set();
+    this.#saving.set(name, saving.add(save));
+    void save.done.then(() => {
+      saving.delete(save);
+      if (saving.size === 0 && this.#saving.get(name) === saving) this.#saving.delete(name);
+    });
+    return true;
   }
 
   /** Forgets what there is under `key`, in its own time, if the store is well enough. */
   erase(key: string, time: TimeSource): void {
-    this.#guard.erase(() => this.forget(key), time);
+    const erased = this.#guard.erase(() => this.forget(key), time);
+    if (erased === undefined) return;
+    // What is given from now on comes after that.
+    for (const name of this.#namesOf(key)) this.#removing.set(name, erased);
+    void erased.then(() => {
+      for (const name of this.#namesOf(key)) if (this.#removing.get(name) === erased) this.#removing.delete(name);
+    });
   }
 
   /** Forgets what there is under `key`. @throws what the store throws. */
   async forget(key: string): Promise<void> {
-    await Promise.all(this.#namesOf(key).map(async (name) => this.#store.remove(name)));
+    await Promise.all(this.#namesOf(key).map((name) => this.#remove(name)));
+  }
+
+  /** Removes what lies in a slot, and what is on its way there. */
+  async #remove(name: string): Promise<void> {
+    const saving = [...this.#saving.get(name) ?? []];
+    for (const save of saving) save.isWanted = false;
+    await Promise.all(saving.map(async ({ done }) => done));
+    await this.#store.remove(name);
   }
 
   /** Resolves when nothing is being saved. */
@@ -90,6 +120,13 @@ export class SharedSessions {
   #nameOf(key: string, slot: number): string {
     return this.#sealer.name(`${String(slot)} ${key}`).toString('base64url');
   }
+}
+
+/** A value on its way to the store. */
+interface Save {
+  /** Whether it is still to come there. */
+  isWanted: boolean;
+  done: Promise<void> | undefined;
 }
 
 const SLOTS_AT_MOST = 16;

@@ -90,9 +90,9 @@ export class StoreGuard {
     });
   }
 
-  /** Removes what is not to be found any more, in its own time, unless the store has too much to do. It never fails. */
-  erase(remove: () => Promise<void> | void, time: TimeSource): void {
-    void this.#later(remove, time);
+  /** Removes what is not to be found any more, in its own time; `undefined` when the store has too much to do. It never fails. */
+  erase(remove: () => Promise<void> | void, time: TimeSource): Promise<boolean> | undefined {
+    return this.#later(remove, time);
   }
 
   /** @returns whether it succeeds, when that is known; `undefined` when it is not even tried. */

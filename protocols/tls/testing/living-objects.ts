@@ -57,4 +57,4 @@ export class LivingObjects {
 }
 
 // Whoever calls one of these owns a reference, and gives it back by X509_free.
-const CERTIFICATE_MAKERS = ['X509_new', 'PEM_read_bio_X509', 'd2i_X509', 'SSL_get1_peer_certificate'];
+const CERTIFICATE_MAKERS = ['X509_new', 'PEM_read_bio_X509', 'PEM_read_bio_X509_AUX', 'd2i_X509', 'd2i_X509_AUX', 'SSL_get1_peer_certificate'];

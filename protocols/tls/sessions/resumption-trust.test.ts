@@ -1,0 +1,122 @@
+/** A session skips the checks that certificates are for: so each decision about trust is tried with each way to come by a session. */
+
+import { describe, expect, it } from 'vitest';
+
+import type { TlsClientOptions, TlsConnectionOptions, TlsServerOptions } from '../options.ts';
+import type { SecureConnection } from '../secure-connection.ts';
+import { Authority } from '../testing/authority.ts';
+import { abort, securePair, talk } from '../testing/pair.ts';
+import { withSecureReactor } from '../testing/secure-reactor.ts';
+import type { SecureReactor } from '../testing/secure-reactor.ts';
+import { CertificateError } from '../tls-error.ts';
+import { ClientSessions } from './client-sessions.ts';
+
+const authority = new Authority();
+const site = authority.issue({ names: ['localhost'] });
+const person = authority.issue({ names: ['someone.test'], purpose: 'client' });
+const stranger = new Authority().issue({ names: ['someone.test'], purpose: 'client' });
+const own = { certificate: { pem: site.certificate }, key: { pem: site.key } };
+const identity = ({ certificate, key }: typeof person) => ({ certificate: { pem: certificate }, key: { pem: key } });
+const trusts = { ca: { pem: authority.pem } };
+const strangers = { ca: { pem: new Authority().pem } };
+
+/** Ways to come by a session. */
+const SOURCES = ['kept', 'given', 'copied'] as const;
+const VERSIONS = ['TLSv1.2', 'TLSv1.3'] as const;
+
+/** What is different when the client comes back. */
+interface Change {
+  readonly server?: Partial<TlsServerOptions>;
+  /** Of the first visit. */
+  readonly before: TlsClientOptions;
+  /** Of the second one. */
+  readonly after: TlsClientOptions;
+  readonly connection?: TlsConnectionOptions;
+  readonly serverName?: string;
+}
+
+/** Visits twice; the second time with the session of the first. @returns the two ends of the second visit, before its handshake. */
+async function comeBack(secure: SecureReactor, version: typeof VERSIONS[number], source: typeof SOURCES[number], { server, before, after, connection = {}, serverName = 'localhost' }: Change): Promise<[SecureConnection, SecureConnection]> {
+  const protocols = { min: version, max: version };
+  const sessions = new ClientSessions();
+  const context = await secure.server({ ...own, resumption: 'stateless', ...server });
+  const [first, second] = [await secure.client({ ...before, protocols, sessions }), await secure.client({ ...after, protocols, sessions })];
+  const [near, far] = await securePair(secure, { client: first.with({ peer: 'one place' }), server: context });
+  await Promise.all([near.handshake(), far.handshake()]);
+  await talk(near, far);
+  const { session } = near;
+  if (source !== 'kept') sessions.clear();
+  const given = source === 'given' && session !== undefined ? { session } : {};
+  const pair = await securePair(secure, { client: second.with({ peer: 'one place', ...connection, ...given }), server: context, serverName });
+  if (source === 'copied') pair[0].copySessionFrom(near);
+  abort(near, far);
+  session?.dispose();
+  return pair;
+}
+
+/** The error of the client's handshake, or what came of its session. */
+async function outcomeOf([client, server]: [SecureConnection, SecureConnection]): Promise<unknown> {
+  const serving = server.handshake().catch(() => undefined);
+  try {
+    await client.handshake();
+    return client.resumption;
+  } catch (error) {
+    return error;
+  } finally {
+    client.abort();
+    await serving;
+    server.abort();
+  }
+}
+
+describe.each(VERSIONS)('under %s, a session that was', (version) => {
+  describe.each(SOURCES)('%s', (source) => {
+    it('resumes where nothing has changed', () => withSecureReactor(async (secure) => {
+      expect(await outcomeOf(await comeBack(secure, version, source, { before: trusts, after: trusts }))).toBe('resumed');
+    }));
+
+    it.each<[string, Change]>([
+      ['another name, of which the certificate is not', { before: trusts, after: trusts, serverName: 'other.test' }],
+      ['a first visit that verified nobody', { before: { ...strangers, verify: 'none' }, after: strangers }],
+      ['a first visit that accepted every fault', { before: { ...strangers, dangerouslyAccept: 'all' }, after: strangers }],
+      ['a pin of another certificate in the context', { before: trusts, after: { ...trusts, expect: { digest: '00'.repeat(32) } } }],
+      ['a pin of another certificate at the connection', { before: trusts, after: trusts, connection: { expect: { digest: '00'.repeat(32) } } }],
+      ['a pin of another key', { before: trusts, after: trusts, connection: { expect: { publicKeyDigest: `${'A'.repeat(43)}=` } } }],
+      ['an expected name that is not in the certificate', { before: trusts, after: trusts, connection: { expect: { name: 'other.test' } } }],
+    ])('ends with a CertificateError after %s', (_, change) => withSecureReactor(async (secure) => {
+      expect(await outcomeOf(await comeBack(secure, version, source, change))).toBeInstanceOf(CertificateError);
+    }));
+
+    it('does not spare a client the certificate that is demanded later', () => withSecureReactor(async (secure) => {
+      const server = { ca: { pem: authority.pem } };
+      for (const [shown, isWelcome] of [[person, true], [stranger, false]] as const) {
+        // Under TLS 1.2 the server renegotiates for it.
+        const after = { ...trusts, ...identity(shown), allowPeerRenegotiations: 1 };
+        const [client, far] = await comeBack(secure, version, source, { server, before: after, after });
+        await Promise.all([client.handshake(), far.handshake()]);
+        expect([client.resumption, far.peerCertificate()]).toEqual(['resumed', undefined]);
+        const receiving = client.receive('*a').catch(() => undefined);
+        const demanded = far.requestClientCertificate().then(() => true, () => false);
+        expect(await demanded).toBe(isWelcome);
+        if (isWelcome) expect(far.peerCertificate()?.checkHost('someone.test')).toBe('someone.test');
+        abort(client, far);
+        await receiving;
+      }
+    }));
+  });
+});
+
+describe('a session of TLS 1.2 that is resumed', () => {
+  it.each(SOURCES)('and then renegotiated is compared with the pin again: %s', (source) => withSecureReactor(async (secure) => {
+    const pin = { expect: { name: 'localhost' } };
+    const [client, far] = await comeBack(secure, 'TLSv1.2', source, { server: { allowPeerRenegotiations: 1 }, before: { ...trusts, ...pin }, after: { ...trusts, ...pin } });
+    await Promise.all([client.handshake(), far.handshake()]);
+    expect(client.resumption).toBe('resumed');
+    const receiving = [client, far].map((each) => each.receive('*a').catch(() => undefined));
+    await client.renegotiate();
+    expect(client.statistics.renegotiations).toBe(1);
+    expect(client.verification()).toMatchObject({ ok: true, result: 'OK' });
+    abort(client, far);
+    await Promise.all(receiving);
+  }));
+});
