@@ -20,7 +20,7 @@ export default defineConfig({
     pool: 'forks',
     maxWorkers: 2,
     execArgv: ['--conditions=source', '--expose-gc'],
-    testTimeout: 30_000,
+    testTimeout: 60_000,
     setupFiles: ['property-tests/vitest.ts'],
     env: { WANTIO_SEED: process.env.WANTIO_SEED },
     reporters: ['default', new SummaryReporter({ failOnSkipped: process.env.CI === 'true', lawFile: process.env.WANTIO_LAW_FILE })],

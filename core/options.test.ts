@@ -111,7 +111,7 @@ describe('options', () => {
     expect(refusal(Object.create({ size: 1, sise: 1 }))).toContain('has no option "sise"');
     expect(refusal(new class { get size() { return 'x'; } }())).toContain('TypeError: call: size takes');
     // What somebody has added to all objects of the process is no option.
-    Object.defineProperty(Object.prototype, 'added', { value: 1, enumerable: true, configurable: true });
+    Object.defineProperty(Object.prototype, 'added', { value: 1, enumerable: true, configurable: true, writable: true });
     try {
       expect(refusalOf({})).toBe('taken');
     } finally {

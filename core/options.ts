@@ -198,7 +198,7 @@ function kindOf(value: unknown): string {
   if ('then' in value) return 'a Promise: await it first';
   const { constructor } = value as { constructor?: { readonly name?: unknown } };
   const name = typeof constructor === 'function' ? constructor.name : 'Object';
-  return name === 'Object' ? 'an object' : `an object of ${String(name)}`;
+  return name === 'Object' ? 'an object' : `an object of ${name}`;
 }
 
 /** The nearest of the known names, or the one that another library's name stands for. */

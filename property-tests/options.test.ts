@@ -132,8 +132,7 @@ describe('what is no option', () => {
       () => here.reactor.select({}, NaN),
     ]) expect(slip).toThrow(/TypeError|RangeError|takes|needs/);
     await expect(here.reactor.listen(as(8080))).rejects.toThrow('listen takes its options as an object, not 8080');
-    connection.timeouts = as({ totalMs: '1000' });
-    expect(() => connection.receive()).toThrow('totalMs must be a number of milliseconds, not "1000"');
+    expect(() => { connection.timeouts = as({ totalMs: '1000' }); }).toThrow('timeouts.totalMs takes a number of milliseconds (negative or Infinity: no limit), not "1000"');
     // A limit that is not given keeps the connection's own.
     connection.timeouts = { blockMs: 5 };
     await expect(connection.receive('*l', { timeouts: { blockMs: undefined } })).rejects.toThrow('block 5 ms');

@@ -81,7 +81,7 @@ describe('the reason that is told', () => {
 
   it('for a key that is too small names the option that decides', async () => {
     const { certificate, key } = new Authority().issue({ key: 'rsa1024' });
-    expect(await messageOf(TlsContext.server({ certificate: { pem: certificate }, key: { pem: key } }))).toMatch(/key too small for the security level \(option minimumSecurityLevel\)$/);
+    expect(await messageOf(TlsContext.server({ certificate: { pem: certificate }, key: { pem: key } }))).toMatch(/key too small for the security level \(option dangerouslyLowerSecurityLevel\)$/);
   });
 
   it('for a second serve is that the listener serves already', () => withReactor(async (reactor) => {

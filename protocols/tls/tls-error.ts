@@ -111,7 +111,7 @@ export function refused(what: string): TlsError {
 
 /** @returns the option that decides about what OpenSSL refuses, to be put behind its reason; nothing where none does. */
 export function hintFor(reason: string): string {
-  return TOO_WEAK.test(reason) ? ' for the security level (option minimumSecurityLevel)' : '';
+  return TOO_WEAK.test(reason) ? ' for the security level (option dangerouslyLowerSecurityLevel)' : '';
 }
 
 // What OpenSSL says of a key, digest or parameter below the level: "ee key too small", "ca md too weak", "CA signature digest algorithm too weak".

@@ -2,7 +2,7 @@
 
 import { join } from 'node:path';
 
-import { checkArgument, secret, text } from '../../../core/options.ts';
+import { checkArgument, secret } from '../../../core/options.ts';
 import { reactorRule } from '../../../reactor/reactor-rule.ts';
 import type { Reactor } from '../../../reactor/reactor.ts';
 import { FileSessionStore } from './file-store.ts';
@@ -11,6 +11,7 @@ import { MemorySessionStore } from './memory-store.ts';
 import { RedisSessionStore } from './redis-store.ts';
 import { SessionServerStore } from './session-server-store.ts';
 import type { TakingSessionStore } from './store.ts';
+import { anyText } from './store-rules.ts';
 
 /**
  * Opens the store at an address: `memory` (of this process alone), `files:DIR`, `lmdb:DIR`, `redis://HOST:PORT` or `rediss://…`, or
@@ -18,7 +19,7 @@ import type { TakingSessionStore } from './store.ts';
  * @throws {RangeError} for any other address.
  */
 export function openSessionStore(address: string, reactor: Reactor): TakingSessionStore {
-  checkArgument('openSessionStore', 'the address', address, secret(text));
+  checkArgument('openSessionStore', 'the address', address, secret(anyText));
   checkArgument('openSessionStore', 'the reactor', reactor, reactorRule);
   const [, scheme, rest] = /^(files|lmdb|unix):(.+)$/.exec(address) ?? [];
   if (address === 'memory') return new MemorySessionStore();

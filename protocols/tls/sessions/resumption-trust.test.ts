@@ -77,7 +77,7 @@ describe.each(VERSIONS)('under %s, a session that was', (version) => {
 
     it.each<[string, Change]>([
       ['another name, of which the certificate is not', { before: trusts, after: trusts, serverName: 'other.test' }],
-      ['a first visit that verified nobody', { before: { ...strangers, verify: 'none' }, after: strangers }],
+      ['a first visit that verified nobody', { before: { ...strangers, dangerouslyVerifyNobody: true }, after: strangers }],
       ['a first visit that accepted every fault', { before: { ...strangers, dangerouslyAccept: 'all' }, after: strangers }],
       ['a pin of another certificate in the context', { before: trusts, after: { ...trusts, expect: { digest: '00'.repeat(32) } } }],
       ['a pin of another certificate at the connection', { before: trusts, after: trusts, connection: { expect: { digest: '00'.repeat(32) } } }],
