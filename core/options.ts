@@ -104,6 +104,8 @@ export const number = (takes: string, isIn: (value: number) => boolean): Rule =>
 
 /** A limit. */
 export const milliseconds = number('a number of milliseconds (negative or Infinity: no limit)', (value) => !Number.isNaN(value));
+/** How long something takes, or is to last. */
+export const duration = number('a number of milliseconds of at least 0, and finite', (value) => value >= 0 && value < Infinity);
 /** A limit that cannot be switched off by a negative number. */
 export const span = number('a number of milliseconds above 0, or Infinity for no limit', (value) => value > 0);
 /** A limit that there must be. */

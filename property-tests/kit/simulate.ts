@@ -1,13 +1,16 @@
 /** One run of a scenario in a simulated world, and what is known of it afterwards. */
 
 import { WantioError } from '../../core/errors.ts';
+import { checkArgument, checkOptions, either, func, group } from '../../core/options.ts';
+import type { Rules } from '../../core/options.ts';
 import { livingTlsTransports } from '../../protocols/tls/tls-transport.ts';
 import { FaultInjector } from '../../reactor/faults/fault-injector.ts';
-import { ruleOf } from '../../reactor/faults/fault.ts';
+import { FAULT_PLAN_RULES, ruleOf } from '../../reactor/faults/fault.ts';
 import type { Fault, FaultPlan, FaultRule } from '../../reactor/faults/fault.ts';
 import type { Ground } from '../../reactor/ground.ts';
+import { LINK_RULES } from '../../reactor/simulated/link.ts';
 import type { LinkOptions } from '../../reactor/simulated/link.ts';
-import { World } from '../../reactor/simulated/world.ts';
+import { stepsAtMost, World } from '../../reactor/simulated/world.ts';
 import { Ledger } from '../../reactor/testing/ledger.ts';
 import { noteTrace, Trace } from './trace.ts';
 
@@ -20,6 +23,12 @@ export interface SimulationPlan {
   /** How many steps the run may take; a million unless given. */
   readonly steps?: number | undefined;
 }
+
+export const PLAN_RULES = {
+  link: group(LINK_RULES),
+  faults: either(group(FAULT_PLAN_RULES), func),
+  steps: stepsAtMost,
+} satisfies Rules<SimulationPlan>;
 
 /** What came of a run. */
 export interface Simulation<T> {
@@ -59,6 +68,8 @@ export class LeakError extends WantioError {
  * @throws {LeakError} when a descriptor, a deadline or a TLS object is left, or a descriptor was closed that was not open.
  */
 export async function simulate<T>(plan: SimulationPlan, scenario: (world: World, evidence: Evidence) => Promise<T>): Promise<Simulation<T>> {
+  checkOptions('simulate', plan, PLAN_RULES);
+  checkArgument('simulate', 'the scenario', scenario, func);
   const trace = new Trace();
   const books = new Map<string, Ledger>();
   const account = (ground: Ground, name: string): Ground => {
@@ -67,7 +78,7 @@ export async function simulate<T>(plan: SimulationPlan, scenario: (world: World,
     return { ...ground, calls: ledger.wrap(ground.calls) };
   };
   const injector = new FaultInjector(typeof plan.faults === 'function' ? plan.faults : ruleOf(plan.faults ?? {}));
-  const world = new World({ ...(plan.link === undefined ? {} : { link: plan.link }), wrap: (ground, host) => trace.wrap(injector.wrap(account(ground, host.name)), host.name) });
+  const world = new World({ link: plan.link, wrap: (ground, host) => trace.wrap(injector.wrap(account(ground, host.name)), host.name) });
   const tlsBefore = livingTlsTransports();
   try {
     let endedAtMs = 0;

@@ -1,5 +1,7 @@
 /** Real sockets for one test, and the proof that everything was given back. */
 
+import { checkArgument, checkOptions, finiteSpan, func } from '../../core/options.ts';
+import type { Rules } from '../../core/options.ts';
 import { livingTlsTransports } from '../../protocols/tls/tls-transport.ts';
 import { formatAddress } from '../../reactor/address.ts';
 import { epollGround } from '../../reactor/epoll/epoll-ground.ts';
@@ -16,13 +18,18 @@ export interface LeakOptions {
   readonly wrap?: ((ground: Ground) => Ground) | undefined;
 }
 
+export const LEAK_RULES = { timeoutMs: finiteSpan, wrap: func } satisfies Rules<LeakOptions>;
+
 /**
  * Runs `use` with a reactor over real sockets, drains it, and checks that every descriptor, connection, deadline and TLS object was given
  * back, and no descriptor twice. TLS objects are counted in the whole process: nothing else may use TLS meanwhile.
  * @returns what `use` returns. @throws what it throws; what was open is aborted then.
  * @throws {LeakError} that names what is left.
  */
-export async function withoutLeaks<T>(use: (reactor: Reactor) => Promise<T>, { timeoutMs = 3_000, wrap = (ground) => ground }: LeakOptions = {}): Promise<T> {
+export async function withoutLeaks<T>(use: (reactor: Reactor) => Promise<T>, options: LeakOptions = {}): Promise<T> {
+  checkArgument('withoutLeaks', 'what uses the reactor', use, func);
+  checkOptions('withoutLeaks', options, LEAK_RULES);
+  const { timeoutMs = 3_000, wrap = (ground: Ground): Ground => ground } = options;
   const ledger = new Ledger();
   const tlsBefore = livingTlsTransports();
   const reactor = new Reactor(wrap(epollGround((calls) => ledger.wrap(calls))));

@@ -8,12 +8,14 @@
 
 import { constants } from 'node:os';
 
+import { checkArgument, func } from '../../core/options.ts';
 import type { Ground } from '../ground.ts';
 import { READABLE, WRITABLE } from '../handle.ts';
 import type { Handle } from '../handle.ts';
 import type { Batch, Selector } from '../selector.ts';
 import { passOn } from '../system-calls.ts';
 import type { SystemCalls } from '../system-calls.ts';
+import { faultRule, PASS } from './fault.ts';
 import type { Fault, FaultErrno, FaultRule, FaultyCall } from './fault.ts';
 
 /** Injects faults by a rule, and counts those that really happened. */
@@ -23,7 +25,9 @@ export class FaultInjector {
   readonly #rule: FaultRule;
   readonly #indexes = new Map<FaultyCall, number>();
 
+  /** @throws {TypeError} when `rule` is no function; what it returns is checked at each call. */
   constructor(rule: FaultRule) {
+    checkArgument('new FaultInjector', 'the rule', rule, func);
     this.#rule = rule;
   }
 
@@ -120,7 +124,9 @@ export class FaultInjector {
   #choose(call: FaultyCall, fd: number, bytes: number): Fault {
     const index = this.#indexes.get(call) ?? 0;
     this.#indexes.set(call, index + 1);
-    return this.#rule({ call, fd, index, bytes });
+    const fault = this.#rule({ call, fd, index, bytes });
+    if (fault !== PASS) checkArgument('FaultInjector', 'what the rule returns', fault, faultRule);
+    return fault;
   }
 
   #last(lasting: Map<number, string>, fd: number, fault: Fault): void {

@@ -1,5 +1,8 @@
 /** What lies between two simulated hosts. */
 
+import { checkArgument, checkOptions, duration, number } from '../../core/options.ts';
+import type { Rules } from '../../core/options.ts';
+
 /** How a link carries bytes. */
 export interface LinkOptions {
   /** How long a byte is on its way, in milliseconds; 0 by default. */
@@ -10,23 +13,58 @@ export interface LinkOptions {
   readonly segment?: number | undefined;
 }
 
+export const LINK_RULES = {
+  latencyMs: duration,
+  bandwidth: number('a number of bytes a second above 0, or Infinity for no limit', (value) => value > 0),
+  segment: number('a number of bytes of at least 1', (value) => value >= 1),
+} satisfies Rules<LinkOptions>;
+
 /** A path between two hosts, the same in both directions. A partition holds everything back until it heals. */
 export class Link {
-  latencyMs: number;
-  bandwidth: number;
-  segment: number;
+  #latencyMs = 0;
+  #bandwidth = Infinity;
+  #segment = 64 * 1024;
   readonly #held: (() => void)[] = [];
   readonly #busyUntil = new Map<object, number>();
   #partitioned = false;
 
-  /** @throws {RangeError} when an option is out of range. */
-  constructor({ latencyMs = 0, bandwidth = Infinity, segment = 64 * 1024 }: LinkOptions = {}) {
-    if (!(latencyMs >= 0)) throw new RangeError(`latencyMs must be at least 0, not ${String(latencyMs)}`);
-    if (!(bandwidth > 0)) throw new RangeError(`bandwidth must be more than 0, not ${String(bandwidth)}`);
-    if (!(segment >= 1)) throw new RangeError(`segment must be at least 1, not ${String(segment)}`);
+  /** @throws {TypeError | RangeError} for an option that is unknown, of the wrong type or out of range; so do the setters. */
+  constructor(options: LinkOptions = {}) {
+    checkOptions('new Link', options, LINK_RULES);
+    const { latencyMs = 0, bandwidth = Infinity, segment = 64 * 1024 } = options;
     this.latencyMs = latencyMs;
     this.bandwidth = bandwidth;
-    this.segment = Math.floor(segment);
+    this.segment = segment;
+  }
+
+  /** How long a byte that is sent from now on is on its way, in milliseconds. */
+  get latencyMs(): number {
+    return this.#latencyMs;
+  }
+
+  set latencyMs(ms: number) {
+    checkArgument('link', 'latencyMs', ms, LINK_RULES.latencyMs);
+    this.#latencyMs = ms;
+  }
+
+  /** Bytes a second in each direction from now on. */
+  get bandwidth(): number {
+    return this.#bandwidth;
+  }
+
+  set bandwidth(bytes: number) {
+    checkArgument('link', 'bandwidth', bytes, LINK_RULES.bandwidth);
+    this.#bandwidth = bytes;
+  }
+
+  /** The most bytes that travel together from now on. */
+  get segment(): number {
+    return this.#segment;
+  }
+
+  set segment(bytes: number) {
+    checkArgument('link', 'segment', bytes, LINK_RULES.segment);
+    this.#segment = Math.floor(bytes);
   }
 
   get partitioned(): boolean {

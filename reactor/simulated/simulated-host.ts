@@ -2,8 +2,11 @@
 
 import { resolve } from 'node:path';
 
+import { count, countOrNone, listOf, thing } from '../../core/options.ts';
+import type { Rules } from '../../core/options.ts';
 import { formatAddress } from '../address.ts';
 import type { Address } from '../address.ts';
+import { canonicalAddress } from '../ip-address.ts';
 import type { SocketOptionName } from '../socket-options.ts';
 import {
   EADDRINUSE, EADDRNOTAVAIL, EAGAIN, EALREADY, EBADF, ECONNREFUSED, ECONNRESET, EINPROGRESS, EINVAL, EISCONN, EMFILE, ENOENT, ENOTCONN, ETIMEDOUT,
@@ -18,13 +21,21 @@ import { SimulatedSelector } from './simulated-selector.ts';
 /** What a host has. */
 export interface HostOptions {
   /** Its addresses besides those of its own loopback. */
-  readonly addresses?: readonly string[];
+  readonly addresses?: readonly string[] | undefined;
   /** How many descriptors its process may have open; no limit by default. */
-  readonly descriptors?: number;
+  readonly descriptors?: number | undefined;
   /** The sizes of the kernel's buffers for each new socket, in bytes; 64 KiB by default. */
-  readonly sendBuffer?: number;
-  readonly receiveBuffer?: number;
+  readonly sendBuffer?: number | undefined;
+  readonly receiveBuffer?: number | undefined;
 }
+
+export const addressList = listOf(thing('an IPv4 or IPv6 address', (value) => typeof value === 'string' && (canonicalAddress(value) !== undefined || 'range')));
+export const HOST_RULES = {
+  addresses: addressList,
+  descriptors: countOrNone(0),
+  sendBuffer: count(1),
+  receiveBuffer: count(1),
+} satisfies Rules<HostOptions>;
 
 /** The kernel of one host: descriptors, ports, and the calls that work on them. Its errors are those of Linux. */
 export class SimulatedHost implements SystemCalls, Surroundings {
@@ -43,7 +54,8 @@ export class SimulatedHost implements SystemCalls, Surroundings {
   #fileIds = 0;
   #nextPort = 32_768;
 
-  constructor(name: string, network: SimulatedNetwork, { addresses = [], descriptors = Infinity, sendBuffer = BUFFER, receiveBuffer = BUFFER }: HostOptions) {
+  constructor(name: string, network: SimulatedNetwork, options: HostOptions) {
+    const { addresses = [], descriptors = Infinity, sendBuffer = BUFFER, receiveBuffer = BUFFER } = options;
     this.name = name;
     this.addresses = addresses;
     this.#network = network;

@@ -1,22 +1,29 @@
 /** Hosts, the links between them, and the names by which they find each other. */
 
 import { SystemError } from '../../core/errors.ts';
+import { checkArgument, checkOptions, duration, text, thing } from '../../core/options.ts';
+import type { Rules } from '../../core/options.ts';
 import type { Address } from '../address.ts';
 import { hostName } from '../host-name.ts';
 import { canonicalAddress } from '../ip-address.ts';
 import { ENOENT } from '../system-calls.ts';
 import { Link } from './link.ts';
 import type { LinkOptions } from './link.ts';
-import { isLoopback, SimulatedHost } from './simulated-host.ts';
+import { addressList, HOST_RULES, isLoopback, SimulatedHost } from './simulated-host.ts';
 import type { HostOptions } from './simulated-host.ts';
 
 /** How a name is answered. */
 export interface NameOptions {
   /** How long the answer takes, in milliseconds. */
-  readonly delayMs?: number;
+  readonly delayMs?: number | undefined;
   /** The system's name for a failure, such as `ENOTFOUND` or `EAI_AGAIN`, instead of addresses. */
-  readonly failure?: string;
+  readonly failure?: string | undefined;
 }
+
+export const NAME_RULES = {
+  delayMs: duration,
+  failure: thing("the system's name for a failure, such as 'ENOTFOUND'", (value) => typeof value === 'string' && (/^E[A-Z_]+$/.test(value) || 'range')),
+} satisfies Rules<NameOptions>;
 
 /** The clockwork that a network runs on. */
 export interface Clockwork {
@@ -48,6 +55,8 @@ export class SimulatedNetwork {
 
   /** Adds a host. Its name is found by look-ups, with its addresses. */
   addHost(name: string, options: HostOptions = {}): SimulatedHost {
+    checkArgument('addHost', 'the name', name, text);
+    checkOptions('addHost', options, HOST_RULES);
     if (this.#hosts.has(name)) throw new RangeError(`there is a host named ${name} already`);
     const addresses = options.addresses?.map(canonical) ?? [`10.0.0.${String(this.#hosts.size + 1)}`];
     const host = new SimulatedHost(name, this, { ...options, addresses });
@@ -56,8 +65,11 @@ export class SimulatedNetwork {
     return host;
   }
 
-  /** Sets what a look-up of `name` finds. */
+  /** Sets what a look-up of `name` finds. @throws {TypeError | RangeError} for what is no name, no address, or an unknown option. */
   name(name: string, addresses: readonly string[], options: NameOptions = {}): void {
+    checkArgument('name', 'the name', name, text);
+    checkArgument('name', 'addresses', addresses, addressList);
+    checkOptions('name', options, NAME_RULES);
     this.#names.set(hostName(name, 'the name'), { addresses: addresses.map(canonical), options });
   }
 

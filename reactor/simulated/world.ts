@@ -8,10 +8,13 @@
  */
 
 import { WantioError } from '../../core/errors.ts';
+import { checkArgument, checkOptions, count, duration, func, group } from '../../core/options.ts';
+import type { Rules } from '../../core/options.ts';
 import type { Ground } from '../ground.ts';
 import { Reactor } from '../reactor.ts';
 import type { OperationSnapshot } from '../reactor.ts';
 import { Agenda } from './agenda.ts';
+import { LINK_RULES } from './link.ts';
 import type { Link, LinkOptions } from './link.ts';
 import type { HostOptions, SimulatedHost } from './simulated-host.ts';
 import { SimulatedNetwork } from './simulated-network.ts';
@@ -25,10 +28,14 @@ export interface SimulatedMachine {
 /** How a world is. */
 export interface WorldOptions {
   /** How links behave unless set apart. */
-  readonly link?: LinkOptions;
+  readonly link?: LinkOptions | undefined;
   /** Puts something between each reactor and its host, such as an injector of faults. */
-  readonly wrap?: (ground: Ground, host: SimulatedHost) => Ground;
+  readonly wrap?: ((ground: Ground, host: SimulatedHost) => Ground) | undefined;
 }
+
+/** How many steps a run may take. */
+export const stepsAtMost = count(1);
+export const WORLD_RULES = { link: group(LINK_RULES), wrap: func } satisfies Rules<WorldOptions>;
 
 /** Nothing can happen any more, but somebody still waits. */
 export class DeadlockError extends WantioError {
@@ -78,7 +85,9 @@ export class World {
   #now = 0;
   #inForeground = false;
 
-  constructor({ link, wrap = (ground) => ground }: WorldOptions = {}) {
+  constructor(options: WorldOptions = {}) {
+    checkOptions('new World', options, WORLD_RULES);
+    const { link, wrap = (ground: Ground): Ground => ground } = options;
     this.#wrap = wrap;
     this.network = new SimulatedNetwork({
       now: () => this.#now,
@@ -120,6 +129,7 @@ export class World {
 
   /** Lets `ms` of virtual time pass. */
   sleep(ms: number): Promise<void> {
+    checkArgument('sleep', 'ms', ms, duration);
     return new Promise((resolve) => {
       this.#agenda.add(this.#now + ms, this.#foreground(resolve));
     });
@@ -148,6 +158,7 @@ export class World {
 
   /** Runs until nothing is left to happen. @throws {LivelockError} when that takes more than `steps` steps. */
   async driveBounded(steps: number): Promise<void> {
+    checkArgument('driveBounded', 'steps', steps, stepsAtMost);
     const limit = this.steps + steps;
     while (await this.step()) if (this.steps > limit) throw new LivelockError(this.#now, steps);
   }
@@ -159,6 +170,7 @@ export class World {
    * @throws {LivelockError} when it has not after `steps` steps.
    */
   async run<T>(main: Promise<T>, steps = 1_000_000): Promise<T> {
+    checkArgument('run', 'steps', steps, stepsAtMost);
     let settled = false;
     const end = (): void => {
       settled = true;
