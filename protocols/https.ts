@@ -60,7 +60,7 @@ export interface RequestOptions extends OperationOptions {
   readonly maxHeaderBytes?: number | undefined;
 }
 
-// What the parts of these may be is checked where they are read.
+/** What the parts of these may be is checked where they are read. @internal */
 export const REQUEST_RULES = {
   ...OPERATION_RULES,
   url: required(either(text, thing('a URL', (value) => value instanceof URL))),

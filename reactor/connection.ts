@@ -190,7 +190,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
    */
   receive<P extends PatternName = '*l'>(pattern?: P, options?: ReceiveOptions): Operation<Received<P>> {
     if (options !== undefined) checkOptions('receive', options, RECEIVE_RULES);
-    const step: unknown = new ReceiveStep(this.#inflow, patternOf(pattern ?? '*l'), options?.maxBytes);
+    const step: unknown = new ReceiveStep(this.#inflow, patternOf(pattern === undefined ? '*l' : pattern), options?.maxBytes);
     return this.#begin(step as Step<Received<P>>, options, RECEIVE, options?.prefix);
   }
 
