@@ -21,6 +21,7 @@ export default defineConfig({
     maxWorkers: 2,
     execArgv: ['--conditions=source', '--expose-gc'],
     testTimeout: 60_000,
+    globalSetup: ['scripts/compile-sources.ts'],
     setupFiles: ['property-tests/vitest.ts'],
     env: { WANTIO_SEED: process.env.WANTIO_SEED },
     reporters: ['default', new SummaryReporter({ failOnSkipped: process.env.CI === 'true', lawFile: process.env.WANTIO_LAW_FILE })],

@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url';
 
 import { describe, expect, it } from 'vitest';
 
+import { compiledOf } from '../reactor/testing/compiled.ts';
 import { portOf } from '../reactor/testing/with-reactor.ts';
 import { certificateFiles, Program } from './tls/testing/program.ts';
 import { withSecureReactor } from './tls/testing/secure-reactor.ts';
@@ -21,7 +22,7 @@ describe('one reactor', () => {
       for await (const line of connection.lines()) await connection.send(`${line}\n`);
     });
     const script = fileURLToPath(new URL('testing/many-clients.ts', import.meta.url));
-    const clients = new Program(process.execPath, '--import', import.meta.resolve('tsx'), script, String(portOf(plain)), String(PLAIN), String(portOf(secure)), String(SECURE), certificateFiles().certificate);
+    const clients = new Program(process.execPath, compiledOf(script), String(portOf(plain)), String(PLAIN), String(portOf(secure)), String(SECURE), certificateFiles().certificate);
     await clients.says(/^connected 10000$/m);
     expect(reactor.connections.size).toBe(PLAIN + SECURE);
     clients.end();

@@ -10,16 +10,15 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { connect as tlsConnect, createServer as createTlsServer } from 'node:tls';
 import type { ConnectionOptions } from 'node:tls';
-import { fileURLToPath } from 'node:url';
 
 import { describe, expect, it } from 'vitest';
 
 import { selfSigned } from '../protocols/tls/self-signed.ts';
 import { localhost } from '../protocols/tls/testing/secure-reactor.ts';
+import { compiledOf } from '../reactor/testing/compiled.ts';
 import { certificateFiles, fileOf, isInstalled, Program } from '../protocols/tls/testing/program.ts';
 
-const runner = fileURLToPath(new URL('../scripts/sample.ts', import.meta.url));
-const run = ['--conditions=source', '--import', import.meta.resolve('tsx'), runner];
+const run = [compiledOf(new URL('../scripts/sample.ts', import.meta.url))];
 
 async function start(...args: string[]): Promise<{ program: Program; port: number }> {
   const program = new Program(process.execPath, ...run, ...args);

@@ -1,11 +1,13 @@
 /** `npm run sample -- NAME [arguments]`: runs samples/NAME.ts in this very process, so that signals and exit codes are the sample's own. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { extname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 const folder = join(import.meta.dirname, '..', 'samples');
+// `.ts`, or `.js` where the sources were compiled.
+const kind = extname(import.meta.filename);
 const names = existsSync(folder)
-  ? readdirSync(folder).filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts')).map((file) => file.slice(0, -'.ts'.length)).sort()
+  ? readdirSync(folder).filter((file) => file.endsWith(kind) && !file.endsWith(`.test${kind}`)).map((file) => file.slice(0, -kind.length)).sort()
   : [];
 
 const [name, ...rest] = process.argv.slice(2);
@@ -15,7 +17,7 @@ if (name === undefined || !names.includes(name)) {
   process.exit(2);
 }
 
-const file = join(folder, `${name}.ts`);
+const file = join(folder, name + kind);
 const source = readFileSync(file, 'utf8');
 // The first comment says how to run it and what one will see; a sample with many options has a text of its own.
 if (/^(?:--help|-h)$/.test(rest[0] ?? '') && !source.includes('help: {')) {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 
+import { compiledOf } from '../../../reactor/testing/compiled.ts';
 import { LmdbSessionStore } from './lmdb-store.ts';
 import { StoreError } from './store-error.ts';
 import { VALUE_AT_MOST } from './store.ts';
@@ -128,7 +129,7 @@ describe('a store in LMDB', () => {
     const { now, pass } = new ManualClock(Date.now());
     const store = new LmdbSessionStore({ path, now });
     await store.set('key', bytes(VALUE_AT_MOST, 0), 600_000);
-    const child = spawn(process.execPath, ['--conditions=source', '--import', 'tsx', reader, path], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, [compiledOf(reader), path], { stdio: ['ignore', 'pipe', 'inherit'] });
     const exited = once(child, 'exit');
     await once(child.stdout, 'data');
     const overwrite = async (): Promise<number> => {

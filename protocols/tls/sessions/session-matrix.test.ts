@@ -9,6 +9,7 @@ import { connect as connectTls } from 'node:tls';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
+import { compiledOf } from '../../../reactor/testing/compiled.ts';
 import { certificateFiles, fileOf, isInstalled, missing, Program } from '../testing/program.ts';
 import { host } from '../testing/peer-program.ts';
 import { localhost, withSecureReactor } from '../testing/secure-reactor.ts';
@@ -44,7 +45,7 @@ beforeAll(async () => {
   redis = hasRedis ? await startRedis() : undefined;
   const settings = JSON.stringify({ ...certificateFiles(), folder: join(folder, 'sessions'), redisPort: redis?.port });
   const start = async (): Promise<Served> => {
-    const program = new Program(process.execPath, '--conditions=source', '--import', import.meta.resolve('tsx'), join(import.meta.dirname, '../../../scripts/session-matrix-servers.ts'), settings);
+    const program = new Program(process.execPath, compiledOf(join(import.meta.dirname, '../../../scripts/session-matrix-servers.ts')), settings);
     return { program, ports: JSON.parse((await program.says(/^listening (.*)$/m))[1]) as Record<string, number> };
   };
   // One after the other: each finds what the other has laid down.

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 
+import { compiledOf } from '../../../reactor/testing/compiled.ts';
 import { Reactor } from '../../../reactor/reactor.ts';
 import { withReactor } from '../../../reactor/testing/with-reactor.ts';
 import { Program } from '../testing/program.ts';
@@ -21,7 +22,7 @@ import { ManualClock } from './testing/manual-clock.ts';
 
 const serverProgram = fileURLToPath(new URL('testing/session-server-program.ts', import.meta.url));
 const startServer = async (path: string): Promise<Program> => {
-  const program = new Program(process.execPath, '--conditions=source', '--import', 'tsx', serverProgram, path);
+  const program = new Program(process.execPath, compiledOf(serverProgram), path);
   await program.says(/serving/);
   return program;
 };

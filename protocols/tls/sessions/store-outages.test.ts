@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
 
+import { compiledOf } from '../../../reactor/testing/compiled.ts';
 import type { TlsContext } from '../context.ts';
 import type { TlsVersion } from '../options.ts';
 import { isInstalled, missing, Program } from '../testing/program.ts';
@@ -150,7 +151,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('sessions in a session server und
   it('cost full handshakes while it hangs or is dead, and are made anew by the next one', () => withFolder((folder) => withSecureReactor(async (secure) => {
     const path = join(folder, 'sessions.sock');
     const start = async (): Promise<Program> => {
-      const running = new Program(process.execPath, '--conditions=source', '--import', 'tsx', program, path);
+      const running = new Program(process.execPath, compiledOf(program), path);
       await running.says(/serving/);
       return running;
     };

@@ -2,6 +2,7 @@
 
 import { fileURLToPath } from 'node:url';
 
+import { compiledOf } from '../../../../reactor/testing/compiled.ts';
 import { Program } from '../../testing/program.ts';
 import type { TakingSessionStore } from '../store.ts';
 import { bytes } from './check-store.ts';
@@ -16,7 +17,7 @@ const program = fileURLToPath(new URL('taker.ts', import.meta.url));
 export async function raceOfTakers(kind: 'files' | 'lmdb', directory: string, store: TakingSessionStore): Promise<{ readonly toNobody: number; readonly toOne: number; readonly toBoth: number; readonly wrong: number }> {
   const keys = Array.from({ length: SESSIONS }, (_, index) => `key-${String(index)}`);
   await Promise.all(keys.map(async (key, index) => store.set(key, bytes(300, index), 600_000)));
-  const takers = Array.from({ length: 2 }, () => new Program(process.execPath, '--conditions=source', '--import', 'tsx', program, kind, directory));
+  const takers = Array.from({ length: 2 }, () => new Program(process.execPath, compiledOf(program), kind, directory));
   await Promise.all(takers.map((taker) => taker.says(/ready/)));
   const given = [0, 0, 0];
   let wrong = 0;
