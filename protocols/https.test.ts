@@ -59,7 +59,11 @@ async function withServer(serve: (connection: SecureConnection, secure: SecureRe
       await serve(connection, secure).catch(() => undefined);
     });
     const context = await secure.client({ ca });
-    await use((path, more) => https.request(secure.reactor, { url: `https://${host}:${String(portOf(listener))}${path}`, secure: context, ...more }), secure);
+    await use((path, more) => {
+      // `secure: undefined` stands for none here; https.request would refuse it.
+      const { secure: layer, ...rest } = { secure: context, ...more };
+      return https.request(secure.reactor, { url: `https://${host}:${String(portOf(listener))}${path}`, ...(layer === undefined ? {} : { secure: layer }), ...rest });
+    }, secure);
   });
 }
 
