@@ -212,7 +212,7 @@ function normalPeer(peer: string): string {
   return 'fault' in read ? peer : `${read.name}:${port}`;
 }
 
-type SessionSettings = Pick<ContextSettings, 'resumption' | 'scope' | 'sessionTtlMs' | 'vault' | 'ticketKeys' | 'ownsTicketKeys' | 'tickets' | 'sessions' | 'clientSessions' | 'ownsClientSessions'>;
+type SessionSettings = Pick<ContextSettings, 'resumption' | 'scope' | 'trustScope' | 'sessionTtlMs' | 'vault' | 'ticketKeys' | 'ownsTicketKeys' | 'tickets' | 'sessions' | 'clientSessions' | 'ownsClientSessions'>;
 
 function sessionsOf(role: 'client' | 'server', pointer: Pointer, options: AnyOptions, files: LoadedFiles): SessionSettings {
   const { resumption = 'off', sessionStore, sessionStoreKey, sessionLookupMs = LOOKUP_MS, tickets = TICKETS, sessions } = options;
@@ -221,10 +221,12 @@ function sessionsOf(role: 'client' | 'server', pointer: Pointer, options: AnyOpt
   if (sessionStoreKey !== undefined && sessionStore === undefined) throw new TypeError('sessionStoreKey is for a sessionStore, and there is none');
   const vault = sessionStore === undefined ? undefined : new Vault({ store: sessionStore, key: sessionStoreKey, lookupMs: sessionLookupMs });
   const ticketKeys = resumption === 'stateless' ? options.ticketKeys ?? new TicketKeys() : undefined;
-  const scope = scopeOf(role, { ...options, expect: normalExpectation(options.expect) }, files);
+  const trusted = { ...options, expect: normalExpectation(options.expect) };
+  const scope = scopeOf(role, trusted, files);
   return {
     resumption,
     scope,
+    trustScope: scopeOf(role, trusted, { ...files, identities: [] }),
     sessionTtlMs: lifetime(options.sessionTimeoutSeconds ?? SESSION_SECONDS) * 1000,
     vault,
     ticketKeys,

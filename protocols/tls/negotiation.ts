@@ -157,8 +157,7 @@ export class Negotiation implements Answering {
 
   get #clientsMiss(): ResumptionMiss {
     if (this.offered) return 'refused';
-    if (this.settings.clientSessions === undefined && this.#miss !== 'failed') return 'off';
-    return this.#miss ?? 'not offered';
+    return this.#miss ?? (this.settings.clientSessions === undefined ? 'off' : 'not offered');
   }
 
   #serversMiss(isTls13: boolean): ResumptionMiss {

@@ -174,7 +174,7 @@ export interface TlsConnectionOptions {
   readonly tlsa?: readonly TlsaRecord[] | undefined;
   /** Where the peer was connected to, as `host:port`; by this and the name its sessions are kept. */
   readonly peer?: string | undefined;
-  /** The session to go on with, in the place of one that the context has kept. It stays the caller's. */
+  /** The session to go on with, in the place of one that the context has kept; only where it was made by a client that trusted the same. It stays the caller's. */
   readonly session?: TlsSession | undefined;
   /** How many bytes of data may wait while a new handshake goes on and nobody receives; 1 MiB by default. */
   readonly maxAheadBytes?: number | undefined;

@@ -303,17 +303,21 @@ export class SecureConnection extends Connection {
   /** The present session. One of TLS 1.3 cannot be gone on with before a ticket has come. @throws {ClosedError} like {@link info}. */
   get session(): TlsSession | undefined {
     const session = openssl().SSL_get_session(this.#ssl('session'));
-    return session === 0 ? undefined : TlsSession.of(session);
+    if (session === 0) return undefined;
+    const { role, trustScope } = this.#tls.negotiation.settings;
+    return role === 'client' ? TlsSession.of(session).madeIn(trustScope) : TlsSession.of(session);
   }
 
   /**
-   * Takes over the session of another connection, with its certificate and key, before the handshake.
+   * Takes over the session of another connection, with its certificate and key, before the handshake. One whose context trusted
+   * others than this one's is left alone: the handshake is a full one then, and `resumption` is `'scope'`.
    * @throws {TlsError} when OpenSSL refuses. @throws {ClosedError} when either is closed or this handshake is complete.
    */
   copySessionFrom(other: SecureConnection): void {
     checkArgument('copySessionFrom', 'the argument', other, partWith('a SecureConnection', 'info', 'peerChain'));
     if (this.secured || this.closed) throw new ClosedError(`copySessionFrom refused: ${this.closed ? 'the connection is closed' : 'the handshake is complete'}`);
-    this.#tls.copySession(other.#ssl('copySessionFrom'));
+    other.#ssl('copySessionFrom');
+    this.#tls.copySession(other.#tls);
   }
 
   override get statistics(): SecureStatistics {

@@ -41,6 +41,8 @@ export interface ContextSettings {
   readonly resumption: ResumptionPolicy;
   /** The digest of all that decides about trust, 32 bytes; for clients too, whose sessions are kept by it. */
   readonly scope: Uint8Array;
+  /** The same without who this side is: what a session that is handed to a client must have been made in. */
+  readonly trustScope: Uint8Array;
   readonly sessionTtlMs: number;
   readonly vault: Vault | undefined;
   readonly ticketKeys: TicketKeys | undefined;

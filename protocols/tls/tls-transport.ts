@@ -431,9 +431,9 @@ export class TlsTransport implements Transport, TimeSource {
   }
 
   /** Takes over the session of another connection, with its certificate and key. @throws {TlsError} when OpenSSL refuses. @throws {ClosedError} when the handshake has begun. */
-  copySession(from: Pointer): void {
+  copySession(from: TlsTransport): void {
     if (this.#ssl === 0 || this.#openssl.SSL_in_before(this.#ssl) === 0) throw new ClosedError('copySessionFrom refused: the handshake has begun');
-    this.sessions.copy(this.#ssl, from);
+    this.sessions.copy(this.#ssl, from.ssl, from.negotiation.settings.trustScope);
   }
 
   /** Begins anew with another context, as if the client had come there: what it has said is said again. */
@@ -596,7 +596,9 @@ export class TlsTransport implements Transport, TimeSource {
       negotiation.settings.keyLog?.write(line);
       if (negotiation.settings.keyLog?.tells === true) this.#listener.keyLogged(line);
     }
+    const { role, trustScope } = negotiation.settings;
     for (const session of negotiation.takeSessions()) {
+      if (role === 'client') session.madeIn(trustScope);
       this.sessions.keep(session, this.#listener.time);
       this.#listener.sessionMade(session);
     }

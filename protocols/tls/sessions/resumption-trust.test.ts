@@ -14,6 +14,7 @@ import { ClientSessions } from './client-sessions.ts';
 const authority = new Authority();
 const site = authority.issue({ names: ['localhost'] });
 const person = authority.issue({ names: ['someone.test'], purpose: 'client' });
+const misused = authority.issue({ names: ['localhost'], purpose: 'client' });
 const stranger = new Authority().issue({ names: ['someone.test'], purpose: 'client' });
 const own = { certificate: { pem: site.certificate }, key: { pem: site.key } };
 const identity = ({ certificate, key }: typeof person) => ({ certificate: { pem: certificate }, key: { pem: key } });
@@ -78,6 +79,11 @@ describe.each(VERSIONS)('under %s, a session that was', (version) => {
     it.each<[string, Change]>([
       ['another name, of which the certificate is not', { before: trusts, after: trusts, serverName: 'other.test' }],
       ['a first visit that verified nobody', { before: { ...strangers, dangerouslyVerifyNobody: true }, after: strangers }],
+      ['a first visit that trusted another authority', { before: trusts, after: strangers }],
+      ['a first visit with more authorities', { before: { ca: [trusts.ca, strangers.ca] }, after: strangers }],
+      ['a first visit that accepted certificates for any purpose', { server: identity(misused), before: { ...trusts, dangerouslyIgnorePurpose: true }, after: trusts }],
+      ['a first visit that looked at no name', { before: { ...trusts, dangerouslySkipNameCheck: true }, after: trusts, serverName: 'other.test' }],
+      ['a first visit without lists of what is revoked', { before: trusts, after: { ...trusts, crls: { pem: authority.crl([site.serial]) } } }],
       ['a first visit that accepted every fault', { before: { ...strangers, dangerouslyAccept: 'all' }, after: strangers }],
       ['a pin of another certificate in the context', { before: trusts, after: { ...trusts, expect: { digest: '00'.repeat(32) } } }],
       ['a pin of another certificate at the connection', { before: trusts, after: trusts, connection: { expect: { digest: '00'.repeat(32) } } }],
@@ -118,5 +124,17 @@ describe('a session of TLS 1.2 that is resumed', () => {
     expect(client.verification()).toMatchObject({ ok: true, result: 'OK' });
     abort(client, far);
     await Promise.all(receiving);
+  }));
+});
+
+describe('a session that is handed to a client', () => {
+  it.each(['given', 'copied'] as const)('counts as a miss of the scope where others are trusted: %s', (source) => withSecureReactor(async (secure) => {
+    for (const version of VERSIONS) {
+      const change = { before: trusts, after: { ca: [trusts.ca, strangers.ca] } };
+      expect(await outcomeOf(await comeBack(secure, version, source, change))).toBe('scope');
+      // Who the client is decides nothing about its peer.
+      const asSomebody = { before: trusts, after: { ...trusts, ...identity(person) } };
+      expect(await outcomeOf(await comeBack(secure, version, source, asSomebody))).toBe('resumed');
+    }
   }));
 });

@@ -71,12 +71,16 @@ export class SessionDesk {
     return true;
   }
 
-  /** Takes over the session of another connection. @throws {TlsError} when OpenSSL refuses. */
-  copy(connection: Pointer, from: Pointer): void {
+  /** Takes over the session of another connection, made in `scope`. @throws {TlsError} when OpenSSL refuses. */
+  copy(connection: Pointer, from: Pointer, scope: Uint8Array): void {
     const ssl = openssl();
     const session = ssl.SSL_get_session(from);
     const id = session === 0 ? '' : idOf(session);
     if (this.#hasFailed(id)) return;
+    if (Buffer.compare(scope, this.#negotiation.settings.trustScope) !== 0) {
+      this.#negotiation.missed('scope');
+      return;
+    }
     if (ssl.SSL_copy_session_id(connection, from) <= 0) throw refused('copySessionFrom');
     this.isGiven = true;
     this.#offeredId = id;
@@ -130,11 +134,15 @@ export class SessionDesk {
     }
   }
 
-  /** @returns whether it is offered: not when it has failed before. @throws {TlsError} when OpenSSL refuses it. */
+  /** @returns whether it is offered: not when it has failed before, or was made by a client that trusted others. @throws {TlsError} when OpenSSL refuses it. */
   #set(connection: Pointer, session: TlsSession): boolean {
     const ssl = openssl();
     const { id } = session;
     if (this.#hasFailed(id)) return false;
+    if (!session.isGoodFor(this.#negotiation.settings.trustScope)) {
+      this.#negotiation.missed('scope');
+      return false;
+    }
     // One that was made as a server has an id context, and OpenSSL takes a session of another context for an attack.
     const context = Buffer.from(session.idContext, 'hex');
     if (context.length > 0) ssl.SSL_set_session_id_context(connection, context, context.length);

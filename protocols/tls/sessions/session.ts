@@ -30,6 +30,8 @@ export class TlsSession {
   #der: Uint8Array;
   /** What it says of itself, read while OpenSSL's form of it is at hand: whoever asks would have to make that anew. */
   #facts: Facts | undefined;
+  /** The scope of the client that made it; unknown once it was read from its bytes. */
+  #scope: Uint8Array | undefined;
 
   private constructor(der: Uint8Array, facts: Facts | undefined) {
     this.#der = der;
@@ -65,7 +67,20 @@ export class TlsSession {
 
   /** Another of the same, to be disposed of by itself. */
   copy(): TlsSession {
-    return new TlsSession(this.toDer(), this.#facts);
+    const copy = new TlsSession(this.toDer(), this.#facts);
+    copy.#scope = this.#scope;
+    return copy;
+  }
+
+  /** Says what the client that made it trusted. @returns itself. @internal */
+  madeIn(scope: Uint8Array): this {
+    this.#scope = scope;
+    return this;
+  }
+
+  /** Whether a client of `scope` may trust what was found when it was made. Of one that was read from its bytes only its giver knows. @internal */
+  isGoodFor(scope: Uint8Array): boolean {
+    return this.#scope === undefined || Buffer.compare(this.#scope, scope) === 0;
   }
 
   /** Lends OpenSSL's form of it for the time of `use`. @throws {TlsError} when it was disposed of. @internal */
