@@ -7,6 +7,8 @@ export interface Mutant {
   /** Stands exactly once in the file. */
   readonly find: string;
   readonly replace: string;
+  /** The test that is tried first; all of them when it catches nothing, or is not given. */
+  readonly by?: string;
 }
 
 export const MUTANTS: readonly Mutant[] = [
@@ -92,9 +94,9 @@ export const MUTANTS: readonly Mutant[] = [
   { name: 'the signal of a connection is not aborted when it closes', file: 'reactor/connection.ts', find: 'if (gone !== undefined) guarded(() => { gone.abort(this.#goneReason); });', replace: '' },
   { name: 'names keep the dot at their end', file: 'reactor/host-name.ts', find: "const name = ascii.endsWith('.') ? ascii.slice(0, -1) : ascii;", replace: 'const name = ascii;' },
   { name: 'another spelling of an address is a name', file: 'reactor/host-name.ts', find: 'if (isIP(ascii) !== 0) return', replace: 'if (ascii.length > 1_000) return' },
-  { name: 'trust options that are undefined are dropped', file: 'core/options.ts', find: 'if (decidesTrust) throw', replace: "if (decidesTrust && name === '') throw" },
-  { name: 'secrets are shown', file: 'core/options.ts', find: "const what = isSecret && typeof value !== 'number' ?", replace: "const what = isSecret && typeof value === 'number' ?" },
-  { name: 'unknown options are ignored', file: 'core/options.ts', find: 'if (!Object.hasOwn(rules, name)) throw', replace: "if (!Object.hasOwn(rules, name)) continue;\n    if (name === '') throw" },
+  { name: 'trust options that are undefined are dropped', file: 'core/options.ts', find: 'else if (rule.decidesTrust === true && name in given) throw', replace: 'else if (rule.decidesTrust === true && name === \'\') throw', by: 'core/options.test.ts' },
+  { name: 'secrets are shown', file: 'core/options.ts', find: '${isSecret ? hidden(value) : shown(value)}', replace: '${isSecret ? shown(value) : hidden(value)}', by: 'core/options.test.ts' },
+  { name: 'unknown options are ignored', file: 'core/options.ts', find: "if (Object.hasOwn(rules, name) || (", replace: "if (name !== '' || (", by: 'core/options.test.ts' },
   { name: 'one nonce for the whole process', file: 'protocols/tls/sessions/sealer.ts', find: '    const nonce = randomBytes(NONCE_BYTES);', replace: '    const nonce = Buffer.alloc(NONCE_BYTES, 7);' },
   { name: 'a nonce that counts in its last byte', file: 'protocols/tls/sessions/sealer.ts', find: '    const nonce = randomBytes(NONCE_BYTES);', replace: '    const nonce = Buffer.alloc(NONCE_BYTES, 7);\n    nonce[11] = randomBytes(1)[0];' },
   { name: 'one initial vector for all tickets', file: 'protocols/tls/callbacks.ts', find: 'const fresh = randomBytes(16);', replace: 'const fresh = Buffer.alloc(16, 1);' },
@@ -125,4 +127,18 @@ export const MUTANTS: readonly Mutant[] = [
   { name: 'a descriptor that cannot be watched stays open', file: 'reactor/listener.ts', find: 'calls.close(fd);\n      if (error instanceof SystemError &&', replace: 'if (error instanceof SystemError &&' },
   { name: 'a connect that nobody answers hangs', file: 'reactor/simulated/simulated-host.ts', find: "if (endpoint.state === 'connecting') endpoint.fail(ETIMEDOUT);", replace: "if (endpoint.state === 'listening') endpoint.fail(ETIMEDOUT);" },
   { name: 'clients that wait to be accepted are not told that the listener closes', file: 'reactor/simulated/endpoint.ts', find: "      waiting.options.set('linger', 0);\n      waiting.close();\n", replace: '      void waiting;\n' },
+  { name: 'a given session of a client that trusted others is offered', file: 'protocols/tls/sessions/session.ts', find: 'return this.#scope === undefined || Buffer.compare(this.#scope, scope) === 0;', replace: 'return this.#scope === undefined || scope.length > 0;', by: 'protocols/tls/sessions/resumption-trust.test.ts' },
+  { name: 'a copied session of a client that trusted others is offered', file: 'protocols/tls/sessions/session-desk.ts', find: 'if (Buffer.compare(scope, this.#negotiation.settings.trustScope) !== 0) {', replace: 'if (scope.length === 0) {', by: 'protocols/tls/sessions/resumption-trust.test.ts' },
+  { name: 'a copy of a session forgets what was trusted', file: 'protocols/tls/sessions/session.ts', find: '    copy.#scope = this.#scope;\n', replace: '', by: 'protocols/tls/sessions/resumption-trust.test.ts' },
+  { name: 'purposes are no part of the scope', file: 'protocols/tls/sessions/scope.ts', find: 'dangerouslyIgnorePurpose: ({ dangerouslyIgnorePurpose = false }) => dangerouslyIgnorePurpose,', replace: 'dangerouslyIgnorePurpose: NO_TRUST,', by: 'protocols/tls/sessions/resumption-trust.test.ts' },
+  { name: 'lists of what is revoked are no part of the scope', file: 'protocols/tls/sessions/scope.ts', find: 'crls: (_, { trust }) => (trust === undefined ? null : blocksOf(trust.revocations)),', replace: 'crls: NO_TRUST,', by: 'protocols/tls/sessions/resumption-trust.test.ts' },
+  { name: 'options inside of options are not looked at', file: 'core/options.ts', find: 'if (rule.within !== undefined && isOptions(value)) checkNames(', replace: 'if (rule.within !== undefined && value === null) checkNames(', by: 'property-tests/options.test.ts' },
+  { name: 'members of lists are not looked at', file: 'core/options.ts', find: 'if (rule.each !== undefined && Array.isArray(value)) checkEach(', replace: 'if (rule.each !== undefined && value === null) checkEach(', by: 'property-tests/options.test.ts' },
+  { name: 'an unknown name inside of others is taken', file: 'core/options.ts', find: "throw new TypeError(`${call} has no option", replace: "if (parent === '') throw new TypeError(`${call} has no option", by: 'core/options.test.ts' },
+  { name: 'the longer limit counts in a handshake of serve', file: 'reactor/serve.ts', find: 'Math.min(totalMs, handshakeMs);', replace: 'Math.max(totalMs, handshakeMs);', by: 'property-tests/two-limits.test.ts' },
+  { name: 'a closing connection has no total limit', file: 'reactor/progress-watch.ts', find: 'if (now < this.#startedAt + timeoutMs && now < this.#progressAt + idleMs', replace: 'if (now < this.#progressAt + idleMs', by: 'property-tests/two-limits.test.ts' },
+  { name: 'a closing connection has no idle limit', file: 'reactor/progress-watch.ts', find: ' && now < this.#progressAt + idleMs && (', replace: ' && (', by: 'property-tests/two-limits.test.ts' },
+  { name: 'a relay without a total limit', file: 'protocols/relay.ts', find: 'this.#cancelTotal = first.basis.reactor.after(totalMs, ', replace: 'this.#cancelTotal = first.basis.reactor.after(Infinity, ', by: 'property-tests/two-limits.test.ts' },
+  { name: 'a wait that was too long is told as the whole', file: 'core/timeouts.ts', find: "<= this.#blockMs ? 'total' : 'block'", replace: "< this.#blockMs ? 'total' : 'total'", by: 'property-tests/two-limits.test.ts' },
+  { name: 'a handshake goes on with the context that it came to', file: 'protocols/tls/tls-transport.ts', find: "    this.#ssl = 0;\n    this.#begin(settings);", replace: "    this.#ssl = 0;\n    this.#begin(this.negotiation.settings);", by: 'protocols/tls/chosen-context.test.ts' },
 ];

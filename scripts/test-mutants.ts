@@ -1,4 +1,4 @@
-/** `npm run test:mutants [-- NAME …]`: plants one bug after the other in a copy of the sources, and sees which law catches it. */
+/** `npm run test:mutants [-- NAME …]`: plants one bug after the other in a copy of the sources, and sees which test catches it: a law, or else one of the others. */
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -38,7 +38,7 @@ process.exit(survivors === 0 ? 0 : 1);
 
 function makeCopy(): void {
   rmSync(copy, { recursive: true, force: true });
-  const files = spawnSync('git', ['ls-files', 'core', 'reactor', 'protocols', 'property-tests', 'scripts', 'package.json', 'tsconfig.json', 'vitest.config.ts'], { cwd: root, encoding: 'utf8' }).stdout.trim().split('\n');
+  const files = spawnSync('git', ['ls-files', 'core', 'reactor', 'protocols', 'property-tests', 'samples', 'scripts', 'package.json', 'tsconfig.json', 'vitest.config.ts'], { cwd: root, encoding: 'utf8' }).stdout.trim().split('\n');
   for (const file of files) {
     mkdirSync(dirname(join(copy, file)), { recursive: true });
     cpSync(join(root, file), join(copy, file));
@@ -46,22 +46,28 @@ function makeCopy(): void {
   symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
 }
 
-/** @returns which law caught it; `undefined` when none did. */
-function judge({ file, find, replace }: Mutant): Verdict | undefined {
+/** @returns what caught it; `undefined` when nothing did. */
+function judge({ file, find, replace, by }: Mutant): Verdict | undefined {
   const path = join(copy, file);
   const source = readFileSync(path, 'utf8');
   writeFileSync(path, source.replace(find, () => replace));
   try {
-    const { stdout, stderr, status, error } = spawnSync(process.execPath, [join(root, 'node_modules/vitest/vitest.mjs'), 'run', 'property-tests', '--bail=1', '--testTimeout=60000', '--no-color'], {
-      cwd: copy, encoding: 'utf8', timeout: 400_000, env: { ...process.env, WANTIO_SEED: '1', CI: '' }, maxBuffer: 64 * 1024 * 1024,
-    });
-    if (error !== undefined) return { caughtBy: 'it never ended', plans: '' };
-    if (status === 0) return undefined;
-    const output = stdout + stderr;
-    const failed = /FAIL\s+(?:\|[^|]*\|\s+)?(property-tests\/\S+) > (.*)/.exec(output);
-    if (failed === null) return { caughtBy: 'no law could be loaded', plans: '' };
-    return { caughtBy: `${failed[1].replace('property-tests/', '').replace('.test.ts', '')}: ${failed[2]}`, plans: /Property failed after (\d+) tests/.exec(output)?.[1] ?? '' };
+    const first = by === undefined ? undefined : run(by);
+    return first ?? run('property-tests') ?? run('core/', 'reactor/', 'protocols/');
   } finally {
     writeFileSync(path, source);
   }
+}
+
+/** Runs tests until one fails. @returns which; `undefined` when none does. */
+function run(...tests: string[]): Verdict | undefined {
+  const { stdout, stderr, status, error } = spawnSync(process.execPath, [join(root, 'node_modules/vitest/vitest.mjs'), 'run', '--project', 'tests', ...tests, '--bail=1', '--no-color'], {
+    cwd: copy, encoding: 'utf8', timeout: 600_000, env: { ...process.env, WANTIO_SEED: '1', CI: '' }, maxBuffer: 64 * 1024 * 1024,
+  });
+  if (error !== undefined) return { caughtBy: 'it never ended', plans: '' };
+  if (status === 0) return undefined;
+  const output = stdout + stderr;
+  const failed = /FAIL\s+(?:tests\s+|\|[^|]*\|\s+)?(\S+\.test\.ts) > (.*)/.exec(output);
+  if (failed === null) return { caughtBy: 'tests that could not be loaded', plans: '' };
+  return { caughtBy: `${failed[1].replace('property-tests/', '').replace('.test.ts', '')}: ${failed[2]}`, plans: /Property failed after (\d+) tests/.exec(output)?.[1] ?? '' };
 }
