@@ -100,7 +100,8 @@ describe('a relay', () => {
     await Promise.all([32, 48, 64, 80, 96, 112, 128].map(async (kib) => {
       const front = await reactor.listen({ host: '127.0.0.1', port: 0, ...small });
       const back = await reactor.listen({ host: '127.0.0.1', port: 0 });
-      front.serve({ secure, timeouts: { totalMs: 200 } }, async (first) => {
+      front.serve({ secure }, async (first) => {
+        first.timeouts = { totalMs: 200 };
         const [second, source] = await Promise.all([reactor.connect({ host: '127.0.0.1', port: portOf(back) }), back.accept()]);
         const relay = new Relay(first, second);
         await source.send(Buffer.alloc(kib * 1024));

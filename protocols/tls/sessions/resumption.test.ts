@@ -180,7 +180,7 @@ describe.each(versions)('under %s', (version: TlsVersion) => {
     for (const [expected, wrong] of wrongs) {
       let answer: <T>(value: T) => T | Promise<T> = (value) => value;
       const store = new MapStore((value) => answer(value));
-      const server = await secure.server({ ...identity, resumption: 'stateful', sessionStore: store, sessionLookupMs: 5 });
+      const server = await secure.server({ ...identity, resumption: 'stateful', sessionStore: store, sessionLookupMs: expected === 'store late' ? 5 : 60_000 });
       const session = await sessionFrom(secure, server, { protocols });
       answer = wrong;
       expect((await comeBack(secure, session, server, { protocols })).resumption).toBe(expected);
