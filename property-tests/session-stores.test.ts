@@ -114,7 +114,7 @@ describe('a store gives back what was set last', () => {
       } else await make(each, store, model, clock);
     }
     await store.close();
-  })), 1_000), 600_000);
+  })), 300), 600_000);
 });
 
 describe('a store in memory keeps its bounds', () => {
