@@ -67,7 +67,7 @@ export const COMMON_RULES = {
   groups: trust(text),
   signatureAlgorithms: trust(text),
   dhParameters: secret(either(pem, oneOf('auto'))),
-  minimumSecurityLevel: trust(count(2, 5)),
+  minimumSecurityLevel: trust({ ...count(2, 5), takes: `${count(2, 5).takes} (for less there is dangerouslyLowerSecurityLevel)` }),
   dangerouslyLowerSecurityLevel: count(0, 1),
   allowPeerRenegotiations: count(0),
   sessionScope: text,
@@ -82,7 +82,7 @@ export const PSK_RULES = {
   digest: trust(oneOf('sha256', 'sha384')),
 } satisfies Rules<PskIdentity>;
 
-const clientMode = oneOf('peer');
+const clientMode = { ...oneOf('peer'), takes: "'peer' (for no check at all there is dangerouslyVerifyNobody)" };
 export const CLIENT_RULES = {
   ...COMMON_RULES,
   verify: trust(clientMode),
