@@ -1,5 +1,9 @@
 /** What users do in the wrong moment, or mean by a slip, must not crash, cross over, or let anybody in. */
 
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
 import { describe, expect, it } from 'vitest';
 
 import type { SecureConnection } from './secure-connection.ts';
@@ -9,6 +13,7 @@ import type { TlsSession } from './sessions/session.ts';
 import { Authority } from './testing/authority.ts';
 import { abort, failuresOf, securePair, shakenPair, talk } from './testing/pair.ts';
 import { withSecureReactor } from './testing/secure-reactor.ts';
+import { CertificateError } from './tls-error.ts';
 
 const authority = new Authority();
 const ca = { pem: authority.pem };
@@ -193,5 +198,58 @@ describe('a session does not cross over:', () => {
     const [failure] = await failuresOf(...pair.map((each) => each.handshake()));
     expect(failure).toMatchObject({ name: 'WrongHostError' });
     abort(...pair);
+  }));
+});
+
+describe('what looks right and is not', () => {
+  it('is a client without a name where names are strict', () => withSecureReactor(async (secure) => {
+    for (const max of ['TLSv1.2', 'TLSv1.3'] as const) {
+      const server = await secure.server({ ...identity, strictServerNames: true, serverNames: { 'a.test': await secure.server(identityOf('a.test')) } });
+      // An address is no name, and is not sent.
+      const client = await secure.client({ ca, dangerouslySkipNameCheck: true, protocols: { max } });
+      const pair = await securePair(secure, { client, server, serverName: '127.0.0.1' });
+      expect(await failuresOf(...pair.map((each) => each.handshake()))).toMatchObject([{ alert: 112 }, { alert: 112 }]);
+    }
+  }));
+
+  it('is a common name where there is no subjectAltName', () => withSecureReactor(async (secure) => {
+    const made = authority.issue({ subjectAltName: false, commonName: 'localhost' });
+    const server = await secure.server({ certificate: { pem: made.certificate }, key: { pem: made.key } });
+    const [failure] = await failuresOf(...(await securePair(secure, { client: await secure.client({ ca }), server })).map((each) => each.handshake()));
+    expect(failure).toBeInstanceOf(CertificateError);
+    abort(...await shakenPair(secure, { client: await secure.client({ ca, dangerouslyUseOldNameRules: true }), server }));
+  }));
+
+  it('is a revoked certificate, whichever of the chain is looked at', () => withSecureReactor(async (secure) => {
+    const server = await secure.server(identity);
+    for (const crlCheck of ['leaf', 'chain'] as const) {
+      for (const [crl, isWelcome] of [[authority.crl([issued.serial]), false], [authority.crl(), true]] as const) {
+        const client = await secure.client({ ca, crls: { pem: crl }, crlCheck });
+        const pair = await securePair(secure, { client, server });
+        const [failure] = await failuresOf(...pair.map((each) => each.handshake()));
+        if (isWelcome) expect(failure).toBeUndefined();
+        else expect(failure).toBeInstanceOf(CertificateError);
+        abort(...pair);
+      }
+    }
+  }));
+
+  it('is a renegotiation by the peer after one by this side', () => withSecureReactor(async (secure) => {
+    const [near, far] = await shakenPair(secure, { client: await secure.client({ ca, ...tls12, allowPeerRenegotiations: 1 }), server: await secure.server(identity) });
+    const receiving = [near, far].map((each) => each.receive('*a').catch((error: unknown) => error));
+    await far.renegotiate();
+    await expect(near.renegotiate()).rejects.toThrow();
+    expect(far.statistics.renegotiations).toBe(1);
+    abort(near, far);
+    await Promise.all(receiving);
+  }));
+
+  it('is a file for the key log that others may read already', () => withSecureReactor(async (secure) => {
+    const folder = mkdtempSync(join(tmpdir(), 'wantio-'));
+    const file = join(folder, 'keys');
+    writeFileSync(file, '', { mode: 0o644 });
+    await secure.client({ ca, dangerouslyLogKeys: { file } });
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    rmSync(folder, { recursive: true });
   }));
 });

@@ -49,10 +49,12 @@ describe('a store in files', () => {
   }));
 
   it('refuses a directory in which others may write', () => withFolder(async (folder) => {
-    const directory = join(folder, 'open');
-    mkdirSync(directory);
-    chmodSync(directory, 0o777);
-    await expect(new FileSessionStore({ directory }).set('key', bytes(1, 1), 1_000)).rejects.toThrow('chmod 700');
+    for (const mode of [0o777, 0o770, 0o720, 0o707, 0o702]) {
+      const directory = join(folder, mode.toString(8));
+      mkdirSync(directory);
+      chmodSync(directory, mode);
+      await expect(new FileSessionStore({ directory }).set('key', bytes(1, 1), 1_000), mode.toString(8)).rejects.toThrow('chmod 700');
+    }
   }));
 
   it('never reads what is no whole record of that key', () => withFolder(async (directory) => {

@@ -1,5 +1,9 @@
 /** A session skips the checks that certificates are for: so each decision about trust is tried with each way to come by a session. */
 
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:tls';
+
 import { describe, expect, it } from 'vitest';
 
 import type { TlsClientOptions, TlsConnectionOptions, TlsServerOptions } from '../options.ts';
@@ -83,6 +87,7 @@ describe.each(VERSIONS)('under %s, a session that was', (version) => {
       ['a first visit with more authorities', { before: { ca: [trusts.ca, strangers.ca] }, after: strangers }],
       ['a first visit that accepted certificates for any purpose', { server: identity(misused), before: { ...trusts, dangerouslyIgnorePurpose: true }, after: trusts }],
       ['a first visit that looked at no name', { before: { ...trusts, dangerouslySkipNameCheck: true }, after: trusts, serverName: 'other.test' }],
+      ['an older list of what is revoked', { before: { ...trusts, crls: { pem: authority.crl() } }, after: { ...trusts, crls: { pem: authority.crl([site.serial]) } } }],
       ['a first visit without lists of what is revoked', { before: trusts, after: { ...trusts, crls: { pem: authority.crl([site.serial]) } } }],
       ['a first visit that accepted every fault', { before: { ...strangers, dangerouslyAccept: 'all' }, after: strangers }],
       ['a pin of another certificate in the context', { before: trusts, after: { ...trusts, expect: { digest: '00'.repeat(32) } } }],
@@ -128,6 +133,25 @@ describe('a session of TLS 1.2 that is resumed', () => {
 });
 
 describe('a session that is handed to a client', () => {
+  it.each(['given', 'copied'] as const)('is looked at like a certificate where the server takes it under any name: %s', (source) => withSecureReactor(async (secure) => {
+    for (const version of VERSIONS) {
+      const server = createServer({ cert: site.certificate, key: site.key }, (socket) => { socket.end('hi\n'); }).listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      const { port } = server.address() as AddressInfo;
+      const client = await secure.client({ ...trusts, protocols: { min: version, max: version } });
+      const first = await secure.reactor.connectSecure({ host: '127.0.0.1', port, secure: client, serverName: 'localhost' });
+      await first.receive();
+      const { session } = first;
+      const below = await secure.reactor.connect({ host: '127.0.0.1', port });
+      const second = below.secure(source === 'given' ? client.with(session === undefined ? {} : { session }) : client, { serverName: 'other.test' });
+      if (source === 'copied') second.copySessionFrom(first);
+      await expect(second.handshake()).rejects.toBeInstanceOf(CertificateError);
+      session?.dispose();
+      abort(first);
+      server.close();
+    }
+  }));
+
   it.each(['given', 'copied'] as const)('counts as a miss of the scope where others are trusted: %s', (source) => withSecureReactor(async (secure) => {
     for (const version of VERSIONS) {
       const change = { before: trusts, after: { ca: [trusts.ca, strangers.ca] } };
