@@ -95,3 +95,55 @@ describe('a relay both of whose sides are broken', () => {
     expect(world.now() - startedAt).toBeLessThan(10);
   }).then(nothing));
 });
+
+describe('a receive that is refused because another one runs', () => {
+  it('leaves its prefix to its caller', () => simulate({}, async (world) => {
+    const { client, server } = await pairIn(world);
+    const running = client.receive('*l');
+    await expect(client.receive('*l', { prefix: Buffer.from('before ') })).rejects.toThrow('receive is still running');
+    await server.send('line\n');
+    expect(await running).toBe('line');
+  }).then(nothing));
+});
+
+describe('a server without room', () => {
+  it('drops a connection that is closing for the one that waits already', () => simulate({}, async (world) => {
+    const [here, there] = [world.machine('here', { receiveBuffer: 1_000 }), world.machine('there', { sendBuffer: 1_000 })];
+    const listener = await there.reactor.listen({ host: '0.0.0.0', port: 7 });
+    const served: number[] = [];
+    listener.serve({ maxConnections: 1, close: { timeoutMs: 1_000_000, idleMs: 1_000_000, minBytesPerSecond: 0 } }, async (connection) => {
+      served.push(world.now());
+      await world.sleep(50);
+      // The client reads none of it: the close lasts as long as it may.
+      while (connection.trySend(new Uint8Array(1_000)) > 0) await world.sleep(1);
+    });
+    await here.reactor.connect({ host: 'there', port: 7 });
+    await world.sleep(10);
+    await here.reactor.connect({ host: 'there', port: 7 });
+    await world.sleep(500);
+    expect(served.length).toBe(2);
+  }).then(nothing));
+});
+
+describe('a simulated socket', () => {
+  it('resets its peer when it closes with bytes unread, and ends politely without', () => simulate({}, async (world) => {
+    for (const isRead of [true, false]) {
+      const machines = [world.machine(`near-${String(isRead)}`), world.machine(`far-${String(isRead)}`)] as const;
+      const listener = await machines[1].reactor.listen({ host: '0.0.0.0', port: 7 });
+      const [near, far] = await Promise.all([machines[0].reactor.connect({ host: `far-${String(isRead)}`, port: 7 }), listener.accept()]);
+      await near.send('unread');
+      await world.sleep(1);
+      if (isRead) await far.receive('*s');
+      // Closed by the system's own call, without the reactor's care for what is unread.
+      machines[1].host.close(far.basis.socket.handle.fd);
+      await world.sleep(1);
+      if (isRead) expect(await near.receive('*a')).toHaveLength(0);
+      else await expect(near.receive('*a')).rejects.toMatchObject({ code: 'ECONNRESET' });
+      near.abort();
+      far.abort();
+    }
+  }).then(nothing, (error: unknown) => {
+    // The descriptor was closed behind its owner's back: the books say so, and nothing else may be wrong.
+    expect(String(error)).toMatch(/^LeakError: not given back: descriptors? closed that (?:was|were) not open/);
+  }));
+});

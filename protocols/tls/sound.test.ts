@@ -252,4 +252,15 @@ describe('what looks right and is not', () => {
     expect(statSync(file).mode & 0o777).toBe(0o600);
     rmSync(folder, { recursive: true });
   }));
+
+  it('is an empty context of exported keys under TLS 1.2, which is not the same as none (RFC 5705)', () => withSecureReactor(async (secure) => {
+    for (const max of ['TLSv1.2', 'TLSv1.3'] as const) {
+      const [near, far] = await shakenPair(secure, { client: await secure.client({ ca, protocols: { max } }), server: await secure.server(identity) });
+      const exported = (end: SecureConnection, ...context: Uint8Array[]): string => Buffer.from(end.exportKeyingMaterial(32, 'EXPORTER-of-a-test', ...context)).toString('hex');
+      const [empty, absent] = [exported(near, new Uint8Array(0)), exported(near)];
+      expect(empty === absent).toBe(max === 'TLSv1.3');
+      expect([exported(far, new Uint8Array(0)), exported(far)]).toEqual([empty, absent]);
+      abort(near, far);
+    }
+  }));
 });
