@@ -92,27 +92,11 @@ const WORK: Record<string, Limited> = {
   },
   'the handshake of a client that serve has accepted': {
     limits: ['total', 'total'],
-    run: async ({ here, there }, handshakeMs, totalMs) => {
-      const listener = await there.reactor.listen({ host: '0.0.0.0', port: 9 });
-      const told = new Promise<string>((resolve) => {
-        listener.on('clientError', (error) => { resolve(error.message); });
-      });
-      listener.serve({ secure: contexts.server, handshakeMs, timeouts: { totalMs } }, nothing);
-      await here.reactor.connect({ host: 'there', port: 9 });
-      return told;
-    },
+    run: (scene, handshakeMs, totalMs) => servedSilence(scene, handshakeMs, { totalMs }),
   },
   'the waits of a handshake that serve has begun': {
     limits: ['total', 'block'],
-    run: async ({ here, there }, handshakeMs, blockMs) => {
-      const listener = await there.reactor.listen({ host: '0.0.0.0', port: 9 });
-      const told = new Promise<string>((resolve) => {
-        listener.on('clientError', (error) => { resolve(error.message); });
-      });
-      listener.serve({ secure: contexts.server, handshakeMs, timeouts: { blockMs } }, nothing);
-      await here.reactor.connect({ host: 'there', port: 9 });
-      return told;
-    },
+    run: (scene, handshakeMs, blockMs) => servedSilence(scene, handshakeMs, { blockMs }),
   },
   'a signal beside a limit': {
     limits: ['cancelled', 'total'],
@@ -123,6 +107,17 @@ const WORK: Record<string, Limited> = {
     },
   },
 };
+
+/** What a server is told of a client that never begins its handshake. */
+async function servedSilence({ here, there }: Scene, handshakeMs: number, timeouts: Timeouts): Promise<string> {
+  const listener = await there.reactor.listen({ host: '0.0.0.0', port: 9 });
+  const told = new Promise<string>((resolve) => {
+    listener.on('clientError', (error) => { resolve(error.message); });
+  });
+  listener.serve({ secure: contexts.server, handshakeMs, timeouts }, nothing);
+  await here.reactor.connect({ host: 'there', port: 9 });
+  return told;
+}
 
 /** Sends until the buffers of both systems are full. */
 async function fill(world: World, { client }: Pair): Promise<void> {

@@ -105,6 +105,7 @@ export interface HandshakeOptions extends OperationOptions {
 // Where the data end, and so which index is too far, the send knows.
 const index = number('a whole number', Number.isInteger);
 const maxBytes = number('a number of bytes of at least 1', (value) => value >= 1);
+const wholeBytes = count(1);
 export const SEND_RULES = { ...OPERATION_RULES, first: index, last: index } satisfies Rules<SendRange & OperationOptions>;
 export const RECEIVE_RULES = { ...OPERATION_RULES, prefix: bytes, maxBytes } satisfies Rules<ReceiveOptions>;
 export const LINES_RULES = { ...OPERATION_RULES, maxBytes } satisfies Rules<Omit<ReceiveOptions, 'prefix'>>;
@@ -287,7 +288,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     return this.#lines(options);
   }
 
-  async *#lines(options: OperationOptions | undefined): AsyncGenerator<string, void, undefined> {
+  async *#lines(options: Omit<ReceiveOptions, 'prefix'> | undefined): AsyncGenerator<string, void, undefined> {
     for (;;) {
       let line;
       try {
@@ -318,7 +319,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
    * @returns the bytes; `END` at the end, or a want: try again when the connection is ready for it.
    */
   tryReceive(atMost = TRY_BYTES): Uint8Array | typeof END | WantCode {
-    checkArgument('tryReceive', 'maxBytes', atMost, maxBytes);
+    if (!(Number.isSafeInteger(atMost) && atMost >= 1)) checkArgument('tryReceive', 'maxBytes', atMost, wholeBytes);
     this.#assertFree('receive', this.#receiving);
     const { input } = this.#inflow;
     const count = input.length > 0 ? input.length : this.#tryRead(undefined);
@@ -327,7 +328,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
 
   /** Receives what is there into `into`; @returns the count, `END`, or a want. @throws {RangeError} when `into` is empty. */
   tryReceiveInto(into: Uint8Array): number {
-    checkArgument('tryReceiveInto', 'the memory', into, bytes);
+    if (!(into instanceof Uint8Array)) checkArgument('tryReceiveInto', 'the memory', into, bytes);
     // A system call with no room returns 0, which is how the end looks.
     if (into.length === 0) throw new RangeError('tryReceiveInto needs room for at least one byte');
     this.#assertFree('receive', this.#receiving);
@@ -340,7 +341,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
    * @returns how many were taken, which may be 0; or a want. What was taken goes out by itself.
    */
   trySend(from: Uint8Array): number {
-    checkArgument('trySend', 'the data', from, bytes);
+    if (!(from instanceof Uint8Array)) checkArgument('trySend', 'the data', from, bytes);
     this.#assertFree('send', this.#sending);
     try {
       return this.#note(this.#outflow.write(from));

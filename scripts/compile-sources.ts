@@ -1,5 +1,5 @@
 /**
- * Compiles the sources for the programs that tests start, before the tests begin: a program that compiles itself as it starts takes four
+ * Compiles the sources for the programs that tests start, before the tests begin: a program that compiles itself as it starts takes almost four
  * times as much of the processor, and the tests start hundreds. What has not changed since is left as it is.
  */
 import { mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync, renameSync } from 'node:fs';
