@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 
 import { SystemError, WantioError } from '../../core/errors.ts';
+import { CLOSE_MS } from './model.ts';
 import type { End, ListenerModel, Model } from './model.ts';
 import { watched } from './real.ts';
 import type { Real } from './real.ts';
@@ -142,7 +143,8 @@ const shutdown = command('shutdown', ends((end) => !end.flooding), async (end, m
 
 const close = command('close', ends(() => true), (end, model, real) => {
   model.close(end, real.world.now());
-  void real.twin(end).connection.close();
+  // The whole of it is bounded: what makes a close last longer, progress, has laws of its own.
+  void real.twin(end).connection.close({ timeoutMs: CLOSE_MS });
 });
 
 const abort = command('abort', (model) => model.ends.filter((end) => end.open && end.fd >= 0), (end, model, real) => {

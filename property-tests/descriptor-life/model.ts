@@ -225,5 +225,5 @@ export class Model {
   }
 }
 
-// What `connection.close` takes at most unless told otherwise.
-const CLOSE_MS = 2_000;
+/** What a polite close takes at most, in milliseconds. */
+export const CLOSE_MS = 2_000;
