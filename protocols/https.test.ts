@@ -305,6 +305,31 @@ describe('a request', () => {
     server.close();
   });
 
+  it('counts the connecting and the handshake into its total limit', async () => {
+    const world = new World();
+    const [here, there] = [world.machine('here'), world.machine('there')];
+    world.link(here, there).latencyMs = 100;
+    const { certificate, key } = authority.issue({ names: ['there'] });
+    const [client, server] = await Promise.all([TlsContext.client({ ca }), TlsContext.server({ certificate: { pem: certificate }, key: { pem: key } })]);
+    await world.run((async () => {
+      const listener = await there.reactor.listen({ host: '0.0.0.0', port: 443 });
+      let secured = Infinity;
+      listener.serve({ secure: server }, async (connection) => {
+        secured = world.now();
+        await connection.receive('*a').catch(() => undefined);
+      });
+      const failure = await failureOf(https.request(here.reactor, { url: 'https://there/', secure: client, timeouts: { totalMs: 1_000 } }));
+      expect(failure).toBeInstanceOf(OperationTimeoutError);
+      expect(failure).toMatchObject({ mode: 'total' });
+      expect(failure.message).toContain('1000 ms');
+      expect(secured).toBeGreaterThan(200);
+      expect(world.now()).toBe(1_000);
+      for (const { reactor } of world.machines) reactor.abort();
+    })());
+    client.close();
+    server.close();
+  });
+
   it('is not harmed by a connection that breaks when the response is complete and the sink is not done', () => {
     let breaks = (): void => undefined;
     return withServer(async (connection) => {

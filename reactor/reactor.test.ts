@@ -30,6 +30,20 @@ describe('a reactor and its process', () => {
     `)).toMatchObject({ stdout: 'listening\n', stderr: '', status: 0 });
   });
 
+  it('keeps the process alive after what did not is closed', () => {
+    expect(run(`
+      const reactor = new Reactor();
+      const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
+      for (let count = 0; count < 2; count++) {
+        const [near, far] = await Promise.all([reactor.connect({ host: '127.0.0.1', port: listener.address.port }), listener.accept()]);
+        near.unref().ref().unref().abort();
+        near.unref().ref();
+        far.abort();
+      }
+      setTimeout(() => { console.log('closing'); listener.close(); }, 20).unref();
+    `)).toMatchObject({ stdout: 'closing\n', stderr: '', status: 0 });
+  });
+
   it('finishes the batch when a handler throws, and lets the error surface', () => {
     const { stdout, status } = run(`
       process.on('uncaughtException', (error) => { console.log('uncaught', error.message); });

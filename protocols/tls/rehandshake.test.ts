@@ -51,6 +51,20 @@ describe('renegotiation under TLS 1.2', () => {
     abort(...pair);
   }));
 
+  it('stays refused to a peer after one that this side began itself', () => withSecureReactor(async (secure) => {
+    const pair = await shakenPair(secure, { client: await secure.client(tls12), server: await secure.server({ allowPeerRenegotiations: 1 }) });
+    const [near, far] = pair;
+    const received = far.receive();
+    await near.renegotiate();
+    await near.send('done\n');
+    await received;
+    const outcome = failuresOf(near.receive(), far.renegotiate());
+    const [, refusal] = await outcome;
+    expect(refusal).toMatchObject({ name: 'TlsError', operation: 'renegotiate', reason: 'no renegotiation' });
+    expect(near.statistics.renegotiations).toBe(1);
+    abort(...pair);
+  }));
+
   it('ends a connection whose peer begins too many', () => withSecureReactor(async (secure) => {
     const pair = await shakenPair(secure, { client: await secure.client(tls12), server: await secure.server({ allowPeerRenegotiations: 2 }) });
     const received = pair[1].receive();
