@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 
-import { BoundsError, ClosedError } from './errors.ts';
+import { AbortError, BoundsError, ClosedError } from './errors.ts';
 import { Inflow } from './inflow.ts';
 import { Operation } from './operation.ts';
 import type { Step } from './operation.ts';
@@ -173,6 +173,19 @@ describe('a receive that fails', () => {
     const failure = new ClosedError('gone');
     const error = await failureOf(new Receiver('ab', failure).receive('*l'), ClosedError);
     expect([error === failure, error.text, error.operation]).toEqual([true, 'ab', 'receive']);
+  });
+
+  test.each(['before it is begun', 'before its first turn'])('leaves what stands in the connection when it is cancelled %s', async (when) => {
+    const receiver = new Receiver();
+    receiver.inflow.input.append(Buffer.from('of another\n'));
+    const controller = new AbortController();
+    if (when === 'before it is begun') controller.abort();
+    receiver.venue.exhausted = true;
+    const step: unknown = new ReceiveStep(receiver.inflow, patternOf('*l'));
+    const operation = new Operation(step as Step<string>, receiver.venue, {}, controller.signal).start();
+    controller.abort();
+    const failure = await failureOf(operation, AbortError);
+    expect([failure.text, receiver.left]).toEqual(['', 'of another\n']);
   });
 
   test('can be taken up again with its partial put back', async () => {

@@ -11,6 +11,7 @@ import { ClosedError, OperationTimeoutError, SystemError } from '../core/errors.
 import type { Connection } from './connection.ts';
 import { epollGround } from './epoll/epoll-ground.ts';
 import type { Handle } from './handle.ts';
+import type { Listener } from './listener.ts';
 import { Reactor } from './reactor.ts';
 import type { Selector } from './selector.ts';
 import type { SystemCalls } from './system-calls.ts';
@@ -82,6 +83,19 @@ describe('a listener', () => {
     expect((await silent.receive('*a')).length).toBe(0);
     expect(errors.sort()).toEqual(['receive timed out (block 300 ms) waiting to read', 'the handler failed']);
     await Promise.all([bad.close(), silent.close(), good.close()]);
+  }));
+
+  it.each<[string, (listener: Listener) => void]>([
+    ['a handler that is called', (listener) => { listener.serve({}, async (connection) => { listener.close(); await connection.send('served'); }); }],
+    ['who is given a connection', (listener) => { listener.connections$.subscribe((connection) => { listener.close(); void connection.send('served').then(() => connection.close()); }); }],
+    ['who has accepted', (listener) => { void listener.accept().then((connection) => { listener.close(); void connection.send('served').then(() => connection.close()); }); }],
+  ])('may be closed by %s while others wait', (_, begin) => withReactor(async (reactor) => {
+    const listener = await reactor.listen({ host, port: 0 });
+    const clients = await Promise.all([1, 2, 3].map(() => reactor.connect({ host, port: portOf(listener) })));
+    const ends = clients.map((client) => client.receive('*a').then((bytes) => Buffer.from(bytes).toString(), (error: unknown) => (error as SystemError).code));
+    begin(listener);
+    expect((await Promise.all(ends)).sort()).toEqual(['ECONNRESET', 'ECONNRESET', 'served']);
+    for (const client of clients) client.abort();
   }));
 
   it('survives a shortage of descriptors: turns one client away, pauses, and goes on', async () => {
