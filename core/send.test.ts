@@ -147,6 +147,14 @@ describe('several pieces', () => {
     expect(transport.written).toBe(`ab${'B'.repeat(100_000)}cd`);
   });
 
+  test('leave in one write as long as a record holds them', () => {
+    for (const [sizes, writes] of [[[65_535, 1], [65_536]], [[65_535, 1, 1], [65_536, 1]], [[65_536, 1], [65_536, 1]], [[1, 65_537], [1, 65_537]]]) {
+      const { step, transport } = sending(sizes.map((size) => new Uint8Array(size)));
+      step.attempt();
+      expect(transport.accepted.map(({ length }) => length)).toEqual(writes);
+    }
+  });
+
   test('stay in order around a big one', () => {
     const { step, transport } = sending(['a', 'b', new Uint8Array(70_000).fill(65), 'c', new Uint8Array(65_536).fill(66), 'd']);
     expect([step.attempt(), step.result(), transport.written]).toEqual([DONE, 135_539, `ab${'A'.repeat(70_000)}c${'B'.repeat(65_536)}d`]);
@@ -195,6 +203,16 @@ describe('a send that fails hands over', () => {
     expect(last).toBe(4);
     expect((rest as Uint8Array[]).map(({ buffer, byteOffset, length }) => [buffer === block.buffer, byteOffset - block.byteOffset, length]))
       .toEqual([[true, 5, block.length - 5], ...Array.from({ length: 64 }, () => [true, 0, block.length])]);
+  });
+
+  test('pieces that were not begun as they were given', () => {
+    const [one, other] = [new Uint8Array(65_536), new Uint8Array(65_537)];
+    const { rest } = sending([one, other]).step.handOver();
+    expect((rest as Uint8Array[]).map((piece, index) => piece === [one, other][index])).toEqual([true, true]);
+  });
+
+  test('no rest of no pieces', () => {
+    expect(sending([]).step.handOver()).toEqual({ last: -1, rest: [] });
   });
 
   test('the rest of all pieces', () => {

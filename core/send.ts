@@ -77,10 +77,10 @@ export class SendStep implements Step<number> {
     return this.#within(this.#next);
   }
 
-  /** Makes the piece that holds byte `at` the current one. `at` never goes back. */
+  /** Makes the piece that holds byte `at` the current one. `at` never goes back, and lies before the end of the data. */
   #seek(at: number): void {
     let piece = this.#pieces[this.#piece];
-    while (at >= this.#pieceStart + piece.length && this.#piece < this.#pieces.length - 1) {
+    while (at >= this.#pieceStart + piece.length) {
       this.#pieceStart += piece.length;
       piece = this.#pieces[++this.#piece];
     }
@@ -116,7 +116,7 @@ function piecesOf(data: Sendable): readonly Uint8Array[] {
     }
   }
   flush();
-  return pieces.length > 0 ? pieces : [new Uint8Array(0)];
+  return pieces;
 }
 
 // What TLS seals at a time; a copy of that much costs less than another record and another system call.

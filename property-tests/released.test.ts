@@ -7,8 +7,9 @@ import { describe, expect, it } from 'vitest';
 import { ClosedError } from '../core/errors.ts';
 import type { OperationOptions } from '../core/operation.ts';
 import { Relay } from '../protocols/relay.ts';
+import type { Listener } from '../reactor/listener.ts';
 import { EBADF } from '../reactor/system-calls.ts';
-import type { World } from '../reactor/simulated/world.ts';
+import type { SimulatedMachine, World } from '../reactor/simulated/world.ts';
 import { pairIn } from './kit/scenarios.ts';
 import type { Pair } from './kit/scenarios.ts';
 import { simulate } from './kit/simulate.ts';
@@ -30,6 +31,8 @@ interface Work {
   readonly isUnlimited?: boolean;
 }
 
+const fullListeners = new WeakMap<SimulatedMachine, Listener>();
+
 const WORK: Record<string, Work> = {
   receive: { begin: ({ client }, options) => client.receive('*l', options), help: ({ server }) => server.send('hi\n') },
   receiveInto: { begin: ({ client }, options) => client.receiveInto(new Uint8Array(9), options), help: ({ server }) => server.send('hi\n') },
@@ -45,6 +48,15 @@ const WORK: Record<string, Work> = {
       return here.reactor.connect({ host: 'there', port: 7, ...options });
     },
     help: ({ world, here, there }) => { world.link(here, there).heal(); },
+  },
+  'connect to a Unix socket whose backlog is full': {
+    begin: async ({ here }, options) => {
+      const listener = await here.reactor.listen({ path: '/full', backlog: 0 });
+      await here.reactor.connect({ path: '/full' });
+      fullListeners.set(here, listener);
+      return here.reactor.connect({ path: '/full', ...options });
+    },
+    help: ({ here }) => fullListeners.get(here)?.accept(),
   },
   'connect to a name': {
     begin: ({ world, here }, options) => {

@@ -68,6 +68,7 @@ function run(...tests: string[]): Verdict | undefined {
   if (status === 0) return undefined;
   const output = stdout + stderr;
   const failed = /FAIL\s+(?:tests\s+|\|[^|]*\|\s+)?(\S+\.test\.ts) > (.*)/.exec(output);
+  if (failed === null && output.includes('Unhandled')) return { caughtBy: `an error that nobody caught (${tests.join(', ')})`, plans: '' };
   if (failed === null) return { caughtBy: 'tests that could not be loaded', plans: '' };
   return { caughtBy: `${failed[1].replace('property-tests/', '').replace('.test.ts', '')}: ${failed[2]}`, plans: /Property failed after (\d+) tests/.exec(output)?.[1] ?? '' };
 }
