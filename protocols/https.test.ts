@@ -567,6 +567,22 @@ describe('a request fails', () => {
     expect(ends).toBeGreaterThan(0);
   });
 
+  it('of a body that is longer than was said, before more than that is sent', async () => {
+    let got = Buffer.alloc(0);
+    let isOver: (value: unknown) => void = () => undefined;
+    const over = new Promise((resolve) => { isOver = resolve; });
+    await withServer(async (connection) => {
+      await header(connection);
+      got = Buffer.from(await connection.receive('*a').catch((error: unknown) => (error as WantioError).partial as Uint8Array));
+      isOver(undefined);
+    }, async (ask) => {
+      const body = ['01234', '56789', 'GET /another HTTP/1.1\r\n\r\n'].map((text) => Buffer.from(text));
+      expect(await failureOf(ask('/', { method: 'POST', body, headers: { 'content-length': 10 } }))).toBeInstanceOf(https.BodyLengthError);
+      await over;
+      expect('0123456789'.startsWith(got.toString())).toBe(true);
+    });
+  });
+
   it('when the server is silent for longer than the block limit', () => withServer(async (connection) => {
     await header(connection);
     await connection.receive('*a');

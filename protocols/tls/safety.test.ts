@@ -2,6 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 
+import { Certificate } from './certificate.ts';
 import type { SecureConnection } from './secure-connection.ts';
 import type { TlsClientOptions } from './options.ts';
 import { Authority } from './testing/authority.ts';
@@ -103,6 +104,19 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a certificate is refused under %
     const [failure] = await failuresOf(refused[0].handshake(), refused[1].handshake());
     expect(failure).toMatchObject({ name: 'WrongCertificateError', operation: 'handshake' });
     abort(...refused);
+  }));
+
+  it('any that is not the one that the connection has pinned, whatever its context says', () => withSecureReactor(async (secure) => {
+    const server = await secure.server({ certificate: { pem: good.certificate }, key: { pem: good.key } });
+    const right = { digest: Certificate.load(good.certificate).digest() };
+    const wrong = { digest: 'ab'.repeat(32) };
+    for (const [ofContext, ofConnection, failure] of [[right, wrong, 'WrongCertificateError'], [wrong, right, undefined], [right, undefined, undefined], [wrong, undefined, 'WrongCertificateError']] as const) {
+      const context = await secure.client({ ca, protocols, expect: ofContext });
+      const pair = await securePair(secure, { client: ofConnection === undefined ? context : context.with({ expect: ofConnection }), server });
+      const [near] = await failuresOf(pair[0].handshake(), pair[1].handshake());
+      expect((near as Error | undefined)?.name).toBe(failure);
+      abort(...pair);
+    }
   }));
 
   it('a client of whom somebody else was expected, or who shows none', () => withSecureReactor(async (secure) => {

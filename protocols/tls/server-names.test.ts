@@ -119,6 +119,31 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a server with names, under %s', 
     const [, failure] = await failuresOf(...pair.map((each) => each.handshake()));
     expect(failure).toMatchObject({ name: 'TlsError', message: 'handshake failed: the choice of a context failed: handshake refused: the TLS context is closed' });
   }));
+
+  it('does not go on with the context that was not chosen when the chosen one is closed, whenever that is', () => withSecureReactor(async (secure) => {
+    const client = await secure.client({ ca, protocols: { max } });
+    const outcomes = new Set<unknown>();
+    for (let turns = 0; turns < 16; turns++) {
+      const chosen = await contextFor(secure, 'chosen.test');
+      const closeIn = (left: number): void => {
+        if (left === 0) chosen.close();
+        else queueMicrotask(() => { closeIn(left - 1); });
+      };
+      const server = await contextFor(secure, 'other.test', { chooseContext: () => {
+        closeIn(turns);
+        return Promise.resolve(chosen);
+      } });
+      const pair = await securePair(secure, { client, server, serverName: 'chosen.test' });
+      const [, failure] = await failuresOf(...pair.map((each) => each.handshake()));
+      outcomes.add(failure?.message);
+      abort(...pair);
+    }
+    // It was closed before it was looked at, and between that and its use.
+    expect(outcomes).toEqual(new Set([
+      'handshake failed: the choice of a context failed: handshake refused: the TLS context is closed',
+      'handshake failed: handshake refused: the TLS context is closed',
+    ]));
+  }));
 });
 
 it('names that cannot be are refused when the context is made', async () => {
