@@ -45,7 +45,7 @@ export function parseTarget(target: string): Target {
   const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(target);
   const host = match?.[1] ?? match?.[2];
   const port = Number(match?.[3]);
-  if (host === undefined || !(port <= 65535)) throw new RangeError(`"${target}" is not an address; write HOST:PORT, [IPv6]:PORT, a path with a / or an abstract name after an @`);
+  if (host === undefined || !(port <= 65535)) throw new RangeError(`"${target}" is not an address; write HOST:PORT or [IPv6]:PORT with a port of 0…65535, a path with a / or an abstract name after an @`);
   return { host, port };
 }
 

@@ -11,7 +11,7 @@
 
 import { parseArgs } from 'node:util';
 
-import { closeOnSignal, formatAddress, Reactor } from 'wantio';
+import { closeOnSignal, formatAddress, parseTarget, Reactor } from 'wantio';
 import { selfSigned, TlsContext } from 'wantio/tls';
 
 const { values } = parseArgs({ options: { port: { type: 'string', default: '0' } } });
@@ -27,7 +27,7 @@ const { certificate, key } = selfSigned();
 const context = await TlsContext.server({ certificate: { pem: certificate }, key: { pem: key }, alpn: [...protocols.keys()] });
 
 const reactor = new Reactor();
-const listener = await reactor.listen({ host: '127.0.0.1', port: Number(values.port) });
+const listener = await reactor.listen(parseTarget(`127.0.0.1:${values.port}`));
 listener.on('clientError', (error) => {
   console.error(error.message);
 });

@@ -16,7 +16,7 @@
 
 import { parseArgs } from 'node:util';
 
-import { closeOnSignal, formatAddress, Reactor } from 'wantio';
+import { closeOnSignal, formatAddress, parseTarget, Reactor } from 'wantio';
 import { selfSigned, TlsContext, TlsError } from 'wantio/tls';
 import type { SecureConnection, TlsClientOptions } from 'wantio/tls';
 
@@ -31,7 +31,7 @@ const server = await TlsContext.server({
 });
 
 const reactor = new Reactor();
-const listener = await reactor.listen({ host: '127.0.0.1', port: Number(values.port) });
+const listener = await reactor.listen(parseTarget(`127.0.0.1:${values.port}`));
 listener.on('clientError', (error) => {
   console.log(`  the server: ${error.message}`);
 });

@@ -14,7 +14,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { parseArgs } from 'node:util';
 
-import { closeOnSignal, formatAddress, Reactor, toDuplex } from 'wantio';
+import { closeOnSignal, formatAddress, parseTarget, Reactor, toDuplex } from 'wantio';
 import type { ConnectionStream } from 'wantio';
 import { selfSigned, TlsContext } from 'wantio/tls';
 import type { SecureConnection } from 'wantio/tls';
@@ -56,7 +56,7 @@ function endWait(stream: object): void {
 
 const DRAIN_MS = 1_000;
 const reactor = new Reactor();
-const listener = await reactor.listen({ host: '127.0.0.1', port: Number(values.port) });
+const listener = await reactor.listen(parseTarget(`127.0.0.1:${values.port}`));
 listener.on('clientError', (error) => {
   console.error(error.message);
 });

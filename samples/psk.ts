@@ -11,7 +11,7 @@
 import { randomBytes } from 'node:crypto';
 import { parseArgs } from 'node:util';
 
-import { closeOnSignal, formatAddress, Reactor } from 'wantio';
+import { closeOnSignal, formatAddress, parseTarget, Reactor } from 'wantio';
 import { TlsContext } from 'wantio/tls';
 
 const { values } = parseArgs({ options: { port: { type: 'string' } } });
@@ -21,7 +21,7 @@ const keys = new Map([['sensor-1', randomBytes(32)], ['sensor-2', randomBytes(32
 const server = await TlsContext.server({ psk: (identity) => keys.get(identity) });
 
 const reactor = new Reactor();
-const listener = await reactor.listen({ host: '127.0.0.1', port: Number(values.port ?? 0) });
+const listener = await reactor.listen(parseTarget(`127.0.0.1:${values.port ?? '0'}`));
 listener.on('clientError', (error) => {
   console.log(`  the server: ${error.message}`);
 });

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { connect, createServer as createTcpServer } from 'node:net';
@@ -690,7 +690,7 @@ describe('the proxy', () => {
   it.each([
     [['--help'], 0, /^Usage: npm start/],
     [['--no-such-option'], 2, /^proxy: Unknown option '--no-such-option'/],
-    [['--listen', 'nowhere'], 2, /^proxy: "nowhere" is not an address; write HOST:PORT/],
+    [['--listen', 'nowhere'], 2, /^proxy: "nowhere" is not an address; write HOST:PORT or/],
     [['--listen', '127.0.0.1:99999'], 2, /^proxy: .*99999/],
     [['--block-ms', 'soon'], 2, /^proxy: --block-ms must be a number of milliseconds, not soon/],
     [['--max-connections', '0'], 2, /^proxy: --max-connections must be/],
@@ -721,5 +721,20 @@ describe('the proxy', () => {
     expect(await second.exit()).toBe(1);
     expect(second.output).toBe(`proxy: bind EADDRINUSE: address already in use (127.0.0.1:${String(port)})\n`);
     await expectDrain(program);
+  });
+});
+
+describe('a sample that listens where it is told', () => {
+  const files = readdirSync(import.meta.dirname).filter((file) => !file.endsWith('.test.ts'));
+  const names = files.filter((file) => /\bport: \{ type: 'string'/.test(readFileSync(join(import.meta.dirname, file), 'utf8'))).map((file) => file.slice(0, -3));
+
+  it('is each of these', () => {
+    expect(names).toEqual(expect.arrayContaining(['alpn', 'client-auth-one-url', 'echo', 'https-server', 'psk', 'select-echo', 'session-server', 'sni', 'tls-echo']));
+  });
+
+  it.each(names)('(%s) says what is wrong with a port, in one line', async (name) => {
+    const program = new Program(process.execPath, ...run, name, '--port', 'soon');
+    expect(await program.exit()).toBe(2);
+    expect(program.output).toBe(`${name}: "127.0.0.1:soon" is not an address; write HOST:PORT or [IPv6]:PORT with a port of 0…65535, a path with a / or an abstract name after an @\n`);
   });
 });

@@ -9,12 +9,12 @@
 
 import { parseArgs } from 'node:util';
 
-import { closeOnSignal, ClosedError, END, formatAddress, Listener, Reactor } from 'wantio';
+import { ClosedError, closeOnSignal, END, formatAddress, Listener, parseTarget, Reactor } from 'wantio';
 import type { Connection } from 'wantio';
 
 const { values } = parseArgs({ options: { port: { type: 'string', default: '0' } } });
 const reactor = new Reactor();
-const listener = await reactor.listen({ host: '127.0.0.1', port: Number(values.port) });
+const listener = await reactor.listen(parseTarget(`127.0.0.1:${values.port}`));
 void closeOnSignal(reactor, { timeoutMs: 1_000 });
 console.log(`listening ${formatAddress(listener.address)}`);
 

@@ -18,7 +18,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
-import { closeOnSignal, formatAddress, Reactor } from 'wantio';
+import { closeOnSignal, formatAddress, parseTarget, Reactor } from 'wantio';
 import { MemorySessionStore, openSessionStore, selfSigned, SessionServer, TicketKeys, TlsContext } from 'wantio/tls';
 import type { ResumptionPolicy, SessionStore } from 'wantio/tls';
 
@@ -70,6 +70,7 @@ async function lead(): Promise<void> {
   const count = Number(values.processes);
   if (!Number.isInteger(count) || count < 1 || count > 64) throw new RangeError(`--processes must be a whole number of 1…64, not ${values.processes}`);
   policyOf(values.resumption);
+  const { port: wanted } = parseTarget(`127.0.0.1:${values.port}`) as { port: number };
   const storeKey = values['store-key'] === undefined ? randomBytes(32) : await readFile(values['store-key']);
   const reactor = new Reactor();
   const folder = values.store === 'memory' && count > 1 ? await mkdtemp(join(tmpdir(), 'sessions-')) : undefined;
@@ -77,7 +78,7 @@ async function lead(): Promise<void> {
   const path = join(folder ?? '', 'sessions.sock');
   const sessionServer = own === undefined ? undefined : await SessionServer.listen(reactor, { path, store: own });
 
-  const told = { port: Number(values.port), store: folder === undefined ? values.store : `unix:${path}`, storeKey: storeKey.toString('base64'), ...selfSigned() };
+  const told = { port: wanted, store: folder === undefined ? values.store : `unix:${path}`, storeKey: storeKey.toString('base64'), ...selfSigned() };
   const { port, closed } = await serve(reactor, told, own);
   const children = Array.from({ length: count - 1 }, () => fork(process.argv[1], process.argv.slice(2)));
   // Ctrl-C reaches all of them; a signal that was sent to this one alone is passed on.

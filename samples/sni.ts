@@ -11,7 +11,7 @@
 
 import { parseArgs } from 'node:util';
 
-import { closeOnSignal, formatAddress, Reactor } from 'wantio';
+import { closeOnSignal, formatAddress, parseTarget, Reactor } from 'wantio';
 import { selfSigned, TlsContext } from 'wantio/tls';
 
 const { values } = parseArgs({ options: { port: { type: 'string', default: '0' } } });
@@ -50,7 +50,7 @@ const context = await TlsContext.server({
 });
 contexts.push(context);
 
-const listener = await reactor.listen({ host: '127.0.0.1', port: Number(values.port) });
+const listener = await reactor.listen(parseTarget(`127.0.0.1:${values.port}`));
 listener.serve({ secure: context, timeouts: { totalMs: 10_000 } }, async (connection) => {
   const shown = connection.localCertificate()?.extensions().flatMap(({ subjectAltName }) => subjectAltName?.dNSName ?? []);
   await connection.send(`asked for ${connection.info().serverName ?? 'nobody'}, shown ${shown?.join(', ') ?? 'nothing'}\n`);

@@ -10,7 +10,7 @@
 
 import { parseArgs } from 'node:util';
 
-import { closeOnSignal, formatAddress, Reactor } from 'wantio';
+import { closeOnSignal, formatAddress, parseTarget, Reactor } from 'wantio';
 import { selfSigned, TlsContext } from 'wantio/tls';
 
 const { values } = parseArgs({
@@ -24,7 +24,7 @@ const context = await TlsContext.server({
 });
 
 const reactor = new Reactor();
-const listener = await reactor.listen({ host: '127.0.0.1', port: Number(values.port) });
+const listener = await reactor.listen(parseTarget(`127.0.0.1:${values.port}`));
 listener.on('clientError', (error, client) => {
   console.error(`${formatAddress(client.remoteAddress)}: ${error.message}`);
 });

@@ -135,7 +135,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a server with names, under %s', 
       } });
       const pair = await securePair(secure, { client, server, serverName: 'chosen.test' });
       const [, failure] = await failuresOf(...pair.map((each) => each.handshake()));
-      outcomes.add(failure?.message);
+      outcomes.add((failure as Error | undefined)?.message);
       abort(...pair);
     }
     // It was closed before it was looked at, and between that and its use.
