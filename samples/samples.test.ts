@@ -589,14 +589,6 @@ describe('every sample', () => {
     expect(await program.exit()).toBe(0);
     expect(program.output).toMatch(/^One server, many names: [^]*\n {4}npm run sample -- sni --port 7443\n[^]*the system chooses one.\n$/);
   });
-
-  it('that listens where it is told says in one line what is wrong with a port', async () => {
-    await Promise.all(['echo', 'select-echo', 'tls-echo', 'https-server', 'sni', 'alpn', 'client-auth-one-url', 'psk', 'session-server'].map(async (name) => {
-      const program = new Program(process.execPath, ...run, name, '--port', 'nowhere');
-      expect(await program.exit()).toBe(2);
-      expect(program.output).toBe(`${name}: listen: port takes a whole number of 0…65535, not NaN\n`);
-    }));
-  });
 });
 
 describe('the proxy', () => {
