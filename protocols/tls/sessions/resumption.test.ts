@@ -10,6 +10,7 @@ import { withSecureReactor } from '../testing/secure-reactor.ts';
 import type { SecureReactor } from '../testing/secure-reactor.ts';
 import type { Resumption } from './resumption.ts';
 import { TlsSession } from './session.ts';
+import { ManualClock } from './testing/manual-clock.ts';
 import { MapStore } from './testing/map-store.ts';
 import { TicketKeys } from './ticket-keys.ts';
 
@@ -294,4 +295,22 @@ it('a connection can take over the session of another', () => withSecureReactor(
   expect(second[1].resumption).toBe('resumed');
   expect(() => { second[0].copySessionFrom(first[0]); }).toThrow('the handshake is complete');
   abort(...first, ...second);
+}));
+
+it('a server seals with the ring that it is given, and tickets outlive the server', () => withSecureReactor(async (secure) => {
+  const rotateMs = 60_000;
+  const clock = new ManualClock(1_000_000 * rotateMs + rotateMs / 2);
+  const keys = new TicketKeys({ rotateMs, now: clock.now });
+  const first = await secure.server({ ...identity, resumption: 'stateless', ticketKeys: keys });
+  const session = await sessionFrom(secure, first);
+  expect(keys.statistics.sealed).toBe(2);
+  first.close();
+  const second = await secure.server({ ...identity, resumption: 'stateless', ticketKeys: keys });
+  clock.pass(2 * rotateMs);
+  expect((await comeBack(secure, session, second)).resumption).toBe('resumed');
+  expect(keys.statistics).toEqual({ sealed: 3, renewed: 1, opened: 1, unknown: 0 });
+  expect(second.sessions.statistics.tickets).toEqual(keys.statistics);
+  clock.pass(rotateMs);
+  expect((await comeBack(secure, session, second)).resumption).toBe('unknown key');
+  keys.close();
 }));

@@ -1,10 +1,8 @@
 import { describe, expect, it } from 'vitest';
 
-import { withSecureReactor } from '../testing/secure-reactor.ts';
 import { bytes } from './testing/check-store.ts';
 import { ManualClock } from './testing/manual-clock.ts';
 import { MapStore } from './testing/map-store.ts';
-import { comeBack, sessionFrom } from './testing/visits.ts';
 import { TicketKeys } from './ticket-keys.ts';
 import type { TicketKey, TicketKeysOptions } from './ticket-keys.ts';
 
@@ -313,19 +311,3 @@ describe('rings that share a store', () => {
     expect(store.values.size).toBe(0);
   });
 });
-
-it('a server seals with the ring that it is given, and tickets outlive the server', () => withSecureReactor(async (secure) => {
-  const { keys, clock } = ring();
-  const first = await secure.server({ resumption: 'stateless', ticketKeys: keys });
-  const session = await sessionFrom(secure, first);
-  expect(keys.statistics.sealed).toBe(2);
-  first.close();
-  const second = await secure.server({ resumption: 'stateless', ticketKeys: keys });
-  clock.pass(2 * rotateMs);
-  expect(await comeBack(secure, session, second)).toBe('resumed');
-  expect(keys.statistics).toEqual({ sealed: 3, renewed: 1, opened: 1, unknown: 0 });
-  expect(second.sessions.statistics.tickets).toEqual(keys.statistics);
-  clock.pass(rotateMs);
-  expect(await comeBack(secure, session, second)).toBe('unknown key');
-  keys.close();
-}));

@@ -3,6 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { bytes } from './testing/check-store.ts';
 import { manualTime } from './testing/manual-time.ts';
 import { MapStore } from './testing/map-store.ts';
+import { Sealer } from './sealer.ts';
+import { TTL_AT_MOST_MS, VALUE_AT_MOST } from './store.ts';
 import { Vault } from './vault.ts';
 import type { TimeSource } from './store-guard.ts';
 
@@ -102,6 +104,110 @@ describe('a vault', () => {
     store.get = get;
     expect(vault.find(id, binding, clock)).toEqual({ der: Buffer.from(der) });
     expect(vault.statistics(clock.now())).toMatchObject({ resting: false });
+  });
+
+  it('finds a session for its scope and its name only, be it none', async () => {
+    const all = [{ scope: bytes(32, 5), serverName: undefined }, { scope: bytes(32, 5), serverName: 'a.test' }, { scope: bytes(32, 5), serverName: 'b.test' }, { scope: bytes(32, 6), serverName: 'a.test' }];
+    for (const saved of all) {
+      const vault = new Vault({ store: new MapStore((value) => value), key, lookupMs: 100 });
+      const id = vault.makeId();
+      await vault.save(id, der, saved, 1000, time);
+      const outcomes = all.map((wanted) => vault.find(id, wanted, time));
+      expect(outcomes).toEqual(all.map((wanted) => (wanted === saved ? { der: Buffer.from(der) } : { miss: wanted.scope[0] === saved.scope[0] ? 'server name' : 'scope' })));
+    }
+  });
+
+  it('seals with a key of its own when it is given none', async () => {
+    const store = new MapStore((value) => value);
+    const [vault, other] = [1, 2].map(() => new Vault({ store, lookupMs: 100 }));
+    const id = vault.makeId();
+    await vault.save(id, der, binding, 1000, time);
+    expect([vault.isOwn(id), other.isOwn(id)]).toEqual([true, false]);
+    expect([await vault.find(id, binding, time), await other.find(id, binding, time)]).toEqual([{ der: Buffer.from(der) }, { miss: 'unknown' }]);
+    const same = new Vault({ store, key, lookupMs: 100 });
+    expect(new Vault({ store, key: Uint8Array.from(key), lookupMs: 100 }).isOwn(same.makeId())).toBe(true);
+    expect(() => new Vault({ store, key: bytes(31, 1), lookupMs: 100 })).toThrow('the key of stored sessions has 32 bytes, not 31');
+  });
+
+  it('makes ids of 32 bytes that others have not made, and knows them', () => {
+    const vault = new Vault({ store: new MapStore(), key, lookupMs: 100 });
+    const ids = Array.from({ length: 50 }, () => vault.makeId());
+    expect(new Set(ids.map((id) => Buffer.from(id).toString('hex'))).size).toBe(50);
+    for (const id of ids) {
+      expect([id.length, vault.isOwn(id)]).toEqual([32, true]);
+      for (let at = 0; at < 32; at++) {
+        const changed = Uint8Array.from(id);
+        changed[at] ^= 1;
+        expect(vault.isOwn(changed)).toBe(false);
+      }
+      for (const other of [id.subarray(0, 31), Buffer.concat([id, Buffer.alloc(1)]), new Uint8Array(0), new Uint8Array(24), new Uint8Array(8)]) expect(vault.isOwn(other)).toBe(false);
+    }
+  });
+
+  it.each<[string, readonly Uint8Array[]]>([
+    ['nothing', []],
+    ['a scope that is cut', [binding.scope.subarray(0, 31)]],
+    ['no length of a name', [binding.scope]],
+    ['half a length of a name', [binding.scope, new Uint8Array(1)]],
+    ['a name that is cut', [binding.scope, Buffer.from([0, 9]), Buffer.from('localhos')]],
+    ['a name longer than anything', [binding.scope, Buffer.from([255, 255]), Buffer.from('localhost')]],
+  ])('takes %s for corrupted although it opens: another version may have sealed it', async (_, parts) => {
+    const { store, vault, id } = await kept((value) => value);
+    const [place] = store.values.keys();
+    store.values.set(place, new Sealer(key, 'sessions').seal(id, ...parts));
+    expect(vault.find(id, binding, time)).toEqual({ miss: 'corrupted' });
+  });
+
+  it('finds a session of no bytes', async () => {
+    const { vault, store, id } = await kept((value) => value);
+    const [place] = store.values.keys();
+    store.values.set(place, new Sealer(key, 'sessions').seal(id, binding.scope, Buffer.from([0, 9]), Buffer.from('localhost')));
+    expect(vault.find(id, binding, time)).toEqual({ der: Buffer.alloc(0) });
+    store.values.set(place, new Sealer(key, 'sessions').seal(id, binding.scope, Buffer.from([0, 0])));
+    expect(vault.find(id, { ...binding, serverName: undefined }, time)).toEqual({ der: Buffer.alloc(0) });
+  });
+
+  it('saves what a store can keep, for as long as it can, under a key that it can have', async () => {
+    const sets: [string, number, number][] = [];
+    const vault = new Vault({ store: { get: () => undefined, remove: () => undefined, set: (name, value, ttlMs) => { sets.push([name, value.length, ttlMs]); } }, key, lookupMs: 100 });
+    const added = 32 + 2 + 'localhost'.length + 29;
+    for (const [size, ttlMs] of [[VALUE_AT_MOST - added, 1_000], [VALUE_AT_MOST - added + 1, 1_000], [100, TTL_AT_MOST_MS + 1]]) {
+      const id = vault.makeId();
+      await vault.save(id, bytes(size, 7), binding, ttlMs, time);
+      const last = sets.at(-1)?.[0];
+      expect(last).toMatch(/^[\w-]{43}$/);
+      if (size + added <= VALUE_AT_MOST) expect(last).toBe(Buffer.from(id).toString('base64url'));
+    }
+    expect(sets.map(([, ...rest]) => rest)).toEqual([[VALUE_AT_MOST, 1_000], [100 + added, TTL_AT_MOST_MS]]);
+    expect(vault.statistics(0)).toMatchObject({ saved: 2, lost: 1, failures: 0 });
+  });
+
+  it('forgets what it could not even try to save, and what was saved in the meantime stays what it is', async () => {
+    const clock = manualTime();
+    const store = new MapStore((value) => value);
+    const vault = new Vault({ store, key, lookupMs: 100 });
+    const set = store.set.bind(store);
+    store.set = () => { throw new Error('down'); };
+    for (let round = 0; round < 5; round++) await vault.save(vault.makeId(), der, binding, 1000, clock);
+    const id = vault.makeId();
+    await vault.save(id, der, binding, 1000, clock);
+    expect(vault.statistics(clock.now())).toMatchObject({ saved: 0, lost: 6, failures: 5, resting: true });
+    expect(await vault.find(id, binding, clock)).toEqual({ miss: 'unknown' });
+
+    // Two saves of one id: the end of the first does not let go of the second.
+    clock.pass(2_000);
+    const lands: (() => void)[] = [];
+    store.set = (name, value) => new Promise<void>((resolve) => { lands.push(() => { void set(name, value); resolve(); }); });
+    const first = vault.save(id, bytes(10, 1), binding, 1000, clock);
+    const second = vault.save(id, bytes(20, 2), binding, 1000, clock);
+    lands[0]();
+    await first;
+    expect(vault.find(id, binding, clock)).toEqual({ der: Buffer.from(bytes(20, 2)) });
+    expect(await Promise.race([vault.idle().then(() => 'idle'), new Promise((resolve) => { setImmediate(resolve, 'busy'); })])).toBe('busy');
+    lands[1]();
+    await second;
+    await vault.idle();
+    expect(vault.find(id, binding, clock)).toEqual({ der: Buffer.from(bytes(20, 2)) });
   });
 
   // Wiped keys are zeros, which everybody knows.
