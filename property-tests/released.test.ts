@@ -8,7 +8,7 @@ import { ClosedError } from '../core/errors.ts';
 import type { OperationOptions } from '../core/operation.ts';
 import { Relay } from '../protocols/relay.ts';
 import type { Listener } from '../reactor/listener.ts';
-import { EBADF } from '../reactor/system-calls.ts';
+import { EBADF, ECONNRESET, systemError } from '../reactor/system-calls.ts';
 import type { SimulatedMachine, World } from '../reactor/simulated/world.ts';
 import { pairIn } from './kit/scenarios.ts';
 import type { Pair } from './kit/scenarios.ts';
@@ -76,6 +76,27 @@ const WORK: Record<string, Work> = {
     isUnlimited: true,
   },
 };
+
+const REASONS = { 'no reason': undefined, 'a reason': new Error('mine'), 'a reason of ours': new ClosedError('enough'), 'a failure of the system': systemError(-ECONNRESET, 'recv') };
+
+describe.each(['TCP', 'TLS'])('an abort over %s', (layer) => {
+  it.each(Object.entries(REASONS))('gives everything back at once, with %s', (_, reason) => simulate({}, async (world) => {
+    const pair = await pairIn(world, {}, layer === 'TLS' ? contexts : undefined);
+    const { here, client, server } = pair;
+    await Promise.all([client.handshake(), server.handshake()]);
+    await server.send('unread');
+    await world.sleep(5);
+    const abortedAt = world.now();
+    const closing = client.close();
+    client.abort(reason);
+    expect([here.host.openDescriptors, here.reactor.connections.size, here.reactor.deadlines.size]).toEqual([0, 0, 0]);
+    await closing;
+    expect(world.now()).toBe(abortedAt);
+    server.abort(reason);
+    await server.close();
+    expect(world.now()).toBe(abortedAt);
+  }).then(() => undefined));
+});
 
 const ENDINGS = ['success', 'an abort', 'a timeout', 'the close of the connection', 'a break by the peer', 'the end of the reactor'] as const;
 

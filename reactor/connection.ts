@@ -264,7 +264,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     this.#linger?.abort();
     if (this.#state === 'closed') return;
     this.transport.abort();
-    this.#destroy(reason, undefined);
+    this.#destroy(reason, null);
   }
 
   /** Lets the connection keep the process alive while it is open; this is so from the start. */
@@ -811,13 +811,13 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     await this.#linger?.over;
   }
 
-  /** Ends everything at once: operations fail, signals complete, the descriptor is given back, or lingers within limits. */
-  #destroy(error?: Error, lingers = error === undefined || error instanceof SystemError || this.#inflow.ended ? undefined : ALERT_LIMITS): void {
+  /** Ends everything at once: operations fail, signals complete, the descriptor is given back, or lingers within limits (`null`: it does not). */
+  #destroy(error?: Error, lingers: CloseLimits | null = error === undefined || error instanceof SystemError || this.#inflow.ended ? null : ALERT_LIMITS): void {
     if (this.#state === 'closed') return;
     this.basis.socket.handle.owner = undefined;
     this.#leave(error);
     this.#inflow.input.clear();
-    if (lingers === undefined) this.transport.close();
+    if (lingers === null) this.transport.close();
     else this.#linger = new Linger(this.transport, this.basis.socket, this.basis.reactor, lingers);
     this.basis.reactor.closed(this);
     guarded(() => this.emit('close', error));

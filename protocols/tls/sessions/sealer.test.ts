@@ -1,15 +1,17 @@
-import { describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 
 import { Sealer } from './sealer.ts';
 import { VALUE_AT_MOST } from './store.ts';
 import { bytes } from './testing/check-store.ts';
 
 const secret = bytes(32, 1);
-const sealer = new Sealer(secret, 'tests');
 const text = Buffer.from('a secret');
 
 // A version, a nonce and a tag.
 const ADDED = 1 + 12 + 16;
+
+let sealer: Sealer;
+beforeEach(() => { sealer = new Sealer(secret, 'tests'); });
 
 describe('what is sealed', () => {
   it('opens as all of its parts, also elsewhere with the same secret and purpose', () => {
