@@ -3,10 +3,13 @@ import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 
 import { TlsContext } from './context.ts';
 import type { TlsClientOptions, TlsServerOptions } from './options.ts';
+import { ClientSessions } from './sessions/client-sessions.ts';
+import { MapStore } from './sessions/testing/map-store.ts';
+import { TicketKeys } from './sessions/ticket-keys.ts';
 import { Authority } from './testing/authority.ts';
 import { abort, failuresOf, securePair, shakenPair, talk } from './testing/pair.ts';
 import { withSecureReactor } from './testing/secure-reactor.ts';
@@ -173,6 +176,26 @@ describe('keys of connections are logged', () => {
     expect(lines.map((line) => line.split(' ')[0])).toContain('CLIENT_TRAFFIC_SECRET_0');
     await expect.poll(() => readFileSync(file, 'utf8').trim().split('\n').sort()).toEqual([...lines].sort());
   }));
+});
+
+it('a context closes nothing that it was given', async () => {
+  const sessions = new ClientSessions();
+  const ticketKeys = new TicketKeys();
+  const sessionStore = Object.assign(new MapStore(), { close: () => undefined });
+  const named = await TlsContext.server(identityOf(ecdsa));
+  const given = [sessions, ticketKeys, sessionStore, named].map((each) => vi.spyOn(each as { close(): unknown }, 'close'));
+  for (const context of [
+    await TlsContext.client({ ca, sessions }),
+    await TlsContext.server({ ...identityOf(ecdsa), resumption: 'stateless', ticketKeys, serverNames: { 'a.test': named } }),
+    await TlsContext.server({ ...identityOf(ecdsa), resumption: 'stateful', sessionStore }),
+  ]) {
+    context.close();
+    context.close();
+  }
+  expect(given.map(({ mock }) => mock.calls.length)).toEqual([0, 0, 0, 0]);
+  vi.restoreAllMocks();
+  ticketKeys.close();
+  named.close();
 });
 
 describe('a context refuses', () => {

@@ -47,6 +47,28 @@ function once(call: FaultyCall, nth: number, code: FaultErrno): FaultRule {
   return (context) => (context.call === call && context.index === nth ? { kind: 'errno', code } : PASS);
 }
 
+describe('a fault that lasts', () => {
+  it.each(['reset', 'end', 'hold'] as const)('(%s) ends with its descriptor: another socket of the same number has none', async (kind) => {
+    let staged = 0;
+    await withFaults(({ call }) => (call === 'recv' && staged++ === 0 ? { kind } : PASS), async (reactor) => {
+      const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
+      const numbers: number[] = [];
+      for (let round = 0; round < 2; round++) {
+        const client = await reactor.connect({ host: '127.0.0.1', port: portOf(listener) });
+        const server = await listener.accept();
+        numbers.push(client.basis.socket.handle.fd);
+        await server.send('hello\n');
+        const line = await client.receive('*l', { timeouts: { totalMs: 50 } }).catch((error: unknown) => error);
+        if (round === 0) expect(line).toBeInstanceOf(Error);
+        else expect(line).toBe('hello');
+        client.abort();
+        server.abort();
+      }
+      expect(numbers[1]).toBe(numbers[0]);
+    });
+  });
+});
+
 describe('real sockets whose system calls go wrong', () => {
   it('still carry every byte once and in order', async () => {
     const total = new Map<Fault['kind'], number>();

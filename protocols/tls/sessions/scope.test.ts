@@ -36,7 +36,7 @@ const APART: { readonly [K in keyof AnyOptions]?: Partial<Record<Role, readonly 
   psk: { client: [[{}], [{ psk: { identity: 'a', key } }], [{ psk: { identity: 'b', key } }], [{ psk: { identity: 'a', key: bytes(32, 2) } }]], server: [[{}], [{ psk: first }], [{ psk: second }]] },
   certificate: {
     client: [[{}], [{}, showing(one.issue({ names: ['a.test'] }).certificate)], [{}, showing(one.issue({ names: ['a.test'] }).certificate)]],
-    server: [[{}, showing(one.issue({ names: ['a.test'] }).certificate)], [{}, showing(one.issue({ names: ['b.test'] }).certificate)], [{}, showing(one.issue({ commonName: 'c', subjectAltName: false }).certificate)]],
+    server: [[{}, showing(one.issue({ names: ['a.test'] }).certificate)], [{}, showing(one.issue({ names: ['b.test'] }).certificate)], [{}, showing(one.issue({ names: ['ab.test'] }).certificate)], [{}, showing(one.issue({ names: ['ba.test'] }).certificate)], [{}, showing(one.issue({ commonName: 'c', subjectAltName: false }).certificate)]],
   },
   sessionScope: { server: [[{ sessionScope: 'a' }], [{ sessionScope: 'b' }]] },
   serverNames: { server: [[{}], [{ serverNames: { 'a.test': {} as never } }], [{ serverNames: { 'b.test': {} as never } }], [{ serverNames: { 'a.test': {} as never, 'b.test': {} as never } }]] },

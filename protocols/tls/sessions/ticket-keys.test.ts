@@ -1,3 +1,5 @@
+import { getEventListeners } from 'node:events';
+
 import { describe, expect, it } from 'vitest';
 
 import { bytes } from './testing/check-store.ts';
@@ -39,6 +41,10 @@ describe('a ring of ticket keys', () => {
     patience.abort();
     expect(await waiting).toBe(false);
     expect(await keys.ready(AbortSignal.abort())).toBe(false);
+    await expect(keys.ready({} as never)).rejects.toThrow(/^ready: the signal takes an AbortSignal/);
+    const patient = new AbortController();
+    expect(await ring({ store: new MapStore(), storeKey }).keys.ready(patient.signal)).toBe(true);
+    expect(getEventListeners(patient.signal, 'abort')).toEqual([]);
     // Tickets are sealed all the same, with a key of this process alone.
     expect(keys.opening(keys.sealing().name)).toBeDefined();
     keys.close();
@@ -64,6 +70,17 @@ describe('a ring of ticket keys', () => {
       clock.pass(rotateMs);
     }
     expect(new Set(names.map((each) => Buffer.from(each).toString('hex'))).size).toBe(5);
+  });
+
+  it('turns twice a day unless told otherwise', () => {
+    const { keys, clock } = ring({ rotateMs: undefined });
+    const halfDay = 12 * 3_600_000;
+    clock.pass(halfDay - (clock.now() % halfDay));
+    const name = nameOf(keys.sealing());
+    clock.pass(halfDay - 1);
+    expect(nameOf(keys.sealing())).toBe(name);
+    clock.pass(1);
+    expect(nameOf(keys.sealing())).not.toBe(name);
   });
 
   it('turns at the same moments whenever it was made', () => {
@@ -139,7 +156,8 @@ describe('a ring of ticket keys', () => {
   });
 
   it('has options that make sense', () => {
-    for (const rotate of [0, 999, NaN, -1]) expect(() => new TicketKeys({ rotateMs: rotate })).toThrow(RangeError);
+    for (const rotate of [0, 999, NaN, -1, Infinity]) expect(() => new TicketKeys({ rotateMs: rotate })).toThrow(/^new TicketKeys: rotateMs takes a number of milliseconds of at least a second/);
+    for (const rotate of [1_000, 1e15]) new TicketKeys({ rotateMs: rotate }).close();
     for (const keep of [-1, 1.5, 101, NaN]) expect(() => new TicketKeys({ keep })).toThrow(RangeError);
     expect(() => new TicketKeys({ store: new MapStore() })).toThrow('both a store and its storeKey');
     expect(() => new TicketKeys({ storeKey })).toThrow(TypeError);
@@ -192,15 +210,59 @@ describe('rings that share a store', () => {
     expect(nameOf(later.sealing())).toBe(nameOf(first.sealing()));
   });
 
-  it('look after their keys by themselves, each eighth of a span', async () => {
+  it('look after their keys by themselves, each eighth of a span, and when the clock has gone back', async () => {
     const { rings: [keys], clock, store } = await shared(1);
-    const asked = store.asked;
-    keys.sealing();
-    expect(store.asked).toBe(asked);
+    let asked = store.asked;
+    for (const [passedMs, isDue] of [[0, false], [rotateMs / 8, false], [1, true], [rotateMs / 8, false], [-rotateMs / 8 - 1, true], [0, false]] as const) {
+      clock.pass(passedMs);
+      keys.sealing();
+      expect(store.asked > asked).toBe(isDue);
+      if (isDue) await keys.ready();
+      asked = store.asked;
+    }
     clock.pass(rotateMs / 8 + 1);
-    keys.sealing();
-    await keys.ready();
+    expect(keys.opening(bytes(16, 1))).toBeUndefined();
     expect(store.asked).toBeGreaterThan(asked);
+  });
+
+  it('are fetched once for all who ask together', async () => {
+    const store = new MapStore();
+    const { keys } = ring({ store, storeKey, keep: 1 });
+    await Promise.all([keys.ready(), keys.ready(), keys.ready()]);
+    // The key of the past, and those of now and next before and after they were laid down.
+    expect(store.asked).toBe(1 + 2 + 2);
+  });
+
+  it('lie in the store until they open nothing any more, and no longer than it may keep them', async () => {
+    for (const [rotate, keep, ttlMs] of [[60_000, 2, 300_000], [60_000, 0, 180_000], [24 * 3_600_000, 7, 7 * 24 * 3_600_000]] as const) {
+      const ttls: number[] = [];
+      const store = { get: () => undefined, remove: () => undefined, set: (_: string, __: Uint8Array, ttl: number) => { ttls.push(ttl); } };
+      const keys = new TicketKeys({ rotateMs: rotate, keep, store, storeKey });
+      await keys.ready();
+      expect(ttls).toEqual([ttlMs, ttlMs]);
+      keys.close();
+    }
+  });
+
+  it('are not overwritten by an answer that comes when others were fetched already', async () => {
+    const { keys, clock } = ring({ keep: 0 });
+    keys.close();
+    const store = new MapStore();
+    const get = store.get.bind(store);
+    let answer: (value: undefined) => void = () => undefined;
+    store.get = () => new Promise((resolve) => { answer = resolve; });
+    const late = new TicketKeys({ rotateMs, now: clock.now, keep: 0, store, storeKey });
+    const first = late.ready();
+    store.get = get;
+    clock.pass(rotateMs / 8 + 1);
+    await late.ready();
+    const [name, laid] = [nameOf(late.sealing()), new Map(store.values)];
+    answer(undefined);
+    await first;
+    expect(nameOf(late.sealing())).toBe(name);
+    expect(store.values).toEqual(laid);
+    late.close();
+    expect(await late.ready()).toBe(false);
   });
 
   it('lay nothing down that could be read without the key', async () => {

@@ -2,6 +2,7 @@
 
 import { hkdfSync, randomBytes } from 'node:crypto';
 
+import { onAbort } from '../../../core/on-abort.ts';
 import { checkArgument, checkOptions, count, number, signal as signalRule } from '../../../core/options.ts';
 import type { Rules } from '../../../core/options.ts';
 import { Sealer } from './sealer.ts';
@@ -95,14 +96,11 @@ export class TicketKeys {
     if (this.#shared === undefined) return true;
     const refreshed = this.#refresh();
     if (signal === undefined) return refreshed;
+    if (signal.aborted) return false;
     return new Promise((resolve) => {
-      const giveUp = (): void => {
-        resolve(false);
-      };
-      if (signal.aborted) giveUp();
-      signal.addEventListener('abort', giveUp, { once: true });
+      const stop = onAbort(signal, () => { resolve(false); });
       void refreshed.then((answered) => {
-        signal.removeEventListener('abort', giveUp);
+        stop();
         resolve(answered);
       });
     });
