@@ -62,7 +62,7 @@ function mutate(name: string, { file, tests }: Piece): { killed: number; survivo
   writeFileSync(config, JSON.stringify({
     mutate: [file],
     testRunner: 'vitest',
-    vitest: { configFile: 'scripts/stryker-vitest.config.ts', related: false },
+    vitest: { configFile: 'scripts/stryker.vitest.config.ts', related: false },
     plugins: ['@stryker-mutator/vitest-runner'],
     coverageAnalysis: 'perTest',
     concurrency: 2,
