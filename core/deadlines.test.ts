@@ -87,6 +87,21 @@ describe('a deadline', () => {
     expect(armed).toBe(false);
   });
 
+  test('is not told early by a clock that has gone back', () => {
+    const diary = new Diary();
+    diary.at(100);
+    diary.arm('a', 120);
+    expect([diary.at(10), diary.at(30), diary.deadlines.nextAt(), diary.at(119), diary.at(120)]).toEqual([[], [], 120, [], ['a']]);
+  });
+
+  test('is foreseen wherever it stands on the wheel', () => {
+    for (const now of [0, 31, 32, 33, 64, 1_023, 1_024]) {
+      const { deadlines } = new Diary(now);
+      deadlines.arm(new Deadline({ expire: () => undefined }), now);
+      expect(deadlines.nextAt()).toBe(now);
+    }
+  });
+
   test('for a moment in the past is told at the next chance', () => {
     const diary = new Diary(1_000);
     diary.arm('a', 3);
