@@ -200,3 +200,53 @@ test('a byte at a time up to a megabyte is one line of a megabyte', () => {
   buffer.append(Buffer.from('\n'));
   expect(buffer.indexOf(LF)).toBe(1_048_576);
 });
+
+describe('memory', () => {
+  /** Does the steps: adds bytes behind, or (in front) `['front', n]`, or takes them for less than 0; @returns the size of the memory in which all the rest is given away. */
+  function memoryAfter(...steps: readonly (number | readonly ['front', number])[]): number {
+    const buffer = new InputBuffer();
+    for (const step of steps) {
+      if (typeof step !== 'number') buffer.prepend(new Uint8Array(step[1]));
+      else if (step < 0) buffer.take(-step);
+      else buffer.append(new Uint8Array(step));
+    }
+    return buffer.take(buffer.length).buffer.byteLength;
+  }
+
+  test.each<[string, number, readonly (number | readonly ['front', number])[]]>([
+    ['is given away with all of much', 80_000, [40_000, 30_000]],
+    ['is given away from 64 KiB on', 80_000, [40_000, 25_536]],
+    ['is not given away with less than 64 KiB', 65_535, [40_000, 25_535]],
+    ['is not given away when most of it would be for nothing', 70_000, [400_000, -330_000]],
+    ['is given away when half of it is for nothing', 140_000, [140_000, -70_000]],
+    ['is not given away when more than half of it is for nothing', 70_000, [140_001, -70_001]],
+    ['grows by doubling', 100_000, [50_000, 30_000]],
+    ['grows to what is needed', 150_001, [50_000, 100_001]],
+    ['is filled to its end before it grows', 100_000, [50_000, 30_000, 20_000]],
+    ['is used again when half of it is free', 100_000, [100_000, -50_000, 50_000]],
+    ['is not moved in itself when less than half of it is free', 120_000, [100_000, -40_000, 35_000]],
+    ['grows when too little of it is free', 100_001, [100_000, -60_000, 60_001]],
+    ['has room in front for what was taken', 100_000, [100_000, -70_000, ['front', 70_000]]],
+    ['grows for more in front than was taken', 100_001, [100_000, -70_000, ['front', 70_001]]],
+    ['is moved in itself for room in front', 100_000, [100_000, -10_000, -50_000, ['front', 30_000], -30_000, 10_000, ['front', 50_000]]],
+  ])('%s', (_, bytes, steps) => {
+    expect(memoryAfter(...steps)).toBe(bytes);
+  });
+
+  test('of what is taken in part is the taker\'s own', () => {
+    const buffer = new InputBuffer();
+    buffer.append(new Uint8Array(100_000).fill(7));
+    const taken = buffer.take(99_999);
+    expect(taken.buffer.byteLength).toBe(99_999);
+    taken.fill(8);
+    expect([...buffer.take(1)]).toEqual([7]);
+  });
+});
+
+test.each([['taken', (buffer: InputBuffer) => { buffer.take(3); buffer.append(Buffer.from([1])); }], ['put back', (buffer: InputBuffer) => { buffer.prepend(Buffer.from([1])); }]] as const)('a search for the byte 1 begins anew after bytes were %s', (_, change) => {
+  const buffer = new InputBuffer();
+  buffer.append(Buffer.from('abc'));
+  expect(buffer.indexOf(1)).toBe(-1);
+  change(buffer);
+  expect(buffer.indexOf(1)).toBe(0);
+});
