@@ -1,4 +1,6 @@
 /** The command line of the benchmarks. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { WORKLOADS, type Scenario, type Workload } from './workloads.ts';
 
@@ -10,6 +12,8 @@ export interface Command {
   readonly memoryStore: boolean;
   readonly seconds: number;
   readonly rounds: number;
+  /** The folder of another build of this project. */
+  readonly against: string | undefined;
   readonly json: boolean;
   readonly help: boolean;
 }
@@ -25,6 +29,7 @@ export function parseCommand(parameters: readonly string[]): Command {
     memoryStore: positionals.length === 0 || positionals.includes(MEMORY_STORE) || positionals.includes('sessions'),
     seconds: positive('--seconds', values.seconds, 2),
     rounds: Math.ceil(positive('--rounds', values.rounds, 3)),
+    against: buildAt(values.against),
     json: values.json === true,
     help: values.help === true,
   };
@@ -33,7 +38,7 @@ export function parseCommand(parameters: readonly string[]): Command {
 const SIMULATION = 'simulation';
 const MEMORY_STORE = 'sessions/memory-store';
 
-export const HELP = `npm run bench -- [WORKLOAD …] [--seconds S] [--rounds R] [--json]
+export const HELP = `npm run bench -- [WORKLOAD …] [--seconds S] [--rounds R] [--against DIR] [--json]
 
 Measures servers side by side on this machine: the peers take turns, each in a process of
 its own, and the medians of all rounds are shown. Without a WORKLOAD, all of them run.
@@ -45,6 +50,7 @@ ${WORKLOADS.map(({ name, about, scenarios }) => `  ${name.padEnd(14)} ${about}\n
 options:
   --seconds S    how long each round of each peer is measured, after its warm-up (2)
   --rounds R     how many rounds (3)
+  --against DIR  measures another build of this project beside, such as one from before a change
   --json         print one JSON document instead of tables
   --help         this text`;
 
@@ -53,7 +59,7 @@ function parse(parameters: readonly string[]) {
     return parseArgs({
       args: [...parameters],
       allowPositionals: true,
-      options: { seconds: { type: 'string' }, rounds: { type: 'string' }, json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
+      options: { seconds: { type: 'string' }, rounds: { type: 'string' }, against: { type: 'string' }, json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
     });
   } catch (error) {
     throw new UsageError((error as Error).message.split('. ')[0]); // Node.js goes on about how it may be quoted
@@ -69,6 +75,11 @@ function coursesNamed(name: string): (readonly [Workload, Scenario])[] {
 
 function coursesOf(workloads: readonly Workload[]): (readonly [Workload, Scenario])[] {
   return workloads.flatMap((workload) => workload.scenarios.map((scenario) => [workload, scenario] as const));
+}
+
+function buildAt(folder: string | undefined): string | undefined {
+  if (folder === undefined || existsSync(join(folder, 'dist', 'benchmarks', 'servers'))) return folder;
+  throw new UsageError(`--against takes the folder of a build of this project, and "${folder}" has no dist/benchmarks/servers: run npm ci && npm run build there`);
 }
 
 function positive(option: string, text: string | undefined, otherwise: number): number {

@@ -9,6 +9,8 @@ import type { Scenario } from './workloads.ts';
 export interface Effort {
   readonly rounds: number;
   readonly seconds: number;
+  /** Another build of this project that is measured beside. */
+  readonly against?: string | undefined;
 }
 
 export interface Sample {
@@ -33,7 +35,7 @@ export async function measure(scenario: Scenario, effort: Effort, files: Certifi
       parameters.push('--upstream', `${host}:${port}`);
     }
     const start = async (peer: Peer): Promise<Contestant> => {
-      const server = startServer(peer.name, scenario.program, parameters);
+      const server = startServer(peer, scenario.program, parameters);
       const endpoint = { ...(await server.listening()), authority: scenario.tls ? files.certificate : undefined };
       return { peer, server, endpoint };
     };
@@ -60,7 +62,7 @@ interface Course {
 async function measureThroughput({ scenario, effort, load, start, tell }: Course): Promise<PeerResult[]> {
   const contestants: (Contestant & { samples: Sample[] })[] = [];
   try {
-    for (const peer of peersFor(scenario)) contestants.push({ ...(await start(peer)), samples: [] });
+    for (const peer of peersFor(scenario, effort.against)) contestants.push({ ...(await start(peer)), samples: [] });
     for (let round = 1; round <= effort.rounds; round++) {
       for (const { peer, server, endpoint, samples } of contestants) {
         tell(`round ${round} of ${effort.rounds}: ${peer.title}`);
@@ -83,7 +85,7 @@ async function measureThroughput({ scenario, effort, load, start, tell }: Course
 
 /** Every round has a server of its own: what a process has once had of the system it seldom gives back. */
 async function measureMemory({ scenario, effort, load, start, tell }: Course): Promise<PeerResult[]> {
-  const results = peersFor(scenario).map((peer) => ({ peer, samples: [] as Sample[] }));
+  const results = peersFor(scenario, effort.against).map((peer) => ({ peer, samples: [] as Sample[] }));
   for (let round = 1; round <= effort.rounds; round++) {
     for (const { peer, samples } of results) {
       tell(`round ${round} of ${effort.rounds}: ${peer.title}`);

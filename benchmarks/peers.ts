@@ -1,7 +1,7 @@
 /** Who is measured: the first is what the others are compared with. */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { Child } from './child.ts';
 import type { Scenario } from './workloads.ts';
 
@@ -10,6 +10,8 @@ export interface Peer {
   readonly title: string;
   /** A program that must be installed. */
   readonly needs?: string;
+  /** Where its servers stand, if they are of another build. */
+  readonly folder?: string;
 }
 
 export const PEERS: readonly Peer[] = [
@@ -24,9 +26,16 @@ export const PEERS: readonly Peer[] = [
   { name: 'wantio-server', title: 'wantio session server' },
 ];
 
-/** @returns the peers that have a server for this scenario, and what that needs. */
-export function peersFor({ program }: Scenario): Peer[] {
-  return PEERS.filter(({ name, needs }) => existsSync(serverFile(name, program)) && (needs === undefined || isInstalled(needs)));
+/**
+ * @param against another build of this project, whose servers are measured beside.
+ * @returns the peers that have a server for this scenario, and what that needs.
+ */
+export function peersFor({ program }: Scenario, against?: string): Peer[] {
+  const own = PEERS.filter((peer) => existsSync(serverFile(peer, program)) && (peer.needs === undefined || isInstalled(peer.needs)));
+  if (against === undefined) return own;
+  const folder = resolve(against, 'dist', 'benchmarks', 'servers');
+  const others = own.filter(({ name }) => name.startsWith('wantio')).map((peer): Peer => ({ ...peer, name: `${peer.name}-against`, title: `${peer.title}, there`, folder }));
+  return [...own, ...others.filter((peer) => existsSync(serverFile(peer, program)))];
 }
 
 function isInstalled(needed: string): boolean {
@@ -36,8 +45,8 @@ function isInstalled(needed: string): boolean {
 }
 
 /** Servers take turns, so that they share a processor; it is never the load's, where there are two. */
-export function startServer(peer: string, program: string, parameters: readonly string[]): Child {
-  return new Child(`${peer}-${program}`, serverFile(peer, program), parameters, 0);
+export function startServer(peer: Peer, program: string, parameters: readonly string[]): Child {
+  return new Child(`${peer.name}-${program}`, serverFile(peer, program), parameters, 0);
 }
 
 export function startLoad(): Child {
@@ -46,9 +55,9 @@ export function startLoad(): Child {
 
 /** What stands behind a proxy. */
 export function startUpstream(): Child {
-  return new Child('the server behind the proxy', serverFile('node', 'echo'), [], 2);
+  return new Child('the server behind the proxy', serverFile({ name: 'node', title: 'node' }, 'echo'), [], 2);
 }
 
-function serverFile(peer: string, program: string): string {
-  return join(import.meta.dirname, 'servers', `${peer}-${program}.js`);
+function serverFile({ name, folder }: Peer, program: string): string {
+  return join(folder ?? join(import.meta.dirname, 'servers'), `${name.replace(/-against$/, '')}-${program}.js`);
 }
