@@ -128,7 +128,7 @@ describe('a relay ends', () => {
     expect([first, second].map(({ closeReason }) => (closeReason as NodeJS.ErrnoException).code)).toEqual(['ECONNRESET', 'ECONNRESET']);
   }));
 
-  it('by a reset when the side that breaks had ended before', () => withRelay({}, async ({ world, near, far, relay }) => {
+  it('by a polite close of the other side, within its limits, when the side that breaks had said all before', () => withRelay({ close: { idleMs: 300 } }, async ({ world, near, far, relay }) => {
     const done = ending(world, relay.done);
     await near.send('question');
     await near.shutdown('send');
@@ -137,8 +137,8 @@ describe('a relay ends', () => {
     near.abort();
     const [error, tookMs] = await done;
     expect(error).toMatchObject({ code: 'EPIPE' });
-    expect(tookMs).toBe(20);
-    // The far side was told that the question had ended; that its answer goes nowhere it is told as well.
+    expect(tookMs).toBe(20 + 300);
+    // The question was whole, so nothing is reset before the limit; that its answer goes nowhere the far side is told then.
     await world.sleep(1);
     await expect(far.send('too late')).rejects.toBeInstanceOf(Error);
   }));
