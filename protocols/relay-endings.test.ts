@@ -138,7 +138,8 @@ describe('a relay ends', () => {
     const [error, tookMs] = await done;
     expect(error).toMatchObject({ code: 'EPIPE' });
     expect(tookMs).toBe(20 + 300);
-    // The question was whole, so nothing is reset before the limit; that its answer goes nowhere the far side is told then.
+    // The question was whole, so nothing is reset before the limit; that an answer goes nowhere the far side hears then.
+    await far.send('too late');
     await world.sleep(1);
     await expect(far.send('too late')).rejects.toBeInstanceOf(Error);
   }));
