@@ -61,8 +61,10 @@ describe('a closing connection', () => {
     minBytesPerSecond: fc.constantFrom(0, 1, 100, 10_000),
     takes: fc.integer({ min: 0, max: 50 }),
     everyMs: fc.integer({ min: 1, max: 6_000 }),
+    // What it sends meanwhile is no progress.
+    sends: fc.constantFrom(0, 1, 40),
     size: fc.integer({ min: 5_000, max: 50_000 }),
-  }), async ({ timeoutMs, idleMs, minBytesPerSecond, takes, everyMs, size }) => {
+  }), async ({ timeoutMs, idleMs, minBytesPerSecond, takes, everyMs, sends, size }) => {
     await simulate({}, async (world) => {
       const { client, server } = await pairIn(world, { sendBuffer: 100_000, receiveBuffer: 64 });
       await server.send(Buffer.alloc(size));
@@ -76,6 +78,11 @@ describe('a closing connection', () => {
       while (overAt === Infinity) {
         await world.sleep(everyMs);
         if (overAt !== Infinity) break;
+        try {
+          if (sends > 0) client.trySend(Buffer.alloc(sends));
+        } catch (error) {
+          if (!(error instanceof WantioError)) throw error;
+        }
         if (takes > 0 && taken < size) {
           const count = await client.receiveInto(Buffer.alloc(takes)).catch((error: unknown) => {
             if (!(error instanceof WantioError)) throw error;
