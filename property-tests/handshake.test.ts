@@ -42,4 +42,43 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a handshake of %s', (version) =>
       }));
     if (!replaying()) expect(done).toBeGreaterThan(0);
   }, 600_000);
+
+  it('loses nothing of what comes along with its last flight, however it is received', async () => {
+    const contexts = await contextsFor(version);
+    const spoken = fc.record({
+      link: link(), buffers: buffers(), faults: harmlessFaults(), style: fc.constantFrom('receive', 'readiness'), speaks: fc.constantFrom('client', 'server', 'both'),
+    });
+    await tryLaw(spoken, 200, ({ link: carrying, buffers: hosts, faults: going, style, speaks }) =>
+      simulate({ link: carrying, faults: going, steps: 200_000 }, async (world) => {
+        const { client, server } = await pairIn(world, hosts, contexts);
+        // Who is done last may have all of the other's line in what it read last.
+        const talk = async (own: Connection, says: boolean, hears: boolean): Promise<string> => {
+          await own.handshake();
+          const [line] = await Promise.all([!hears ? 'nothing' : style === 'receive' ? own.receive() : lineByReadiness(own), says && own.send('hello\n')]);
+          return line;
+        };
+        const [clientSays, serverSays] = [speaks !== 'server', speaks !== 'client'];
+        const heard = await Promise.all([talk(client, clientSays, serverSays), talk(server, serverSays, clientSays)]);
+        expect(heard).toEqual([serverSays ? 'hello' : 'nothing', clientSays ? 'hello' : 'nothing']);
+        client.abort();
+        server.abort();
+      }));
+  }, 600_000);
 });
+
+/** Receives a line of five letters as those do who wait for readiness. */
+function lineByReadiness(connection: Connection): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let text = '';
+    const subscription = connection.readable$.subscribe({
+      next: () => {
+        const bytes = connection.tryReceive();
+        if (bytes instanceof Uint8Array) text += Buffer.from(bytes).toString();
+        if (!text.endsWith('\n')) return;
+        subscription.unsubscribe();
+        resolve(text.trim());
+      },
+      complete: () => { reject(new Error('the connection is closed')); },
+    });
+  });
+}
