@@ -7,12 +7,13 @@ describe('the name of a host', () => {
     for (const [text, name] of [
       ['Example.TEST.', 'example.test'], ['bücher.test', 'xn--bcher-kva.test'], ['BÜCHER.test.', 'xn--bcher-kva.test'], ['a。b。', 'a.b'], ['my_app.test', 'my_app.test'],
       ['::1%lo', '::1'], ['0:0::1', '::1'], ['FE80::1%eth0', 'fe80::1'], ['127.0.0.1', '127.0.0.1'], ['::FFFF:7f00:1', '::ffff:127.0.0.1'], ['r3---sn.test', 'r3---sn.test'],
+      ['XN--BCHER-KVA.test.', 'xn--bcher-kva.test'], ['xn--strae-oqa.test', 'xn--strae-oqa.test'], ['straße.test', 'xn--strae-oqa.test'], ['xn--ls8h', 'xn--ls8h'], ['xn--nxasmm1c.xn--4db', 'xn--nxasmm1c.xn--4db'],
     ] as const) expect(readHostName(text), text).toEqual({ name });
   });
 
   it('is refused when no host can have it', () => {
     for (const text of ['', '.', '.a.test', 'a..b', 'a/b', 'a\\b', 'a:b', 'a@b', 'a#b', 'a?b', 'a%b', 'a b', 'a\tb', 'a\0b', 'a\u0085b', '\u00a0a', '[::1]', 'https://a.test', '0x7f.1', '127.1', '１２７.0.0.1', '127.0.0.1.', '127.0.0.01', '*.test',
-      'a!b', 'xn--a', `${'a'.repeat(64)}.test`, `${'a.'.repeat(127)}ab`, 'a％b', '\ud800.test', 'a..']) {
+      'a!b', 'xn--a', 'XN--A.test', 'a.xn--', 'xn--a-', 'xn--abc.test.', 'xn--1ug', 'bücher.xn--99zzzz', `${'a'.repeat(64)}.test`, `${'a.'.repeat(127)}ab`, 'a％b', '\ud800.test', 'a..']) {
       expect(readHostName(text), text).toHaveProperty('fault');
       expect(() => hostName(text, 'serverName'), text).toThrow(RangeError);
     }

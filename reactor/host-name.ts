@@ -4,7 +4,7 @@
  */
 
 import { isIP } from 'node:net';
-import { domainToASCII } from 'node:url';
+import { domainToASCII, domainToUnicode } from 'node:url';
 
 import { canonicalAddress } from './ip-address.ts';
 
@@ -20,7 +20,7 @@ export function readHostName(text: string): ReadHostName {
   const [wrong] = NEVER_IN_NAMES.exec(text) ?? [];
   if (wrong !== undefined) return { fault: `a name has no ${JSON.stringify(wrong)} in it${hintFor(text)}` };
   const ascii = domainToASCII(text).toLowerCase();
-  if (ascii === '') return { fault: 'it is no name by the rules of IDNA' };
+  if (ascii === '' || !keepsItsLabels(ascii)) return { fault: 'it is no name by the rules of IDNA' };
   if (isIP(ascii) !== 0) return { fault: `it is another spelling of the address ${ascii}` };
   const name = ascii.endsWith('.') ? ascii.slice(0, -1) : ascii;
   // RFC 1035, section 2.3.4: 255 bytes with the lengths of the labels and the root.
@@ -31,6 +31,13 @@ export function readHostName(text: string): ReadHostName {
     if (!LABEL.test(label)) return { fault: `the label ${JSON.stringify(label)} has other characters than letters, digits, - and _` };
   }
   return { name };
+}
+
+/** Whether each A-label is what its U-label becomes (RFC 5891, section 5.4): some versions of Node pass others on as they are. */
+function keepsItsLabels(ascii: string): boolean {
+  if (!A_LABEL.test(ascii)) return true;
+  const unicode = domainToUnicode(ascii);
+  return !A_LABEL.test(unicode) && domainToASCII(unicode) === ascii;
 }
 
 /** @returns the name as it is sent, compared and kept. @throws {RangeError} that names the `option` when no host can have it. */
@@ -62,4 +69,5 @@ function hintFor(text: string): string {
 }
 
 const NEVER_IN_NAMES = /[%/\\:@#?\s\p{Cc}]/u;
+const A_LABEL = /(?:^|\.)xn--/;
 const LABEL = /^[a-z0-9_-]+$/;
