@@ -12,7 +12,7 @@ export function setup(): void {
   const options: ts.CompilerOptions = {
     target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext, verbatimModuleSyntax: true, rewriteRelativeImportExtensions: true, inlineSourceMap: true,
   };
-  for (const folder of ['core', 'reactor', 'protocols', 'samples', 'property-tests', 'scripts']) {
+  for (const folder of ['core', 'reactor', 'protocols', 'samples', 'property-tests', 'scripts', 'benchmarks']) {
     for (const name of readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })) {
       const file = join(ROOT, folder, name);
       if (!name.endsWith('.ts') || name.endsWith('.test.ts')) continue;
