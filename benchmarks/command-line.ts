@@ -50,7 +50,8 @@ ${WORKLOADS.map(({ name, about, scenarios }) => `  ${name.padEnd(14)} ${about}\n
 options:
   --seconds S    how long each round of each peer is measured, after its warm-up (2)
   --rounds R     how many rounds (3)
-  --against DIR  measures another build of this project beside, such as one from before a change
+  --against DIR  measures the servers of another build of this project beside, such as one from
+                 before a change; simulation and the store in memory are measured here alone
   --json         print one JSON document instead of tables
   --help         this text`;
 

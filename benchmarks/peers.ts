@@ -10,8 +10,8 @@ export interface Peer {
   readonly title: string;
   /** A program that must be installed. */
   readonly needs?: string;
-  /** Where its servers stand, if they are of another build. */
-  readonly folder?: string;
+  /** The peer whose servers these are in another build, and where they stand. */
+  readonly elsewhere?: { readonly name: string; readonly folder: string };
 }
 
 export const PEERS: readonly Peer[] = [
@@ -34,7 +34,9 @@ export function peersFor({ program }: Scenario, against?: string): Peer[] {
   const own = PEERS.filter((peer) => existsSync(serverFile(peer, program)) && (peer.needs === undefined || isInstalled(peer.needs)));
   if (against === undefined) return own;
   const folder = resolve(against, 'dist', 'benchmarks', 'servers');
-  const others = own.filter(({ name }) => name.startsWith('wantio')).map((peer): Peer => ({ ...peer, name: `${peer.name}-against`, title: `${peer.title}, there`, folder }));
+  const others = own.filter(({ name }) => name.startsWith('wantio')).map((peer): Peer => ({
+    ...peer, name: `${peer.name}-there`, title: `${peer.title}, there`, elsewhere: { name: peer.name, folder },
+  }));
   return [...own, ...others.filter((peer) => existsSync(serverFile(peer, program)))];
 }
 
@@ -55,9 +57,10 @@ export function startLoad(): Child {
 
 /** What stands behind a proxy. */
 export function startUpstream(): Child {
-  return new Child('the server behind the proxy', serverFile({ name: 'node', title: 'node' }, 'echo'), [], 2);
+  return new Child('the server behind the proxy', serverFile(PEERS[0], 'echo'), [], 2);
 }
 
-function serverFile({ name, folder }: Peer, program: string): string {
-  return join(folder ?? join(import.meta.dirname, 'servers'), `${name.replace(/-against$/, '')}-${program}.js`);
+function serverFile({ name: own, elsewhere }: Peer, program: string): string {
+  const { name, folder } = elsewhere ?? { name: own, folder: join(import.meta.dirname, 'servers') };
+  return join(folder, `${name}-${program}.js`);
 }

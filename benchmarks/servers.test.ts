@@ -1,15 +1,16 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { afterAll, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 
+import { isInstalled } from '../protocols/tls/testing/program.ts';
 import { compiledOf } from '../reactor/testing/compiled.ts';
 import { makeCertificate } from './certificate.ts';
 import { Child } from './child.ts';
 
 const folder = join(import.meta.dirname, 'servers');
-// Those that are measured are named after who serves and what: redis is one that must be installed.
-const programs = readdirSync(folder).map((file) => file.replace(/\.ts$/, '')).filter((name) => /^(?:node|wantio-[a-z]+)-(?:echo|bulk|proxy|resume|stored)$/.test(name) && (!name.includes('redis') || existsSync('/usr/bin/redis-server')));
+// Those that are measured are named after who serves and what.
+const programs = readdirSync(folder).map((file) => file.replace(/\.ts$/, '')).filter((name) => /^(?:node|wantio-[a-z]+)-(?:echo|bulk|proxy|resume|stored)$/.test(name));
 const { certificate, key } = makeCertificate();
 const tls = ['--certificate', certificate, '--key', key];
 
@@ -19,11 +20,11 @@ it('knows the servers', () => {
   expect(programs.length).toBeGreaterThan(15);
 });
 
-it.each(programs)('%s begins to listen as it is, and with all that it takes', async (name) => {
+describe.each(programs)('%s', (name) => it.skipIf(name.includes('redis') && !isInstalled('redis-server'))('begins to listen as it is, and with all that it takes', async () => {
   const upstream = name.endsWith('proxy') ? ['--upstream', '127.0.0.1:9'] : [];
   for (const parameters of /echo|bulk/.test(name) ? [[], tls] : [[...tls, ...upstream]]) {
     const server = new Child(name, compiledOf(new URL(`servers/${name}.ts`, import.meta.url)), parameters, 0);
     expect((await server.listening()).port).toBeGreaterThan(0);
     await server.stop();
   }
-});
+}));

@@ -6,6 +6,8 @@ import { describe, expect, it } from 'vitest';
 import type { Operation } from '../core/operation.ts';
 import type { Timeouts } from '../core/timeouts.ts';
 import { Relay } from '../protocols/relay.ts';
+import type { Connection } from '../reactor/connection.ts';
+import type { ConnectionCloseOptions } from '../reactor/progress-watch.ts';
 import { checkLaw } from './kit/law.ts';
 import { pairIn } from './kit/scenarios.ts';
 import type { Pair } from './kit/scenarios.ts';
@@ -33,6 +35,11 @@ const messageOf = (work: Promise<unknown>): Promise<string> => work.then(() => '
 /** An operation that never ends by itself, with the limits of the call, or those of the connection. */
 function operation(begin: (scene: Scene, timeouts: Timeouts) => Operation<unknown> | Promise<unknown>): Limited {
   return { limits: ['block', 'total'], run: (scene, blockMs, totalMs) => messageOf(Promise.resolve(begin(scene, { blockMs, totalMs }))) };
+}
+
+/** An end that waits for a peer which takes nothing. */
+function ending(end: (client: Connection, limits: ConnectionCloseOptions) => Promise<void>): Limited {
+  return { limits: ['ended', 'ended'], isFull: true, run: ({ client }, timeoutMs, idleMs) => end(client, { timeoutMs, idleMs }).then(() => 'ended') };
 }
 
 const WORK: Record<string, Limited> = {
@@ -64,22 +71,8 @@ const WORK: Record<string, Limited> = {
     limits: ['block', 'total'],
     run: ({ client, server }, idleMs, totalMs) => messageOf(new Relay(client, server, { idleMs, totalMs }).done),
   },
-  'close with a peer that takes nothing': {
-    limits: ['ended', 'ended'],
-    isFull: true,
-    run: async ({ client }, timeoutMs, idleMs) => {
-      await client.close({ timeoutMs, idleMs });
-      return 'ended';
-    },
-  },
-  'breakOff with a peer that takes nothing': {
-    limits: ['ended', 'ended'],
-    isFull: true,
-    run: async ({ client }, timeoutMs, idleMs) => {
-      await client.breakOff({ timeoutMs, idleMs });
-      return 'ended';
-    },
-  },
+  'close with a peer that takes nothing': ending((client, limits) => client.close(limits)),
+  'breakOff with a peer that takes nothing': ending((client, limits) => client.breakOff(limits)),
   'a drain with a connection that is closing': {
     limits: ['ended', 'ended'],
     isFull: true,

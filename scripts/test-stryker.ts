@@ -14,8 +14,16 @@ interface Piece {
   readonly tests: readonly string[];
 }
 
+/** One change, as StrykerJS reports it. */
+interface Change {
+  readonly status: string;
+  readonly mutatorName: string;
+  readonly replacement?: string;
+  readonly location: { readonly start: { readonly line: number; readonly column: number } };
+}
+
 interface Report {
-  readonly files: Readonly<Record<string, { readonly mutants: readonly { readonly status: string; readonly mutatorName: string; readonly replacement?: string; readonly location: { readonly start: { readonly line: number; readonly column: number } } }[] }>>;
+  readonly files: Readonly<Record<string, { readonly mutants: readonly Change[] }>>;
 }
 
 const PIECES: Readonly<Record<string, Piece>> = {
