@@ -31,7 +31,7 @@ export interface Transport {
   /** Says that nothing more will be sent, after all that was accepted; `DONE` when it is said. Reading goes on. */
   shutdown(): StepCode;
 
-  /** What ended the channel for both directions, once something has. */
+  /** What ended the channel for both directions, once something has. Bytes that came before it are read first: see `hasBuffered`. */
   readonly failure: Error | undefined;
 
   /** Whether a `read` may succeed although the layer below is not readable. */

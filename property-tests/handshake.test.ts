@@ -10,6 +10,7 @@ import type { Connection } from '../reactor/connection.ts';
 import { anyFaults, buffers, harmlessFaults, link } from './kit/arbitraries.ts';
 import { replaying, tryLaw } from './kit/law.ts';
 import { pairIn } from './kit/scenarios.ts';
+import type { Contexts } from './kit/scenarios.ts';
 import { simulate } from './kit/simulate.ts';
 import { contextsFor } from './kit/tls-contexts.ts';
 
@@ -65,6 +66,55 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a handshake of %s', (version) =>
       }));
   }, 600_000);
 });
+
+/** What a peer hears, says and does that refuses a handshake and is gone at once. */
+const refusal = fc.record({
+  link: link(),
+  buffers: buffers(),
+  faults: harmlessFaults(),
+  hears: fc.integer({ min: 1, max: 150 }),
+  alert: fc.constantFrom(40, 48, 70, 80, 86, 112),
+  goesAfterMs: fc.oneof(fc.constant(0), fc.nat(200)),
+});
+
+describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a handshake of %s that the peer refuses before it has heard all', (version) => {
+  it.each(['client', 'server'] as const)('tells its reason to the %s, although the connection breaks right behind it', async (side) => {
+    const contexts = await contextsFor(version);
+    const hello = await helloOf(contexts);
+    let heard = 0;
+    await tryLaw(refusal, 400, ({ link: carrying, buffers: hosts, faults, hears, alert, goesAfterMs }) =>
+      simulate({ link: carrying, faults, steps: 200_000 }, async (world) => {
+        const { client, server } = await pairIn(world, hosts);
+        const [own, peer] = side === 'client' ? [client.secure(contexts.client, { serverName: 'there' }), server] : [server.secure(contexts.server), client];
+        const failing = own.handshake().catch((error: unknown) => error);
+        if (side === 'server') await peer.send(hello);
+        await peer.receive(hears);
+        // A fatal alert (RFC 8446, section 6), not sealed.
+        const isSent = await peer.send(Uint8Array.of(21, 3, 3, 0, 2, 2, alert), { timeouts: { totalMs: 500 } }).then(() => true, () => false);
+        await world.sleep(goesAfterMs);
+        const hasArrived = isSent && peer.basis.socket.unacknowledged === 0;
+        peer.abort();
+        const failure = await failing;
+        if (!hasArrived) return expect(failure).toBeInstanceOf(WantioError);
+        heard++;
+        expect(failure).toMatchObject({ name: 'TlsError', side: 'remote', alert });
+      }));
+    if (!replaying()) expect(heard).toBeGreaterThan(0);
+  }, 600_000);
+});
+
+/** The first message of a client. */
+async function helloOf(contexts: Contexts): Promise<Uint8Array> {
+  let hello: Uint8Array = new Uint8Array();
+  await simulate({}, async (world) => {
+    const { client, server } = await pairIn(world);
+    const shaking = client.secure(contexts.client, { serverName: 'there' }).handshake().catch(() => undefined);
+    hello = await server.receive('*s');
+    server.abort();
+    await shaking;
+  });
+  return hello;
+}
 
 /** Receives a line of five letters as those do who wait for readiness. */
 function lineByReadiness(connection: Connection): Promise<string> {

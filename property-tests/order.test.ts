@@ -3,14 +3,16 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { WantioError } from '../core/errors.ts';
+import { OperationTimeoutError, WantioError } from '../core/errors.ts';
 import { END } from '../core/want.ts';
 import { Relay } from '../protocols/relay.ts';
+import { TlsError } from '../protocols/tls/tls-error.ts';
 import type { Connection } from '../reactor/connection.ts';
 import { toDuplex } from '../reactor/connection-stream.ts';
 import type { World } from '../reactor/simulated/world.ts';
 import { buffers, harmlessFaults, link, payload } from './kit/arbitraries.ts';
-import { tryLaw } from './kit/law.ts';
+import { replaying, tryLaw } from './kit/law.ts';
+import { pairIn } from './kit/scenarios.ts';
 import type { Contexts } from './kit/scenarios.ts';
 import { simulate } from './kit/simulate.ts';
 import { contextsFor } from './kit/tls-contexts.ts';
@@ -164,3 +166,63 @@ describe('a relay', () => {
     }), false);
   }, 600_000);
 });
+
+describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a peer of %s that ends the connection by an alert', (version) => {
+  it.each(['receive', 'everything', 'readiness', 'single bytes'])('is heard out, although this side sends meanwhile, with %s', async (name) => {
+    const contexts = await contextsFor(version);
+    const style = STYLES[name] ?? byteByByte;
+    let whole = 0;
+    await tryLaw(plan, 60, ({ link: carrying, faults, ...drawn }) => simulate({ link: carrying, faults }, async (world) => {
+      const { client, server } = await pairIn(world, drawn.buffers, contexts);
+      await Promise.all([client.handshake(), server.handshake()]);
+      let atLeast = 0;
+      let isSpoiling = false;
+      const failing = server.receive('*a').catch(() => undefined);
+      const peer = (async () => {
+        await server.send(drawn.data);
+        await world.sleep(drawn.resetsAfterMs);
+        if (server.basis.socket.unacknowledged === 0 && !server.transport.hasUnflushed) atLeast = drawn.data.length;
+        isSpoiling = true;
+        await spoil(client, world);
+        isSpoiling = false;
+        await failing;
+      })();
+      const sender = (async () => {
+        for (let turn = 0; ; turn++) {
+          await world.sleep(pause(drawn.pausesMs, turn) + 1);
+          if (isSpoiling || client.transport.hasUnflushed) continue;
+          const failure = await client.send('on and on', { timeouts: { totalMs: 50 } }).then(() => undefined, (error: unknown) => error);
+          if (failure !== undefined && !(failure instanceof OperationTimeoutError)) return failure;
+        }
+      })();
+      const [{ bytes, end }, failure] = await Promise.all([style(client, world, drawn.pausesMs), sender, peer]);
+      expect(bytes.length).toBeGreaterThanOrEqual(atLeast);
+      expect(bytes.equals(drawn.data.subarray(0, bytes.length))).toBe(true);
+      expect([end, failure]).toEqual([expect.any(WantioError), expect.any(WantioError)]);
+      if (end instanceof TlsError && end.side === 'remote') whole++;
+      client.abort();
+      server.abort();
+    }));
+    if (!replaying()) expect(whole).toBeGreaterThan(0);
+  }, 600_000);
+});
+
+/** Reads less than has come, so that the rest waits in the connection. */
+async function byteByByte(connection: Connection, world: World, pausesMs: readonly number[]): Promise<Heard> {
+  const pieces: Uint8Array[] = [];
+  for (let turn = 0; ; turn++) {
+    const outcome = await connection.receive(1).catch((error: unknown) => error);
+    await world.sleep(pause(pausesMs, turn) / 100);
+    if (!(outcome instanceof Uint8Array)) return { bytes: Buffer.concat(pieces), end: outcome };
+    pieces.push(outcome);
+  }
+}
+
+/** Writes what is no record of TLS below a connection, for its peer to refuse. */
+async function spoil(connection: Connection, world: World): Promise<void> {
+  const { socket } = connection.basis;
+  for (let rest = Uint8Array.from({ length: 90 }, (_, index) => [23, 3, 3, 0, 85][index] ?? 1); rest.length > 0 && !connection.closed;) {
+    rest = rest.subarray(Math.max(0, socket.write(rest)));
+    await world.sleep(1);
+  }
+}

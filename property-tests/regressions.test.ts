@@ -154,4 +154,25 @@ describe('handshakes in the middle of a connection', () => {
 
   it('the goodbye is the last record, whatever OpenSSL has to answer after it', () =>
     run('TLSv1.3', { link: { segment: 1, latencyMs: 0 }, buffers: { sendBuffer: 1, receiveBuffer: 1 } }, [updateKeys, updateKeys], [updateKeys]));
+
+  it('that fails leaves what was received before to be received, and is news behind it', () => simulate({ link: { latencyMs: 10 } }, async (world) => {
+    const { client, server } = await pairIn(world, {}, await contextsFor('TLSv1.2'));
+    if (!(server instanceof SecureConnection)) throw new Error('the end is not secure');
+    await Promise.all([client.handshake(), server.handshake()]);
+    await client.send('ab');
+    const answering = client.receive().catch(() => undefined);
+    // The client refuses it.
+    await expect(server.renegotiate()).rejects.toMatchObject({ reason: 'no renegotiation' });
+    const failedAt = world.now();
+    expect(server.closed).toBe(false);
+    for (const letter of ['a', 'b']) {
+      await server.basis.reactor.select({ read: [server] });
+      expect(Buffer.from(server.tryReceive(1) as Uint8Array).toString()).toBe(letter);
+    }
+    await server.basis.reactor.select({ read: [server] });
+    expect(() => server.tryReceive(1)).toThrow(expect.objectContaining({ reason: 'no renegotiation' }) as Error);
+    expect([server.closed, world.now()]).toEqual([true, failedAt]);
+    client.abort();
+    await answering;
+  }).then(() => undefined));
 });

@@ -567,7 +567,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     if (operation === this.#receiving) this.#receiving = undefined;
     if (operation === this.#handshaking) this.#handshaking = undefined;
     if (error === undefined) this.#lastWant = null;
-    else if (this.transport.failure !== undefined) this.#destroy(this.transport.failure);
+    else if (this.transport.failure !== undefined) this.#endBy(this.transport.failure);
     else if (operation.name === 'handshake' && !this.#keepOpen) this.#destroy(error);
     this.#endWasRead();
     this.#wakeOthers();
@@ -608,7 +608,12 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
 
   get #hasInput(): boolean {
     const { input, ended } = this.#inflow;
-    return input.length > 0 || (ended ? this.#endIsNews : ((this.basis.socket.handle.readiness & READABLE) !== 0 || this.transport.hasBuffered));
+    return input.length > 0 || (ended ? this.#endIsNews : (this.basis.socket.handle.readiness & READABLE) !== 0 || this.#holdsNews);
+  }
+
+  /** Whether the transport has data for a read, or a failure that none was told of. */
+  get #holdsNews(): boolean {
+    return this.transport.hasBuffered || this.transport.failure !== undefined;
   }
 
   /** Whether somebody waits for something that is there, held-back bytes included: the system may have taken none for want of memory. */
@@ -628,7 +633,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     switch (operation.want) {
       case 'read':
         // Data that wait in the transport are for receives alone; what the others wait for has yet to come.
-        return (readiness & READABLE) !== 0 || (operation === this.#receiving && this.transport.hasBuffered) || this.transport.received !== operation.receivedBefore;
+        return (readiness & READABLE) !== 0 || (operation === this.#receiving && this.#holdsNews) || this.transport.received !== operation.receivedBefore;
       case 'write':
         return (readiness & WRITABLE) !== 0;
       case 'lookup':
@@ -713,10 +718,17 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     }
   }
 
-  /** Closes when the transport failed for both directions; @returns what to throw. */
+  /** Ends the connection when the transport failed for both directions; @returns what to throw. */
   #failed(error: unknown): unknown {
-    if (this.transport.failure !== undefined) this.#destroy(this.transport.failure);
+    if (this.transport.failure !== undefined) this.#endBy(this.transport.failure);
     return error;
+  }
+
+  /** Ends the connection by a failure of both directions: at once, or when a receive meets it behind all that came before. */
+  #endBy(failure: Error): void {
+    const isOwed = this.#state === 'open' && (this.#inflow.input.length > 0 || this.transport.hasBuffered);
+    if (isOwed) this.basis.reactor.enqueue(this.basis.socket.handle);
+    else this.#destroy(failure);
   }
 
   /** @throws unless a try of that kind may be made now. It counts as an answer to readiness. */

@@ -77,6 +77,8 @@ export class SocketTransport implements ConnectionSocket {
       else if (count === -ENOBUFS || count === -ENOMEM || (count === -EINTR && tries === TRIES)) return 0;
       else if (count !== -EINTR) {
         if (count !== -EPIPE) this.#brokenBy = -count;
+        // What came before it can be read at once, before the selector tells so.
+        handle.readiness |= READABLE;
         // Once the reason was told, the system says EPIPE.
         throw this.#error(this.#brokenBy === 0 ? EPIPE : this.#brokenBy, 'send');
       }

@@ -22,6 +22,8 @@ export class Ciphertext {
   isFinal = false;
   /** The first bytes from the peer, kept when they look like anything but TLS. */
   firstBytes: Uint8Array | undefined;
+  /** What the transport below has thrown: it takes nothing any more. */
+  sendFailure: Error | undefined;
 
   readonly #openssl: OpenSsl = openssl();
   #ssl: Pointer = 0;
@@ -29,8 +31,6 @@ export class Ciphertext {
   #writeBio: Pointer = 0;
   /** Sealed bytes that were taken out of the write BIO and not yet accepted below. */
   #pending: Uint8Array | undefined;
-  /** The transport below takes nothing any more. */
-  #sendFailure: unknown;
   #looksAtFirst = true;
   /** What has come in, while another SSL object may yet have to be given it again. */
   #recorded: Uint8Array[] | undefined;
@@ -82,7 +82,7 @@ export class Ciphertext {
 
   /** Moves what OpenSSL has sealed to the transport below. @throws what the transport below threw, every time. */
   seal(): StepCode {
-    if (this.#sendFailure !== undefined) throw this.#sendFailure as Error;
+    if (this.sendFailure !== undefined) throw this.sendFailure;
     const sealed = (scratch[depth] ??= new Uint8Array(SCRATCH_BYTES));
     depth++;
     try {
@@ -105,7 +105,7 @@ export class Ciphertext {
         if (written <= 0) return written === 0 ? WANT_WRITE : written as StepCode;
       }
     } catch (error) {
-      this.#sendFailure = error;
+      this.sendFailure = error as Error;
       this.#pending = undefined;
       throw error;
     } finally {
@@ -116,6 +116,11 @@ export class Ciphertext {
   /** Like {@link seal}, for readers: a peer that takes nothing any more may still have sent something. */
   trySeal(): StepCode {
     if (this.#pending === undefined && (this.isFinal || this.#openssl.BIO_ctrl_pending(this.#writeBio) === 0)) return DONE;
+    return this.sealOrNote();
+  }
+
+  /** Like {@link seal}; what the transport below throws is only noted, in {@link sendFailure}. */
+  sealOrNote(): StepCode {
     try {
       return this.seal();
     } catch {

@@ -161,6 +161,7 @@ function declare(library: ReturnType<typeof koffi.load>) {
     SSL_set_connect_state: free('SSL_set_connect_state'),
     SSL_do_handshake: func<[Pointer], number>('int SSL_do_handshake(uintptr_t)'),
     SSL_read: func<[Pointer, Bytes, number], number>('int SSL_read(uintptr_t, uint8_t*, int)'),
+    SSL_peek: func<[Pointer, Bytes, number], number>('int SSL_peek(uintptr_t, uint8_t*, int)'),
     SSL_write: func<[Pointer, Bytes, number], number>('int SSL_write(uintptr_t, uint8_t*, int)'),
     SSL_shutdown: func<[Pointer], number>('int SSL_shutdown(uintptr_t)'),
     SSL_get_error: func<[Pointer, number], number>('int SSL_get_error(uintptr_t, int)'),

@@ -103,7 +103,7 @@ export class TlsTransport implements Transport, TimeSource {
     return this.#ssl;
   }
 
-  /** Whether the handshake is complete and its last flight is out. */
+  /** Whether the handshake is complete, and its last flight is out or data have come from the peer behind it. */
   get established(): boolean {
     return this.negotiation.established;
   }
@@ -129,7 +129,7 @@ export class TlsTransport implements Transport, TimeSource {
   }
 
   get hasBuffered(): boolean {
-    return this.#holds || this.#surplus !== undefined || this.#ciphertext.below.hasBuffered;
+    return this.#surplus !== undefined || (this.#failure === undefined && (this.#holds || this.#ciphertext.below.hasBuffered));
   }
 
   get hasUnflushed(): boolean {
@@ -174,9 +174,11 @@ export class TlsTransport implements Transport, TimeSource {
       }
       if (reason === c.SSL_ERROR_ZERO_RETURN) throw (this.#failure = new ClosedError(`handshake failed: the peer has ${negotiation.alert?.number === USER_CANCELED ? 'cancelled it and ' : ''}closed the connection in the middle of it (close_notify)`));
       if (reason !== 0 && reason !== c.SSL_ERROR_WANT_READ) throw this.#fail();
-      const flushed = this.#ciphertext.seal();
+      const flushed = this.#ciphertext.sealOrNote();
       if (flushed !== DONE) return flushed;
-      if (reason === 0) {
+      const { sendFailure } = this.#ciphertext;
+      // When the last flight is lost, data from the peer show that the handshake is complete all the same.
+      if (reason === 0 && (sendFailure === undefined || this.#peek())) {
         // An answer has thrown, and OpenSSL has gone on without it.
         if (negotiation.error !== undefined) throw this.#fail();
         this.#establish();
@@ -187,7 +189,10 @@ export class TlsTransport implements Transport, TimeSource {
       // OpenSSL has used up what it was given: only the transport below can have more.
       this.#holds = false;
       const fed = this.#feed();
-      if (fed !== DONE) return fed;
+      if (fed === DONE) continue;
+      // The peer has said nothing more before it broke the connection.
+      if (sendFailure !== undefined) throw (this.#failure = sendFailure);
+      return fed;
     }
   }
 
@@ -197,8 +202,9 @@ export class TlsTransport implements Transport, TimeSource {
       const code = this.handshake();
       if (code !== DONE) return code;
     }
-    if (this.#failure !== undefined || this.#ssl === 0) throw this.failure as Error;
+    // What came before a failure is read before it.
     if (this.#surplus !== undefined) return this.#takeSurplus(into);
+    if (this.#failure !== undefined || this.#ssl === 0) throw this.failure as Error;
     for (let feeds = 0; ; feeds++) {
       if (this.#holds) {
         if (this.#isDue) this.#beginDue();
@@ -235,8 +241,8 @@ export class TlsTransport implements Transport, TimeSource {
     }
     if (this.#failure !== undefined || this.#ssl === 0) throw this.failure as Error;
     if (this.#saidGoodbye) throw new ClosedError('send refused: this side has said that it sends nothing more');
-    if (this.#ciphertext.pendingBytes > 0) {
-      const flushed = this.flush();
+    if (this.#ciphertext.pendingBytes > 0 || this.#ciphertext.sendFailure !== undefined) {
+      const flushed = this.#seal();
       if (flushed !== DONE) return flushed;
     }
     if (from.length === 0) return 0;
@@ -250,13 +256,13 @@ export class TlsTransport implements Transport, TimeSource {
     const count = this.#openssl.SSL_write(this.#ssl, from, Math.min(from.length, SEALED_AT_MOST));
     this.#leave();
     if (count <= 0) throw this.#fail();
-    this.#ciphertext.seal();
+    this.#seal();
     return count;
   }
 
   flush(): StepCode {
     if (this.#ciphertext.pendingBytes === 0) return this.#ciphertext.below.flush();
-    return this.#ciphertext.seal();
+    return this.#seal();
   }
 
   shutdown(): StepCode {
@@ -274,10 +280,10 @@ export class TlsTransport implements Transport, TimeSource {
       this.#enter();
       if (this.#openssl.SSL_shutdown(this.#ssl) < 0) this.#openssl.ERR_clear_error();
       this.#leave();
-      this.#ciphertext.seal();
+      this.#seal();
       this.#ciphertext.isFinal = true;
     }
-    const flushed = this.#ciphertext.seal();
+    const flushed = this.#seal();
     return flushed === DONE ? this.#ciphertext.below.shutdown() : flushed;
   }
 
@@ -361,7 +367,7 @@ export class TlsTransport implements Transport, TimeSource {
     if (this.#failure !== undefined || this.#ssl === 0) throw this.failure as Error;
     for (let feeds = 0; ; feeds++) {
       const more = this.#readAhead();
-      const flushed = this.#ciphertext.seal();
+      const flushed = this.#seal();
       if (flushed !== DONE) return flushed;
       if (isComplete()) {
         this.#settled();
@@ -622,6 +628,41 @@ export class TlsTransport implements Transport, TimeSource {
     }
   }
 
+  /**
+   * Sends what is sealed. When the transport below takes nothing more, the peer may have said why: then that is thrown, unless data
+   * come first, which are for the reads.
+   * @throws {Error}
+   */
+  #seal(): StepCode {
+    const flushed = this.#ciphertext.sealOrNote();
+    const { sendFailure } = this.#ciphertext;
+    if (sendFailure === undefined) return flushed;
+    for (let feeds = 0; feeds < FEEDS_PER_READ && this.#surplus === undefined && this.#failure === undefined; feeds++) {
+      if (this.#ciphertext.ended || this.#peek() || !this.#hears()) break;
+    }
+    throw sendFailure;
+  }
+
+  /** Whether more of what the peer has said before it broke the connection has come in; how it broke is for the reads. */
+  #hears(): boolean {
+    try {
+      return this.#feed() === DONE;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Whether data of the peer are there, which stay there. @throws {Error} when the peer has ended the connection by an alert. */
+  #peek(): boolean {
+    this.#enter();
+    const count = this.#openssl.SSL_peek(this.#ssl, aByte, 1);
+    const reason = count > 0 ? 0 : this.#openssl.SSL_get_error(this.#ssl, count);
+    this.#leave(reason);
+    if (reason === 0) return true;
+    if (reason === c.SSL_ERROR_WANT_READ || reason === c.SSL_ERROR_ZERO_RETURN) return false;
+    throw this.#fail();
+  }
+
   /** Makes the failure, takes the error queue with it, and gives the alert a chance to go out. */
   #fail(): Error {
     const { error, settings, alert, faults } = this.negotiation;
@@ -631,7 +672,7 @@ export class TlsTransport implements Transport, TimeSource {
       const sent = alert?.sent === true ? alert.number : undefined;
       this.#failure = tlsFailure(this.#ssl, { what, role: settings.role, serverName: this.options.serverName, firstBytes: this.#ciphertext.firstBytes, sent, depth: faults.at(-1)?.depth, rules: settings.nameRules, asksForPsk: settings.pskServer !== undefined });
     } else if (this.negotiation.established) this.#failure = new TruncatedError('the peer closed the connection without close_notify; bytes may be missing');
-    else this.#failure = new ClosedError('handshake failed: the peer closed the connection in the middle of it');
+    else this.#failure = this.#ciphertext.sendFailure ?? new ClosedError('handshake failed: the peer closed the connection in the middle of it');
     this.#openssl.ERR_clear_error();
     if (settings.role === 'server') this.#restoreSession();
     else if (this.#mayBlameSession(this.#failure)) this.sessions.blame(this.#listener.time);
@@ -705,6 +746,7 @@ const NOBODY: TlsTransportListener = {
     },
   },
 };
+const aByte = new Uint8Array(1);
 // What data that come along with a handshake are opened into.
 let ahead: Uint8Array | undefined;
 const AHEAD_BYTES = 16 * 1024;

@@ -49,20 +49,29 @@ export class FaultInjector {
   #faulty(calls: SystemCalls, selector: InsistentSelector, later: (ms: number, task: () => void) => void): SystemCalls {
     /** Faults that last, by descriptor. */
     const lasting = new Map<number, 'reset' | 'end' | 'hold'>();
+    /** Descriptors whose peer is gone, as a send was told: what it has sent has come, for nothing overtakes it, so that no fault holds it back. */
+    const broken = new Set<number>();
+
+    const act = (call: 'recv' | 'send', fd: number, bytes: Uint8Array): number => {
+      const count = calls[call](fd, bytes);
+      if (call === 'send' && (count === -EPIPE || count === -ECONNRESET)) broken.add(fd);
+      return count;
+    };
 
     /** Moves bytes with the fault that the rule chooses. */
     const move = (call: 'recv' | 'send', fd: number, bytes: Uint8Array): number => {
       const ready = call === 'recv' ? READABLE : WRITABLE;
-      const fault = lasting.has(fd) ? { kind: lasting.get(fd) as 'reset' | 'end' | 'hold' } : this.#choose(call, fd, bytes.length);
+      const chosen = lasting.has(fd) ? { kind: lasting.get(fd) as 'reset' | 'end' | 'hold' } : this.#choose(call, fd, bytes.length);
+      const fault = call === 'recv' && broken.has(fd) && holdsBack(chosen) ? PASS : chosen;
       switch (fault.kind) {
         case 'pass':
-          return calls[call](fd, bytes);
+          return act(call, fd, bytes);
         case 'delay':
           this.#count(fault);
           later(fault.ms, selector.reminder(fd, ready));
           return -EAGAIN;
         case 'short': {
-          const count = calls[call](fd, bytes.subarray(0, Math.max(1, fault.bytes)));
+          const count = act(call, fd, bytes.subarray(0, Math.max(1, fault.bytes)));
           if (count < bytes.length && count === Math.max(1, fault.bytes)) {
             this.#count(fault);
             selector.again(fd, ready);
@@ -116,6 +125,7 @@ export class FaultInjector {
       send: (fd, from) => move('send', fd, from),
       close: (fd) => {
         lasting.delete(fd);
+        broken.delete(fd);
         return calls.close(fd);
       },
     };
@@ -137,6 +147,11 @@ export class FaultInjector {
   #count({ kind }: Fault): void {
     this.happened.set(kind, (this.happened.get(kind) ?? 0) + 1);
   }
+}
+
+/** Whether a read with this fault says that nothing is there yet. */
+function holdsBack(fault: Fault): boolean {
+  return fault.kind === 'delay' || fault.kind === 'zero' || (fault.kind === 'errno' && fault.code === 'EAGAIN');
 }
 
 /** A selector that also tells what the injector makes it tell. */

@@ -1,0 +1,217 @@
+/** What a peer said before it broke the connection is heard, although this side learns of the break when it sends. */
+
+import { describe, expect, it, vi } from 'vitest';
+
+import { DONE, END, WANT_READ } from '../../core/want.ts';
+import type { StepCode } from '../../core/want.ts';
+import type { Transport } from '../../core/transport.ts';
+import { openssl } from './openssl.ts';
+import { localhost, withSecureReactor } from './testing/secure-reactor.ts';
+import type { TlsServerOptions, TlsVersion } from './options.ts';
+import type { TlsTransport } from './tls-transport.ts';
+
+/** One end of a wire without a kernel: what is written comes to the other end at once. */
+class Wire implements Transport {
+  readonly failure = undefined;
+  readonly hasBuffered = false;
+  readonly hasUnflushed = false;
+  readonly received = 0;
+  readonly inbox: (Uint8Array | Error)[] = [];
+  other: Wire | undefined;
+  /** The peer has ended its side. */
+  ended = false;
+  /** Whether the next write is the last that arrives; it throws all the same. */
+  breaks = false;
+  /** Called when this end has written. */
+  onWritten: () => void = () => undefined;
+
+  read(into: Uint8Array): number {
+    const [piece] = this.inbox;
+    if (piece === undefined) return this.ended ? END : WANT_READ;
+    if (piece instanceof Error) throw piece;
+    this.inbox.shift();
+    into.set(piece);
+    return piece.length;
+  }
+
+  write(from: Uint8Array): number {
+    this.other?.inbox.push(from.slice());
+    this.onWritten();
+    if (this.breaks) throw new Error('the wire is broken');
+    return from.length;
+  }
+
+  readonly handshake = (): StepCode => DONE;
+  readonly flush = (): StepCode => DONE;
+  readonly shutdown = (): StepCode => DONE;
+  readonly onLookupAnswered = (): void => undefined;
+  readonly close = (): void => undefined;
+  readonly abort = (): void => undefined;
+}
+
+interface Ends {
+  readonly client: TlsTransport;
+  readonly server: TlsTransport;
+  /** The wire below each of them. */
+  readonly under: { readonly client: Wire; readonly server: Wire };
+  shake(): void;
+  /** The server ends the connection by an alert, `bad_record_mac`. */
+  alert(): void;
+}
+
+/** Runs `use` with the two ends of a connection, before their handshake. */
+function withEnds(version: TlsVersion, use: (ends: Ends) => void, options: Partial<TlsServerOptions> = {}): Promise<void> {
+  return withSecureReactor(async (secure) => {
+    const protocols = { min: version, max: version };
+    const contexts = [await secure.client({ protocols }), await secure.server({ protocols, ...options })] as const;
+    const under = { client: new Wire(), server: new Wire() };
+    [under.client.other, under.server.other] = [under.server, under.client];
+    const client = contexts[0].transport(under.client, { role: 'client', serverName: 'localhost', peer: undefined });
+    const server = contexts[1].transport(under.server, { role: 'server', serverName: undefined, peer: undefined });
+    try {
+      use({
+        client, server, under,
+        shake: () => {
+          for (let turns = 0; turns < 4; turns++) {
+            client.handshake();
+            server.handshake();
+          }
+          expect([client.established, server.established]).toEqual([true, true]);
+        },
+        alert: () => {
+          under.server.inbox.push(Buffer.concat([Uint8Array.of(23, 3, 3, 0, 64), Buffer.alloc(64, 1)]));
+          while (server.failure === undefined) outcome(() => readFrom(server));
+        },
+      });
+    } finally {
+      client.close();
+      server.close();
+    }
+  });
+}
+
+function readFrom(transport: Transport): string | number {
+  const into = new Uint8Array(1024);
+  const count = transport.read(into);
+  return count > 0 ? Buffer.from(into.subarray(0, count)).toString() : count;
+}
+
+/** What a call gives, or throws. */
+function outcome(call: () => unknown): unknown {
+  try {
+    return call();
+  } catch (error) {
+    return error;
+  }
+}
+
+const hello = Buffer.from('hello');
+const broken = expect.objectContaining({ message: 'the wire is broken' }) as unknown;
+const refused = expect.objectContaining({ name: 'TlsError', side: 'remote', alert: 116 }) as unknown;
+const alerted = expect.objectContaining({ name: 'TlsError', side: 'remote', alert: 20 }) as unknown;
+
+/** Lets the client speak first, and break the wire when its last flight has arrived. */
+function breakBehindLastFlight({ client, server, under }: Ends, serverSays: () => void): void {
+  expect(client.handshake()).toBe(WANT_READ);
+  expect(server.handshake()).toBe(WANT_READ);
+  under.client.breaks = true;
+  under.client.onWritten = serverSays;
+}
+
+describe('a handshake of TLS 1.3 whose last flight breaks the wire', () => {
+  it('tells the alert of the peer', () => withEnds('TLSv1.3', (ends) => {
+    breakBehindLastFlight(ends, () => outcome(() => ends.server.handshake()));
+    expect(outcome(() => ends.client.handshake())).toEqual(refused);
+    expect(ends.client.established).toBe(false);
+    expect(outcome(() => readFrom(ends.client))).toEqual(refused);
+  }, { verify: ['peer', 'fail_if_no_peer_cert'], ca: { pem: localhost.certificate } }));
+
+  it('is complete when data of the peer have come behind it, which are read before the break is told', () => withEnds('TLSv1.3', (ends) => {
+    const { client, server, under } = ends;
+    breakBehindLastFlight(ends, () => {
+      expect(server.handshake()).toBe(DONE);
+      expect(server.write(hello)).toBe(hello.length);
+      under.client.onWritten = () => undefined;
+    });
+    expect(client.handshake()).toBe(DONE);
+    expect(outcome(() => client.write(hello))).toEqual(broken);
+    expect(readFrom(client)).toBe('hello');
+    expect(readFrom(client)).toBe(WANT_READ);
+  }));
+
+  it.each([
+    ['when the peer says nothing', () => undefined],
+    ['when the peer ends there', ({ under }: Ends) => (under.client.ended = true)],
+  ])('has failed by that %s', (_, serverDoes) => withEnds('TLSv1.3', (ends) => {
+    breakBehindLastFlight(ends, () => serverDoes(ends));
+    for (let turn = 0; turn < 2; turn++) expect(outcome(() => ends.client.handshake())).toEqual(broken);
+    expect(outcome(() => readFrom(ends.client))).toEqual(broken);
+    expect(ends.client.established).toBe(false);
+  }));
+});
+
+describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a connection of %s that breaks when it sends', (version) => {
+  it('tells the alert of the peer', () => withEnds(version, ({ client, under, shake, alert }) => {
+    shake();
+    alert();
+    under.client.breaks = true;
+    expect(outcome(() => client.write(hello))).toEqual(alerted);
+    expect(outcome(() => readFrom(client))).toEqual(alerted);
+  }));
+
+  it('tells the break when data come before the alert, which are read first', () => withEnds(version, ({ client, server, under, shake, alert }) => {
+    shake();
+    server.write(hello);
+    alert();
+    under.client.breaks = true;
+    expect(outcome(() => client.write(hello))).toEqual(broken);
+    expect(readFrom(client)).toBe('hello');
+    expect(outcome(() => client.write(hello))).toEqual(alerted);
+    expect(outcome(() => readFrom(client))).toEqual(alerted);
+  }));
+
+  it('tells the break when the peer has ended without a word, and a read the truncation', () => withEnds(version, ({ client, under, shake }) => {
+    shake();
+    under.client.ended = under.client.breaks = true;
+    for (let turn = 0; turn < 2; turn++) expect(outcome(() => client.write(hello))).toEqual(broken);
+    expect(outcome(() => readFrom(client))).toMatchObject({ name: 'TruncatedError' });
+  }));
+
+  it('tells a send the break and a read the reset, when there is no more', () => withEnds(version, ({ client, under, shake }) => {
+    shake();
+    under.client.inbox.push(new Error('reset'));
+    under.client.breaks = true;
+    expect(outcome(() => client.write(hello))).toEqual(broken);
+    expect(outcome(() => readFrom(client))).toMatchObject({ message: 'reset' });
+  }));
+
+  it('seals nothing more after it', () => withEnds(version, ({ client, under, shake }) => {
+    shake();
+    under.client.breaks = true;
+    expect(outcome(() => client.write(hello))).toEqual(broken);
+    const seal = vi.spyOn(openssl(), 'SSL_write');
+    for (let turn = 0; turn < 10; turn++) expect(outcome(() => client.write(hello))).toEqual(broken);
+    expect(seal).not.toHaveBeenCalled();
+    seal.mockRestore();
+  }));
+});
+
+describe('a handshake in the middle of a connection', () => {
+  it('tells the alert of the peer when it breaks the wire', () => withEnds('TLSv1.2', ({ client, under, shake, alert }) => {
+    shake();
+    alert();
+    under.client.breaks = true;
+    client.renegotiate();
+    expect(outcome(() => client.goOn(client.hasRenegotiated))).toEqual(alerted);
+  }));
+
+  it('that an alert ends loses no data that came before', () => withEnds('TLSv1.2', ({ client, server, shake, alert }) => {
+    shake();
+    server.write(hello);
+    alert();
+    client.renegotiate();
+    expect(outcome(() => client.goOn(client.hasRenegotiated))).toEqual(alerted);
+    expect(readFrom(client)).toBe('hello');
+    expect(outcome(() => readFrom(client))).toEqual(alerted);
+  }));
+});
