@@ -59,6 +59,22 @@ const STYLES: Record<string, Style> = {
       }
     }
   },
+  async 'stream that flows'(connection, world, pausesMs) {
+    const stream = toDuplex(connection, { allowHalfOpen: true });
+    const pieces: Uint8Array[] = [];
+    let isOver = false;
+    const over = new Promise<unknown>((resolve) => {
+      stream.on('data', (piece: Uint8Array) => pieces.push(piece)).once('end', resolve).once('error', resolve);
+    }).finally(() => {
+      isOver = true;
+    });
+    for (let turn = 0; !isOver; turn++) {
+      if (stream.writable && stream.writableLength < 10_000) stream.write(Buffer.alloc(5_000));
+      await world.sleep(pause(pausesMs, turn) + 1);
+    }
+    stream.destroy();
+    return { bytes: Buffer.concat(pieces), end: await over };
+  },
   stream: async (connection, world, pausesMs) => streamed(connection, world, pausesMs, false),
   'stream that is written to': async (connection, world, pausesMs) => streamed(connection, world, pausesMs, true),
 };
@@ -168,7 +184,7 @@ describe('a relay', () => {
 });
 
 describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a peer of %s that ends the connection by an alert', (version) => {
-  it.each(['receive', 'everything', 'readiness', 'single bytes'])('is heard out, although this side sends meanwhile, with %s', async (name) => {
+  it.each(['receive', 'everything', 'readiness', 'stream', 'single bytes'])('is heard out, although this side sends meanwhile, with %s', async (name) => {
     const contexts = await contextsFor(version);
     const style = STYLES[name] ?? byteByByte;
     let whole = 0;

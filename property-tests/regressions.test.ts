@@ -8,6 +8,7 @@ import { SecureConnection } from '../protocols/tls/secure-connection.ts';
 import { selfSigned } from '../protocols/tls/self-signed.ts';
 import { Authority } from '../protocols/tls/testing/authority.ts';
 import { CertificateError } from '../protocols/tls/tls-error.ts';
+import { toDuplex } from '../reactor/connection-stream.ts';
 import { PASS } from '../reactor/faults/fault.ts';
 import type { Fault } from '../reactor/faults/fault.ts';
 import { pairIn, sendInPieces } from './kit/scenarios.ts';
@@ -103,6 +104,33 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('over %s', (version) => {
       expect(await client.receive()).toBe('welcome');
     });
   });
+});
+
+describe('a stream over a connection that ends in the turn in which it has received', () => {
+  it.each([['flows', false], ['is not read', true]])('gives what it has received before it tells the end, when it %s', (_, isPaused) => simulate({}, async (world) => {
+    const { client, server } = await pairIn(world, { receiveBuffer: 1_000, sendBuffer: 1_000 });
+    const events: string[] = [];
+    const stream = toDuplex(client).on('error', ({ message }) => events.push(message)).on('close', () => events.push('close'));
+    if (isPaused) stream.read(0);
+    else stream.on('data', (data: Buffer) => events.push(data.toString()));
+    // In a turn the connection receives first and sends then.
+    const sending = client.send(new Uint8Array(100_000));
+    sending.progress$.subscribe(() => {
+      if (client.statistics.bytesIn > 0) client.abort(new Error('broken'));
+    });
+    await world.sleep(1);
+    server.trySend(Buffer.from('last words'));
+    server.tryReceive();
+    await expect(sending).rejects.toThrow('broken');
+    await world.sleep(1);
+    if (isPaused) {
+      expect(events).toEqual([]);
+      events.push(String(stream.read()));
+      await world.sleep(1);
+    }
+    expect(events).toEqual(['last words', 'broken', 'close']);
+    server.abort();
+  }).then(() => undefined));
 });
 
 describe('handshakes in the middle of a connection', () => {

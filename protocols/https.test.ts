@@ -8,6 +8,7 @@ import type { ServerOptions } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { PassThrough, Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
+import { createServer as createTlsServer } from 'node:tls';
 import type { TLSSocket } from 'node:tls';
 
 import { describe, expect, it, vi } from 'vitest';
@@ -349,6 +350,23 @@ describe('a request', () => {
       expect(heard).toBe('for the sink');
     });
   });
+
+  it('has the response of a server that breaks the connection right behind it, in the middle of the body', () => withSecureReactor(async ({ reactor, client }) => {
+    const server = createTlsServer({ key: site.key, cert: site.certificate }, (socket) => {
+      socket.on('error', () => undefined).once('data', () => {
+        // Bytes that it has not read make a reset of its close.
+        socket.write('HTTP/1.1 413 Too Large\r\ncontent-length: 3\r\n\r\nno!', () => socket.destroy());
+      });
+    });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const url = `https://localhost:${String((server.address() as AddressInfo).port)}/`;
+    const secure = await client({ ca });
+    for (let turn = 0; turn < 5; turn++) {
+      const { status, body } = await https.request(reactor, { url, secure, body: Buffer.alloc(10_000_000) });
+      expect([status, textOf(body)]).toEqual([413, 'no!']);
+    }
+    server.close();
+  }));
 
   it('is over when the response is, though the server has not taken all of the body', () => withNodeServer((_asked, answer) => {
     answer.writeHead(413, { 'content-length': 3 }).end('no!');

@@ -60,6 +60,8 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
   /** Whether the stream was ever read, and so may be again. */
   #hasReader = false;
   #isProbing = false;
+  /** Whether a receive has not told its result yet: it may be settled, and what it has received is on its way. */
+  #isReceiving = false;
   /** Whether nothing more will be received. */
   #isOver = false;
   #cancelTimeout: (() => void) | undefined;
@@ -83,6 +85,7 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
     if (!this.#isProbing) this.#hasReader = true;
     // From now on it is a receive that hears of it, after all that came before.
     this.connection.off('broken', this.#onBroken);
+    this.#isReceiving = true;
     this.connection.receive('*s').then(this.#received, this.#receiveFailed);
   }
 
@@ -145,9 +148,11 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
   }
 
   readonly #received = (bytes: Uint8Array): void => {
+    this.#isReceiving = false;
     this.#moved();
     if (bytes.length > 0 || this.destroyed) {
       this.push(bytes);
+      if (this.connection.closed && this.#failure !== undefined) this.#fail(this.#failure);
       return;
     }
     this.#isPeerDone = true;
@@ -157,6 +162,7 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
   };
 
   readonly #receiveFailed = (error: unknown): void => {
+    this.#isReceiving = false;
     // When it is being closed from this side it will tell so, and nothing has failed.
     if (error instanceof ClosedError && this.connection.closeReason === undefined) return;
     this.#fail(error as Error);
@@ -164,6 +170,7 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
 
   readonly #onClose = (error?: Error): void => {
     if (error === undefined) this.destroy();
+    else if (this.#isReceiving) this.#failure ??= error;
     else this.#fail(error);
   };
 

@@ -236,4 +236,6 @@ export const MUTANTS: readonly Mutant[] = [
   { name: 'failure that no receive was told of is no news', file: 'reactor/connection.ts', find: 'return this.transport.hasBuffered || this.transport.failure !== undefined;', replace: 'return this.transport.hasBuffered;', by: 'property-tests/regressions.test.ts' },
   { name: 'fault holds back what came before a break', file: 'reactor/faults/fault-injector.ts', find: "call === 'recv' && broken.has(fd) && holdsBack(chosen) ? PASS : chosen", replace: 'chosen', by: 'property-tests/handshake.test.ts' },
   { name: 'peek takes no notice of the end', file: 'protocols/tls/tls-transport.ts', find: 'if (this.#ciphertext.ended || this.#peek() || !this.#hears()) break;', replace: 'if (this.#peek() || !this.#hears()) break;', by: 'protocols/tls/last-words.test.ts' },
+  { name: 'stream fails before it gives what it has received', file: 'reactor/connection-stream.ts', find: '    else if (this.#isReceiving) this.#failure ??= error;\n', replace: '', by: 'property-tests/regressions.test.ts' },
+  { name: 'send that hears of a reset ends the reads', file: 'protocols/tls/tls-transport.ts', find: '      const fed = this.#ciphertext.feed();\n      if (fed === DONE) this.#holds = true;', replace: '      const fed = this.#feed();', by: 'protocols/tls/last-words.test.ts' },
 ];

@@ -182,6 +182,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a connection of %s that breaks w
     under.client.inbox.push(new Error('reset'));
     under.client.breaks = true;
     expect(outcome(() => client.write(hello))).toEqual(broken);
+    expect(client.failure).toBeUndefined();
     expect(outcome(() => readFrom(client))).toMatchObject({ message: 'reset' });
   }));
 

@@ -643,10 +643,12 @@ export class TlsTransport implements Transport, TimeSource {
     throw sendFailure;
   }
 
-  /** Whether more of what the peer has said before it broke the connection has come in; how it broke is for the reads. */
+  /** Whether more of what the peer has said before it broke the connection has come in. How it broke is for the reads: nothing has failed by it yet. */
   #hears(): boolean {
     try {
-      return this.#feed() === DONE;
+      const fed = this.#ciphertext.feed();
+      if (fed === DONE) this.#holds = true;
+      return fed === DONE;
     } catch {
       return false;
     }
