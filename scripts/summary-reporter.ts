@@ -1,7 +1,7 @@
 /** Ends a test run with a table of its laws and one line, `N passed, N failed, N skipped`, and tells how a failure is replayed. */
 import { writeFileSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
-import type { Reporter, SerializedError, TestModule } from 'vitest/node';
+import type { Reporter, SerializedError, TestCase, TestModule } from 'vitest/node';
 import { lawTable } from './law-table.ts';
 import type { TriedLaw } from './law-table.ts';
 
@@ -21,11 +21,13 @@ export class SummaryReporter implements Reporter {
   onTestRunEnd(modules: readonly TestModule[], unhandled: readonly SerializedError[]): void {
     const count = { passed: 0, failed: unhandled.length, skipped: 0 };
     const failedFiles = new Map<string, Set<string>>();
+    const failures: string[] = [];
     for (const module of modules) {
       const before = count.failed;
       for (const test of module.children.allTests()) {
         const { state } = test.result();
         if (state !== 'pending') count[state] += 1;
+        if (state === 'failed') failures.push(`failed: ${module.relativeModuleId} > ${test.fullName}: ${firstLine(test)}`);
       }
       // A file that cannot be loaded, or whose hooks fail, holds no failed test: it counts as one.
       if (module.state() === 'failed' && count.failed === before) count.failed += 1;
@@ -34,6 +36,8 @@ export class SummaryReporter implements Reporter {
 
     this.#tellLaws(modules);
     count.failed += tellFaults(modules);
+    // What has scrolled by long ago is said once more.
+    for (const failure of failures) print(failure);
     const seed = process.env.WANTIO_SEED ?? 'unknown';
     print(`fast-check seed ${seed}`);
     for (const [project, files] of failedFiles) print(`replay: WANTIO_SEED=${seed} npx vitest run --project '${project}' ${[...files].join(' ')}`);
@@ -70,6 +74,10 @@ function tellFaults(modules: readonly TestModule[]): number {
   print('not one fault happened: the tests under faults were not');
   process.exitCode = 1;
   return 1;
+}
+
+function firstLine(test: TestCase): string {
+  return test.result().errors?.[0]?.message.split('\n')[0] ?? '';
 }
 
 function print(line: string): void {
