@@ -106,6 +106,54 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('over %s', (version) => {
   });
 });
 
+describe('a reset behind the end of the peer', () => {
+  it.each([true, false])('leaves the end what it is, whether somebody listens for the break: %s', (listens) => simulate({ link: { latencyMs: 1 } }, async (world) => {
+    const { client, server } = await pairIn(world);
+    const told: unknown[] = [];
+    if (listens) client.on('broken', (error) => told.push(error));
+    await server.send('all');
+    await server.shutdown('send');
+    await world.sleep(5);
+    server.abort();
+    await world.sleep(5);
+    expect(Buffer.from(await client.receive('*a')).toString()).toBe('all');
+    expect(told).toMatchObject(listens ? [{ code: 'EPIPE' }] : []);
+    client.abort();
+  }).then(() => undefined));
+
+  it('is told to whoever listens, although a send has heard of it first', () => simulate({ link: { latencyMs: 1 } }, async (world) => {
+    const { client, server } = await pairIn(world);
+    const told: unknown[] = [];
+    client.on('broken', (error) => told.push(error));
+    await server.shutdown('send');
+    await world.sleep(10);
+    server.abort();
+    await world.sleep(1);
+    for (let turn = 0; turn < 3; turn++) {
+      expect(() => client.trySend(Buffer.from('x'))).toThrow(expect.objectContaining({ code: 'EPIPE' }) as Error);
+      await world.sleep(0);
+    }
+    await world.sleep(10);
+    expect(told).toMatchObject([{ code: 'EPIPE' }]);
+    expect(client.signal.aborted).toBe(true);
+    client.abort();
+  }).then(() => undefined));
+});
+
+describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a send over %s whose sealed bytes are lost', (version) => {
+  it('fails, although nobody reads', () => simulate({ link: { latencyMs: 1 } }, async (world) => {
+    const { client, server } = await pairIn(world, { sendBuffer: 1_000, receiveBuffer: 1_000 }, await contextsFor(version));
+    await Promise.all([client.handshake(), server.handshake()]);
+    const sending = client.send(new Uint8Array(60_000));
+    await world.sleep(100);
+    expect(client.transport.hasUnflushed).toBe(true);
+    server.abort();
+    await expect(sending).rejects.toMatchObject({ code: 'ECONNRESET' });
+    await expect(client.send('')).rejects.toMatchObject({ code: 'ECONNRESET' });
+    client.abort();
+  }).then(() => undefined));
+});
+
 describe('a stream over a connection that ends in the turn in which it has received', () => {
   it.each([['flows', false], ['is not read', true]])('gives what it has received before it tells the end, when it %s', (_, isPaused) => simulate({}, async (world) => {
     const { client, server } = await pairIn(world, { receiveBuffer: 1_000, sendBuffer: 1_000 });

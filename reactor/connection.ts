@@ -137,6 +137,8 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
   /** Whether the end was read, and somebody who has begun to wait since then has yet to be told. */
   #endIsNews = false;
   #endTold = false;
+  /** What broke it, once that was told. */
+  #brokenBy: Error | undefined;
   #gone: AbortController | undefined;
   #linger: Linger | undefined;
   /** Watches over its end, once that has begun. */
@@ -405,6 +407,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
       // One connection may have many parts of a program that depend on it.
       setMaxListeners(0, this.#gone.signal);
       if (this.#state === 'closed') this.#gone.abort(this.#goneReason);
+      else if (this.#brokenBy !== undefined) this.#gone.abort(this.#brokenBy);
       else this.#lookForEnds();
     }
     return this.#gone.signal;
@@ -673,9 +676,11 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
       guarded(() => this.emit('end'));
     }
     if (!isBroken || (this.#gone === undefined && this.listenerCount('broken') === 0)) return;
-    const error = socket.brokenBy();
+    const broken = socket.brokenBy();
     socket.handle.readiness &= ~BROKEN;
-    if (error === undefined) return;
+    if (broken === undefined) return;
+    // The peer may have said why.
+    const error = this.#brokenBy = this.transport.failure ?? broken;
     guarded(() => this.emit('broken', error));
     guarded(() => this.#gone?.abort(error));
   }

@@ -30,6 +30,8 @@ export class SocketTransport implements ConnectionSocket {
   readonly #selector: Selector;
   /** What broke the connection, as an errno: the system tells it once, and to a read it then looks like an end. */
   #brokenBy = 0;
+  /** Whether a send has heard EPIPE: it has taken the reason, or there was none left. */
+  #isSendRefused = false;
   #sent = 0;
   #sendShut = false;
   #closed = false;
@@ -53,7 +55,8 @@ export class SocketTransport implements ConnectionSocket {
         return count;
       }
       if (count === 0) {
-        if (this.#brokenBy !== 0) throw (this.failure = this.#error(this.#brokenBy, 'recv'));
+        // EPIPE is what a reset behind the peer's end leaves: the end is true.
+        if (this.#brokenBy !== 0 && this.#brokenBy !== EPIPE) throw (this.failure = this.#error(this.#brokenBy, 'recv'));
         return END;
       }
       if (count === -EAGAIN) handle.readiness &= ~READABLE;
@@ -76,7 +79,8 @@ export class SocketTransport implements ConnectionSocket {
       // The system is short of memory for a moment, and will not tell when it is over.
       else if (count === -ENOBUFS || count === -ENOMEM || (count === -EINTR && tries === TRIES)) return 0;
       else if (count !== -EINTR) {
-        if (count !== -EPIPE) this.#brokenBy = -count;
+        if (count === -EPIPE) this.#isSendRefused = true;
+        else this.#brokenBy = -count;
         // What came before it can be read at once, before the selector tells so.
         handle.readiness |= READABLE;
         // Once the reason was told, the system says EPIPE.
@@ -133,6 +137,7 @@ export class SocketTransport implements ConnectionSocket {
   brokenBy(): Error | undefined {
     if (this.failure !== undefined || this.#closed) return this.failure;
     if (this.#brokenBy === 0) this.#brokenBy = Math.max(0, this.#calls.pendingError(this.handle.fd));
+    if (this.#brokenBy === 0 && this.#isSendRefused) this.#brokenBy = EPIPE;
     return this.#brokenBy === 0 ? undefined : this.#error(this.#brokenBy, 'recv');
   }
 

@@ -2,7 +2,7 @@
 
 import { describe, expect, it, vi } from 'vitest';
 
-import { DONE, END, WANT_READ } from '../../core/want.ts';
+import { DONE, END, WANT_READ, WANT_WRITE } from '../../core/want.ts';
 import type { StepCode } from '../../core/want.ts';
 import type { Transport } from '../../core/transport.ts';
 import { openssl } from './openssl.ts';
@@ -15,13 +15,15 @@ class Wire implements Transport {
   readonly failure = undefined;
   readonly hasBuffered = false;
   readonly hasUnflushed = false;
-  readonly received = 0;
+  received = 0;
   readonly inbox: (Uint8Array | Error)[] = [];
   other: Wire | undefined;
   /** The peer has ended its side. */
   ended = false;
   /** Whether the next write is the last that arrives; it throws all the same. */
   breaks = false;
+  /** How much the wire still takes. */
+  takes = Infinity;
   /** Called when this end has written. */
   onWritten: () => void = () => undefined;
 
@@ -31,14 +33,17 @@ class Wire implements Transport {
     if (piece instanceof Error) throw piece;
     this.inbox.shift();
     into.set(piece);
+    this.received += piece.length;
     return piece.length;
   }
 
   write(from: Uint8Array): number {
-    this.other?.inbox.push(from.slice());
+    const count = Math.min(from.length, this.takes);
+    if (count > 0) this.other?.inbox.push(from.slice(0, count));
+    this.takes -= count;
     this.onWritten();
     if (this.breaks) throw new Error('the wire is broken');
-    return from.length;
+    return count > 0 ? count : WANT_WRITE;
   }
 
   readonly handshake = (): StepCode => DONE;
@@ -184,6 +189,26 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a connection of %s that breaks w
     expect(outcome(() => client.write(hello))).toEqual(broken);
     expect(client.failure).toBeUndefined();
     expect(outcome(() => readFrom(client))).toMatchObject({ message: 'reset' });
+  }));
+
+  it('tells the flush that has lost bytes, and what waits for it', () => withEnds(version, ({ client, under, shake }) => {
+    shake();
+    under.client.takes = 10;
+    expect(client.write(hello)).toBe(hello.length);
+    expect(client.flush()).toBe(WANT_WRITE);
+    expect(client.hasUnflushed).toBe(true);
+    under.client.breaks = true;
+    for (let turn = 0; turn < 3; turn++) expect(outcome(() => client.flush())).toEqual(broken);
+    expect(outcome(() => client.shutdown())).toEqual(broken);
+  }));
+
+  it('tells the alert that comes byte by byte', () => withEnds(version, ({ client, under, shake, alert }) => {
+    shake();
+    alert();
+    const bytes = under.client.inbox.splice(0).flatMap((piece) => [...(piece as Uint8Array)]);
+    under.client.inbox.push(...bytes.map((byte) => Uint8Array.of(byte)));
+    under.client.breaks = true;
+    expect(outcome(() => client.write(hello))).toEqual(alerted);
   }));
 
   it('seals nothing more after it', () => withEnds(version, ({ client, under, shake }) => {

@@ -261,7 +261,7 @@ export class TlsTransport implements Transport, TimeSource {
   }
 
   flush(): StepCode {
-    if (this.#ciphertext.pendingBytes === 0) return this.#ciphertext.below.flush();
+    if (this.#ciphertext.pendingBytes === 0 && this.#ciphertext.sendFailure === undefined) return this.#ciphertext.below.flush();
     return this.#seal();
   }
 
@@ -637,7 +637,8 @@ export class TlsTransport implements Transport, TimeSource {
     const flushed = this.#ciphertext.sealOrNote();
     const { sendFailure } = this.#ciphertext;
     if (sendFailure === undefined) return flushed;
-    for (let feeds = 0; feeds < FEEDS_PER_READ && this.#surplus === undefined && this.#failure === undefined; feeds++) {
+    const { received } = this;
+    while (this.received - received < HEARD_AT_MOST && this.#surplus === undefined && this.#failure === undefined) {
       if (this.#ciphertext.ended || this.#peek() || !this.#hears()) break;
     }
     throw sendFailure;
@@ -759,6 +760,8 @@ const SEALED_AT_MOST = 64 * 1024;
 // RFC 8446, section 6.1: it comes before the goodbye.
 const USER_CANCELED = 90;
 const FEEDS_PER_READ = 16;
+// An alert, and what OpenSSL may have to read before it.
+const HEARD_AT_MOST = 64 * 1024;
 const PENDING_AT_MOST = 64 * 1024;
 // More than a handshake flight; a connection that moved more gives the memory back when it falls idle.
 const KEPT_AT_MOST = 32 * 1024;
