@@ -26,7 +26,7 @@ const trusts = { ca: { pem: authority.pem } };
 const strangers = { ca: { pem: new Authority().pem } };
 
 /** Ways to come by a session. */
-const SOURCES = ['kept', 'given', 'copied'] as const;
+const SOURCES = ['kept', 'given', 'given as a copy', 'copied'] as const;
 const VERSIONS = ['TLSv1.2', 'TLSv1.3'] as const;
 
 /** What is different when the client comes back. */
@@ -51,11 +51,13 @@ async function comeBack(secure: SecureReactor, version: typeof VERSIONS[number],
   await talk(near, far);
   const { session } = near;
   if (source !== 'kept') sessions.clear();
-  const given = source === 'given' && session !== undefined ? { session } : {};
+  const copy = session?.copy();
+  const given = source === 'given' ? { session } : source === 'given as a copy' ? { session: copy } : {};
   const pair = await securePair(secure, { client: second.with({ peer: 'one place', ...connection, ...given }), server: context, serverName });
   if (source === 'copied') pair[0].copySessionFrom(near);
   abort(near, far);
   session?.dispose();
+  copy?.dispose();
   return pair;
 }
 
