@@ -9,8 +9,10 @@ import { selfSigned } from '../protocols/tls/self-signed.ts';
 import { Authority } from '../protocols/tls/testing/authority.ts';
 import { CertificateError } from '../protocols/tls/tls-error.ts';
 import { toDuplex } from '../reactor/connection-stream.ts';
+import type { ConnectionStream } from '../reactor/connection-stream.ts';
 import { PASS } from '../reactor/faults/fault.ts';
 import type { Fault } from '../reactor/faults/fault.ts';
+import type { World } from '../reactor/simulated/world.ts';
 import { pairIn, sendInPieces } from './kit/scenarios.ts';
 import { simulate } from './kit/simulate.ts';
 import { contextsFor } from './kit/tls-contexts.ts';
@@ -137,6 +139,81 @@ describe('a reset behind the end of the peer', () => {
     expect(told).toMatchObject([{ code: 'EPIPE' }]);
     expect(client.signal.aborted).toBe(true);
     client.abort();
+  }).then(() => undefined));
+});
+
+describe('a stream with a reader, when a write fails', () => {
+  /** What a reader of a few bytes is given when it reads on after a write has failed. */
+  const readOut = async (world: World, stream: ConnectionStream): Promise<string[]> => {
+    const heard: string[] = [];
+    let text = '';
+    stream.on('end', () => heard.push('end')).on('error', ({ name }) => heard.push(name)).on('close', () => heard.push('close'));
+    for (let turn = 0; turn < 10; turn++) {
+      const piece = stream.destroyed ? null : stream.read() as Buffer | null;
+      if (piece !== null) text += piece.toString();
+      await world.sleep(5);
+    }
+    return [text, ...heard];
+  };
+
+  it.each([['plain', false], ['TLS', true]])('by a timeout gives all that has arrived before it tells so, over %s', async (_, isSecure) => {
+    const contexts = isSecure ? await contextsFor('TLSv1.3') : undefined;
+    await simulate({}, async (world) => {
+      const { client, server } = await pairIn(world, { sendBuffer: 1_000, receiveBuffer: 1_000 }, contexts);
+      await Promise.all([client.handshake(), server.handshake()]);
+      const stream = toDuplex(client, { highWaterMark: 4 });
+      stream.read(0);
+      for (const piece of ['first ', 'second']) {
+        await server.send(piece);
+        await world.sleep(10);
+      }
+      client.setTimeout(50);
+      let written: unknown = 'not yet';
+      stream.on('error', () => undefined).write(new Uint8Array(100_000), (error) => {
+        written = error;
+      });
+      await world.sleep(200);
+      expect(await readOut(world, stream)).toEqual(['first second', 'OperationTimeoutError', 'close']);
+      expect(written).toMatchObject({ name: 'OperationTimeoutError', operation: 'send' });
+      server.abort();
+    });
+  });
+
+  it('by an error is told of it, although the peer goes on and says nothing', () => simulate({ faults: { send: [{ kind: 'errno', code: 'EPIPE' }] } }, async (world) => {
+    const { client, server } = await pairIn(world);
+    const stream = toDuplex(client);
+    stream.on('data', () => undefined);
+    await world.sleep(1);
+    let written: unknown = 'not yet';
+    stream.write('x', (error) => {
+      written = error;
+    });
+    expect(await readOut(world, stream)).toEqual(['', 'SystemError', 'close']);
+    expect(written).toMatchObject({ code: 'EPIPE' });
+    server.abort();
+  }).then(() => undefined));
+
+  it('is told the alert of the peer, which comes behind data', () => simulate({}, async (world) => {
+    const { client, server } = await pairIn(world, {}, await contextsFor('TLSv1.3'));
+    await Promise.all([client.handshake(), server.handshake()]);
+    const stream = toDuplex(client, { highWaterMark: 4 });
+    stream.read(0);
+    for (const piece of ['first ', 'second']) {
+      await server.send(piece);
+      await world.sleep(10);
+    }
+    const refused = server.receive().catch(() => undefined);
+    client.basis.socket.write(Uint8Array.from({ length: 90 }, (_, index) => [23, 3, 3, 0, 85][index] ?? 1));
+    await refused;
+    server.abort();
+    await world.sleep(10);
+    let told: unknown;
+    stream.on('error', (error) => {
+      told = error;
+    }).write('x');
+    await world.sleep(10);
+    expect(await readOut(world, stream)).toEqual(['first second', 'TlsError', 'close']);
+    expect(told).toMatchObject({ alert: 20, side: 'remote' });
   }).then(() => undefined));
 });
 

@@ -2,10 +2,11 @@
 
 import { Duplex } from 'node:stream';
 
-import { ClosedError, SystemError, WantioError } from '../core/errors.ts';
+import { ClosedError, SystemError, TruncatedError, WantioError } from '../core/errors.ts';
 import type { Operation } from '../core/operation.ts';
 import { checkArgument, checkOptions, count, flag, partWith } from '../core/options.ts';
 import type { Rules } from '../core/options.ts';
+import { END } from '../core/want.ts';
 import type { Address } from './address.ts';
 import type { Connection } from './connection.ts';
 import type { SocketOptionName } from './socket-options.ts';
@@ -60,8 +61,14 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
   /** Whether the stream was ever read, and so may be again. */
   #hasReader = false;
   #isProbing = false;
-  /** Whether a receive has not told its result yet: it may be settled, and what it has received is on its way. */
-  #isReceiving = false;
+  /** A receive that has not told its result yet: it may be settled, and what it has received is on its way. */
+  #receiving: Operation<Uint8Array> | undefined;
+  /** A write has failed: what has come until now is given to the reader, and nothing more is waited for. */
+  #isDraining = false;
+  /** Tells the failure: to the write that has failed, or to the stream. */
+  #tell = (failure: Error): void => {
+    this.destroy(failure);
+  };
   /** Whether nothing more will be received. */
   #isOver = false;
   #cancelTimeout: (() => void) | undefined;
@@ -85,8 +92,8 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
     if (!this.#isProbing) this.#hasReader = true;
     // From now on it is a receive that hears of it, after all that came before.
     this.connection.off('broken', this.#onBroken);
-    this.#isReceiving = true;
-    this.connection.receive('*s').then(this.#received, this.#receiveFailed);
+    if (this.#isDraining) this.#drain();
+    else (this.#receiving = this.connection.receive('*s')).then(this.#received, this.#receiveFailed);
   }
 
   override _write(chunk: Uint8Array, _encoding: BufferEncoding, done: (error?: Error) => void): void {
@@ -116,11 +123,33 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
       this.#moved();
       done();
     }, (error: unknown) => {
-      // What the peer sent before it broke the connection is still to be received, for which somebody must read.
-      if (error instanceof SystemError && this.#hasReader && !this.#isPeerDone) this.#failure ??= error;
-      else this.#fail(error as Error, done);
-      this.#probe();
+      this.#tell = done;
+      this.#failure ??= error as Error;
+      // What had come before is still to be given, for which somebody must read.
+      if (!this.#hasReader || this.#isPeerDone) this.#fail(this.#failure);
+      else this.#beginDraining();
     });
+  }
+
+  #beginDraining(): void {
+    this.#isDraining = true;
+    // One that is settled goes on by itself, and so does one that is ended here.
+    if (this.#receiving === undefined) this.#probe();
+    else this.#receiving.fail(new ClosedError('receive failed: a write has failed, and what had come is given to the reader'));
+  }
+
+  /** Gives what has come, as far as the stream has room; then the failure ends the stream. */
+  #drain(): void {
+    let bytes: Uint8Array | number;
+    try {
+      bytes = this.connection.tryReceive();
+    } catch (error) {
+      this.#fail(error as Error);
+      return;
+    }
+    if (bytes instanceof Uint8Array) this.push(bytes);
+    else if (bytes === END) this.#received(NOTHING);
+    else this.#fail(this.#failure as Error);
   }
 
   /** Receives as much as there is room for, without being asked to. */
@@ -130,11 +159,11 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
     this.#isProbing = false;
   }
 
-  /** Ends the stream with `error`, after what its reader has yet to read. */
-  #fail(error: Error, tell: (error: Error) => void = (failure) => this.destroy(failure)): void {
-    this.#failure ??= error;
+  /** Ends the stream with `error`, or with what has failed before, after what its reader has yet to read. */
+  #fail(error: Error): void {
+    if (this.#failure === undefined || (this.#failure instanceof SystemError && isReason(error))) this.#failure = error;
     this.#isOver = true;
-    if (!this.#hasReader) tell(this.#failure);
+    if (!this.#hasReader) this.#tell(this.#failure);
     else this.#failIfRead();
   }
 
@@ -142,13 +171,13 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
     const failure = this.#failure;
     if (failure === undefined || !this.#isOver || this.readableLength > 0 || this.destroyed) return;
     // The end of the peer is told before what came after it.
-    if (this.#isPeerDone && !this.readableEnded) this.once('end', () => this.destroy(failure));
+    if (this.#isPeerDone && !this.readableEnded) this.once('end', () => { this.#tell(failure); });
     // A reader gets its chunk first.
-    else process.nextTick(() => this.destroy(failure));
+    else process.nextTick(this.#tell, failure);
   }
 
   readonly #received = (bytes: Uint8Array): void => {
-    this.#isReceiving = false;
+    this.#receiving = undefined;
     this.#moved();
     if (bytes.length > 0 || this.destroyed) {
       this.push(bytes);
@@ -162,7 +191,11 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
   };
 
   readonly #receiveFailed = (error: unknown): void => {
-    this.#isReceiving = false;
+    this.#receiving = undefined;
+    if (this.#isDraining && !this.connection.closed) {
+      this.#drain();
+      return;
+    }
     // When it is being closed from this side it will tell so, and nothing has failed.
     if (error instanceof ClosedError && this.connection.closeReason === undefined) return;
     this.#fail(error as Error);
@@ -170,7 +203,7 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
 
   readonly #onClose = (error?: Error): void => {
     if (error === undefined) this.destroy();
-    else if (this.#isReceiving) this.#failure ??= error;
+    else if (this.#receiving !== undefined) this.#failure ??= error;
     else this.#fail(error);
   };
 
@@ -282,6 +315,13 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
     });
   }
 }
+
+/** Whether an error says why the connection has failed, as an alert of TLS does, where a send only says that it has. */
+function isReason(error: Error): boolean {
+  return error instanceof WantioError && !(error instanceof SystemError || error instanceof ClosedError || error instanceof TruncatedError);
+}
+
+const NOTHING = new Uint8Array(0);
 
 function hostOf(address: Address | undefined): string | undefined {
   return address === undefined || address.family === 'unix' ? undefined : address.host;
