@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 
 import { TICK_MS } from '../core/clock.ts';
 import { TlsContext } from '../protocols/tls/context.ts';
+import { Relay } from '../protocols/relay.ts';
 import { SecureConnection } from '../protocols/tls/secure-connection.ts';
 import { selfSigned } from '../protocols/tls/self-signed.ts';
 import { Authority } from '../protocols/tls/testing/authority.ts';
@@ -18,6 +19,8 @@ import { simulate } from './kit/simulate.ts';
 import { contextsFor } from './kit/tls-contexts.ts';
 
 const nothing = new Uint8Array(0);
+// What nobody has sealed: the peer answers with `bad_record_mac`, which is 20.
+const noRecord = Uint8Array.from({ length: 90 }, (_, index) => [23, 3, 3, 0, 85][index] ?? 1);
 
 describe('over a plain connection', () => {
   it('a polite close that waits for a send is over when the connection is aborted', () => simulate({}, async (world) => {
@@ -203,7 +206,7 @@ describe('a stream with a reader, when a write fails', () => {
       await world.sleep(10);
     }
     const refused = server.receive().catch(() => undefined);
-    client.basis.socket.write(Uint8Array.from({ length: 90 }, (_, index) => [23, 3, 3, 0, 85][index] ?? 1));
+    client.basis.socket.write(noRecord);
     await refused;
     server.abort();
     await world.sleep(10);
@@ -215,6 +218,30 @@ describe('a stream with a reader, when a write fails', () => {
     expect(await readOut(world, stream)).toEqual(['first second', 'TlsError', 'close']);
     expect(told).toMatchObject({ alert: 20, side: 'remote' });
   }).then(() => undefined));
+});
+
+describe('a relay', () => {
+  it('is told the alert that came behind data, although a send to that side has failed before', () => contextsFor('TLSv1.3').then((contexts) => simulate({ link: { latencyMs: 1 } }, async (world) => {
+    const small = { sendBuffer: 100, receiveBuffer: 100 };
+    const [left, here, there] = [world.machine('left', small), world.machine('here', small), world.machine('there')];
+    const [front, back] = await Promise.all([here, there].map(({ reactor }) => reactor.listen({ host: '0.0.0.0', port: 7 })));
+    const [user, first] = await Promise.all([left.reactor.connect({ host: 'here', port: 7 }), front.accept()]);
+    const [below, peer] = await Promise.all([here.reactor.connect({ host: 'there', port: 7 }), back.accept()]);
+    const [second, upstream] = [below.secure(contexts.client, { serverName: 'there' }), peer.secure(contexts.server)];
+    await Promise.all([second.handshake(), upstream.handshake()]);
+    const done = new Relay(first, second).done.catch((error: unknown) => error);
+    await upstream.send(new Uint8Array(700));
+    await world.sleep(100);
+    const refused = upstream.receive().catch(() => undefined);
+    for (let rest = noRecord; rest.length > 0; await world.sleep(5)) rest = rest.subarray(Math.max(0, below.basis.socket.write(rest)));
+    await refused;
+    upstream.abort();
+    await world.sleep(5);
+    await user.send('more\n');
+    await world.sleep(50);
+    await expect(user.receive('*a')).rejects.toMatchObject({ code: 'ECONNRESET', partial: new Uint8Array(700) });
+    expect(await done).toMatchObject({ name: 'TlsError', alert: 20, side: 'remote' });
+  })).then(() => undefined));
 });
 
 describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a send over %s whose sealed bytes are lost', (version) => {

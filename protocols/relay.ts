@@ -7,6 +7,7 @@ import { onAbort } from '../core/on-abort.ts';
 import type { TimeoutMode } from '../core/timeouts.ts';
 import { limit } from '../core/timeouts.ts';
 import type { Connection } from '../reactor/connection.ts';
+import { failureReason } from '../reactor/failure-reason.ts';
 import { closeLimits, closeRule, ProgressWatch } from '../reactor/progress-watch.ts';
 import type { ConnectionCloseOptions } from '../reactor/progress-watch.ts';
 import { Pump } from './pump.ts';
@@ -149,7 +150,7 @@ export class Relay {
   /** All that `side` had sent before it failed was accepted for the other side, which gets it and is told that there should be more. */
   #failed(side: Side, error: Error): void {
     if (!this.#release()) return;
-    const failure = this.#failure ?? error;
+    const failure = side.isDeaf ? failureReason(this.#failure, error) : this.#failure ?? error;
     const other = this.#otherOf(side).connection;
     // One that has failed by itself may still have an alert on its way.
     if (!side.connection.closed) side.connection.abort(failure);

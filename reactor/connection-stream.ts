@@ -2,13 +2,14 @@
 
 import { Duplex } from 'node:stream';
 
-import { ClosedError, SystemError, TruncatedError, WantioError } from '../core/errors.ts';
+import { ClosedError, WantioError } from '../core/errors.ts';
 import type { Operation } from '../core/operation.ts';
 import { checkArgument, checkOptions, count, flag, partWith } from '../core/options.ts';
 import type { Rules } from '../core/options.ts';
 import { END } from '../core/want.ts';
 import type { Address } from './address.ts';
 import type { Connection } from './connection.ts';
+import { failureReason } from './failure-reason.ts';
 import type { SocketOptionName } from './socket-options.ts';
 
 /** How a stream over a connection is. */
@@ -32,7 +33,7 @@ export const TO_DUPLEX_RULES = { allowHalfOpen: flag, highWaterMark: count(0) } 
  * says goodbye, and reading goes on. Destroying it closes the connection politely, or breaks it when there is an error; it tells
  * `'close'` when the connection is closed. A connection that fails is told as `'error'`, with the connection's own error: also before
  * anybody reads and after the end of the peer, when only a reset can be heard of. **The error comes after all that was received
- * before**, also when it is a write that fails: a reader who pauses is told when he has read it. A stream that has no reader is told at
+ * before**, also when it is a write that fails, by a timeout too: a reader who pauses is told when he has read what had come until then. A stream that has no reader is told at
  * once. A connection that is closed from this side destroys the stream without an error.
  *
  * `node:http` sets the timeouts of requests and of `keepAliveTimeout` on it as on its own sockets. But `headersTimeout` and
@@ -161,7 +162,7 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
 
   /** Ends the stream with `error`, or with what has failed before, after what its reader has yet to read. */
   #fail(error: Error): void {
-    if (this.#failure === undefined || (this.#failure instanceof SystemError && isReason(error))) this.#failure = error;
+    this.#failure = failureReason(this.#failure, error);
     this.#isOver = true;
     if (!this.#hasReader) this.#tell(this.#failure);
     else this.#failIfRead();
@@ -314,11 +315,6 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
       else this.emit('timeout');
     });
   }
-}
-
-/** Whether an error says why the connection has failed, as an alert of TLS does, where a send only says that it has. */
-function isReason(error: Error): boolean {
-  return error instanceof WantioError && !(error instanceof SystemError || error instanceof ClosedError || error instanceof TruncatedError);
 }
 
 const NOTHING = new Uint8Array(0);
