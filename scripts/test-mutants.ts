@@ -10,6 +10,8 @@ interface Verdict {
   readonly plans: string;
 }
 
+// What `timeout` gives after it has killed.
+const KILLED = 137;
 const root = join(import.meta.dirname, '..');
 const copy = join(root, '.cache', 'mutants');
 const wanted = process.argv.slice(2);
@@ -67,10 +69,11 @@ function judge({ file, find, replace, by }: Mutant): Verdict | undefined {
 
 /** Runs tests until one fails. @returns which; `undefined` when none does. */
 function run(...tests: string[]): Verdict | undefined {
-  const { stdout, stderr, status, error } = spawnSync(process.execPath, [join(root, 'node_modules/vitest/vitest.mjs'), 'run', '--project', '!under faults', ...tests, '--bail=1', '--no-color'], {
-    cwd: copy, encoding: 'utf8', timeout: 600_000, env: { ...process.env, WANTIO_SEED: '1', CI: '' }, maxBuffer: 64 * 1024 * 1024,
+  // The workers are killed with it: one that a mutant makes spin would never notice that it is alone.
+  const { stdout, stderr, status, signal } = spawnSync('timeout', ['--signal=KILL', '600', process.execPath, join(root, 'node_modules/vitest/vitest.mjs'), 'run', '--project', '!under faults', ...tests, '--bail=1', '--no-color'], {
+    cwd: copy, encoding: 'utf8', env: { ...process.env, WANTIO_SEED: '1', CI: '' }, maxBuffer: 64 * 1024 * 1024,
   });
-  if (error !== undefined) return { caughtBy: 'it never ended', plans: '' };
+  if (signal !== null || status === KILLED) return { caughtBy: 'it never ended', plans: '' };
   if (status === 0) return undefined;
   const output = stdout + stderr;
   const failed = /FAIL\s+(?:tests\s+|\|[^|]*\|\s+)?(\S+\.test\.ts) > (.*)/.exec(output);
