@@ -9,6 +9,7 @@ import { SecureConnection } from '../protocols/tls/secure-connection.ts';
 import { selfSigned } from '../protocols/tls/self-signed.ts';
 import { Authority } from '../protocols/tls/testing/authority.ts';
 import { CertificateError } from '../protocols/tls/tls-error.ts';
+import type { Connection } from '../reactor/connection.ts';
 import { toDuplex } from '../reactor/connection-stream.ts';
 import type { ConnectionStream } from '../reactor/connection-stream.ts';
 import { PASS } from '../reactor/faults/fault.ts';
@@ -146,6 +147,17 @@ describe('a reset behind the end of the peer', () => {
 });
 
 describe('a stream with a reader, when a write fails', () => {
+  /** A stream that holds `first ` and has no room for `second`, which has arrived. */
+  const filled = async (world: World, client: Connection, server: Connection): Promise<ConnectionStream> => {
+    const stream = toDuplex(client, { highWaterMark: 4 });
+    stream.read(0);
+    for (const piece of ['first ', 'second']) {
+      await server.send(piece);
+      await world.sleep(10);
+    }
+    return stream;
+  };
+
   /** What a reader of a few bytes is given when it reads on after a write has failed. */
   const readOut = async (world: World, stream: ConnectionStream): Promise<string[]> => {
     const heard: string[] = [];
@@ -164,12 +176,7 @@ describe('a stream with a reader, when a write fails', () => {
     await simulate({}, async (world) => {
       const { client, server } = await pairIn(world, { sendBuffer: 1_000, receiveBuffer: 1_000 }, contexts);
       await Promise.all([client.handshake(), server.handshake()]);
-      const stream = toDuplex(client, { highWaterMark: 4 });
-      stream.read(0);
-      for (const piece of ['first ', 'second']) {
-        await server.send(piece);
-        await world.sleep(10);
-      }
+      const stream = await filled(world, client, server);
       client.setTimeout(50);
       let written: unknown = 'not yet';
       stream.on('error', () => undefined).write(new Uint8Array(100_000), (error) => {
@@ -199,12 +206,7 @@ describe('a stream with a reader, when a write fails', () => {
   it('is told the alert of the peer, which comes behind data', () => simulate({}, async (world) => {
     const { client, server } = await pairIn(world, {}, await contextsFor('TLSv1.3'));
     await Promise.all([client.handshake(), server.handshake()]);
-    const stream = toDuplex(client, { highWaterMark: 4 });
-    stream.read(0);
-    for (const piece of ['first ', 'second']) {
-      await server.send(piece);
-      await world.sleep(10);
-    }
+    const stream = await filled(world, client, server);
     const refused = server.receive().catch(() => undefined);
     client.basis.socket.write(noRecord);
     await refused;
