@@ -39,7 +39,7 @@ function operation(begin: (scene: Scene, timeouts: Timeouts) => Operation<unknow
 
 /** An end that waits for a peer which takes nothing. */
 function ending(end: (client: Connection, limits: ConnectionCloseOptions) => Promise<void>): Limited {
-  return { limits: ['ended', 'ended'], isFull: true, run: ({ client }, timeoutMs, idleMs) => end(client, { timeoutMs, idleMs }).then(() => 'ended') };
+  return { limits: ['ended', 'ended'], isFull: true, run: ({ client }, timeoutMs, idleMs) => end(client, { timeoutMs, idleMs, minBytesPerSecond: 0 }).then(() => 'ended') };
 }
 
 const WORK: Record<string, Limited> = {
@@ -77,7 +77,7 @@ const WORK: Record<string, Limited> = {
     limits: ['ended', 'ended'],
     isFull: true,
     run: async ({ here, client }, timeoutMs, idleMs) => {
-      const closing = client.close({ timeoutMs: Infinity, idleMs });
+      const closing = client.close({ timeoutMs: Infinity, idleMs, minBytesPerSecond: 0 });
       await here.reactor.close({ timeoutMs });
       await closing;
       return 'ended';

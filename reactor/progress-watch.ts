@@ -82,25 +82,28 @@ export class ProgressWatch {
     this.#cancelPoll();
   }
 
+  /** The moment at which the first of the limits passes, unless the peer takes more until then. */
+  #endsAt(): number {
+    const { timeoutMs, idleMs, minBytesPerSecond } = this.#limits;
+    const takenMs = minBytesPerSecond === 0 ? Infinity : ((this.#taken - this.#takenBefore) / minBytesPerSecond) * 1_000;
+    return Math.min(this.#startedAt + timeoutMs, this.#progressAt + idleMs, this.#startedAt + idleMs + takenMs);
+  }
+
   #wait(): void {
-    const { timeoutMs, idleMs } = this.#limits;
-    const now = this.#reactor.now();
-    const left = Math.min(this.#startedAt + timeoutMs, this.#progressAt + idleMs) - now;
-    this.#cancel = this.#reactor.after(Math.max(0, Math.min(left, idleMs / LOOKS_PER_IDLE_LIMIT)), () => {
+    const left = this.#endsAt() - this.#reactor.now();
+    this.#cancel = this.#reactor.after(Math.max(0, Math.min(left, this.#limits.idleMs / LOOKS_PER_IDLE_LIMIT)), () => {
       this.#look();
     });
   }
 
   #look(): void {
-    const { timeoutMs, idleMs, minBytesPerSecond } = this.#limits;
     const now = this.#reactor.now();
     const { acknowledged } = this.#socket;
     if (acknowledged > this.#taken) {
       this.#taken = acknowledged;
       this.#progressAt = now;
     }
-    const slowestAt = this.#startedAt + idleMs + ((this.#taken - this.#takenBefore) / minBytesPerSecond) * 1_000;
-    if (now < this.#startedAt + timeoutMs && now < this.#progressAt + idleMs && (now < slowestAt || minBytesPerSecond === 0)) {
+    if (now < this.#endsAt()) {
       this.#wait();
       return;
     }
