@@ -1,15 +1,6 @@
 /** Bugs to plant: each is one change of one place, and some law must catch it. */
 
-/** One planted bug. */
-export interface Mutant {
-  readonly name: string;
-  readonly file: string;
-  /** Stands exactly once in the file. */
-  readonly find: string;
-  readonly replace: string;
-  /** The test that is tried first; all of them when it catches nothing, or is not given. */
-  readonly by?: string;
-}
+import type { Mutant } from './mutant.ts';
 
 export const MUTANTS: readonly Mutant[] = [
   { name: 'off by one in last', file: 'core/send.ts', find: 'return { last: this.#next - 1, rest: this.#within(this.#next) };', replace: 'return { last: this.#next, rest: this.#within(this.#next) };', by: 'core/send.test.ts' },

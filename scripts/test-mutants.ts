@@ -2,8 +2,9 @@
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { plant } from './mutant.ts';
+import type { Mutant } from './mutant.ts';
 import { MUTANTS } from './mutants.ts';
-import type { Mutant } from './mutants.ts';
 
 interface Verdict {
   readonly caughtBy: string;
@@ -22,7 +23,7 @@ if (mutants.length === 0) {
 }
 
 makeCopy();
-const misfits = mutants.filter(({ file, find }) => readFileSync(join(copy, file), 'utf8').split(find).length !== 2);
+const misfits = mutants.filter((mutant) => plant(readFileSync(join(copy, mutant.file), 'utf8'), mutant) === undefined);
 if (misfits.length > 0) {
   console.error(`these mutants no longer fit their files; their place must stand there exactly once: ${misfits.map(({ name }) => name).join(', ')}`);
   process.exit(2);
@@ -55,10 +56,11 @@ function makeCopy(): void {
 }
 
 /** @returns what caught it; `undefined` when nothing did. */
-function judge({ file, find, replace, by }: Mutant): Verdict | undefined {
+function judge(mutant: Mutant): Verdict | undefined {
+  const { file, by } = mutant;
   const path = join(copy, file);
   const source = readFileSync(path, 'utf8');
-  writeFileSync(path, source.replace(find, () => replace));
+  writeFileSync(path, plant(source, mutant) ?? source);
   try {
     const first = by === undefined ? undefined : run(by);
     return first ?? run('property-tests') ?? run('core/', 'reactor/', 'protocols/');
