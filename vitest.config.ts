@@ -17,12 +17,32 @@ export default defineConfig({
   ssr: { resolve: { conditions, externalConditions: conditions } },
   test: {
     projects: [
-      // These share nothing but modules, and there are many files: to load the modules again for each would take longer than the tests.
+      // These share nothing but modules, and there are many files: to load the modules again for each would take longer
+      // than the tests.
       { extends: true, test: { name: 'laws', include: LAWS, exclude: [...NOT_OURS, ...COUNTING], isolate: false } },
       { extends: true, test: { name: 'counting laws', include: COUNTING } },
       { extends: true, test: { name: 'tests', include: ['**/*.test.ts'], exclude: [...NOT_OURS, ...LAWS] } },
       // The tests of real sockets once more, while their system calls go wrong in ways that must not change anything.
-      { extends: true, test: { name: 'under faults', include: ['reactor/*.test.ts', 'protocols/**/*.test.ts'], exclude: ['**/{file,lmdb,memory,redis}-store.test.ts', '**/store-package.test.ts', '**/client-sessions.test.ts', '**/session.test.ts', '**/ticket-keys.test.ts', '**/vault.test.ts', '**/{scope,sealer,trust}.test.ts', '**/relay-endings.test.ts', '**/store-outages.test.ts', ...NOT_OURS], setupFiles: ['scripts/under-faults.ts'] } },
+      {
+        extends: true,
+        test: {
+          name: 'under faults',
+          include: ['reactor/*.test.ts', 'protocols/**/*.test.ts'],
+          exclude: [
+            '**/{file,lmdb,memory,redis}-store.test.ts',
+            '**/store-package.test.ts',
+            '**/client-sessions.test.ts',
+            '**/session.test.ts',
+            '**/ticket-keys.test.ts',
+            '**/vault.test.ts',
+            '**/{scope,sealer,trust}.test.ts',
+            '**/relay-endings.test.ts',
+            '**/store-outages.test.ts',
+            ...NOT_OURS,
+          ],
+          setupFiles: ['scripts/under-faults.ts'],
+        },
+      },
     ],
     exclude: NOT_OURS,
     pool: 'forks',
@@ -32,6 +52,9 @@ export default defineConfig({
     globalSetup: ['scripts/compile-sources.ts'],
     setupFiles: ['property-tests/vitest.ts'],
     env: { WANTIO_SEED: process.env.WANTIO_SEED },
-    reporters: ['default', new SummaryReporter({ failOnSkipped: process.env.CI === 'true', lawFile: process.env.WANTIO_LAW_FILE })],
+    reporters: [
+      'default',
+      new SummaryReporter({ failOnSkipped: process.env.CI === 'true', lawFile: process.env.WANTIO_LAW_FILE }),
+    ],
   },
 });

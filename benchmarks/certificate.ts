@@ -11,7 +11,9 @@ export interface CertificateFiles {
 
 export function makeCertificate(): CertificateFiles {
   const folder = mkdtempSync(join(tmpdir(), 'wantio-bench-'));
-  process.on('exit', () => { rmSync(folder, { recursive: true, force: true }); });
+  process.on('exit', () => {
+    rmSync(folder, { recursive: true, force: true });
+  });
   const files = { certificate: join(folder, 'cert.pem'), key: join(folder, 'key.pem') };
   const { certificate, key } = selfSigned();
   writeFileSync(files.certificate, certificate);

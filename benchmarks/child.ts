@@ -22,9 +22,15 @@ export class Child {
     this.#name = name;
     this.#process = fork(file, parameters, { ...pinnedTo(processor), stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
     Child.#all.add(this.#process);
-    this.#process.on('message', (reply: Reply) => { this.#settle(reply); });
-    this.#process.on('error', (error) => { this.#end(error.message); });
-    this.#process.on('exit', (status, signal) => { this.#end(`ended with ${signal ?? `code ${status}`}`); });
+    this.#process.on('message', (reply: Reply) => {
+      this.#settle(reply);
+    });
+    this.#process.on('error', (error) => {
+      this.#end(error.message);
+    });
+    this.#process.on('exit', (status, signal) => {
+      this.#end(`ended with ${signal ?? `code ${status}`}`);
+    });
   }
 
   /** Kills every process that is left; for the end of the run, whichever it is. */
@@ -35,7 +41,11 @@ export class Child {
   /** @returns the address in the line `listening HOST:PORT`, which a server prints first. */
   async listening(): Promise<{ host: string; port: number }> {
     const lines = createInterface({ input: this.#process.stdout! }); // stdout is a pipe, see the constructor
-    const line = await this.#within(START_MS, 'listening', new Promise<string>((resolve) => lines.once('line', resolve)));
+    const line = await this.#within(
+      START_MS,
+      'listening',
+      new Promise<string>((resolve) => lines.once('line', resolve)),
+    );
     const match = /^listening (.+):(\d+)$/.exec(line);
     if (!match) throw new Error(`${this.#name} printed "${line}" where "listening HOST:PORT" was expected`);
     return { host: match[1], port: Number(match[2]) };
@@ -54,7 +64,9 @@ export class Child {
     const id = ++this.#requests;
     const answered = new Promise<never>((resolve, reject) => {
       this.#waiting.set(id, { resolve: resolve as (value: unknown) => void, reject });
-      this.#process.send({ id, body }, (error) => { if (error) reject(error); });
+      this.#process.send({ id, body }, (error) => {
+        if (error) reject(error);
+      });
     });
     return this.#within(ANSWER_MS, body.ask, answered);
   }
@@ -73,7 +85,9 @@ export class Child {
     let timer: NodeJS.Timeout | undefined;
     const broken = new Promise<never>((_resolve, reject) => {
       this.#waiting.set(id, { resolve: () => {}, reject });
-      timer = setTimeout(() => { reject(new Error(`${this.#name} did not answer "${what}" within ${ms / 1000} s`)); }, ms);
+      timer = setTimeout(() => {
+        reject(new Error(`${this.#name} did not answer "${what}" within ${ms / 1000} s`));
+      }, ms);
     });
     try {
       return await Promise.race([promise, broken]);
@@ -102,7 +116,10 @@ export class Child {
 function pinnedTo(processor: number): { execPath?: string; execArgv: string[] } {
   const execArgv = ['--expose-gc'];
   if (PROCESSORS === 1 || !canPin) return { execArgv };
-  return { execPath: 'taskset', execArgv: ['-c', String(Math.min(processor, PROCESSORS - 1)), process.execPath, ...execArgv] };
+  return {
+    execPath: 'taskset',
+    execArgv: ['-c', String(Math.min(processor, PROCESSORS - 1)), process.execPath, ...execArgv],
+  };
 }
 
 const PROCESSORS = availableParallelism();

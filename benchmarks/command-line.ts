@@ -24,7 +24,10 @@ export class UsageError extends Error {}
 export function parseCommand(parameters: readonly string[]): Command {
   const { values, positionals } = parse(parameters);
   return {
-    courses: positionals.length === 0 ? coursesOf(WORKLOADS) : positionals.filter((name) => name !== SIMULATION && name !== MEMORY_STORE).flatMap(coursesNamed),
+    courses:
+      positionals.length === 0
+        ? coursesOf(WORKLOADS)
+        : positionals.filter((name) => name !== SIMULATION && name !== MEMORY_STORE).flatMap(coursesNamed),
     simulation: positionals.length === 0 || positionals.includes(SIMULATION),
     memoryStore: positionals.length === 0 || positionals.includes(MEMORY_STORE) || positionals.includes('sessions'),
     seconds: positive('--seconds', values.seconds, 2),
@@ -60,7 +63,13 @@ function parse(parameters: readonly string[]) {
     return parseArgs({
       args: [...parameters],
       allowPositionals: true,
-      options: { seconds: { type: 'string' }, rounds: { type: 'string' }, against: { type: 'string' }, json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
+      options: {
+        seconds: { type: 'string' },
+        rounds: { type: 'string' },
+        against: { type: 'string' },
+        json: { type: 'boolean' },
+        help: { type: 'boolean', short: 'h' },
+      },
     });
   } catch (error) {
     throw new UsageError((error as Error).message.split('. ')[0]); // Node.js goes on about how it may be quoted
@@ -69,8 +78,13 @@ function parse(parameters: readonly string[]) {
 
 /** `tcp-echo` stands for all its scenarios, `tcp-echo/50x64` for one. */
 function coursesNamed(name: string): (readonly [Workload, Scenario])[] {
-  const courses = coursesOf(WORKLOADS).filter(([workload, scenario]) => name === workload.name || name === `${workload.name}/${scenario.name}`);
-  if (courses.length === 0) throw new UsageError(`no workload "${name}". There are: ${[...WORKLOADS.map((workload) => workload.name), MEMORY_STORE, SIMULATION].join(', ')}`);
+  const courses = coursesOf(WORKLOADS).filter(
+    ([workload, scenario]) => name === workload.name || name === `${workload.name}/${scenario.name}`,
+  );
+  if (courses.length === 0)
+    throw new UsageError(
+      `no workload "${name}". There are: ${[...WORKLOADS.map((workload) => workload.name), MEMORY_STORE, SIMULATION].join(', ')}`,
+    );
   return courses;
 }
 
@@ -80,7 +94,9 @@ function coursesOf(workloads: readonly Workload[]): (readonly [Workload, Scenari
 
 function buildAt(folder: string | undefined): string | undefined {
   if (folder === undefined || existsSync(join(folder, 'dist', 'benchmarks', 'servers'))) return folder;
-  throw new UsageError(`--against takes the folder of a build of this project, and "${folder}" has no dist/benchmarks/servers: run npm ci && npm run build there`);
+  throw new UsageError(
+    `--against takes the folder of a build of this project, and "${folder}" has no dist/benchmarks/servers: run npm ci && npm run build there`,
+  );
 }
 
 function positive(option: string, text: string | undefined, otherwise: number): number {

@@ -25,7 +25,12 @@ export interface PeerResult {
   readonly samples: readonly Sample[];
 }
 
-export async function measure(scenario: Scenario, effort: Effort, files: CertificateFiles, tell: (progress: string) => void): Promise<PeerResult[]> {
+export async function measure(
+  scenario: Scenario,
+  effort: Effort,
+  files: CertificateFiles,
+  tell: (progress: string) => void,
+): Promise<PeerResult[]> {
   const upstream = scenario.program === 'proxy' ? startUpstream() : undefined;
   const load = startLoad();
   const parameters = scenario.tls ? ['--certificate', files.certificate, '--key', files.key] : [];
@@ -77,7 +82,10 @@ async function measureThroughput({ scenario, effort, load, start, tell }: Course
     }
     return contestants.map(({ peer, samples }) => ({ peer, samples }));
   } catch (error) {
-    throw causeOf(error, contestants.map(({ server }) => server));
+    throw causeOf(
+      error,
+      contestants.map(({ server }) => server),
+    );
   } finally {
     await Promise.all(contestants.map(async ({ server }) => server.stop()));
   }

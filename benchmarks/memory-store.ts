@@ -1,4 +1,6 @@
-/** What a million sessions cost in the store in memory: alone, in this process, for there is no peer to compare it with. */
+/**
+ * What a million sessions cost in the store in memory: alone, in this process, for there is no peer to compare it with.
+ */
 import { createHash } from 'node:crypto';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
@@ -36,14 +38,21 @@ export function measureMemoryStore(tell: (progress: string) => void): MemoryStor
     const sets: number[] = [];
     for (; stored < sessions; stored += BATCH) {
       const keys = keysFrom(stored);
-      sets.push(timed(() => { for (const key of keys) store.set(key, value, 3_600_000); }));
+      sets.push(
+        timed(() => {
+          for (const key of keys) store.set(key, value, 3_600_000);
+        }),
+      );
       if (stored % 50_000 === 0) tell(`sessions/memory-store, ${stored} sessions`);
     }
     collect();
     const bytesEach = (process.memoryUsage.rss() - before) / sessions;
     const gets = Array.from({ length: 200 }, (_, index) => {
       const keys = keysFrom(BATCH * ((index * 7919) % (sessions / BATCH)));
-      return timed(() => { for (const key of keys) if (store.get(key)?.length !== VALUE_BYTES) throw new Error(`the store has lost the session ${key}`); });
+      return timed(() => {
+        for (const key of keys)
+          if (store.get(key)?.length !== VALUE_BYTES) throw new Error(`the store has lost the session ${key}`);
+      });
     });
     results.push({ sessions, bytesEach, setMicroseconds: median(sets.slice(-200)), getMicroseconds: median(gets) });
   }
@@ -54,13 +63,19 @@ export function memoryStoreTable(results: readonly MemoryStoreResult[]): string 
   return [
     `sessions/memory-store: the store in memory, in this process; ${VALUE_BYTES} B under keys of 43 letters`,
     '  sessions   resident bytes each   set (µs)   get (µs)',
-    ...results.map(({ sessions, bytesEach, setMicroseconds, getMicroseconds }) =>
-      `  ${sessions.toLocaleString('en').padEnd(9)}  ${bytesEach.toFixed(0).padStart(19)}   ${setMicroseconds.toFixed(2).padStart(8)}   ${getMicroseconds.toFixed(2).padStart(8)}`),
+    ...results.map(
+      ({ sessions, bytesEach, setMicroseconds, getMicroseconds }) =>
+        `  ${sessions.toLocaleString('en').padEnd(9)}  ${bytesEach.toFixed(0).padStart(19)}   ${setMicroseconds.toFixed(2).padStart(8)}   ${getMicroseconds.toFixed(2).padStart(8)}`,
+    ),
   ].join('\n');
 }
 
 function keysFrom(first: number): string[] {
-  return Array.from({ length: BATCH }, (_, index) => createHash('sha256').update(String(first + index)).digest('base64url'));
+  return Array.from({ length: BATCH }, (_, index) =>
+    createHash('sha256')
+      .update(String(first + index))
+      .digest('base64url'),
+  );
 }
 
 /** Microseconds of one of a batch. */

@@ -13,7 +13,10 @@ export interface LoadPlan {
   readonly connections: number;
   /** Bytes of a message, or of a write. */
   readonly size: number;
-  /** The version of TLS under which every connection goes on with the session of the one before, in its lane; 1.3 and full handshakes without. */
+  /**
+   * The version of TLS under which every connection goes on with the session of the one before, in its lane; 1.3 and
+   * full handshakes without.
+   */
   readonly resumes?: 'TLSv1.2' | 'TLSv1.3';
 }
 
@@ -26,7 +29,10 @@ export interface Endpoint {
 }
 
 /** What a load is asked: all of it in the order open, count…, close. */
-export type LoadRequest = { readonly ask: 'open'; readonly plan: LoadPlan; readonly endpoint: Endpoint } | { readonly ask: 'count' } | { readonly ask: 'close' };
+export type LoadRequest =
+  | { readonly ask: 'open'; readonly plan: LoadPlan; readonly endpoint: Endpoint }
+  | { readonly ask: 'count' }
+  | { readonly ask: 'close' };
 
 /** How much a load has done, and when that was. */
 export interface Count {
@@ -64,7 +70,11 @@ export function answer<Request>(handle: (request: Request) => unknown): void {
     };
     Promise.resolve()
       .then(() => handle(message.body as Request))
-      .then((value) => { reply({ value }); })
-      .catch((error: unknown) => { reply({ error: error instanceof Error ? error.message : String(error) }); });
+      .then((value) => {
+        reply({ value });
+      })
+      .catch((error: unknown) => {
+        reply({ error: error instanceof Error ? error.message : String(error) });
+      });
   });
 }

@@ -31,12 +31,19 @@ export const PEERS: readonly Peer[] = [
  * @returns the peers that have a server for this scenario, and what that needs.
  */
 export function peersFor({ program }: Scenario, against?: string): Peer[] {
-  const own = PEERS.filter((peer) => existsSync(serverFile(peer, program)) && (peer.needs === undefined || isInstalled(peer.needs)));
+  const own = PEERS.filter(
+    (peer) => existsSync(serverFile(peer, program)) && (peer.needs === undefined || isInstalled(peer.needs)),
+  );
   if (against === undefined) return own;
   const folder = resolve(against, 'dist', 'benchmarks', 'servers');
-  const others = own.filter(({ name }) => name.startsWith('wantio')).map((peer): Peer => ({
-    ...peer, name: `${peer.name}-there`, title: `${peer.title}, there`, elsewhere: { name: peer.name, folder },
-  }));
+  const others = own
+    .filter(({ name }) => name.startsWith('wantio'))
+    .map((peer): Peer => ({
+      ...peer,
+      name: `${peer.name}-there`,
+      title: `${peer.title}, there`,
+      elsewhere: { name: peer.name, folder },
+    }));
   return [...own, ...others.filter((peer) => existsSync(serverFile(peer, program)))];
 }
 

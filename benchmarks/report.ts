@@ -15,7 +15,13 @@ export function table({ name }: Workload, scenario: Scenario, results: readonly 
   const base = values(results[0]?.samples ?? []);
   const header = isMemory
     ? ['peer', 'KiB per connection', 'spread', `of ${results[0]?.peer.title}'s`]
-    : ['peer', `${scenario.unit}/s`, `${scenario.unit} per server CPU second`, 'spread', `times ${results[0]?.peer.title}`];
+    : [
+        'peer',
+        `${scenario.unit}/s`,
+        `${scenario.unit} per server CPU second`,
+        'spread',
+        `times ${results[0]?.peer.title}`,
+      ];
   const rows = results.map(({ peer, samples }) => {
     const value = median(values(samples));
     const own = isMemory ? [format(value)] : [format(median(rates(samples))), format(value)];
@@ -64,5 +70,8 @@ function format(value: number): string {
 /** The first column to the left, all others to the right. */
 function align(rows: readonly (readonly string[])[]): string[] {
   const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
-  return rows.map((row) => `  ${row.map((cell, column) => (column === 0 ? cell.padEnd(widths[column]) : cell.padStart(widths[column]))).join('  ')}`);
+  return rows.map(
+    (row) =>
+      `  ${row.map((cell, column) => (column === 0 ? cell.padEnd(widths[column]) : cell.padStart(widths[column]))).join('  ')}`,
+  );
 }

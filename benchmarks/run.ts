@@ -7,7 +7,9 @@ import { measureMemoryStore, memoryStoreTable } from './memory-store.ts';
 import { measureSimulation, simulationTable } from './simulation.ts';
 import { json, machine, table } from './report.ts';
 
-process.on('exit', () => { Child.killAll(); });
+process.on('exit', () => {
+  Child.killAll();
+});
 process.on('SIGINT', () => process.exit(130));
 process.on('SIGTERM', () => process.exit(143));
 
@@ -20,12 +22,22 @@ try {
   process.exit(error instanceof UsageError ? 2 : 1);
 }
 
-async function run({ courses, simulation, memoryStore, seconds, rounds, against, json: asJson }: Command): Promise<void> {
+async function run({
+  courses,
+  simulation,
+  memoryStore,
+  seconds,
+  rounds,
+  against,
+  json: asJson,
+}: Command): Promise<void> {
   const files = makeCertificate();
   const documents: object[] = [];
   if (!asJson) console.log(`${machine()}\n${rounds} rounds of ${seconds} s, medians\n`);
   for (const [workload, scenario] of courses) {
-    const results = await measure(scenario, { rounds, seconds, against }, files, (progress) => { tell(`${workload.name}/${scenario.name}, ${progress}`); });
+    const results = await measure(scenario, { rounds, seconds, against }, files, (progress) => {
+      tell(`${workload.name}/${scenario.name}, ${progress}`);
+    });
     tell('');
     documents.push(json(workload, scenario, results));
     if (!asJson) console.log(`${table(workload, scenario, results)}\n`);

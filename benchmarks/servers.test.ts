@@ -10,21 +10,30 @@ import { Child } from './child.ts';
 
 const folder = join(import.meta.dirname, 'servers');
 // Those that are measured are named after who serves and what.
-const programs = readdirSync(folder).map((file) => file.replace(/\.ts$/, '')).filter((name) => /^(?:node|wantio-[a-z]+)-(?:echo|bulk|proxy|resume|stored)$/.test(name));
+const programs = readdirSync(folder)
+  .map((file) => file.replace(/\.ts$/, ''))
+  .filter((name) => /^(?:node|wantio-[a-z]+)-(?:echo|bulk|proxy|resume|stored)$/.test(name));
 const { certificate, key } = makeCertificate();
 const tls = ['--certificate', certificate, '--key', key];
 
-afterAll(() => { Child.killAll(); });
+afterAll(() => {
+  Child.killAll();
+});
 
 it('knows the servers', () => {
   expect(programs.length).toBeGreaterThan(15);
 });
 
-describe.each(programs)('%s', (name) => it.skipIf(name.includes('redis') && !isInstalled('redis-server'))('begins to listen as it is, and with all that it takes', async () => {
-  const upstream = name.endsWith('proxy') ? ['--upstream', '127.0.0.1:9'] : [];
-  for (const parameters of /echo|bulk/.test(name) ? [[], tls] : [[...tls, ...upstream]]) {
-    const server = new Child(name, compiledOf(new URL(`servers/${name}.ts`, import.meta.url)), parameters, 0);
-    expect((await server.listening()).port).toBeGreaterThan(0);
-    await server.stop();
-  }
-}));
+describe.each(programs)('%s', (name) =>
+  it.skipIf(name.includes('redis') && !isInstalled('redis-server'))(
+    'begins to listen as it is, and with all that it takes',
+    async () => {
+      const upstream = name.endsWith('proxy') ? ['--upstream', '127.0.0.1:9'] : [];
+      for (const parameters of /echo|bulk/.test(name) ? [[], tls] : [[...tls, ...upstream]]) {
+        const server = new Child(name, compiledOf(new URL(`servers/${name}.ts`, import.meta.url)), parameters, 0);
+        expect((await server.listening()).port).toBeGreaterThan(0);
+        await server.stop();
+      }
+    },
+  ),
+);

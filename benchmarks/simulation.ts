@@ -50,15 +50,20 @@ async function echoFor(seconds: number): Promise<number> {
 
 async function shakeHandsFor(seconds: number): Promise<number> {
   const { certificate, key } = selfSigned({ names: ['there'] });
-  const contexts = { client: await TlsContext.client({ ca: { pem: certificate } }), server: await TlsContext.server({ certificate: { pem: certificate }, key: { pem: key } }) };
+  const contexts = {
+    client: await TlsContext.client({ ca: { pem: certificate } }),
+    server: await TlsContext.server({ certificate: { pem: certificate }, key: { pem: key } }),
+  };
   const times: number[] = [];
   for (const endsAt = performance.now() + seconds * 1_000; performance.now() < endsAt;) {
-    times.push(await inWorld({ segment: 1 }, async (client, server) => {
-      const startedAt = performance.now();
-      const ends = [client.secure(contexts.client, { serverName: 'there' }), server.secure(contexts.server)];
-      await Promise.all(ends.map((end) => end.handshake()));
-      return performance.now() - startedAt;
-    }));
+    times.push(
+      await inWorld({ segment: 1 }, async (client, server) => {
+        const startedAt = performance.now();
+        const ends = [client.secure(contexts.client, { serverName: 'there' }), server.secure(contexts.server)];
+        await Promise.all(ends.map((end) => end.handshake()));
+        return performance.now() - startedAt;
+      }),
+    );
   }
   contexts.client.close();
   contexts.server.close();
@@ -69,11 +74,14 @@ async function shakeHandsFor(seconds: number): Promise<number> {
 async function inWorld<T>(link: LinkOptions, use: (client: Connection, server: Connection) => Promise<T>): Promise<T> {
   const world = new World({ link });
   const [here, there]: { reactor: Reactor }[] = [world.machine('here'), world.machine('there')];
-  const result = await world.run((async () => {
-    const listener = await there.reactor.listen({ host: '0.0.0.0', port: 1 });
-    const [client, server] = await Promise.all([here.reactor.connect({ host: 'there', port: 1 }), listener.accept()]);
-    return use(client, server);
-  })(), Infinity);
+  const result = await world.run(
+    (async () => {
+      const listener = await there.reactor.listen({ host: '0.0.0.0', port: 1 });
+      const [client, server] = await Promise.all([here.reactor.connect({ host: 'there', port: 1 }), listener.accept()]);
+      return use(client, server);
+    })(),
+    Infinity,
+  );
   for (const { reactor } of [here, there]) reactor.abort();
   return result;
 }

@@ -6,5 +6,8 @@ export interface Clock {
   now(): number;
 }
 
-/** The lateness that a deadline is allowed, in milliseconds: none fires before its moment, none later than this after it while the loop is free. */
+/**
+ * The lateness that a deadline is allowed, in milliseconds: none fires before its moment, none later than this after it
+ * while the loop is free.
+ */
 export const TICK_MS = 4;

@@ -74,7 +74,11 @@ describe('a deadline', () => {
     diary.deadlines.arm(deadline, 5);
     const during = [deadline.armed, deadline.at];
     diary.at(5);
-    expect([before, during, [deadline.armed, deadline.at]]).toEqual([[false, Infinity], [true, 5], [false, Infinity]]);
+    expect([before, during, [deadline.armed, deadline.at]]).toEqual([
+      [false, Infinity],
+      [true, 5],
+      [false, Infinity],
+    ]);
   });
 
   test('is already disarmed while it is told', () => {
@@ -91,7 +95,13 @@ describe('a deadline', () => {
     const diary = new Diary();
     diary.at(100);
     diary.arm('a', 120);
-    expect([diary.at(10), diary.at(30), diary.deadlines.nextAt(), diary.at(119), diary.at(120)]).toEqual([[], [], 120, [], ['a']]);
+    expect([diary.at(10), diary.at(30), diary.deadlines.nextAt(), diary.at(119), diary.at(120)]).toEqual([
+      [],
+      [],
+      120,
+      [],
+      ['a'],
+    ]);
   });
 
   test('is foreseen wherever it stands on the wheel', () => {
@@ -163,14 +173,23 @@ describe('a far deadline', () => {
   test('beyond the rim of the wheel is told at its moment', () => {
     const diary = new Diary();
     diary.arm('a', 1_000 * DAY);
-    expect([diary.at(398 * DAY), diary.at(795 * DAY), diary.at(1_000 * DAY - 1), diary.at(1_000 * DAY)]).toEqual([[], [], [], ['a']]);
+    expect([diary.at(398 * DAY), diary.at(795 * DAY), diary.at(1_000 * DAY - 1), diary.at(1_000 * DAY)]).toEqual([
+      [],
+      [],
+      [],
+      ['a'],
+    ]);
   });
 
   test('does not come early through the rim', () => {
     const diary = new Diary();
     const rim = 32 ** 7;
     for (const at of [rim - 1, rim, rim + 1]) diary.arm(String(at), at);
-    expect([diary.at(rim - 1), diary.at(rim), diary.at(rim + 1)]).toEqual([[String(rim - 1)], [String(rim)], [String(rim + 1)]]);
+    expect([diary.at(rim - 1), diary.at(rim), diary.at(rim + 1)]).toEqual([
+      [String(rim - 1)],
+      [String(rim)],
+      [String(rim + 1)],
+    ]);
   });
 
   test('at infinity is armed and never told', () => {
@@ -247,39 +266,54 @@ describe('while deadlines are told', () => {
   test('one of the same tick can be cancelled', () => {
     const diary = new Diary();
     const pair: Deadline[] = [];
-    for (const [index, name] of ['a', 'b'].entries()) pair.push(diary.arm(name, 10, () => { diary.deadlines.cancel(pair[1 - index]); }));
+    for (const [index, name] of ['a', 'b'].entries())
+      pair.push(
+        diary.arm(name, 10, () => {
+          diary.deadlines.cancel(pair[1 - index]);
+        }),
+      );
     expect(diary.at(10)).toHaveLength(1);
   });
 
   test('one of a later tick of the same call can be cancelled', () => {
     const diary = new Diary();
     const later = diary.arm('later', 5_000);
-    diary.arm('first', 10, () => { diary.deadlines.cancel(later); });
+    diary.arm('first', 10, () => {
+      diary.deadlines.cancel(later);
+    });
     expect([diary.at(10_000), diary.deadlines.size]).toEqual([['first'], 0]);
   });
 
   test('one of a later tick of the same call can be put off', () => {
     const diary = new Diary();
     const later = diary.arm('later', 50);
-    diary.arm('first', 10, () => { diary.deadlines.arm(later, 500); });
+    diary.arm('first', 10, () => {
+      diary.deadlines.arm(later, 500);
+    });
     expect([diary.at(100), diary.at(500)]).toEqual([['first'], ['later']]);
   });
 
   test('one armed for a moment that has come is told in the same call', () => {
     const diary = new Diary();
-    diary.arm('first', 10, () => { diary.arm('second', 40); });
+    diary.arm('first', 10, () => {
+      diary.arm('second', 40);
+    });
     expect(diary.at(100)).toEqual(['first', 'second']);
   });
 
   test('one armed for a later moment waits', () => {
     const diary = new Diary();
-    diary.arm('first', 10, () => { diary.arm('second', 101); });
+    diary.arm('first', 10, () => {
+      diary.arm('second', 101);
+    });
     expect([diary.at(100), diary.at(101)]).toEqual([['first'], ['second']]);
   });
 
   test('the one that is told can arm itself again', () => {
     const diary = new Diary();
-    const deadline = diary.arm('a', 10, (now) => { diary.deadlines.arm(deadline, now + 10); });
+    const deadline = diary.arm('a', 10, (now) => {
+      diary.deadlines.arm(deadline, now + 10);
+    });
     expect([diary.at(10), diary.at(19), diary.at(20)]).toEqual([['a'], [], ['a']]);
   });
 });

@@ -57,7 +57,8 @@ export class Deadlines {
   }
 
   /**
-   * Arms `deadline` for the moment `at`, wherever it was armed before. A moment in the past is due at the next {@link expire}.
+   * Arms `deadline` for the moment `at`, wherever it was armed before. A moment in the past is due at the next {@link
+   * expire}.
    * @throws {RangeError} when `at` is NaN.
    */
   arm(deadline: Deadline, at: number): void {
@@ -124,7 +125,8 @@ export class Deadlines {
   }
 
   #link(deadline: Deadline): void {
-    // Rounded up, so that none is due before its moment; bounded, so that the farthest wait at the rim and move down later.
+    // Rounded up, so that none is due before its moment; bounded, so that the farthest wait at the rim and move down
+    // later.
     const tick = Math.min(Math.max(Math.ceil(deadline.at), this.#tick), this.#tick + FARTHEST);
     let level = 0;
     let digits = tick;
@@ -176,7 +178,8 @@ export class Deadlines {
 }
 
 const SLOTS = 32;
-// 32^9 ms are a thousand years, more than any clock shows. What lies farther off than 32^7 ms (397 days) waits at that rim.
+// 32^9 ms are a thousand years, more than any clock shows. What lies farther off than 32^7 ms (397 days) waits at that
+// rim.
 const LEVELS = 9;
 const FARTHEST = SLOTS ** 7 - 1;
 const SPANS = Array.from({ length: LEVELS }, (_, level) => SLOTS ** level);

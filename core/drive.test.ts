@@ -20,7 +20,11 @@ test('one drive is one attempt', () => {
   expect(driven(WANT_READ, DONE).step.attempts).toBe(1);
 });
 
-test.each([[WANT_READ, 'read'], [WANT_WRITE, 'write'], [WANT_LOOKUP, 'lookup']] as const)('the code %s makes the operation wait for %s', (code, want) => {
+test.each([
+  [WANT_READ, 'read'],
+  [WANT_WRITE, 'write'],
+  [WANT_LOOKUP, 'lookup'],
+] as const)('the code %s makes the operation wait for %s', (code, want) => {
   const { operation, venue } = driven(code);
   expect([operation.want, venue.parked.size]).toEqual([want, 1]);
 });
@@ -47,7 +51,11 @@ test('a step that throws what is no error fails the operation with one', async (
   await expect(operation).rejects.toThrow(new Error('no'));
 });
 
-test.each([['done', DONE], ['wants to read', WANT_READ], ['gives way', YIELD]] as const)('an attempt that ended its own operation changes nothing when it %s', async (_, code) => {
+test.each([
+  ['done', DONE],
+  ['wants to read', WANT_READ],
+  ['gives way', YIELD],
+] as const)('an attempt that ended its own operation changes nothing when it %s', async (_, code) => {
   const failure = new Error('the connection went');
   const { operation, venue } = (() => {
     const venue = new ManualVenue();

@@ -1,6 +1,16 @@
 import { describe, expect, test } from 'vitest';
 
-import { AbortError, BoundsError, BusyError, ClosedError, OperationTimeoutError, SystemError, TruncatedError, UnsupportedError, WantioError } from './errors.ts';
+import {
+  AbortError,
+  BoundsError,
+  BusyError,
+  ClosedError,
+  OperationTimeoutError,
+  SystemError,
+  TruncatedError,
+  UnsupportedError,
+  WantioError,
+} from './errors.ts';
 
 const ALL = [
   new WantioError('ERR_WANTIO_X', 'x'),
@@ -14,12 +24,15 @@ const ALL = [
   new UnsupportedError('x'),
 ];
 
-test.each(ALL.map((error) => [error.constructor.name, error] as const))('%s extends the base, and carries its class name', (name, error) => {
-  expect(error).toBeInstanceOf(WantioError);
-  expect(error).toBeInstanceOf(Error);
-  expect(error.name).toBe(name);
-  expect(error.stack).toContain(name);
-});
+test.each(ALL.map((error) => [error.constructor.name, error] as const))(
+  '%s extends the base, and carries its class name',
+  (name, error) => {
+    expect(error).toBeInstanceOf(WantioError);
+    expect(error).toBeInstanceOf(Error);
+    expect(error.name).toBe(name);
+    expect(error.stack).toContain(name);
+  },
+);
 
 test('codes are stable', () => {
   expect(ALL.map((error) => error.code)).toEqual([
@@ -37,9 +50,15 @@ test('codes are stable', () => {
 
 describe('the message of a timeout names the operation, the limit and the direction', () => {
   test.each([
-    [new OperationTimeoutError('handshake', 'block', 250, 'read'), 'handshake timed out (block 250 ms) waiting to read'],
+    [
+      new OperationTimeoutError('handshake', 'block', 250, 'read'),
+      'handshake timed out (block 250 ms) waiting to read',
+    ],
     [new OperationTimeoutError('send', 'total', 1_000, 'write'), 'send timed out (total 1000 ms) waiting to write'],
-    [new OperationTimeoutError('handshake', 'total', 0, 'lookup'), 'handshake timed out (total 0 ms) waiting for a look-up'],
+    [
+      new OperationTimeoutError('handshake', 'total', 0, 'lookup'),
+      'handshake timed out (total 0 ms) waiting for a look-up',
+    ],
     [new OperationTimeoutError('connect', 'total', 5, null), 'connect timed out (total 5 ms)'],
   ])('%s', (error, message) => {
     expect(error.message).toBe(message);
@@ -47,7 +66,11 @@ describe('the message of a timeout names the operation, the limit and the direct
 });
 
 test('a timeout tells its mode and what was waited for', () => {
-  expect(new OperationTimeoutError('send', 'total', 1_000, 'write')).toMatchObject({ operation: 'send', mode: 'total', want: 'write' });
+  expect(new OperationTimeoutError('send', 'total', 1_000, 'write')).toMatchObject({
+    operation: 'send',
+    mode: 'total',
+    want: 'write',
+  });
 });
 
 test('a refusal for being busy names both operations', () => {
@@ -63,7 +86,11 @@ test('an exceeded bound names the option that sets it', () => {
 });
 
 test('a cancelled operation keeps the reason as its cause, whatever that is', () => {
-  expect(new AbortError('receive', 'tired')).toMatchObject({ cause: 'tired', operation: 'receive', message: 'receive was cancelled' });
+  expect(new AbortError('receive', 'tired')).toMatchObject({
+    cause: 'tired',
+    operation: 'receive',
+    message: 'receive was cancelled',
+  });
 });
 
 test('a system error keeps the name, the number and the call, and tells about whom it is', () => {
@@ -73,10 +100,17 @@ test('a system error keeps the name, the number and the call, and tells about wh
 });
 
 test('a system error without a subject says nothing of one', () => {
-  expect(new SystemError('EMFILE', 24, 'accept4', 'Too many open files').message).toBe('accept4 EMFILE: Too many open files');
+  expect(new SystemError('EMFILE', 24, 'accept4', 'Too many open files').message).toBe(
+    'accept4 EMFILE: Too many open files',
+  );
 });
 
 test('an error without achievements shows none', () => {
   const error = new ClosedError('x');
-  expect([error.last, error.rest, error.partial, error.operation]).toEqual([undefined, undefined, undefined, undefined]);
+  expect([error.last, error.rest, error.partial, error.operation]).toEqual([
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+  ]);
 });

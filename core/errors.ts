@@ -5,14 +5,28 @@ import type { Want } from './want.ts';
 
 /** The kinds of operation, as errors and events name them. */
 export type OperationName =
-  | 'accept' | 'connect' | 'handshake' | 'look-up' | 'receive' | 'relay' | 'select' | 'send' | 'shutdown' | 'sleep'
-  | 'renegotiate' | 'requestClientCertificate' | 'updateKeys';
+  | 'accept'
+  | 'connect'
+  | 'handshake'
+  | 'look-up'
+  | 'receive'
+  | 'relay'
+  | 'select'
+  | 'send'
+  | 'shutdown'
+  | 'sleep'
+  | 'renegotiate'
+  | 'requestClientCertificate'
+  | 'updateKeys';
 
 /** What an operation had achieved when it failed. */
 export interface Progress {
   /** The index of the last byte sent, `first - 1` when none was. On sends. */
   last?: number;
-  /** The bytes not sent: a view, or a list of views after a send of several pieces. Nothing is copied; `send` takes either. On sends. */
+  /**
+   * The bytes not sent: a view, or a list of views after a send of several pieces. Nothing is copied; `send` takes
+   * either. On sends.
+   */
   rest?: Uint8Array | readonly Uint8Array[];
   /** The bytes gathered, no longer in the connection: pass them back as `prefix`, or `unread` them. On receives. */
   partial?: Uint8Array;
@@ -67,7 +81,10 @@ export class ClosedError extends WantioError {
   }
 }
 
-/** The stream ended without the goodbye that the protocol demands, so that bytes may be missing: TLS without close_notify. */
+/**
+ * The stream ended without the goodbye that the protocol demands, so that bytes may be missing: TLS without
+ * close_notify.
+ */
 export class TruncatedError extends WantioError {
   constructor(message: string, options?: ErrorOptions) {
     super('ERR_WANTIO_TRUNCATED', message, options);
@@ -81,7 +98,11 @@ export class TruncatedError extends WantioError {
 /** Another operation of the same direction is still running. Nothing was done. */
 export class BusyError extends WantioError {
   /** @param why what is in the way; unless given, an operation of the same direction. */
-  constructor(operation: OperationName, running: OperationName, why = `${running === 'accept' ? 'an' : 'a'} ${running} is still running in that direction; await it first`) {
+  constructor(
+    operation: OperationName,
+    running: OperationName,
+    why = `${running === 'accept' ? 'an' : 'a'} ${running} is still running in that direction; await it first`,
+  ) {
     super('ERR_WANTIO_BUSY', `${operation} refused: ${why}`);
     this.operation = operation;
   }

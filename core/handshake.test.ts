@@ -6,7 +6,12 @@ import { DONE, WANT_LOOKUP, WANT_READ, WANT_WRITE } from './want.ts';
 
 test('a handshake wants what the transport wants until that is done', () => {
   const step = new HandshakeStep(new ScriptedTransport({ handshakes: [WANT_WRITE, WANT_READ, WANT_LOOKUP] }));
-  expect([step.attempt(), step.attempt(), step.attempt(), step.attempt()]).toEqual([WANT_WRITE, WANT_READ, WANT_LOOKUP, DONE]);
+  expect([step.attempt(), step.attempt(), step.attempt(), step.attempt()]).toEqual([
+    WANT_WRITE,
+    WANT_READ,
+    WANT_LOOKUP,
+    DONE,
+  ]);
 });
 
 test('a handshake where there is nothing to agree on is done at once', () => {

@@ -95,7 +95,7 @@ describe('pieces of no length', () => {
   });
 });
 
-describe('taking into the caller\'s memory', () => {
+describe("taking into the caller's memory", () => {
   test('fills what fits and keeps the rest', () => {
     const buffer = bufferOf('abcde');
     const into = new Uint8Array(3);
@@ -202,7 +202,10 @@ test('a byte at a time up to a megabyte is one line of a megabyte', () => {
 });
 
 describe('memory', () => {
-  /** Does the steps: adds bytes behind, or (in front) `['front', n]`, or takes them for less than 0; @returns the size of the memory in which all the rest is given away. */
+  /**
+   * Does the steps: adds bytes behind, or (in front) `['front', n]`, or takes them for less than 0;
+   * @returns the size of the memory in which all the rest is given away.
+   */
   function memoryAfter(...steps: readonly (number | readonly ['front', number])[]): number {
     const buffer = new InputBuffer();
     for (const step of steps) {
@@ -228,12 +231,16 @@ describe('memory', () => {
     ['grows when too little of it is free', 100_001, [100_000, -60_000, 60_001]],
     ['has room in front for what was taken', 100_000, [100_000, -70_000, ['front', 70_000]]],
     ['grows for more in front than was taken', 100_001, [100_000, -70_000, ['front', 70_001]]],
-    ['is moved in itself for room in front', 100_000, [100_000, -10_000, -50_000, ['front', 30_000], -30_000, 10_000, ['front', 50_000]]],
+    [
+      'is moved in itself for room in front',
+      100_000,
+      [100_000, -10_000, -50_000, ['front', 30_000], -30_000, 10_000, ['front', 50_000]],
+    ],
   ])('%s', (_, bytes, steps) => {
     expect(memoryAfter(...steps)).toBe(bytes);
   });
 
-  test('of what is taken in part is the taker\'s own', () => {
+  test("of what is taken in part is the taker's own", () => {
     const buffer = new InputBuffer();
     buffer.append(new Uint8Array(100_000).fill(7));
     const taken = buffer.take(99_999);
@@ -243,7 +250,21 @@ describe('memory', () => {
   });
 });
 
-test.each([['taken', (buffer: InputBuffer) => { buffer.take(3); buffer.append(Buffer.from([1])); }], ['put back', (buffer: InputBuffer) => { buffer.prepend(Buffer.from([1])); }]] as const)('a search for the byte 1 begins anew after bytes were %s', (_, change) => {
+test.each([
+  [
+    'taken',
+    (buffer: InputBuffer) => {
+      buffer.take(3);
+      buffer.append(Buffer.from([1]));
+    },
+  ],
+  [
+    'put back',
+    (buffer: InputBuffer) => {
+      buffer.prepend(Buffer.from([1]));
+    },
+  ],
+] as const)('a search for the byte 1 begins anew after bytes were %s', (_, change) => {
   const buffer = new InputBuffer();
   buffer.append(Buffer.from('abc'));
   expect(buffer.indexOf(1)).toBe(-1);

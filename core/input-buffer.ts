@@ -47,7 +47,9 @@ export class InputBuffer {
   take(count: number): Uint8Array<ArrayBuffer> {
     // All of much is given away with its memory: a copy could need as much again, just when something has failed.
     const isGiven = count === this.length && count >= GIVEN_AWAY_FROM && count * 2 >= this.#bytes.length;
-    const taken = isGiven ? this.#bytes.subarray(this.#start, this.#end) : this.#bytes.slice(this.#start, this.#start + count);
+    const taken = isGiven
+      ? this.#bytes.subarray(this.#start, this.#end)
+      : this.#bytes.slice(this.#start, this.#start + count);
     this.#drop(count);
     return taken;
   }

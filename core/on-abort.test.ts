@@ -39,7 +39,9 @@ test('who comes after all others have gone is told', () => {
 
 test('who waits no more because another was told before is not told', () => {
   const { controller, told, wait } = waiting();
-  onAbort(controller.signal, () => { stop(); });
+  onAbort(controller.signal, () => {
+    stop();
+  });
   const stop = wait('second');
   controller.abort();
   expect(told).toEqual([]);

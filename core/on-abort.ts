@@ -1,7 +1,8 @@
 /** Waiting for a signal together with many others. */
 
 /**
- * Calls `task` once when `signal` is aborted. However many wait for one signal, it has one listener: Node warns of a leak at eleven.
+ * Calls `task` once when `signal` is aborted. However many wait for one signal, it has one listener: Node warns of a
+ * leak at eleven.
  * @param signal not aborted yet.
  * @returns how to wait no more.
  */

@@ -40,10 +40,15 @@ describe('a signal', () => {
 
   test('that fires during a try cancels it as soon as it would wait', async () => {
     const controller = new AbortController();
-    const { operation, venue } = start([() => {
-      controller.abort('now');
-      return WANT_READ;
-    }], { signal: controller.signal, timeouts: { blockMs: 50 } });
+    const { operation, venue } = start(
+      [
+        () => {
+          controller.abort('now');
+          return WANT_READ;
+        },
+      ],
+      { signal: controller.signal, timeouts: { blockMs: 50 } },
+    );
     expect(await failureOf(operation)).toMatchObject({ cause: 'now' });
     expect([venue.parkings, venue.deadlines.size]).toEqual([0, 0]);
   });

@@ -14,7 +14,11 @@ describe('the block limit', () => {
     const before = operation.settled;
     venue.advance(1);
     expect(before).toBe(false);
-    expect(await failureOf(operation)).toMatchObject({ mode: 'block', want: 'write', message: 'receive timed out (block 50 ms) waiting to write' });
+    expect(await failureOf(operation)).toMatchObject({
+      mode: 'block',
+      want: 'write',
+      message: 'receive timed out (block 50 ms) waiting to write',
+    });
   });
 
   test('begins anew at each wait', () => {
@@ -116,7 +120,10 @@ describe('the total limit', () => {
     venue.advance(50);
     venue.ready();
     venue.advance(50);
-    expect(await failureOf(operation)).toMatchObject({ mode: 'total', message: 'receive timed out (total 100 ms) waiting to read' });
+    expect(await failureOf(operation)).toMatchObject({
+      mode: 'total',
+      message: 'receive timed out (total 100 ms) waiting to read',
+    });
   });
 
   test('leaves the block limit to end a wait that is shorter', async () => {
@@ -198,6 +205,9 @@ describe('what remains of a wait', () => {
   });
 
   test('is nothing without a limit, and nothing once it is over', () => {
-    expect([start([]).operation.remaining, start([DONE], { timeouts: { blockMs: 5 } }).operation.remaining]).toEqual([null, null]);
+    expect([start([]).operation.remaining, start([DONE], { timeouts: { blockMs: 5 } }).operation.remaining]).toEqual([
+      null,
+      null,
+    ]);
   });
 });

@@ -57,7 +57,10 @@ describe('an operation', () => {
   });
 
   test('names itself after its step', () => {
-    expect([start([DONE]).operation.name, Object.prototype.toString.call(start([DONE]).operation)]).toEqual(['receive', '[object Operation]']);
+    expect([start([DONE]).operation.name, Object.prototype.toString.call(start([DONE]).operation)]).toEqual([
+      'receive',
+      '[object Operation]',
+    ]);
   });
 
   test('shows how far its step has come', () => {
@@ -88,7 +91,11 @@ describe('as a promise, an operation', () => {
 
   test('may be looked at again and again', async () => {
     const { operation } = start([DONE]);
-    expect([await operation, await operation, await Promise.all([operation, operation])]).toEqual(['result', 'result', ['result', 'result']]);
+    expect([await operation, await operation, await Promise.all([operation, operation])]).toEqual([
+      'result',
+      'result',
+      ['result', 'result'],
+    ]);
   });
 
   test('answers only after the present task, even when it is done already', async () => {
@@ -137,7 +144,12 @@ describe('as a promise, an operation', () => {
     operation.succeed('late');
     operation.fail(new Error('later'));
     operation.resume();
-    expect([await failureOf(operation), venue.settlements.length, step.handovers, step.attempts]).toEqual([failure, 1, 1, 1]);
+    expect([await failureOf(operation), venue.settlements.length, step.handovers, step.attempts]).toEqual([
+      failure,
+      1,
+      1,
+      1,
+    ]);
   });
 });
 
@@ -152,16 +164,24 @@ describe('in a venue that throws when it is told of the end', () => {
     const failure = new Error('no');
     const operation = new Operation(new ScriptedStep(WANT_READ, failure), new ThrowingVenue(), {}).start();
     const outcome = failureOf(operation);
-    expect(() => { operation.resume(); }).toThrow('a handler of the user');
+    expect(() => {
+      operation.resume();
+    }).toThrow('a handler of the user');
     expect(await outcome).toBe(failure);
   });
 
   test('an operation that succeeds is settled all the same, and its progress completes', async () => {
     const operation = new Operation(new ScriptedStep(WANT_READ, DONE), new ThrowingVenue(), {}).start();
     let complete = false;
-    operation.progress$.subscribe({ complete: () => { complete = true; } });
+    operation.progress$.subscribe({
+      complete: () => {
+        complete = true;
+      },
+    });
     const outcome = operation.then((value) => value);
-    expect(() => { operation.resume(); }).toThrow('a handler of the user');
+    expect(() => {
+      operation.resume();
+    }).toThrow('a handler of the user');
     expect([await outcome, complete]).toEqual(['result', true]);
   });
 });
@@ -173,7 +193,9 @@ describe('a failure', () => {
   });
 
   test('of a waiting operation that nobody looks at surfaces too', async () => {
-    expect(await unhandledDuring(() => start([WANT_READ], { timeouts: { blockMs: 5 } }).venue.advance(5))).toMatchObject([{ mode: 'block' }]);
+    expect(
+      await unhandledDuring(() => start([WANT_READ], { timeouts: { blockMs: 5 } }).venue.advance(5)),
+    ).toMatchObject([{ mode: 'block' }]);
   });
 
   test('that somebody looks at in the same task does not surface', async () => {
@@ -239,7 +261,9 @@ describe('the progress', () => {
   test('may be where the operation is cancelled', async () => {
     const controller = new AbortController();
     const { operation, venue } = start([], { signal: controller.signal, timeouts: { blockMs: 50 } });
-    operation.progress$.subscribe(() => { controller.abort('enough'); });
+    operation.progress$.subscribe(() => {
+      controller.abort('enough');
+    });
     venue.ready();
     expect(await failureOf(operation)).toMatchObject({ cause: 'enough' });
     expect([venue.parked.size, venue.deadlines.size]).toEqual([0, 0]);
@@ -264,12 +288,15 @@ describe('in a venue that has done enough for this turn', () => {
 describe('the limits of a call over those of its connection', () => {
   const defaults = { blockMs: 1, totalMs: 2 };
 
-  test('are the connection\'s when the call brings none', () => {
+  test("are the connection's when the call brings none", () => {
     expect(mergeTimeouts(defaults, undefined)).toBe(defaults);
   });
 
   test('are replaced limit by limit', () => {
-    expect([mergeTimeouts(defaults, { blockMs: 5 }), mergeTimeouts(defaults, { totalMs: 6 })]).toEqual([{ blockMs: 5, totalMs: 2 }, { blockMs: 1, totalMs: 6 }]);
+    expect([mergeTimeouts(defaults, { blockMs: 5 }), mergeTimeouts(defaults, { totalMs: 6 })]).toEqual([
+      { blockMs: 5, totalMs: 2 },
+      { blockMs: 1, totalMs: 6 },
+    ]);
   });
 
   test('stay when undefined is given', () => {
@@ -277,7 +304,10 @@ describe('the limits of a call over those of its connection', () => {
   });
 });
 
-/** @returns the reasons that surface as unhandled once `task` has run. The runner's own listeners are set aside meanwhile. */
+/**
+ * @returns the reasons that surface as unhandled once `task` has run. The runner's own listeners are set aside
+ * meanwhile.
+ */
 async function unhandledDuring(task: () => void): Promise<unknown[]> {
   const listeners = process.listeners('unhandledRejection');
   const reasons: unknown[] = [];

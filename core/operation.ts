@@ -45,7 +45,10 @@ export interface Step<T> {
 export interface Venue {
   readonly deadlines: Deadlines;
   now(): number;
-  /** Whether so much was done here in this turn that the next operation must begin in the next one, for the sake of others. */
+  /**
+   * Whether so much was done here in this turn that the next operation must begin in the next one, for the sake of
+   * others.
+   */
   readonly exhausted: boolean;
   /**
    * Remember `operation`, and call its `resume` when its `want` may be satisfied; in the next turn when that is `null`.
@@ -56,9 +59,9 @@ export interface Venue {
 }
 
 /**
- * One handshake, send, receive, connect, accept, select or shutdown, from its start until it is settled. It starts eagerly, and
- * behaves as a Promise: `await` it, or call `then`, `catch` and `finally`. One that fails while nobody looks surfaces as
- * an unhandled rejection.
+ * One handshake, send, receive, connect, accept, select or shutdown, from its start until it is settled. It starts
+ * eagerly, and behaves as a Promise: `await` it, or call `then`, `catch` and `finally`. One that fails while nobody
+ * looks surfaces as an unhandled rejection.
  */
 export class Operation<T> implements Promise<T> {
   /** What it waits for; `null` while it does not wait. */
@@ -135,7 +138,10 @@ export class Operation<T> implements Promise<T> {
     });
   }
 
-  /** Milliseconds that the present wait may still last, and the limit that will end it; `null` while it does not wait or has no limit. */
+  /**
+   * Milliseconds that the present wait may still last, and the limit that will end it; `null` while it does not wait or
+   * has no limit.
+   */
   get remaining(): { ms: number; mode: TimeoutMode } | null {
     const deadline = this.#deadline;
     if (deadline === undefined || !deadline.armed) return null;
@@ -169,8 +175,8 @@ export class Operation<T> implements Promise<T> {
   }
 
   /**
-   * Waits for `want`, or fails when its limits leave no time. A limit of zero leaves one turn: the selector may not have been asked
-   * since what is wanted came, and a connect to a near host is complete by then. @internal
+   * Waits for `want`, or fails when its limits leave no time. A limit of zero leaves one turn: the selector may not
+   * have been asked since what is wanted came, and a connect to a near host is complete by then. @internal
    */
   wait(want: Want): void {
     if (this.#budget.isZero && !this.#hasLooked) {
@@ -284,7 +290,10 @@ export class Operation<T> implements Promise<T> {
     }
   }
 
-  /** Puts on `error` what was achieved. What cannot be handed over, for want of memory perhaps, must not keep the failure from being told. */
+  /**
+   * Puts on `error` what was achieved. What cannot be handed over, for want of memory perhaps, must not keep the
+   * failure from being told.
+   */
   #handOver(error: WantioError): void {
     try {
       Object.assign(error, this.#step.handOver?.());

@@ -1,6 +1,25 @@
 import { describe, expect, it } from 'vitest';
 
-import { bytes, checkArgument, checkOptions, count, countOrNone, either, flag, func, group, listOf, milliseconds, oneOf, partWith, required, secret, signal, text, trust } from './options.ts';
+import {
+  bytes,
+  checkArgument,
+  checkOptions,
+  count,
+  countOrNone,
+  either,
+  flag,
+  func,
+  group,
+  listOf,
+  milliseconds,
+  oneOf,
+  partWith,
+  required,
+  secret,
+  signal,
+  text,
+  trust,
+} from './options.ts';
 import type { Rules } from './options.ts';
 import { timeoutsRule } from './timeouts.ts';
 
@@ -45,12 +64,29 @@ const refusalOf = (given: object): string => refusal({ size: 1, ...given });
 
 describe('options', () => {
   it('are taken when all are right or not given', () => {
-    const all = { mode: 'on', limitMs: -1, many: Infinity, isOn: false, key: new Uint8Array(1), signal: AbortSignal.abort(), timeouts: { blockMs: 1, totalMs: undefined }, names: ['a'], part: { run: () => 1 } };
-    expect([{}, all, { mode: undefined }, { names: () => 'a' }].map(refusalOf)).toEqual(['taken', 'taken', 'taken', 'taken']);
+    const all = {
+      mode: 'on',
+      limitMs: -1,
+      many: Infinity,
+      isOn: false,
+      key: new Uint8Array(1),
+      signal: AbortSignal.abort(),
+      timeouts: { blockMs: 1, totalMs: undefined },
+      names: ['a'],
+      part: { run: () => 1 },
+    };
+    expect([{}, all, { mode: undefined }, { names: () => 'a' }].map(refusalOf)).toEqual([
+      'taken',
+      'taken',
+      'taken',
+      'taken',
+    ]);
   });
 
   it('of an unknown name are refused with the name that is meant, or all that are known', () => {
-    expect([{ sise: 1 }, { minVersion: 'x' }, { elephant: 1 }, { timeouts: { blokMs: 1 } }, { toString: 1 }].map(refusalOf)).toEqual([
+    expect(
+      [{ sise: 1 }, { minVersion: 'x' }, { elephant: 1 }, { timeouts: { blokMs: 1 } }, { toString: 1 }].map(refusalOf),
+    ).toEqual([
       'TypeError: call has no option "sise"; did you mean size?',
       'TypeError: call has no option "minVersion"; it is called protocols here',
       `TypeError: call has no option "elephant"; it knows ${Object.keys(RULES).join(', ')}`,
@@ -61,7 +97,19 @@ describe('options', () => {
 
   it('of a wrong type or out of range are refused with what they take and what they were given', () => {
     const isMilliseconds = 'a number of milliseconds (negative or Infinity: no limit)';
-    expect([{ size: '1' }, { size: 10 }, { mode: 'of' }, { limitMs: null }, { limitMs: NaN }, { many: 0.5 }, { signal: new AbortController() }, { isOn: Promise.resolve(true) }, { isOn: 7n }].map(refusalOf)).toEqual([
+    expect(
+      [
+        { size: '1' },
+        { size: 10 },
+        { mode: 'of' },
+        { limitMs: null },
+        { limitMs: NaN },
+        { many: 0.5 },
+        { signal: new AbortController() },
+        { isOn: Promise.resolve(true) },
+        { isOn: 7n },
+      ].map(refusalOf),
+    ).toEqual([
       'TypeError: call: size takes a whole number of 1…9, not "1"',
       'RangeError: call: size takes a whole number of 1…9, not 10',
       "RangeError: call: mode takes 'on' or 'off', not \"of\"",
@@ -72,7 +120,17 @@ describe('options', () => {
       'TypeError: call: isOn takes true or false, not a Promise: await it first',
       'TypeError: call: isOn takes true or false, not 7n',
     ]);
-    expect([{ timeouts: { totalMs: '1000' } }, { timeouts: null }, { timeouts: 5 }, { names: [] }, { names: ['a', 7] }, { names: new Array(2) }, { part: { run: 1 } }].map(refusalOf)).toEqual([
+    expect(
+      [
+        { timeouts: { totalMs: '1000' } },
+        { timeouts: null },
+        { timeouts: 5 },
+        { names: [] },
+        { names: ['a', 7] },
+        { names: new Array(2) },
+        { part: { run: 1 } },
+      ].map(refusalOf),
+    ).toEqual([
       `TypeError: call: timeouts.totalMs takes ${isMilliseconds}, not "1000"`,
       'TypeError: call: timeouts takes { blockMs, totalMs }, not null',
       'TypeError: call: timeouts takes { blockMs, totalMs }, not 5',
@@ -85,7 +143,8 @@ describe('options', () => {
 
   it('that could be secret are not shown, nor is PEM that stands in the wrong place', () => {
     const pem = '-----BEGIN PRIVATE KEY-----\nsecret';
-    for (const given of [{ key: 'hunter2' }, { key: pem }, { mode: pem }, { key: 4711 }]) expect(refusalOf(given)).toMatch(/not (?:text|a number) \(not shown\)$/);
+    for (const given of [{ key: 'hunter2' }, { key: pem }, { mode: pem }, { key: 4711 }])
+      expect(refusalOf(given)).toMatch(/not (?:text|a number) \(not shown\)$/);
     expect(refusal(pem)).toBe('TypeError: call takes its options as an object, not text (not shown)');
   });
 
@@ -97,21 +156,49 @@ describe('options', () => {
   });
 
   it('that must be there are missed', () => {
-    expect([{}, { size: undefined }].map(refusal)).toEqual(['TypeError: call needs size: a whole number of 1…9', 'TypeError: call needs size: a whole number of 1…9']);
+    expect([{}, { size: undefined }].map(refusal)).toEqual([
+      'TypeError: call needs size: a whole number of 1…9',
+      'TypeError: call needs size: a whole number of 1…9',
+    ]);
   });
 
   it('are an object, and no promise, list, map or part of the language', () => {
     const controller = new AbortController();
-    const odd = [8080, null, undefined, [], () => 1, new Map(), new Date(), Promise.resolve({}), controller, controller.signal, new URL('https://a.test')];
+    const odd = [
+      8080,
+      null,
+      undefined,
+      [],
+      () => 1,
+      new Map(),
+      new Date(),
+      Promise.resolve({}),
+      controller,
+      controller.signal,
+      new URL('https://a.test'),
+    ];
     for (const given of odd) expect(refusal(given)).toMatch(/^TypeError: call takes its options as an object, not /);
   });
 
   it('count when they are inherited, for they are read all the same', () => {
     expect(refusal(Object.create({ size: 0 }))).toContain('RangeError: call: size takes');
     expect(refusal(Object.create({ size: 1, sise: 1 }))).toContain('has no option "sise"');
-    expect(refusal(new class { get size() { return 'x'; } }())).toContain('TypeError: call: size takes');
+    expect(
+      refusal(
+        new (class {
+          get size() {
+            return 'x';
+          }
+        })(),
+      ),
+    ).toContain('TypeError: call: size takes');
     // What somebody has added to all objects of the process is no option.
-    Object.defineProperty(Object.prototype, 'added', { value: 1, enumerable: true, configurable: true, writable: true });
+    Object.defineProperty(Object.prototype, 'added', {
+      value: 1,
+      enumerable: true,
+      configurable: true,
+      writable: true,
+    });
     try {
       expect(refusalOf({})).toBe('taken');
     } finally {
@@ -121,7 +208,11 @@ describe('options', () => {
 });
 
 it('an argument must be there', () => {
-  expect(() => { checkArgument('call', 'the data', undefined, bytes); }).toThrow(new TypeError('call: the data takes bytes (a Uint8Array), not undefined'));
-  expect(() => { checkArgument('call', 'the data', 'x', bytes); }).toThrow(new TypeError('call: the data takes bytes (a Uint8Array), not "x"'));
+  expect(() => {
+    checkArgument('call', 'the data', undefined, bytes);
+  }).toThrow(new TypeError('call: the data takes bytes (a Uint8Array), not undefined'));
+  expect(() => {
+    checkArgument('call', 'the data', 'x', bytes);
+  }).toThrow(new TypeError('call: the data takes bytes (a Uint8Array), not "x"'));
   checkArgument('call', 'the data', new Uint8Array(1), bytes);
 });

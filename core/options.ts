@@ -1,7 +1,7 @@
 /**
- * Options are inputs too: an unknown name, a value of the wrong type or out of range is refused where it is given, before
- * anything is begun. A table has a rule for each option, and its type follows from the type of the options: the compiler
- * refuses an option without a rule, and a rule without an option.
+ * Options are inputs too: an unknown name, a value of the wrong type or out of range is refused where it is given,
+ * before anything is begun. A table has a rule for each option, and its type follows from the type of the options: the
+ * compiler refuses an option without a rule, and a rule without an option.
  */
 
 /** What an option takes. */
@@ -16,7 +16,9 @@ export interface Rule {
   readonly each?: Rule | undefined;
   /** Messages do not show what was given. */
   readonly isSecret?: boolean;
-  /** It decides about trust: a missing piece of configuration must not drop it, so it is refused when it is `undefined`. */
+  /**
+   * It decides about trust: a missing piece of configuration must not drop it, so it is refused when it is `undefined`.
+   */
   readonly decidesTrust?: boolean;
   readonly isRequired?: boolean;
 }
@@ -48,14 +50,19 @@ function checkNames(call: string, parent: string, given: object, rules: Table): 
   // Inherited options count: what is read is what is checked. What somebody has added to all objects is no option.
   for (const name in given) {
     if (Object.hasOwn(rules, name) || (!Object.hasOwn(given, name) && name in Object.prototype)) continue;
-    throw new TypeError(`${call} has no option ${JSON.stringify(pathOf(parent, name))}${meant(name, Object.keys(rules))}`);
+    throw new TypeError(
+      `${call} has no option ${JSON.stringify(pathOf(parent, name))}${meant(name, Object.keys(rules))}`,
+    );
   }
   for (const name in rules) {
     if (!Object.hasOwn(rules, name)) continue;
     const rule = rules[name];
     const value = (given as Readonly<Record<string, unknown>>)[name];
     if (value !== undefined) checkValue(call, parent, name, value, rule);
-    else if (rule.decidesTrust === true && name in given) throw new TypeError(`${call}: ${pathOf(parent, name)} decides about trust and is undefined: give it a value, or leave it out`);
+    else if (rule.decidesTrust === true && name in given)
+      throw new TypeError(
+        `${call}: ${pathOf(parent, name)} decides about trust and is undefined: give it a value, or leave it out`,
+      );
     else if (rule.isRequired === true) throw new TypeError(`${call} needs ${pathOf(parent, name)}: ${rule.takes}`);
   }
 }
@@ -76,7 +83,13 @@ function pathOf(parent: string, name: string): string {
   return parent === '' ? name : `${parent}.${name}`;
 }
 
-function refusal(call: string, path: string, value: unknown, { takes, isSecret = false }: Rule, verdict: false | 'range'): Error {
+function refusal(
+  call: string,
+  path: string,
+  value: unknown,
+  { takes, isSecret = false }: Rule,
+  verdict: false | 'range',
+): Error {
   const message = `${call}: ${path} takes ${takes}, not ${isSecret ? hidden(value) : shown(value)}`;
   return verdict === 'range' ? new RangeError(message) : new TypeError(message);
 }
@@ -97,34 +110,56 @@ export const flag = thing('true or false', (value) => typeof value === 'boolean'
 export const text = thing('text that is not empty', (value) => typeof value === 'string' && (value !== '' || 'range'));
 export const func = thing('a function', (value) => typeof value === 'function');
 export const bytes = thing('bytes (a Uint8Array)', (value) => value instanceof Uint8Array);
-export const signal = thing('an AbortSignal (the `signal` of an AbortController)', (value) => value instanceof AbortSignal);
+export const signal = thing(
+  'an AbortSignal (the `signal` of an AbortController)',
+  (value) => value instanceof AbortSignal,
+);
 
 /** A number for which `isIn` holds. */
-export const number = (takes: string, isIn: (value: number) => boolean): Rule => thing(takes, (value) => typeof value === 'number' && (isIn(value) || 'range'));
+export const number = (takes: string, isIn: (value: number) => boolean): Rule =>
+  thing(takes, (value) => typeof value === 'number' && (isIn(value) || 'range'));
 
 /** A limit. */
-export const milliseconds = number('a number of milliseconds (negative or Infinity: no limit)', (value) => !Number.isNaN(value));
+export const milliseconds = number(
+  'a number of milliseconds (negative or Infinity: no limit)',
+  (value) => !Number.isNaN(value),
+);
 /** How long something takes, or is to last. */
-export const duration = number('a number of milliseconds of at least 0, and finite', (value) => value >= 0 && value < Infinity);
+export const duration = number(
+  'a number of milliseconds of at least 0, and finite',
+  (value) => value >= 0 && value < Infinity,
+);
 /** A limit that cannot be switched off by a negative number. */
 export const span = number('a number of milliseconds above 0, or Infinity for no limit', (value) => value > 0);
 /** A limit that there must be. */
-export const finiteSpan = number('a number of milliseconds above 0 and below 2^31', (value) => value > 0 && value < 2 ** 31);
+export const finiteSpan = number(
+  'a number of milliseconds above 0 and below 2^31',
+  (value) => value > 0 && value < 2 ** 31,
+);
 
 /** A whole number from `min` to `max`. */
 export function count(min: number, max = Number.MAX_SAFE_INTEGER): Rule {
-  const takes = max === Number.MAX_SAFE_INTEGER ? `a whole number of at least ${String(min)}` : `a whole number of ${String(min)}…${String(max)}`;
+  const takes =
+    max === Number.MAX_SAFE_INTEGER
+      ? `a whole number of at least ${String(min)}`
+      : `a whole number of ${String(min)}…${String(max)}`;
   return number(takes, (value) => Number.isSafeInteger(value) && value >= min && value <= max);
 }
 
 /** A whole number of at least `min`, or Infinity for no limit. */
 export function countOrNone(min: number): Rule {
-  return either(count(min), number('Infinity for no limit', (value) => value === Infinity));
+  return either(
+    count(min),
+    number('Infinity for no limit', (value) => value === Infinity),
+  );
 }
 
 /** One of `words`. */
 export function oneOf(...words: readonly string[]): Rule {
-  return thing(words.map((word) => `'${word}'`).join(' or '), (value) => typeof value === 'string' && (words.includes(value) || 'range'));
+  return thing(
+    words.map((word) => `'${word}'`).join(' or '),
+    (value) => typeof value === 'string' && (words.includes(value) || 'range'),
+  );
 }
 
 /** An object of options. `takes` says more than their names, where these do not say enough. */
@@ -210,12 +245,13 @@ function meant(name: string, known: readonly string[]): string {
   if (here !== undefined) return `; it is called ${here} here`;
   let near: string | undefined;
   let least = Math.max(2, name.length / 3);
-  if (name.length <= SHOWN_AT_MOST) for (const each of known) {
-    const apart = distance(name.toLowerCase(), each.toLowerCase());
-    if (apart > least || (apart === least && near !== undefined)) continue;
-    near = each;
-    least = apart;
-  }
+  if (name.length <= SHOWN_AT_MOST)
+    for (const each of known) {
+      const apart = distance(name.toLowerCase(), each.toLowerCase());
+      if (apart > least || (apart === least && near !== undefined)) continue;
+      near = each;
+      least = apart;
+    }
   return near === undefined ? `; it knows ${known.join(', ')}` : `; did you mean ${near}?`;
 }
 
@@ -224,7 +260,8 @@ function distance(one: string, other: string): number {
   let row = Array.from({ length: other.length + 1 }, (_, index) => index);
   for (let at = 1; at <= one.length; at++) {
     const next = [at];
-    for (let to = 1; to <= other.length; to++) next.push(Math.min(row[to] + 1, next[to - 1] + 1, row[to - 1] + Number(one[at - 1] !== other[to - 1])));
+    for (let to = 1; to <= other.length; to++)
+      next.push(Math.min(row[to] + 1, next[to - 1] + 1, row[to - 1] + Number(one[at - 1] !== other[to - 1])));
     row = next;
   }
   return row[other.length];
@@ -233,9 +270,34 @@ function distance(one: string, other: string): number {
 const SHOWN_AT_MOST = 60;
 // Names of node:tls, LuaSec and others, in lower case; the first one that the call knows is meant.
 const ELSEWHERE: Readonly<Record<string, readonly string[] | undefined>> = {
-  minversion: ['protocols'], maxversion: ['protocols'], secureprotocol: ['protocols'], protocol: ['protocols'], cert: ['certificate'], passphrase: ['password'],
-  rejectunauthorized: ['verify'], requestcert: ['verify'], checkserveridentity: ['expect'], verifyname: ['dangerouslySkipNameCheck'],
-  alpnprotocols: ['alpn'], cafile: ['ca'], capath: ['ca'], crl: ['crls'], ecdhcurve: ['groups'], curves: ['groups'], sigalgs: ['signatureAlgorithms'],
-  context: ['secure'], tls: ['secure'], securecontext: ['secure'], servername: ['serverName'], sni: ['serverName'], hostname: ['host'], address: ['host', 'localAddress'],
-  timeout: ['timeouts', 'timeoutMs'], blockms: ['timeouts'], totalms: ['timeouts'], timeoutms: ['timeouts'], aborted: ['signal'], abort: ['signal'],
+  minversion: ['protocols'],
+  maxversion: ['protocols'],
+  secureprotocol: ['protocols'],
+  protocol: ['protocols'],
+  cert: ['certificate'],
+  passphrase: ['password'],
+  rejectunauthorized: ['verify'],
+  requestcert: ['verify'],
+  checkserveridentity: ['expect'],
+  verifyname: ['dangerouslySkipNameCheck'],
+  alpnprotocols: ['alpn'],
+  cafile: ['ca'],
+  capath: ['ca'],
+  crl: ['crls'],
+  ecdhcurve: ['groups'],
+  curves: ['groups'],
+  sigalgs: ['signatureAlgorithms'],
+  context: ['secure'],
+  tls: ['secure'],
+  securecontext: ['secure'],
+  servername: ['serverName'],
+  sni: ['serverName'],
+  hostname: ['host'],
+  address: ['host', 'localAddress'],
+  timeout: ['timeouts', 'timeoutMs'],
+  blockms: ['timeouts'],
+  totalms: ['timeouts'],
+  timeoutms: ['timeouts'],
+  aborted: ['signal'],
+  abort: ['signal'],
 };

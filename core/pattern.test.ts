@@ -32,7 +32,9 @@ describe('a name', () => {
   });
 
   test('that is wrong is told in the message', () => {
-    expect(() => patternOf('*x' as PatternName)).toThrow('receive takes \'*l\', \'*a\', \'*s\' or a number of bytes ≥ 0, not *x');
+    expect(() => patternOf('*x' as PatternName)).toThrow(
+      "receive takes '*l', '*a', '*s' or a number of bytes ≥ 0, not *x",
+    );
   });
 });
 
@@ -150,15 +152,20 @@ describe('a number of bytes', () => {
   });
 
   test('beyond a given bound is refused before anything has come', () => {
-    expect(() => measure(5, '', { maxBytes: 4 })).toThrow(new BoundsError('the number of bytes asked for', 'maxBytes', 4));
+    expect(() => measure(5, '', { maxBytes: 4 })).toThrow(
+      new BoundsError('the number of bytes asked for', 'maxBytes', 4),
+    );
   });
 });
 
 describe('of an unfinished input', () => {
-  const partial = (name: PatternName, text: string, maxBytes = 1_000): number => patternOf(name).partialOf(bufferOf(text), maxBytes);
+  const partial = (name: PatternName, text: string, maxBytes = 1_000): number =>
+    patternOf(name).partialOf(bufferOf(text), maxBytes);
 
   test('all belongs to a line, and to everything, up to the bound', () => {
-    expect([partial('*l', 'abc'), partial('*a', 'abc'), partial('*l', 'abcde', 4), partial('*a', 'abcde', 4)]).toEqual([3, 3, 4, 4]);
+    expect([partial('*l', 'abc'), partial('*a', 'abc'), partial('*l', 'abcde', 4), partial('*a', 'abcde', 4)]).toEqual([
+      3, 3, 4, 4,
+    ]);
   });
 
   test('no more than was asked for belongs to a number', () => {

@@ -24,7 +24,10 @@ export interface Pattern<T> {
   measure(input: InputBuffer, ended: boolean, maxBytes: number): number;
   /** Removes the measured bytes and makes the result of them. */
   take(input: InputBuffer, count: number): T;
-  /** How much of an unfinished input belongs to this receive and is handed over when it fails; it never exceeds the bound. */
+  /**
+   * How much of an unfinished input belongs to this receive and is handed over when it fails; it never exceeds the
+   * bound.
+   */
   readonly partialOf: (input: InputBuffer, maxBytes: number) => number;
 }
 
@@ -46,7 +49,8 @@ const LINE: Pattern<string> = {
   defaultMaxBytes: 64 * 1024,
   measure(input, ended, maxBytes) {
     const length = input.indexOf(LF);
-    if (length > maxBytes || (length < 0 && input.length > maxBytes)) throw new BoundsError('the line', 'maxBytes', maxBytes);
+    if (length > maxBytes || (length < 0 && input.length > maxBytes))
+      throw new BoundsError('the line', 'maxBytes', maxBytes);
     if (length >= 0) return length + 1;
     return ended ? TOO_EARLY : MORE;
   },

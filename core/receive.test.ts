@@ -33,11 +33,19 @@ class Receiver {
   }
 }
 
-async function failureOf<E extends Error>(operation: Promise<unknown>, kind: abstract new (...args: never[]) => E): Promise<E & { text: string }> {
-  const error: unknown = await operation.then(() => undefined, (reason: unknown) => reason);
+async function failureOf<E extends Error>(
+  operation: Promise<unknown>,
+  kind: abstract new (...args: never[]) => E,
+): Promise<E & { text: string }> {
+  const error: unknown = await operation.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
   if (!(error instanceof kind)) throw new Error(`expected ${kind.name}, not ${String(error)}`);
   const partial: unknown = 'partial' in error ? error.partial : undefined;
-  return Object.assign(error, { text: partial instanceof Uint8Array ? Buffer.from(partial).toString('latin1') : 'none' });
+  return Object.assign(error, {
+    text: partial instanceof Uint8Array ? Buffer.from(partial).toString('latin1') : 'none',
+  });
 }
 
 describe('a receive', () => {
@@ -58,7 +66,11 @@ describe('a receive', () => {
     expect(receiver.transport.calls.read).toBe(1);
   });
 
-  test.each([[WANT_READ, 'read'], [WANT_WRITE, 'write'], [WANT_LOOKUP, 'lookup']] as const)('passes on the want %s', async (code, want) => {
+  test.each([
+    [WANT_READ, 'read'],
+    [WANT_WRITE, 'write'],
+    [WANT_LOOKUP, 'lookup'],
+  ] as const)('passes on the want %s', async (code, want) => {
     const receiver = new Receiver('ab', code, 'c\n');
     const operation = receiver.receive('*l');
     expect(operation.want).toBe(want);
@@ -70,8 +82,13 @@ describe('a receive', () => {
     const megabyte = new Uint8Array(1024 * 1024);
     const receiver = new Receiver(megabyte, megabyte, 'x');
     const step = new ReceiveStep(receiver.inflow, patternOf('*a'), undefined);
-    expect([step.attempt(), step.progress(), step.attempt(), step.progress(), step.attempt()])
-      .toEqual([YIELD, 1_048_576, YIELD, 2_097_152, WANT_READ]);
+    expect([step.attempt(), step.progress(), step.attempt(), step.progress(), step.attempt()]).toEqual([
+      YIELD,
+      1_048_576,
+      YIELD,
+      2_097_152,
+      WANT_READ,
+    ]);
   });
 
   test('that needs a megabyte exactly has it, and does not give way', () => {
@@ -91,7 +108,11 @@ describe('a receive', () => {
 
   test('of some bytes is empty at the end, and again after it', async () => {
     const receiver = new Receiver('ab', END);
-    const lengths = [(await receiver.receive('*s')).length, (await receiver.receive('*s')).length, (await receiver.receive('*s')).length];
+    const lengths = [
+      (await receiver.receive('*s')).length,
+      (await receiver.receive('*s')).length,
+      (await receiver.receive('*s')).length,
+    ];
     expect(lengths).toEqual([2, 0, 0]);
   });
 
@@ -175,24 +196,27 @@ describe('a receive that fails', () => {
     expect([error === failure, error.text, error.operation]).toEqual([true, 'ab', 'receive']);
   });
 
-  test.each(['before it is begun', 'before its first turn'])('leaves what stands in the connection when it is cancelled %s', async (when) => {
-    const receiver = new Receiver();
-    receiver.inflow.input.append(Buffer.from('of another\n'));
-    const controller = new AbortController();
-    if (when === 'before it is begun') controller.abort();
-    receiver.venue.exhausted = true;
-    const step: unknown = new ReceiveStep(receiver.inflow, patternOf('*l'));
-    const operation = new Operation(step as Step<string>, receiver.venue, {}, controller.signal).start();
-    controller.abort();
-    const failure = await failureOf(operation, AbortError);
-    expect([failure.text, receiver.left]).toEqual(['', 'of another\n']);
-  });
+  test.each(['before it is begun', 'before its first turn'])(
+    'leaves what stands in the connection when it is cancelled %s',
+    async (when) => {
+      const receiver = new Receiver();
+      receiver.inflow.input.append(Buffer.from('of another\n'));
+      const controller = new AbortController();
+      if (when === 'before it is begun') controller.abort();
+      receiver.venue.exhausted = true;
+      const step: unknown = new ReceiveStep(receiver.inflow, patternOf('*l'));
+      const operation = new Operation(step as Step<string>, receiver.venue, {}, controller.signal).start();
+      controller.abort();
+      const failure = await failureOf(operation, AbortError);
+      expect([failure.text, receiver.left]).toEqual(['', 'of another\n']);
+    },
+  );
 
   test('can be taken up again with its partial put back', async () => {
     const receiver = new Receiver('ab');
     const operation = receiver.receive('*l');
     receiver.venue.advance(100);
-    const { partial } = await failureOf(operation, Error) as Error & { partial?: Uint8Array };
+    const { partial } = (await failureOf(operation, Error)) as Error & { partial?: Uint8Array };
     receiver.inflow.input.prepend(partial ?? new Uint8Array());
     receiver.transport.feed('c\n');
     expect(await receiver.receive('*l')).toBe('abc');
@@ -204,13 +228,19 @@ describe('a receive that fails', () => {
   });
 });
 
-describe('a receive into the caller\'s memory', () => {
+describe("a receive into the caller's memory", () => {
   test('takes what stands in the buffer, without reading', () => {
     const receiver = new Receiver('abcd');
     receiver.inflow.pull();
     const into = new Uint8Array(3);
     const step = new ReceiveIntoStep(receiver.inflow, into);
-    expect([step.attempt(), step.result(), Buffer.from(into).toString(), receiver.left, receiver.transport.calls.read]).toEqual([DONE, 3, 'abc', 'd', 1]);
+    expect([
+      step.attempt(),
+      step.result(),
+      Buffer.from(into).toString(),
+      receiver.left,
+      receiver.transport.calls.read,
+    ]).toEqual([DONE, 3, 'abc', 'd', 1]);
   });
 
   test('reads straight into it when the buffer is empty', () => {

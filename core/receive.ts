@@ -32,7 +32,10 @@ export class ReceiveStep<T> implements Step<T> {
     const { input } = this.#inflow;
     for (let budget = BYTES_PER_ATTEMPT; ;) {
       const count = this.#pattern.measure(input, this.#inflow.ended, this.#maxBytes);
-      if (count === TOO_EARLY) throw new ClosedError(`receive failed: the peer closed the connection after ${String(input.length)} bytes of an unfinished message`);
+      if (count === TOO_EARLY)
+        throw new ClosedError(
+          `receive failed: the peer closed the connection after ${String(input.length)} bytes of an unfinished message`,
+        );
       if (count !== MORE) {
         this.#count = count;
         return DONE;
@@ -60,7 +63,9 @@ export class ReceiveStep<T> implements Step<T> {
   }
 }
 
-/** Receives what is there, at least one byte, straight into the caller's memory; resolves to the count, 0 at the end. */
+/**
+ * Receives what is there, at least one byte, straight into the caller's memory; resolves to the count, 0 at the end.
+ */
 export class ReceiveIntoStep implements Step<number> {
   readonly name = 'receive';
   readonly #inflow: Inflow;

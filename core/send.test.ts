@@ -57,13 +57,22 @@ describe('a send', () => {
 
   test('goes on at the first byte that was not accepted', () => {
     const { step, transport } = sending('hello', undefined, { writes: [1, WANT_WRITE, 3, WANT_WRITE] });
-    expect([step.attempt(), step.attempt(), step.attempt(), step.result(), transport.written]).toEqual([WANT_WRITE, WANT_WRITE, DONE, 4, 'hello']);
+    expect([step.attempt(), step.attempt(), step.attempt(), step.result(), transport.written]).toEqual([
+      WANT_WRITE,
+      WANT_WRITE,
+      DONE,
+      4,
+      'hello',
+    ]);
   });
 
-  test.each([WANT_READ, WANT_WRITE, WANT_LOOKUP] as const)('passes on the want %s of a write and of the flush', (code) => {
-    const { step } = sending('hello', undefined, { writes: [code], flushes: [code] });
-    expect([step.attempt(), step.attempt(), step.attempt()]).toEqual([code, code, DONE]);
-  });
+  test.each([WANT_READ, WANT_WRITE, WANT_LOOKUP] as const)(
+    'passes on the want %s of a write and of the flush',
+    (code) => {
+      const { step } = sending('hello', undefined, { writes: [code], flushes: [code] });
+      expect([step.attempt(), step.attempt(), step.attempt()]).toEqual([code, code, DONE]);
+    },
+  );
 
   test('gives way when a write accepts nothing, and goes on later', () => {
     const { step, transport } = sending('hello', undefined, { writes: [2, 0, 0] });
@@ -72,12 +81,22 @@ describe('a send', () => {
 
   test('gives way after a megabyte, for the sake of others', () => {
     const { step } = sending(new Uint8Array(1_500_000), undefined, { writes: [1024 * 1024] });
-    expect([step.attempt(), step.progress(), step.attempt(), step.result()]).toEqual([YIELD, 1_048_575, DONE, 1_499_999]);
+    expect([step.attempt(), step.progress(), step.attempt(), step.result()]).toEqual([
+      YIELD,
+      1_048_575,
+      DONE,
+      1_499_999,
+    ]);
   });
 
   test('is done only when nothing is held below any more', () => {
     const { step, transport } = sending('hello', undefined, { flushes: [WANT_WRITE, WANT_WRITE] });
-    expect([step.attempt(), step.progress(), step.attempt(), step.attempt()]).toEqual([WANT_WRITE, 4, WANT_WRITE, DONE]);
+    expect([step.attempt(), step.progress(), step.attempt(), step.attempt()]).toEqual([
+      WANT_WRITE,
+      4,
+      WANT_WRITE,
+      DONE,
+    ]);
     expect(transport.written).toBe('hello');
   });
 
@@ -148,7 +167,21 @@ describe('several pieces', () => {
   });
 
   test('leave in one write as long as a record holds them', () => {
-    for (const [sizes, writes] of [[[65_535, 1], [65_536]], [[65_535, 1, 1], [65_536, 1]], [[65_536, 1], [65_536, 1]], [[1, 65_537], [1, 65_537]]]) {
+    for (const [sizes, writes] of [
+      [[65_535, 1], [65_536]],
+      [
+        [65_535, 1, 1],
+        [65_536, 1],
+      ],
+      [
+        [65_536, 1],
+        [65_536, 1],
+      ],
+      [
+        [1, 65_537],
+        [1, 65_537],
+      ],
+    ]) {
       const { step, transport } = sending(sizes.map((size) => new Uint8Array(size)));
       step.attempt();
       expect(transport.accepted.map(({ length }) => length)).toEqual(writes);
@@ -156,8 +189,19 @@ describe('several pieces', () => {
   });
 
   test('stay in order around a big one', () => {
-    const { step, transport } = sending(['a', 'b', new Uint8Array(70_000).fill(65), 'c', new Uint8Array(65_536).fill(66), 'd']);
-    expect([step.attempt(), step.result(), transport.written]).toEqual([DONE, 135_539, `ab${'A'.repeat(70_000)}c${'B'.repeat(65_536)}d`]);
+    const { step, transport } = sending([
+      'a',
+      'b',
+      new Uint8Array(70_000).fill(65),
+      'c',
+      new Uint8Array(65_536).fill(66),
+      'd',
+    ]);
+    expect([step.attempt(), step.result(), transport.written]).toEqual([
+      DONE,
+      135_539,
+      `ab${'A'.repeat(70_000)}c${'B'.repeat(65_536)}d`,
+    ]);
   });
 
   test('are counted through for the range', () => {
@@ -176,7 +220,11 @@ describe('a send that fails hands over', () => {
     const { step } = sending(data, undefined, { writes: [2, WANT_WRITE] });
     step.attempt();
     const { last, rest } = step.handOver();
-    expect([last, Buffer.from(rest as Uint8Array).toString(), (rest as Uint8Array).buffer === data.buffer]).toEqual([1, 'llo', true]);
+    expect([last, Buffer.from(rest as Uint8Array).toString(), (rest as Uint8Array).buffer === data.buffer]).toEqual([
+      1,
+      'llo',
+      true,
+    ]);
   });
 
   test('first - 1 and the whole range when nothing was accepted', () => {
@@ -201,8 +249,13 @@ describe('a send that fails hands over', () => {
     step.attempt();
     const { last, rest } = step.handOver();
     expect(last).toBe(4);
-    expect((rest as Uint8Array[]).map(({ buffer, byteOffset, length }) => [buffer === block.buffer, byteOffset - block.byteOffset, length]))
-      .toEqual([[true, 5, block.length - 5], ...Array.from({ length: 64 }, () => [true, 0, block.length])]);
+    expect(
+      (rest as Uint8Array[]).map(({ buffer, byteOffset, length }) => [
+        buffer === block.buffer,
+        byteOffset - block.byteOffset,
+        length,
+      ]),
+    ).toEqual([[true, 5, block.length - 5], ...Array.from({ length: 64 }, () => [true, 0, block.length])]);
   });
 
   test('pieces that were not begun as they were given', () => {
@@ -216,13 +269,21 @@ describe('a send that fails hands over', () => {
   });
 
   test('the rest of all pieces', () => {
-    const { step } = sending(['ab', new Uint8Array(70_000).fill(65), 'cd'], { last: 70_002 }, { writes: [1, WANT_WRITE] });
+    const { step } = sending(
+      ['ab', new Uint8Array(70_000).fill(65), 'cd'],
+      { last: 70_002 },
+      { writes: [1, WANT_WRITE] },
+    );
     step.attempt();
     expect(restOf(step)).toBe(`b${'A'.repeat(70_000)}c`);
   });
 
   test('a rest that ends with the range inside of a piece', () => {
-    const { step } = sending([new Uint8Array(70_000).fill(65), 'cdef'], { last: 70_001 }, { writes: [69_999, WANT_WRITE] });
+    const { step } = sending(
+      [new Uint8Array(70_000).fill(65), 'cdef'],
+      { last: 70_001 },
+      { writes: [69_999, WANT_WRITE] },
+    );
     step.attempt();
     expect(restOf(step)).toBe('Acd');
   });

@@ -11,7 +11,10 @@ export type Sendable = string | Uint8Array | readonly (string | Uint8Array)[];
 
 /** Which part of the data to send; both indexes count bytes and are inclusive. */
 export interface SendRange {
-  /** The first byte to send; 0 by default. It may equal the length: then nothing is sent, and what is held below is flushed. */
+  /**
+   * The first byte to send; 0 by default. It may equal the length: then nothing is sent, and what is held below is
+   * flushed.
+   */
   readonly first?: number | undefined;
   /** The last byte to send; the last one of the data by default. */
   readonly last?: number | undefined;
@@ -34,7 +37,8 @@ export class SendStep implements Step<number> {
     const length = this.#pieces.reduce((sum, piece) => sum + piece.length, 0);
     const first = range?.first ?? 0;
     const last = range?.last ?? length - 1;
-    if (!Number.isInteger(first) || first < 0 || first > length) throw new RangeError(`first must lie in 0…${String(length)}, not ${String(first)}`);
+    if (!Number.isInteger(first) || first < 0 || first > length)
+      throw new RangeError(`first must lie in 0…${String(length)}, not ${String(first)}`);
     if (!Number.isInteger(last) || last < first - 1 || last >= length) {
       throw new RangeError(`last must lie in ${String(first - 1)}…${String(length - 1)}, not ${String(last)}`);
     }
@@ -77,7 +81,9 @@ export class SendStep implements Step<number> {
     return this.#within(this.#next);
   }
 
-  /** Makes the piece that holds byte `at` the current one. `at` never goes back, and lies before the end of the data. */
+  /**
+   * Makes the piece that holds byte `at` the current one. `at` never goes back, and lies before the end of the data.
+   */
   #seek(at: number): void {
     let piece = this.#pieces[this.#piece];
     while (at >= this.#pieceStart + piece.length) {

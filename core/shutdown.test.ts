@@ -8,7 +8,10 @@ import { ScriptedTransport } from './testing/scripted-transport.ts';
 import type { Script } from './testing/scripted-transport.ts';
 import { DONE, END, WANT_READ, WANT_WRITE } from './want.ts';
 
-function shutting(direction: Direction, script: Script): { step: ShutdownStep; transport: ScriptedTransport; inflow: Inflow } {
+function shutting(
+  direction: Direction,
+  script: Script,
+): { step: ShutdownStep; transport: ScriptedTransport; inflow: Inflow } {
   const transport = new ScriptedTransport(script);
   const inflow = new Inflow(transport);
   return { step: new ShutdownStep(inflow, new Outflow(transport), direction), transport, inflow };
@@ -53,7 +56,7 @@ describe('shutting the receiving side', () => {
   });
 });
 
-test('shutting both says goodbye before it waits for the peer\'s', () => {
+test("shutting both says goodbye before it waits for the peer's", () => {
   const { step, transport } = shutting('both', { shutdowns: [WANT_WRITE], reads: ['abc', WANT_READ, END] });
   const first = [step.attempt(), transport.calls.read];
   expect([first, step.attempt(), step.attempt(), step.progress()]).toEqual([[WANT_WRITE, 0], WANT_READ, DONE, 3]);

@@ -10,8 +10,8 @@ import type { StepCode } from './want.ts';
 export type Direction = 'send' | 'receive' | 'both';
 
 /**
- * `'send'` says that nothing more will be sent. `'receive'` waits until the peer has said so and drops what still comes,
- * up to a bound. `'both'` does one after the other.
+ * `'send'` says that nothing more will be sent. `'receive'` waits until the peer has said so and drops what still
+ * comes, up to a bound. `'both'` does one after the other.
  */
 export class ShutdownStep implements Step<void> {
   readonly name = 'shutdown';
@@ -21,7 +21,10 @@ export class ShutdownStep implements Step<void> {
   readonly #shakesHands: boolean;
   #dropped = 0;
 
-  /** @param shakesHands whether a handshake that is not complete is completed first; without it there is nothing to say goodbye in. */
+  /**
+   * @param shakesHands whether a handshake that is not complete is completed first; without it there is nothing to say
+   * goodbye in.
+   */
   constructor(inflow: Inflow, outflow: Outflow, direction: Direction, shakesHands = true) {
     this.#inflow = inflow;
     this.#outflow = outflow;

@@ -74,11 +74,19 @@ test('the limits are copied, so that a change of the settings does not reach a r
   expect([budget.limitMs('block'), budget.limitMs('total')]).toEqual([10, 100]);
 });
 
-test.each<[unknown, string]>([['1000', '"1000"'], [null, 'null'], [true, 'true']])('%s is refused although it was no option that was checked', (ms, shown) => {
+test.each<[unknown, string]>([
+  ['1000', '"1000"'],
+  [null, 'null'],
+  [true, 'true'],
+])('%s is refused although it was no option that was checked', (ms, shown) => {
   const timeouts = { totalMs: ms as number };
-  expect(() => new TimeoutBudget(timeouts, 0)).toThrow(new TypeError(`totalMs must be a number of milliseconds, not ${shown}`));
+  expect(() => new TimeoutBudget(timeouts, 0)).toThrow(
+    new TypeError(`totalMs must be a number of milliseconds, not ${shown}`),
+  );
 });
 
 test('NaN is refused, and the message names the limit', () => {
-  expect(() => new TimeoutBudget({ blockMs: NaN }, 0)).toThrow(new RangeError('blockMs must be a number of milliseconds, not NaN'));
+  expect(() => new TimeoutBudget({ blockMs: NaN }, 0)).toThrow(
+    new RangeError('blockMs must be a number of milliseconds, not NaN'),
+  );
 });

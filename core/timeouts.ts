@@ -3,7 +3,10 @@
 import { group, milliseconds } from './options.ts';
 import type { Rules } from './options.ts';
 
-/** The two limits of an operation, in milliseconds. `Infinity` and negative values mean no limit; 0 means: try, let the selector be asked once, try again, and do not wait. */
+/**
+ * The two limits of an operation, in milliseconds. `Infinity` and negative values mean no limit; 0 means: try, let the
+ * selector be asked once, try again, and do not wait.
+ */
 export interface Timeouts {
   /** The longest single wait. It starts anew at each wait. */
   readonly blockMs?: number | undefined;
@@ -35,7 +38,8 @@ export class TimeoutBudget {
   }
 
   /**
-   * The longest that a wait beginning at `now` may last: the block limit or what is left of the total, whichever is less.
+   * The longest that a wait beginning at `now` may last: the block limit or what is left of the total, whichever is
+   * less.
    * @returns milliseconds ≥ 0; `Infinity` without a limit.
    */
   waitBudget(now: number): number {
@@ -71,7 +75,10 @@ export class TimeoutBudget {
 export function limit(ms: number | undefined, name: string): number {
   if (ms === undefined) return Infinity;
   // Checked where it was given; but an object can be changed after that, and arithmetic goes on with text and null.
-  if (typeof ms !== 'number') throw new TypeError(`${name} must be a number of milliseconds, not ${typeof ms === 'string' ? JSON.stringify(ms) : String(ms)}`);
+  if (typeof ms !== 'number')
+    throw new TypeError(
+      `${name} must be a number of milliseconds, not ${typeof ms === 'string' ? JSON.stringify(ms) : String(ms)}`,
+    );
   if (ms < 0) return Infinity;
   if (Number.isNaN(ms)) throw new RangeError(`${name} must be a number of milliseconds, not NaN`);
   return ms;

@@ -31,7 +31,10 @@ export interface Transport {
   /** Says that nothing more will be sent, after all that was accepted; `DONE` when it is said. Reading goes on. */
   shutdown(): StepCode;
 
-  /** What ended the channel for both directions, once something has. Bytes that came before it are read first: see `hasBuffered`. */
+  /**
+   * What ended the channel for both directions, once something has. Bytes that came before it are read first: see
+   * `hasBuffered`.
+   */
   readonly failure: Error | undefined;
 
   /** Whether a `read` may succeed although the layer below is not readable. */
@@ -41,8 +44,8 @@ export interface Transport {
   readonly hasUnflushed: boolean;
 
   /**
-   * How many bytes have come in at the bottom. When it has grown since an operation began to wait to read, somebody else has read,
-   * and what that operation waits for may have come with it.
+   * How many bytes have come in at the bottom. When it has grown since an operation began to wait to read, somebody
+   * else has read, and what that operation waits for may have come with it.
    */
   readonly received: number;
 

@@ -30,7 +30,9 @@ export function wantOf(code: WantCode): Want {
   return code === WANT_READ ? 'read' : code === WANT_WRITE ? 'write' : 'lookup';
 }
 
-/** @returns whether `code`, as returned by a transport, is a want: neither a count, nor {@link END}, nor {@link DONE}. */
+/**
+ * @returns whether `code`, as returned by a transport, is a want: neither a count, nor {@link END}, nor {@link DONE}.
+ */
 export function isWant(code: number): code is WantCode {
   return code <= WANT_READ && code >= WANT_LOOKUP;
 }

@@ -1,5 +1,5 @@
-// Law: an operation that is cancelled ends at that very moment with an AbortError that carries the reason and what was achieved, and
-// the connection goes on as if the operation had never been begun.
+// Law: an operation that is cancelled ends at that very moment with an AbortError that carries the reason and what was
+// achieved, and the connection goes on as if the operation had never been begun.
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -13,7 +13,13 @@ import { until } from './kit/schedule.ts';
 import { simulate } from './kit/simulate.ts';
 import { contextsFor } from './kit/tls-contexts.ts';
 
-const plan = fc.record({ link: link(), buffers: buffers(), faults: harmlessFaults(), cancelAt: moment(), data: fc.uint8Array({ minLength: 1, maxLength: 3_000 }) });
+const plan = fc.record({
+  link: link(),
+  buffers: buffers(),
+  faults: harmlessFaults(),
+  cancelAt: moment(),
+  data: fc.uint8Array({ minLength: 1, maxLength: 3_000 }),
+});
 type Plan = typeof plan extends fc.Arbitrary<infer P> ? P : never;
 
 const run = ({ link: carrying, buffers: hosts, faults, cancelAt, data }: Plan, contexts?: Contexts) =>
@@ -25,11 +31,16 @@ const run = ({ link: carrying, buffers: hosts, faults, cancelAt, data }: Plan, c
       cancel.abort('enough');
       return world.now();
     });
-    const end = (promise: PromiseLike<unknown>): Promise<{ value: unknown; atMs: number }> => promise.then(
-      (value) => ({ value, atMs: world.now() }),
-      (value: unknown) => ({ value, atMs: world.now() }),
-    ) as Promise<{ value: unknown; atMs: number }>;
-    const [sent, received, atMs] = await Promise.all([end(client.send(data, { signal: cancel.signal })), end(server.receive(data.length + 1, { signal: cancel.signal })), cancelled]);
+    const end = (promise: PromiseLike<unknown>): Promise<{ value: unknown; atMs: number }> =>
+      promise.then(
+        (value) => ({ value, atMs: world.now() }),
+        (value: unknown) => ({ value, atMs: world.now() }),
+      ) as Promise<{ value: unknown; atMs: number }>;
+    const [sent, received, atMs] = await Promise.all([
+      end(client.send(data, { signal: cancel.signal })),
+      end(server.receive(data.length + 1, { signal: cancel.signal })),
+      cancelled,
+    ]);
     // One byte more than is sent never comes: the receive is always cut off.
     expect(received).toMatchObject({ atMs, value: { cause: 'enough', operation: 'receive' } });
     const { partial = new Uint8Array() } = received.value as AbortError;
@@ -40,7 +51,10 @@ const run = ({ link: carrying, buffers: hosts, faults, cancelAt, data }: Plan, c
       expect(sent.atMs).toBe(atMs);
       ({ last = -2 } = sent.value as AbortError);
     }
-    const [rest] = await Promise.all([server.receive(data.length, { prefix: partial }), client.send(data, { first: last + 1 })]);
+    const [rest] = await Promise.all([
+      server.receive(data.length, { prefix: partial }),
+      client.send(data, { first: last + 1 }),
+    ]);
     expect(Buffer.from(rest).equals(data)).toBe(true);
   });
 

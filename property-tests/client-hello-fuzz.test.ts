@@ -1,6 +1,6 @@
-// Law: whatever a client says first - a real client hello with bytes changed, lost, doubled, put in or cut off, in whatever pieces - the
-// server's handshake ends with a typed error, or goes on as if nothing were wrong; it never crashes, hangs or leaks, and the next
-// client is served.
+// Law: whatever a client says first - a real client hello with bytes changed, lost, doubled, put in or cut off, in
+// whatever pieces - the server's handshake ends with a typed error, or goes on as if nothing were wrong; it never
+// crashes, hangs or leaks, and the next client is served.
 
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
@@ -46,8 +46,14 @@ async function helloOf(options: TlsClientOptions): Promise<Uint8Array> {
 }
 
 const mutation = fc.oneof(
-  { weight: 6, arbitrary: fc.record({ kind: fc.constant('set' as const), at: fc.nat(), value: fc.integer({ min: 0, max: 255 }) }) },
-  { weight: 3, arbitrary: fc.record({ kind: fc.constant('flip' as const), at: fc.nat(), value: fc.integer({ min: 0, max: 7 }) }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({ kind: fc.constant('set' as const), at: fc.nat(), value: fc.integer({ min: 0, max: 255 }) }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({ kind: fc.constant('flip' as const), at: fc.nat(), value: fc.integer({ min: 0, max: 7 }) }),
+  },
   fc.record({ kind: fc.constant('drop' as const), at: fc.nat(), value: fc.integer({ min: 1, max: 40 }) }),
   fc.record({ kind: fc.constant('double' as const), at: fc.nat(), value: fc.integer({ min: 1, max: 40 }) }),
   fc.record({ kind: fc.constant('insert' as const), at: fc.nat(), value: fc.integer({ min: 1, max: 40 }) }),
@@ -67,10 +73,14 @@ function mutate(bytes: Uint8Array, { kind, at, value }: Mutation): Uint8Array {
       changed[place] = kind === 'set' ? value : changed[place] ^ (1 << value);
       return changed;
     }
-    case 'drop': return Buffer.concat([before, after.subarray(value)]);
-    case 'double': return Buffer.concat([before, after.subarray(0, value), after]);
-    case 'insert': return Buffer.concat([before, Buffer.alloc(value, value), after]);
-    case 'cut': return before;
+    case 'drop':
+      return Buffer.concat([before, after.subarray(value)]);
+    case 'double':
+      return Buffer.concat([before, after.subarray(0, value), after]);
+    case 'insert':
+      return Buffer.concat([before, Buffer.alloc(value, value), after]);
+    case 'cut':
+      return before;
   }
 }
 
@@ -95,32 +105,43 @@ it('a broken client hello breaks nothing', async () => {
   });
   const good = await TlsContext.client({ ca });
   const ends = { done: 0, failed: 0, waiting: 0 };
-  await tryLaw(plan, 1_000, ({ client, mutations, link: carrying, asksBack }) =>
-    simulate({ link: carrying, steps: 200_000 }, async (world) => {
-      const broken = mutations.reduce(mutate, hellos[client]);
-      const plain = await pairIn(world);
-      const secured = plain.server.secure(server);
-      const outcome = secured.handshake({ timeouts: { totalMs: 5_000 } }).then(() => 'done' as const, (error: unknown) => {
-        if (!(error instanceof WantioError)) throw error;
-        return error.code === 'ERR_WANTIO_TIMEOUT' ? 'waiting' as const : 'failed' as const;
-      });
-      if (broken.length > 0) await plain.client.send(broken);
-      // Some hang up, some wait for an answer that does not come.
-      if (!asksBack) await plain.client.shutdown('send');
-      ends[await outcome]++;
-      plain.client.abort();
-      secured.abort();
-      const [next, peer] = await Promise.all([plain.here.reactor.connectSecure({ host: 'there', port: 7, secure: good, serverName: 'there' }), accepted()]);
-      next.abort();
-      peer.abort();
+  await tryLaw(
+    plan,
+    1_000,
+    ({ client, mutations, link: carrying, asksBack }) =>
+      simulate({ link: carrying, steps: 200_000 }, async (world) => {
+        const broken = mutations.reduce(mutate, hellos[client]);
+        const plain = await pairIn(world);
+        const secured = plain.server.secure(server);
+        const outcome = secured.handshake({ timeouts: { totalMs: 5_000 } }).then(
+          () => 'done' as const,
+          (error: unknown) => {
+            if (!(error instanceof WantioError)) throw error;
+            return error.code === 'ERR_WANTIO_TIMEOUT' ? ('waiting' as const) : ('failed' as const);
+          },
+        );
+        if (broken.length > 0) await plain.client.send(broken);
+        // Some hang up, some wait for an answer that does not come.
+        if (!asksBack) await plain.client.shutdown('send');
+        ends[await outcome]++;
+        plain.client.abort();
+        secured.abort();
+        const [next, peer] = await Promise.all([
+          plain.here.reactor.connectSecure({ host: 'there', port: 7, secure: good, serverName: 'there' }),
+          accepted(),
+        ]);
+        next.abort();
+        peer.abort();
 
-      async function accepted() {
-        const [listener] = plain.there.reactor.openListeners;
-        const connection = (await listener.accept()).secure(server);
-        await connection.handshake();
-        return connection;
-      }
-    }), false);
+        async function accepted() {
+          const [listener] = plain.there.reactor.openListeners;
+          const connection = (await listener.accept()).secure(server);
+          await connection.handshake();
+          return connection;
+        }
+      }),
+    false,
+  );
   server.close();
   good.close();
   // The mutations must not be so wild that nothing but the first check of OpenSSL sees them.

@@ -1,4 +1,7 @@
-/** A timing wheel tells what a plain list would tell: everything due, nothing else, in the order of the ticks, whatever happens meanwhile. */
+/**
+ * A timing wheel tells what a plain list would tell: everything due, nothing else, in the order of the ticks, whatever
+ * happens meanwhile.
+ */
 
 import assert from 'node:assert/strict';
 
@@ -13,18 +16,26 @@ type Deed =
   | { readonly do: 'cancel'; readonly which: number }
   | { readonly do: 'pass'; readonly ms: number };
 
-/** What a deadline does when it is told: arm or cancel another, or itself. Each does so a few times only, so that every call ends. */
+/**
+ * What a deadline does when it is told: arm or cancel another, or itself. Each does so a few times only, so that every
+ * call ends.
+ */
 type Reaction = Exclude<Deed, { do: 'pass' }>;
 
 test('the wheel tells what a list would tell', async () => {
   let told = 0;
   await checkLaw(
-    fc.property(start, fc.array(deed, { maxLength: 60, size: 'max' }), fc.array(fc.array(reaction, { maxLength: 3, size: 'max' }), { minLength: COUNT, maxLength: COUNT }), (now, deeds, reactions) => {
-      const pair = new Pair(now, reactions);
-      for (const deed of deeds) pair.do(deed);
-      for (let passes = 0; passes < 3; passes++) pair.do({ do: 'pass', ms: LONGEST });
-      told += pair.told;
-    }),
+    fc.property(
+      start,
+      fc.array(deed, { maxLength: 60, size: 'max' }),
+      fc.array(fc.array(reaction, { maxLength: 3, size: 'max' }), { minLength: COUNT, maxLength: COUNT }),
+      (now, deeds, reactions) => {
+        const pair = new Pair(now, reactions);
+        for (const deed of deeds) pair.do(deed);
+        for (let passes = 0; passes < 3; passes++) pair.do({ do: 'pass', ms: LONGEST });
+        told += pair.told;
+      },
+    ),
     5_000,
   );
   if (!replaying()) expect(told, 'deadlines were told').toBeGreaterThan(10_000);
@@ -99,7 +110,8 @@ class Pair {
     assert.equal(next === Infinity, this.#list.size === 0, 'there is a next moment while anything is armed');
     assert.ok(next <= earliest, 'nothing is due before the next moment');
     assert.ok(next >= this.#reached, 'the next moment has not passed');
-    if (Math.floor(earliest / 32) === Math.floor(this.#reached / 32)) assert.equal(next, earliest, 'a near moment is exact');
+    if (Math.floor(earliest / 32) === Math.floor(this.#reached / 32))
+      assert.equal(next, earliest, 'a near moment is exact');
   }
 
   #earliest(): number {
@@ -116,14 +128,31 @@ const LONGEST = 5 * YEAR;
 const span = fc.oneof(
   { weight: 5, arbitrary: fc.nat(40) },
   { weight: 3, arbitrary: fc.double({ min: 0, max: 5_000, noNaN: true }) },
-  { weight: 3, arbitrary: fc.tuple(fc.integer({ min: 1, max: 7 }), fc.integer({ min: -2, max: 2 })).map(([level, off]) => 32 ** level + off) },
+  {
+    weight: 3,
+    arbitrary: fc
+      .tuple(fc.integer({ min: 1, max: 7 }), fc.integer({ min: -2, max: 2 }))
+      .map(([level, off]) => 32 ** level + off),
+  },
   { weight: 2, arbitrary: fc.maxSafeNat().map((ms) => ms % LONGEST) },
 );
-const start = fc.oneof(fc.constant(0), fc.double({ min: 0, max: 1e6, noNaN: true }), fc.tuple(fc.integer({ min: 1, max: 8 }), fc.integer({ min: -3, max: 3 })).map(([level, off]) => 32 ** level + off));
+const start = fc.oneof(
+  fc.constant(0),
+  fc.double({ min: 0, max: 1e6, noNaN: true }),
+  fc.tuple(fc.integer({ min: 1, max: 8 }), fc.integer({ min: -3, max: 3 })).map(([level, off]) => 32 ** level + off),
+);
 
 const which = fc.nat(COUNT - 1);
-const after = fc.oneof({ weight: 8, arbitrary: span }, { weight: 1, arbitrary: span.map((ms) => -ms) }, { weight: 1, arbitrary: fc.constant(Infinity) });
+const after = fc.oneof(
+  { weight: 8, arbitrary: span },
+  { weight: 1, arbitrary: span.map((ms) => -ms) },
+  { weight: 1, arbitrary: fc.constant(Infinity) },
+);
 const arm = fc.record({ do: fc.constant('arm' as const), which, after });
 const cancel = fc.record({ do: fc.constant('cancel' as const), which });
 const reaction: fc.Arbitrary<Reaction> = fc.oneof({ weight: 2, arbitrary: arm }, { weight: 1, arbitrary: cancel });
-const deed: fc.Arbitrary<Deed> = fc.oneof({ weight: 5, arbitrary: arm }, { weight: 2, arbitrary: cancel }, { weight: 4, arbitrary: fc.record({ do: fc.constant('pass' as const), ms: span }) });
+const deed: fc.Arbitrary<Deed> = fc.oneof(
+  { weight: 5, arbitrary: arm },
+  { weight: 2, arbitrary: cancel },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant('pass' as const), ms: span }) },
+);

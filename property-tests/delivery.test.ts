@@ -36,8 +36,12 @@ const run = ({ link: carrying, buffers: hosts, faults, there, back, sizes }: Pla
 
 describe('every byte arrives once and in order', () => {
   it('over a plain connection', () => tryLaw(plan, 1_000, (each) => run(each)), 600_000);
-  it.each(['TLSv1.2', 'TLSv1.3'] as const)('over %s', async (version) => {
-    const contexts = await contextsFor(version);
-    await tryLaw(plan, 200, (each) => run(each, contexts));
-  }, 600_000);
+  it.each(['TLSv1.2', 'TLSv1.3'] as const)(
+    'over %s',
+    async (version) => {
+      const contexts = await contextsFor(version);
+      await tryLaw(plan, 200, (each) => run(each, contexts));
+    },
+    600_000,
+  );
 });

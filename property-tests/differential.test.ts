@@ -15,7 +15,10 @@ import { contextsFor } from './kit/tls-contexts.ts';
 const step = fc.record({
   who: fc.constantFrom<0 | 1>(0, 1),
   act: fc.oneof(
-    fc.record({ kind: fc.constant('send' as const), text: fc.string({ maxLength: 40 }).map((text) => text.replaceAll('~', '\n')) }),
+    fc.record({
+      kind: fc.constant('send' as const),
+      text: fc.string({ maxLength: 40 }).map((text) => text.replaceAll('~', '\n')),
+    }),
     fc.record({ kind: fc.constant('line' as const), maxBytes: fc.integer({ min: 1, max: 60 }) }),
     fc.record({ kind: fc.constant('bytes' as const), count: fc.nat(60) }),
     fc.record({ kind: fc.constant('some' as const), count: fc.integer({ min: 1, max: 60 }) }),
@@ -30,7 +33,11 @@ type Step = typeof step extends fc.Arbitrary<infer S> ? S : never;
 const steps = fc.array(step, { minLength: 1, maxLength: 12 });
 
 /** Takes the steps one after the other; @returns what each came to. */
-async function take(ends: readonly [Connection, Connection], plan: readonly Step[], arrive: () => Promise<void>): Promise<unknown[]> {
+async function take(
+  ends: readonly [Connection, Connection],
+  plan: readonly Step[],
+  arrive: () => Promise<void>,
+): Promise<unknown[]> {
   const results: unknown[] = [];
   await Promise.all(ends.map((end) => end.handshake()));
   for (const { who, act } of plan) {
@@ -45,18 +52,26 @@ async function outcome(end: Connection, act: Step['act']): Promise<unknown> {
   const timeouts = { blockMs: 3 };
   try {
     switch (act.kind) {
-      case 'send': return await end.send(act.text, { timeouts });
-      case 'line': return await end.receive('*l', { maxBytes: act.maxBytes, timeouts });
-      case 'bytes': return [...await end.receive(act.count, { timeouts })];
-      case 'some': return [...await end.receive('*s', { maxBytes: act.count, timeouts })];
-      case 'all': return [...await end.receive('*a', { timeouts })];
+      case 'send':
+        return await end.send(act.text, { timeouts });
+      case 'line':
+        return await end.receive('*l', { maxBytes: act.maxBytes, timeouts });
+      case 'bytes':
+        return [...(await end.receive(act.count, { timeouts }))];
+      case 'some':
+        return [...(await end.receive('*s', { maxBytes: act.count, timeouts }))];
+      case 'all':
+        return [...(await end.receive('*a', { timeouts }))];
       case 'try': {
         const tried = end.tryReceive();
         return typeof tried === 'number' ? tried : [...tried];
       }
-      case 'unread': return end.unread(Buffer.from('<put back>'));
-      case 'shutdown': return await end.shutdown('send', { timeouts });
-      case 'abort': return end.abort();
+      case 'unread':
+        return end.unread(Buffer.from('<put back>'));
+      case 'shutdown':
+        return await end.shutdown('send', { timeouts });
+      case 'abort':
+        return end.abort();
     }
   } catch (error) {
     if (!(error instanceof WantioError)) throw error;
@@ -71,7 +86,10 @@ async function onRealSockets(plan: readonly Step[], contexts?: Contexts): Promis
     const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
     const { port } = listener.address as { port: number };
     const [client, server] = await Promise.all([reactor.connect({ host: '127.0.0.1', port }), listener.accept()]);
-    const ends: [Connection, Connection] = contexts === undefined ? [client, server] : [client.secure(contexts.client, { serverName: 'there' }), server.secure(contexts.server)];
+    const ends: [Connection, Connection] =
+      contexts === undefined
+        ? [client, server]
+        : [client.secure(contexts.client, { serverName: 'there' }), server.secure(contexts.server)];
     // Loopback delivers at once; two turns let both ends know.
     return await take(ends, plan, async () => {
       for (let turn = 0; turn < 2; turn++) await reactor.select({}, 0);
@@ -83,20 +101,33 @@ async function onRealSockets(plan: readonly Step[], contexts?: Contexts): Promis
 }
 
 const onSimulatedSockets = async (plan: readonly Step[], contexts?: Contexts): Promise<unknown[]> =>
-  (await simulate({}, async (world) => {
-    const { client, server } = await pairIn(world, {}, contexts);
-    return take([client, server], plan, () => world.sleep(1));
-  })).result;
+  (
+    await simulate({}, async (world) => {
+      const { client, server } = await pairIn(world, {}, contexts);
+      return take([client, server], plan, () => world.sleep(1));
+    })
+  ).result;
 
 describe('simulated and real sockets agree', () => {
-  it('on plain connections', () => checkLaw(fc.asyncProperty(steps, async (plan) => {
-    expect(await onSimulatedSockets(plan)).toEqual(await onRealSockets(plan));
-  }), 1_000), 600_000);
+  it(
+    'on plain connections',
+    () =>
+      checkLaw(
+        fc.asyncProperty(steps, async (plan) => {
+          expect(await onSimulatedSockets(plan)).toEqual(await onRealSockets(plan));
+        }),
+        1_000,
+      ),
+    600_000,
+  );
 
   it('on TLS', async () => {
     const contexts = await contextsFor('TLSv1.3');
-    await checkLaw(fc.asyncProperty(steps, async (plan) => {
-      expect(await onSimulatedSockets(plan, contexts)).toEqual(await onRealSockets(plan, contexts));
-    }), 200);
+    await checkLaw(
+      fc.asyncProperty(steps, async (plan) => {
+        expect(await onSimulatedSockets(plan, contexts)).toEqual(await onRealSockets(plan, contexts));
+      }),
+      200,
+    );
   }, 600_000);
 });

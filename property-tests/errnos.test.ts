@@ -1,5 +1,5 @@
-// Law: whatever errno a system call gives, once or for ever, every operation settles with a result or an error that names the call, no
-// call is made over and over in one turn, and a listener serves again when the calls do.
+// Law: whatever errno a system call gives, once or for ever, every operation settles with a result or an error that
+// names the call, no call is made over and over in one turn, and a listener serves again when the calls do.
 
 import { constants } from 'node:os';
 
@@ -12,8 +12,20 @@ import { World } from '../reactor/simulated/world.ts';
 import type { Ground } from '../reactor/ground.ts';
 
 /** The calls that can fail, and what is changed to make them fail. */
-const CALLS = ['socket', 'bind', 'listen', 'connect', 'accept', 'recv', 'send', 'shutdown', 'setOption', 'pendingError', 'register'] as const;
-type Call = typeof CALLS[number];
+const CALLS = [
+  'socket',
+  'bind',
+  'listen',
+  'connect',
+  'accept',
+  'recv',
+  'send',
+  'shutdown',
+  'setOption',
+  'pendingError',
+  'register',
+] as const;
+type Call = (typeof CALLS)[number];
 
 /** What goes wrong: `times` calls, after the first `passed`. */
 interface Wrong {
@@ -46,7 +58,8 @@ function wrongGround(ground: Ground, wrong: Wrong): Ground {
   for (const call of CALLS) {
     if (call === 'register') continue;
     const make = failing[call];
-    failing[call] = (...values) => (meets(call) ? (call === 'pendingError' ? wrong.errno : -wrong.errno) : make(...values));
+    failing[call] = (...values) =>
+      meets(call) ? (call === 'pendingError' ? wrong.errno : -wrong.errno) : make(...values);
   }
   const { selector } = ground;
   return {
@@ -57,14 +70,22 @@ function wrongGround(ground: Ground, wrong: Wrong): Ground {
         if (meets('register')) throw systemError(-wrong.errno, 'epoll_ctl');
         selector.register(handle);
       },
-      deregister: (handle) => { selector.deregister(handle); },
+      deregister: (handle) => {
+        selector.deregister(handle);
+      },
       poll: (batch) => {
         wrong.inTurn = 0;
         selector.poll(batch);
       },
-      onReady: (wake) => { selector.onReady(wake); },
-      setRef: (ref) => { selector.setRef(ref); },
-      close: () => { selector.close(); },
+      onReady: (wake) => {
+        selector.onReady(wake);
+      },
+      setRef: (ref) => {
+        selector.setRef(ref);
+      },
+      close: () => {
+        selector.close();
+      },
     },
   };
 }
@@ -80,7 +101,7 @@ async function visit(wrong: Wrong, side: 'here' | 'there'): Promise<string> {
       const client = await here.reactor.connect({ host: 'there', port: 7, timeouts: { totalMs: 300 } });
       try {
         await client.send('hi\n', { timeouts: { totalMs: 300 } });
-        return await client.receive('*l', { timeouts: { totalMs: 300 } }) === 'hi' ? 'served' : 'wrong';
+        return (await client.receive('*l', { timeouts: { totalMs: 300 } })) === 'hi' ? 'served' : 'wrong';
       } finally {
         client.abort();
       }
@@ -89,49 +110,63 @@ async function visit(wrong: Wrong, side: 'here' | 'there'): Promise<string> {
       return error instanceof SystemError ? error.code : error.name;
     }
   };
-  return world.run((async () => {
-    let listening: string;
-    try {
-      const listener = await there.reactor.listen({ host: '0.0.0.0', port: 7 });
-      listener.on('clientError', () => undefined);
-      listener.serve({ timeouts: { totalMs: 300 } }, async (connection) => {
-        await connection.send(`${await connection.receive()}\n`);
-      });
-      listening = 'listens';
-    } catch (error) {
-      if (!(error instanceof SystemError)) throw error;
-      listening = error.code;
-    }
-    const outcome = listening === 'listens' ? await attempt() : listening;
-    // The system recovers.
-    wrong.times = 0;
-    await world.sleep(3_000);
-    if (listening === 'listens' && wrong.call !== 'socket') expect(await attempt()).toBe('served');
-    for (const { reactor } of world.machines) reactor.abort();
-    await Promise.all(world.machines.map(({ reactor }) => reactor.close()));
-    expect(world.machines.flatMap(({ host }) => (host.openDescriptors === 0 ? [] : [host.name]))).toEqual([]);
-    return outcome;
-  })(), 60_000);
+  return world.run(
+    (async () => {
+      let listening: string;
+      try {
+        const listener = await there.reactor.listen({ host: '0.0.0.0', port: 7 });
+        listener.on('clientError', () => undefined);
+        listener.serve({ timeouts: { totalMs: 300 } }, async (connection) => {
+          await connection.send(`${await connection.receive()}\n`);
+        });
+        listening = 'listens';
+      } catch (error) {
+        if (!(error instanceof SystemError)) throw error;
+        listening = error.code;
+      }
+      const outcome = listening === 'listens' ? await attempt() : listening;
+      // The system recovers.
+      wrong.times = 0;
+      await world.sleep(3_000);
+      if (listening === 'listens' && wrong.call !== 'socket') expect(await attempt()).toBe('served');
+      for (const { reactor } of world.machines) reactor.abort();
+      await Promise.all(world.machines.map(({ reactor }) => reactor.close()));
+      expect(world.machines.flatMap(({ host }) => (host.openDescriptors === 0 ? [] : [host.name]))).toEqual([]);
+      return outcome;
+    })(),
+    60_000,
+  );
 }
 
 describe.each(['here', 'there'] as const)('an errno %s', (side) => {
-  it.each(CALLS)('of %s, whichever it is, hangs nothing and is not asked for over and over', async (call) => {
-    for (const errno of ERRNOS) {
-      // What passes by itself, and is tried again in each turn, is not for ever.
-      const passes = (errno === EINTR && (call === 'recv' || call === 'send')) || (call === 'send' && (errno === ENOBUFS || errno === ENOMEM));
-      // The first to be watched is the listener, the second its client.
-      for (const [passed, times] of [[0, 1], [1, 1], [0, passes ? 200 : Infinity], [1, passes ? 200 : Infinity]]) {
-        const wrong: Wrong = { call, errno, passed, times, calls: 0, inTurn: 0, mostInTurn: 0 };
-        const what = `${nameOf(errno)} of ${call} after ${String(passed)}, ${times === 1 ? 'once' : `${String(times)} times`}`;
-        const outcome = await visit(wrong, side).catch((error: unknown) => {
-          throw new Error(what, { cause: error });
-        });
-        expect(outcome, what).not.toBe('wrong');
-        if (passes) expect(outcome, what).toBe('served');
-        expect(wrong.mostInTurn, what).toBeLessThanOrEqual(CALLS_A_TURN);
+  it.each(CALLS)(
+    'of %s, whichever it is, hangs nothing and is not asked for over and over',
+    async (call) => {
+      for (const errno of ERRNOS) {
+        // What passes by itself, and is tried again in each turn, is not for ever.
+        const passes =
+          (errno === EINTR && (call === 'recv' || call === 'send')) ||
+          (call === 'send' && (errno === ENOBUFS || errno === ENOMEM));
+        // The first to be watched is the listener, the second its client.
+        for (const [passed, times] of [
+          [0, 1],
+          [1, 1],
+          [0, passes ? 200 : Infinity],
+          [1, passes ? 200 : Infinity],
+        ]) {
+          const wrong: Wrong = { call, errno, passed, times, calls: 0, inTurn: 0, mostInTurn: 0 };
+          const what = `${nameOf(errno)} of ${call} after ${String(passed)}, ${times === 1 ? 'once' : `${String(times)} times`}`;
+          const outcome = await visit(wrong, side).catch((error: unknown) => {
+            throw new Error(what, { cause: error });
+          });
+          expect(outcome, what).not.toBe('wrong');
+          if (passes) expect(outcome, what).toBe('served');
+          expect(wrong.mostInTurn, what).toBeLessThanOrEqual(CALLS_A_TURN);
+        }
       }
-    }
-  }, 120_000);
+    },
+    120_000,
+  );
 });
 
 // As many as a listener accepts in a turn, and one for a reserve descriptor.

@@ -7,7 +7,13 @@ import * as tls from '../protocols/tls/index.ts';
 import * as reactor from '../reactor/index.ts';
 import * as testing from './index.ts';
 
-const exported = Object.entries({ ...protocols, ...protocols.https, ...tls, ...reactor, ...testing } as Record<string, unknown>).filter((entry): entry is [string, { readonly prototype: Error }] => typeof entry[1] === 'function' && entry[1].prototype instanceof Error);
+const exported = Object.entries({ ...protocols, ...protocols.https, ...tls, ...reactor, ...testing } as Record<
+  string,
+  unknown
+>).filter(
+  (entry): entry is [string, { readonly prototype: Error }] =>
+    typeof entry[1] === 'function' && entry[1].prototype instanceof Error,
+);
 
 describe('an error', () => {
   it('is exported at all', () => {

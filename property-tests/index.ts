@@ -1,4 +1,7 @@
-/** wantio/testing: simulated worlds, faults, and random plans of them. It needs no particular test runner; the plans are fast-check's. */
+/**
+ * wantio/testing: simulated worlds, faults, and random plans of them. It needs no particular test runner; the plans are
+ * fast-check's.
+ */
 
 export { drawnFaults } from '../reactor/faults/drawn-faults.ts';
 export type { DrawnFaults } from '../reactor/faults/drawn-faults.ts';
@@ -13,7 +16,17 @@ export { SimulatedNetwork } from '../reactor/simulated/simulated-network.ts';
 export type { NameOptions } from '../reactor/simulated/simulated-network.ts';
 export { DeadlockError, LivelockError, World } from '../reactor/simulated/world.ts';
 export type { SimulatedMachine, WorldOptions } from '../reactor/simulated/world.ts';
-export { anyFaults, buffers, harmlessFaults, link, moment, payload, schedule, scheduleOf, timeouts } from './kit/arbitraries.ts';
+export {
+  anyFaults,
+  buffers,
+  harmlessFaults,
+  link,
+  moment,
+  payload,
+  schedule,
+  scheduleOf,
+  timeouts,
+} from './kit/arbitraries.ts';
 export { checkSelector } from './kit/check-selector.ts';
 export type { SelectorSetting } from './kit/check-selector.ts';
 export { checkTransport } from './kit/check-transport.ts';

@@ -63,7 +63,9 @@ function textOf(bytes: Uint8Array): string {
 // Two bytes to search for, and lengths around those at which the buffer grows.
 const text = fc.oneof(
   fc.string({ unit: fc.constantFrom('a', 'b', 'x', 'y', '\n'), maxLength: 8 }),
-  fc.tuple(fc.constantFrom('a', 'b', 'z'), fc.integer({ min: 100, max: 600 })).map(([unit, length]) => unit.repeat(length)),
+  fc
+    .tuple(fc.constantFrom('a', 'b', 'z'), fc.integer({ min: 100, max: 600 }))
+    .map(([unit, length]) => unit.repeat(length)),
 );
 const share = fc.oneof(fc.double({ min: 0, max: 1, noNaN: true }), fc.constant(1));
 const deed: fc.Arbitrary<Deed> = fc.oneof(

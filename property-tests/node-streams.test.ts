@@ -1,5 +1,6 @@
-// Law: bytes that go through Node's streams and connections over each other arrive once and in order, whatever the pieces, both ways at once.
-// And a connection over a stream of Node's does what every transport must, as does TLS over it.
+// Law: bytes that go through Node's streams and connections over each other arrive once and in order, whatever the
+// pieces, both ways at once. And a connection over a stream of Node's does what every transport must, as does TLS over
+// it.
 
 import type { Duplex } from 'node:stream';
 
@@ -24,10 +25,16 @@ type Ends = [near: Connection, far: Connection];
 type Layers = readonly (typeof tls13)[];
 
 /** Two connections over one pair of streams, with TLS over them as often as contexts are given. */
-function connections(reactor: Reactor, highWaterMark: number, layers: Layers, between: (connection: Connection) => Connection = (connection) => connection): Ends {
+function connections(
+  reactor: Reactor,
+  highWaterMark: number,
+  layers: Layers,
+  between: (connection: Connection) => Connection = (connection) => connection,
+): Ends {
   const [near, far] = streamPair(highWaterMark);
   let ends: Ends = [between(fromDuplex(reactor, near, { role: 'client' })), between(fromDuplex(reactor, far))];
-  for (const { client, server } of layers) ends = [between(ends[0].secure(client, { serverName: 'there', role: 'client' })), between(ends[1].secure(server))];
+  for (const { client, server } of layers)
+    ends = [between(ends[0].secure(client, { serverName: 'there', role: 'client' })), between(ends[1].secure(server))];
   return ends;
 }
 
@@ -57,7 +64,10 @@ async function read(stream: Duplex, sizes: readonly number[]): Promise<Buffer> {
   return Buffer.concat(pieces);
 }
 
-const sizes = fc.array(fc.oneof(fc.integer({ min: 1, max: 8 }), fc.integer({ min: 9, max: 3_000 })), { minLength: 1, maxLength: 4 });
+const sizes = fc.array(fc.oneof(fc.integer({ min: 1, max: 8 }), fc.integer({ min: 9, max: 3_000 })), {
+  minLength: 1,
+  maxLength: 4,
+});
 const direction = fc.record({ data: payload(), written: sizes, read: sizes });
 const mark = fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 64 }), fc.integer({ min: 65, max: 20_000 }));
 
@@ -65,22 +75,47 @@ describe('streams of Node over connections over streams of Node', () => {
   it('carry bytes once and in order, both ways at once', async () => {
     const reactor = new Reactor();
     const before = livingTlsTransports();
-    const plan = fc.record({ forth: direction, back: direction, below: mark, above: mark, layers: fc.constantFrom<Layers>([], [], [], [tls13], [tls12]), twice: fc.boolean() });
-    await checkLaw(fc.asyncProperty(plan, async ({ forth, back, below, above, layers, twice }) => {
-      const again = (connection: Connection): Connection => fromDuplex(reactor, toDuplex(connection, { highWaterMark: above, allowHalfOpen: true }), { role: connection.basis.role });
-      const [near, far] = connections(reactor, below, layers, twice ? again : undefined).map((connection) => toDuplex(connection, { highWaterMark: above, allowHalfOpen: true }));
-      const closed = [near, far].map((stream) => new Promise((resolve) => stream.once('close', resolve)));
-      const [atFar, atNear] = await Promise.all([read(far, forth.read), read(near, back.read), write(near, forth.data, forth.written), write(far, back.data, back.written)]);
-      expect(atFar.equals(forth.data)).toBe(true);
-      expect(atNear.equals(back.data)).toBe(true);
-      await Promise.all(closed);
-    }), 300);
+    const plan = fc.record({
+      forth: direction,
+      back: direction,
+      below: mark,
+      above: mark,
+      layers: fc.constantFrom<Layers>([], [], [], [tls13], [tls12]),
+      twice: fc.boolean(),
+    });
+    await checkLaw(
+      fc.asyncProperty(plan, async ({ forth, back, below, above, layers, twice }) => {
+        const again = (connection: Connection): Connection =>
+          fromDuplex(reactor, toDuplex(connection, { highWaterMark: above, allowHalfOpen: true }), {
+            role: connection.basis.role,
+          });
+        const [near, far] = connections(reactor, below, layers, twice ? again : undefined).map((connection) =>
+          toDuplex(connection, { highWaterMark: above, allowHalfOpen: true }),
+        );
+        const closed = [near, far].map((stream) => new Promise((resolve) => stream.once('close', resolve)));
+        const [atFar, atNear] = await Promise.all([
+          read(far, forth.read),
+          read(near, back.read),
+          write(near, forth.data, forth.written),
+          write(far, back.data, back.written),
+        ]);
+        expect(atFar.equals(forth.data)).toBe(true);
+        expect(atNear.equals(back.data)).toBe(true);
+        await Promise.all(closed);
+      }),
+      300,
+    );
     await reactor.close();
     expect([reactor.connections.size, reactor.deadlines.size, livingTlsTransports() - before]).toEqual([0, 0, 0]);
   }, 600_000);
 });
 
-describe.each<[string, Layers]>([['', []], ['TLS 1.3 over ', [tls13]], ['TLS 1.2 over ', [tls12]], ['TLS over TLS over ', [tls12, tls13]]])('%sstreams of Node', (_, layers) => {
+describe.each<[string, Layers]>([
+  ['', []],
+  ['TLS 1.3 over ', [tls13]],
+  ['TLS 1.2 over ', [tls12]],
+  ['TLS over TLS over ', [tls12, tls13]],
+])('%sstreams of Node', (_, layers) => {
   const make = (highWaterMark: number) => async (): Promise<TransportPair> => {
     const reactor = new Reactor();
     const [near, far] = connections(reactor, highWaterMark, layers);

@@ -1,4 +1,5 @@
-// Law: an option of a public call that has an unknown name, a wrong type or is out of range is refused with its name, before anything begins; nothing secret is shown.
+// Law: an option of a public call that has an unknown name, a wrong type or is out of range is refused with its name,
+// before anything begins; nothing secret is shown.
 
 import { readFileSync, readdirSync } from 'node:fs';
 import { PassThrough } from 'node:stream';
@@ -72,19 +73,38 @@ interface Call {
 
 const as = <T>(options: unknown): T => options as T;
 const nothing = (): void => undefined;
-const ground = { clock: { now: () => 0 }, selector: { register: nothing, poll: nothing }, calls: { recv: nothing, send: nothing }, lookUp: nothing, defer: nothing, wakeAt: nothing };
+const ground = {
+  clock: { now: () => 0 },
+  selector: { register: nothing, poll: nothing },
+  calls: { recv: nothing, send: nothing },
+  lookUp: nothing,
+  defer: nothing,
+  wakeAt: nothing,
+};
 const certified = Certificate.load(certificate);
 
 /** Every public call that takes options, as its messages name it, with the table that its type demands. */
 const CALLS: Record<string, Call | readonly Call[]> = {
   'new Reactor': { rules: GROUND_RULES, make: (_, options) => new Reactor(as({ ...ground, ...options })) },
-  connect: { rules: CONNECT_RULES, make: ({ reactor }, options) => reactor.connect(as({ host: 'there', port: 7, ...options })) },
-  connectSecure: { rules: CONNECT_SECURE_RULES, make: ({ reactor }, options) => reactor.connectSecure(as({ host: 'there', port: 7, secure: client, ...options })) },
-  listen: { rules: LISTEN_RULES, make: ({ reactor }, options) => reactor.listen(as({ host: '0.0.0.0', port: 9, ...options })) },
+  connect: {
+    rules: CONNECT_RULES,
+    make: ({ reactor }, options) => reactor.connect(as({ host: 'there', port: 7, ...options })),
+  },
+  connectSecure: {
+    rules: CONNECT_SECURE_RULES,
+    make: ({ reactor }, options) => reactor.connectSecure(as({ host: 'there', port: 7, secure: client, ...options })),
+  },
+  listen: {
+    rules: LISTEN_RULES,
+    make: ({ reactor }, options) => reactor.listen(as({ host: '0.0.0.0', port: 9, ...options })),
+  },
   accept: { rules: OPERATION_RULES, make: ({ listener }, options) => listener.accept(as(options)) },
   serve: { rules: SERVE_RULES, make: ({ listener }, options) => listener.serve(as<ServeOptions>(options), nothing) },
   select: [
-    { rules: SELECT_RULES, make: ({ reactor, connection }, options) => reactor.select({ read: [connection] }, 1, as(options)) },
+    {
+      rules: SELECT_RULES,
+      make: ({ reactor, connection }, options) => reactor.select({ read: [connection] }, 1, as(options)),
+    },
     { rules: SELECTION_RULES, make: ({ reactor }, options) => reactor.select(as<Selection<never, never>>(options), 1) },
   ],
   sleep: { rules: SELECT_RULES, make: ({ reactor }, options) => reactor.sleep(1, as(options)) },
@@ -96,22 +116,47 @@ const CALLS: Record<string, Call | readonly Call[]> = {
   closeOnSignal: { rules: SIGNAL_RULES, make: ({ reactor }, options) => closeOnSignal(reactor, as(options)) },
   send: { rules: SEND_RULES, make: ({ connection }, options) => connection.send('data', as(options)) },
   receive: { rules: RECEIVE_RULES, make: ({ connection }, options) => connection.receive('*l', as(options)) },
-  receiveInto: { rules: OPERATION_RULES, make: ({ connection }, options) => connection.receiveInto(new Uint8Array(1), as(options)) },
-  lines: { rules: LINES_RULES, make: ({ connection }, options) => connection.lines(as(options))[Symbol.asyncIterator]().next() },
+  receiveInto: {
+    rules: OPERATION_RULES,
+    make: ({ connection }, options) => connection.receiveInto(new Uint8Array(1), as(options)),
+  },
+  lines: {
+    rules: LINES_RULES,
+    make: ({ connection }, options) => connection.lines(as(options))[Symbol.asyncIterator]().next(),
+  },
   handshake: { rules: HANDSHAKE_RULES, make: ({ connection }, options) => connection.handshake(as(options)) },
   shutdown: { rules: OPERATION_RULES, make: ({ connection }, options) => connection.shutdown('send', as(options)) },
   secure: { rules: LAYING_RULES, make: ({ connection }, options) => connection.secure(client, as(options)) },
   toDuplex: { rules: TO_DUPLEX_RULES, make: ({ connection }, options) => toDuplex(connection, as(options)) },
-  fromDuplex: { rules: FROM_DUPLEX_RULES, make: ({ reactor }, options) => fromDuplex(reactor, new PassThrough(), as(options)) },
-  'new Relay': { rules: RELAY_RULES, make: ({ connection }, options) => new Relay(connection, connection, as(options)) },
-  'https.request': { rules: REQUEST_RULES, make: ({ reactor }, options) => request(reactor, as({ url: 'https://there/', ...options })) },
+  fromDuplex: {
+    rules: FROM_DUPLEX_RULES,
+    make: ({ reactor }, options) => fromDuplex(reactor, new PassThrough(), as(options)),
+  },
+  'new Relay': {
+    rules: RELAY_RULES,
+    make: ({ connection }, options) => new Relay(connection, connection, as(options)),
+  },
+  'https.request': {
+    rules: REQUEST_RULES,
+    make: ({ reactor }, options) => request(reactor, as({ url: 'https://there/', ...options })),
+  },
   'TlsContext.client': { rules: CLIENT_RULES, make: (_, options) => TlsContext.client(as(options)) },
-  'TlsContext.server': { rules: SERVER_RULES, make: (_, options) => TlsContext.server(as({ certificate: { pem: certificate }, key: { pem: key }, ...options })) },
+  'TlsContext.server': {
+    rules: SERVER_RULES,
+    make: (_, options) => TlsContext.server(as({ certificate: { pem: certificate }, key: { pem: key }, ...options })),
+  },
   'context.with': { rules: CONNECTION_RULES, make: (_, options) => client.with(as(options)) },
-  replaceCertificate: { rules: IDENTITY_RULES, make: (_, options) => server.replaceCertificate(as({ certificate: { pem: certificate }, key: { pem: key }, ...options })) },
+  replaceCertificate: {
+    rules: IDENTITY_RULES,
+    make: (_, options) =>
+      server.replaceCertificate(as({ certificate: { pem: certificate }, key: { pem: key }, ...options })),
+  },
   renegotiate: { rules: OPERATION_RULES, make: ({ secured }, options) => secured.renegotiate(as(options)) },
   updateKeys: { rules: UPDATE_KEYS_RULES, make: ({ secured }, options) => secured.updateKeys(as(options)) },
-  requestClientCertificate: { rules: REQUEST_CERTIFICATE_RULES, make: ({ secured }, options) => secured.requestClientCertificate(as(options)) },
+  requestClientCertificate: {
+    rules: REQUEST_CERTIFICATE_RULES,
+    make: ({ secured }, options) => secured.requestClientCertificate(as(options)),
+  },
   checkPeer: { rules: EXPECTATION_RULES, make: (_, options) => checkPeer(certified, as(options)) },
   checkHost: { rules: NAME_RULES, make: (_, options) => certified.checkHost('localhost', as(options)) },
   checkEmail: { rules: NAME_RULES, make: (_, options) => certified.checkEmail('a@a.test', as(options)) },
@@ -125,28 +170,84 @@ const CALLS: Record<string, Call | readonly Call[]> = {
   'new ClientSessions': { rules: CLIENT_SESSIONS_RULES, make: (_, options) => new ClientSessions(as(options)) },
   'new TicketKeys': { rules: TICKET_KEYS_RULES, make: (_, options) => new TicketKeys(as(options)) },
   'new MemorySessionStore': { rules: MEMORY_STORE_RULES, make: (_, options) => new MemorySessionStore(as(options)) },
-  'new FileSessionStore': { rules: FILE_STORE_RULES, make: (_, options) => new FileSessionStore(as({ directory: '/nowhere', ...options })) },
-  'new LmdbSessionStore': { rules: LMDB_STORE_RULES, make: (_, options) => new LmdbSessionStore(as({ path: '/nowhere', ...options })) },
-  'new RedisSessionStore': { rules: REDIS_STORE_RULES, make: (_, options) => new RedisSessionStore(as({ url: 'redis://there', ...options })) },
-  'new SessionServerStore': { rules: SERVER_STORE_RULES, make: ({ reactor }, options) => new SessionServerStore(reactor, as({ path: '/nowhere', ...options })) },
-  'SessionServer.listen': { rules: SESSION_SERVER_RULES, make: ({ reactor }, options) => SessionServer.listen(reactor, as({ path: '/nowhere', ...options })) },
+  'new FileSessionStore': {
+    rules: FILE_STORE_RULES,
+    make: (_, options) => new FileSessionStore(as({ directory: '/nowhere', ...options })),
+  },
+  'new LmdbSessionStore': {
+    rules: LMDB_STORE_RULES,
+    make: (_, options) => new LmdbSessionStore(as({ path: '/nowhere', ...options })),
+  },
+  'new RedisSessionStore': {
+    rules: REDIS_STORE_RULES,
+    make: (_, options) => new RedisSessionStore(as({ url: 'redis://there', ...options })),
+  },
+  'new SessionServerStore': {
+    rules: SERVER_STORE_RULES,
+    make: ({ reactor }, options) => new SessionServerStore(reactor, as({ path: '/nowhere', ...options })),
+  },
+  'SessionServer.listen': {
+    rules: SESSION_SERVER_RULES,
+    make: ({ reactor }, options) => SessionServer.listen(reactor, as({ path: '/nowhere', ...options })),
+  },
   'new Link': { rules: LINK_RULES, make: (_, options) => new Link(as(options)) },
   'new World': { rules: WORLD_RULES, make: (_, options) => new World(as(options)) },
   addHost: { rules: HOST_RULES, make: ({ world }, options) => world.machine('new', as(options)) },
-  name: { rules: LOOK_UP_RULES, make: ({ world }, options) => { world.network.name('new.test', ['10.0.0.9'], as(options)); } },
+  name: {
+    rules: LOOK_UP_RULES,
+    make: ({ world }, options) => {
+      world.network.name('new.test', ['10.0.0.9'], as(options));
+    },
+  },
   simulate: { rules: PLAN_RULES, make: (_, options) => simulate(as(options), () => Promise.resolve()) },
   withoutLeaks: { rules: LEAK_RULES, make: (_, options) => withoutLeaks(() => Promise.resolve(), as(options)) },
 };
 
 const SECRET = 'hunter2-hunter2-hunter2';
-const odd = fc.constantFrom<unknown>(SECRET, '', 0, -1.5, NaN, Infinity, null, true, [], [1], {}, { [SECRET]: 1 }, Symbol('odd'), 7n, nothing, new AbortController(), Promise.resolve(1), new Uint8Array(3));
+const odd = fc.constantFrom<unknown>(
+  SECRET,
+  '',
+  0,
+  -1.5,
+  NaN,
+  Infinity,
+  null,
+  true,
+  [],
+  [1],
+  {},
+  { [SECRET]: 1 },
+  Symbol('odd'),
+  7n,
+  nothing,
+  new AbortController(),
+  Promise.resolve(1),
+  new Uint8Array(3),
+);
 
-/** What a rule refuses: drawn values that it does not take, one that is not there where it decides about trust, and the same inside of it. */
+/**
+ * What a rule refuses: drawn values that it does not take, one that is not there where it decides about trust, and the
+ * same inside of it.
+ */
 function wrong(rule: Rule): fc.Arbitrary<unknown> {
   const values = odd.filter((value) => rule.judge(value) !== true);
-  const within = Object.entries(rule.within ?? {}).map(([name, inner]) => wrong(inner).map((value) => ({ [name]: value })));
-  const members = rule.each === undefined ? [] : [wrong(rule.each).filter((value) => value !== undefined).map((value) => [value])];
-  return fc.oneof({ weight: 4, arbitrary: values }, ...(rule.decidesTrust === true ? [fc.constant(undefined)] : []), ...within, ...members);
+  const within = Object.entries(rule.within ?? {}).map(([name, inner]) =>
+    wrong(inner).map((value) => ({ [name]: value })),
+  );
+  const members =
+    rule.each === undefined
+      ? []
+      : [
+          wrong(rule.each)
+            .filter((value) => value !== undefined)
+            .map((value) => [value]),
+        ];
+  return fc.oneof(
+    { weight: 4, arbitrary: values },
+    ...(rule.decidesTrust === true ? [fc.constant(undefined)] : []),
+    ...within,
+    ...members,
+  );
 }
 
 async function refused({ make, rules }: Call, option: string, value: unknown): Promise<void> {
@@ -156,11 +257,22 @@ async function refused({ make, rules }: Call, option: string, value: unknown): P
     const listener = await reactor.listen({ host: '0.0.0.0', port: 1 });
     const secured = (await reactor.connect({ host: 'there', port: 7 })).secure(client, { serverName: 'localhost' });
     const standing = (): unknown[] => [
-      reactor.connections.size, reactor.openListeners.size, reactor.operations().length, reactor.deadlines.size, here.host.openDescriptors,
-      livingTlsTransports(), world.machines.length, process.listenerCount('SIGTERM'), connection.listenerCount('close'),
+      reactor.connections.size,
+      reactor.openListeners.size,
+      reactor.operations().length,
+      reactor.deadlines.size,
+      here.host.openDescriptors,
+      livingTlsTransports(),
+      world.machines.length,
+      process.listenerCount('SIGTERM'),
+      connection.listenerCount('close'),
     ];
     const before = standing();
-    const outcome: unknown = await (async () => make({ world, reactor, connection, secured, listener }, { [option]: value }))().then(() => 'taken', (error: unknown) => error);
+    const outcome: unknown = await (async () =>
+      make({ world, reactor, connection, secured, listener }, { [option]: value }))().then(
+      () => 'taken',
+      (error: unknown) => error,
+    );
     expect(outcome, `{ ${option} }`).toBeInstanceOf(Error);
     expect(['TypeError', 'RangeError']).toContain((outcome as Error).name);
     expect((outcome as Error).message).toContain(option);
@@ -170,61 +282,86 @@ async function refused({ make, rules }: Call, option: string, value: unknown): P
   });
 }
 
-describe.each(Object.entries(CALLS).flatMap(([name, calls]) => [calls].flat().map((call) => [name, call] as const)))('%s', (_, call) => {
-  it('refuses unknown names and wrong values of every option before anything begins', async () => {
-    const wrongs = Object.entries(call.rules).map(([option, rule]) => wrong(rule).map((value) => [option, value] as const));
-    const unknown = fc.string({ minLength: 1, unit: fc.constantFrom('a', 'S', 'x', '_') }).filter((option) => !(option in call.rules));
-    // Each option about six times.
-    await checkLaw(fc.asyncProperty(fc.oneof(fc.tuple(unknown, odd), ...wrongs), ([option, value]) => refused(call, option, value)), 6 * (wrongs.length + 1));
-  });
-});
+describe.each(Object.entries(CALLS).flatMap(([name, calls]) => [calls].flat().map((call) => [name, call] as const)))(
+  '%s',
+  (_, call) => {
+    it('refuses unknown names and wrong values of every option before anything begins', async () => {
+      const wrongs = Object.entries(call.rules).map(([option, rule]) =>
+        wrong(rule).map((value) => [option, value] as const),
+      );
+      const unknown = fc
+        .string({ minLength: 1, unit: fc.constantFrom('a', 'S', 'x', '_') })
+        .filter((option) => !(option in call.rules));
+      // Each option about six times.
+      await checkLaw(
+        fc.asyncProperty(fc.oneof(fc.tuple(unknown, odd), ...wrongs), ([option, value]) =>
+          refused(call, option, value),
+        ),
+        6 * (wrongs.length + 1),
+      );
+    });
+  },
+);
 
 it('knows every call that checks its options', () => {
-  const sources = ['core', 'reactor', 'protocols', 'property-tests'].flatMap((folder) => readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((file) => `${folder}/${file}`))
+  const sources = ['core', 'reactor', 'protocols', 'property-tests']
+    .flatMap((folder) => readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((file) => `${folder}/${file}`))
     .filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts'));
-  const calls = new Set(sources.flatMap((file) => [...readFileSync(file, 'utf8').matchAll(/(?:checkOptions|encodingIn)\('([^']+)'/g)].map(([, call]) => call)));
+  const calls = new Set(
+    sources.flatMap((file) =>
+      [...readFileSync(file, 'utf8').matchAll(/(?:checkOptions|encodingIn)\('([^']+)'/g)].map(([, call]) => call),
+    ),
+  );
   expect([...calls].filter((call) => !(call in CALLS))).toEqual([]);
   expect(calls.size).toBeGreaterThan(40);
 });
 
 describe('serve', () => {
-  it('refuses a handler that is none', () => simulate({}, async (world) => {
-    const { reactor } = world.machine('here');
-    const listener = await reactor.listen({ host: '0.0.0.0', port: 1 });
-    for (const [given, handler] of [[nothing], [{}], [{}, {}], [undefined, nothing], [{ secured: server }, nothing]]) expect(() => listener.serve(as<ServeOptions>(given), as<Handler>(handler))).toThrow(TypeError);
-    listener.serve({ secure: server, maxConnections: 1 }, nothing);
-    listener.close();
-  }).then(nothing));
+  it('refuses a handler that is none', () =>
+    simulate({}, async (world) => {
+      const { reactor } = world.machine('here');
+      const listener = await reactor.listen({ host: '0.0.0.0', port: 1 });
+      for (const [given, handler] of [[nothing], [{}], [{}, {}], [undefined, nothing], [{ secured: server }, nothing]])
+        expect(() => listener.serve(as<ServeOptions>(given), as<Handler>(handler))).toThrow(TypeError);
+      listener.serve({ secure: server, maxConnections: 1 }, nothing);
+      listener.close();
+    }).then(nothing));
 });
 
 describe('what is no option', () => {
-  it('is refused as well', () => simulate({}, async (world) => {
-    const { here, client: connection } = await pairIn(world);
-    for (const slip of [
-      () => here.reactor.connectSecure(as({ host: 'there', port: 7 })),
-      () => connection.send(as(42)),
-      () => connection.send(as(['a', 1])),
-      () => connection.tryReceive(-1),
-      () => connection.tryReceive(NaN),
-      () => connection.tryReceive(1.5),
-      () => connection.tryReceive(Infinity),
-      () => connection.trySend(as('text')),
-      () => connection.unread(as('text')),
-      () => connection.receive(as('*x')),
-      () => connection.receive(as(null)),
-      () => connection.trySend(as(null)),
-      () => world.sleep(NaN),
-      () => { world.link(here, here).latencyMs = NaN; },
-      () => connection.setTimeout(70, as('totl')),
-      () => connection.setTimeout(as('70')),
-      () => connection.shutdown(as('sending')),
-      () => here.reactor.select({}, NaN),
-    ]) expect(slip).toThrow(/TypeError|RangeError|takes|needs/);
-    await expect(here.reactor.listen(as(8080))).rejects.toThrow('listen takes its options as an object, not 8080');
-    expect(() => { connection.timeouts = as({ totalMs: '1000' }); }).toThrow('timeouts.totalMs takes a number of milliseconds (negative or Infinity: no limit), not "1000"');
-    // A limit that is not given keeps the connection's own.
-    connection.timeouts = { blockMs: 5 };
-    await expect(connection.receive('*l', { timeouts: { blockMs: undefined } })).rejects.toThrow('block 5 ms');
-    expect([here.reactor.operations().length, here.reactor.deadlines.size]).toEqual([0, 0]);
-  }).then(() => undefined));
+  it('is refused as well', () =>
+    simulate({}, async (world) => {
+      const { here, client: connection } = await pairIn(world);
+      for (const slip of [
+        () => here.reactor.connectSecure(as({ host: 'there', port: 7 })),
+        () => connection.send(as(42)),
+        () => connection.send(as(['a', 1])),
+        () => connection.tryReceive(-1),
+        () => connection.tryReceive(NaN),
+        () => connection.tryReceive(1.5),
+        () => connection.tryReceive(Infinity),
+        () => connection.trySend(as('text')),
+        () => connection.unread(as('text')),
+        () => connection.receive(as('*x')),
+        () => connection.receive(as(null)),
+        () => connection.trySend(as(null)),
+        () => world.sleep(NaN),
+        () => {
+          world.link(here, here).latencyMs = NaN;
+        },
+        () => connection.setTimeout(70, as('totl')),
+        () => connection.setTimeout(as('70')),
+        () => connection.shutdown(as('sending')),
+        () => here.reactor.select({}, NaN),
+      ])
+        expect(slip).toThrow(/TypeError|RangeError|takes|needs/);
+      await expect(here.reactor.listen(as(8080))).rejects.toThrow('listen takes its options as an object, not 8080');
+      expect(() => {
+        connection.timeouts = as({ totalMs: '1000' });
+      }).toThrow('timeouts.totalMs takes a number of milliseconds (negative or Infinity: no limit), not "1000"');
+      // A limit that is not given keeps the connection's own.
+      connection.timeouts = { blockMs: 5 };
+      await expect(connection.receive('*l', { timeouts: { blockMs: undefined } })).rejects.toThrow('block 5 ms');
+      expect([here.reactor.operations().length, here.reactor.deadlines.size]).toEqual([0, 0]);
+    }).then(() => undefined));
 });

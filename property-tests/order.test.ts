@@ -1,4 +1,5 @@
-// Law: whatever arrived before a reset or a truncation is delivered before it is told, in every style and to any reader, however slow.
+// Law: whatever arrived before a reset or a truncation is delivered before it is told, in every style and to any
+// reader, however slow.
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -64,7 +65,10 @@ const STYLES: Record<string, Style> = {
     const pieces: Uint8Array[] = [];
     let isOver = false;
     const over = new Promise<unknown>((resolve) => {
-      stream.on('data', (piece: Uint8Array) => pieces.push(piece)).once('end', resolve).once('error', resolve);
+      stream
+        .on('data', (piece: Uint8Array) => pieces.push(piece))
+        .once('end', resolve)
+        .once('error', resolve);
     }).finally(() => {
       isOver = true;
     });
@@ -80,14 +84,22 @@ const STYLES: Record<string, Style> = {
 };
 
 /** Reads a stream by single reads; one that writes as well may hear of the reset there first. */
-async function streamed(connection: Connection, world: World, pausesMs: readonly number[], writes: boolean): Promise<Heard> {
+async function streamed(
+  connection: Connection,
+  world: World,
+  pausesMs: readonly number[],
+  writes: boolean,
+): Promise<Heard> {
   const stream = toDuplex(connection, { allowHalfOpen: true, highWaterMark: pausesMs[0] % 2 === 0 ? 64 : 16_384 });
   const pieces: Buffer[] = [];
   let error: unknown;
   const over = new Promise<void>((resolve) => {
-    stream.once('close', resolve).once('end', resolve).on('error', (failure) => {
-      error = failure;
-    });
+    stream
+      .once('close', resolve)
+      .once('end', resolve)
+      .on('error', (failure) => {
+        error = failure;
+      });
   });
   let isOver = false;
   void over.then(() => {
@@ -118,22 +130,42 @@ const plan = fc.record({
   listens: fc.boolean(),
 });
 
-/** A connection whose peer sends and then breaks it. @returns the reading end, and how many bytes had arrived there at least. */
-async function broken(world: World, { buffers: hosts, data, resetsAfterMs }: { buffers: { sendBuffer: number; receiveBuffer: number }; data: Uint8Array; resetsAfterMs: number }, contexts?: Contexts) {
+/**
+ * A connection whose peer sends and then breaks it.
+ * @returns the reading end, and how many bytes had arrived there at least.
+ */
+async function broken(
+  world: World,
+  {
+    buffers: hosts,
+    data,
+    resetsAfterMs,
+  }: { buffers: { sendBuffer: number; receiveBuffer: number }; data: Uint8Array; resetsAfterMs: number },
+  contexts?: Contexts,
+) {
   const here = world.machine('here', hosts);
   const there = world.machine('there', hosts);
   const listener = await there.reactor.listen({ host: '0.0.0.0', port: 7 });
-  const [plainClient, plainServer] = await Promise.all([here.reactor.connect({ host: 'there', port: 7 }), listener.accept()]);
+  const [plainClient, plainServer] = await Promise.all([
+    here.reactor.connect({ host: 'there', port: 7 }),
+    listener.accept(),
+  ]);
   const client = contexts === undefined ? plainClient : plainClient.secure(contexts.client, { serverName: 'there' });
   const server = contexts === undefined ? plainServer : plainServer.secure(contexts.server);
   if (contexts !== undefined) await Promise.all([client.handshake(), server.handshake()]);
   const arrived = { atLeast: 0 };
   const breaking = (async () => {
-    const sending = server.send(data).then(() => true, () => false);
+    const sending = server.send(data).then(
+      () => true,
+      () => false,
+    );
     await world.sleep(resetsAfterMs);
     // What the peer's system has acknowledged has arrived; a byte of TLS counts only when all did.
     const { acknowledged } = server.basis.socket;
-    const isSent = server.statistics.bytesOut === data.length && server.basis.socket.unacknowledged === 0 && !server.transport.hasUnflushed;
+    const isSent =
+      server.statistics.bytesOut === data.length &&
+      server.basis.socket.unacknowledged === 0 &&
+      !server.transport.hasUnflushed;
     arrived.atLeast = contexts === undefined ? acknowledged : isSent ? data.length : 0;
     server.abort();
     await sending;
@@ -142,20 +174,26 @@ async function broken(world: World, { buffers: hosts, data, resetsAfterMs }: { b
 }
 
 async function law(style: Style, contexts: Contexts | undefined, count: number): Promise<void> {
-  await tryLaw(plan, count, ({ link: carrying, faults, ...drawn }) => simulate({ link: carrying, faults }, async (world) => {
-    const { client, breaking, arrived } = await broken(world, drawn, contexts);
-    const told: string[] = [];
-    if (drawn.listens) {
-      client.on('broken', () => told.push('broken'));
-      client.signal.addEventListener('abort', () => told.push('signal'));
-    }
-    const [{ bytes, end }] = await Promise.all([style(client, world, drawn.pausesMs), breaking]);
-    expect(bytes.length).toBeGreaterThanOrEqual(arrived.atLeast);
-    expect(bytes.equals(drawn.data.subarray(0, bytes.length))).toBe(true);
-    expect(end).toBeInstanceOf(WantioError);
-    if (drawn.listens) expect(told).toContain('signal');
-    client.abort();
-  }), false);
+  await tryLaw(
+    plan,
+    count,
+    ({ link: carrying, faults, ...drawn }) =>
+      simulate({ link: carrying, faults }, async (world) => {
+        const { client, breaking, arrived } = await broken(world, drawn, contexts);
+        const told: string[] = [];
+        if (drawn.listens) {
+          client.on('broken', () => told.push('broken'));
+          client.signal.addEventListener('abort', () => told.push('signal'));
+        }
+        const [{ bytes, end }] = await Promise.all([style(client, world, drawn.pausesMs), breaking]);
+        expect(bytes.length).toBeGreaterThanOrEqual(arrived.atLeast);
+        expect(bytes.equals(drawn.data.subarray(0, bytes.length))).toBe(true);
+        expect(end).toBeInstanceOf(WantioError);
+        if (drawn.listens) expect(told).toContain('signal');
+        client.abort();
+      }),
+    false,
+  );
 }
 
 describe.each(Object.entries(STYLES))('what arrived before a reset comes first, with %s', (_, style) => {
@@ -165,62 +203,91 @@ describe.each(Object.entries(STYLES))('what arrived before a reset comes first, 
 });
 
 describe('a relay', () => {
-  it.each([['plain', false], ['TLS', true]])('passes on all that arrived before its %s source broke, to a reader who takes his time, and then says that there should be more', async (_, isSecure) => {
-    const contexts = isSecure ? await contextsFor('TLSv1.3') : undefined;
-    await tryLaw(plan, isSecure ? 60 : 600, ({ link: carrying, faults, ...drawn }) => simulate({ link: carrying, faults }, async (world) => {
-      const { here, client: source, breaking, arrived } = await broken(world, drawn, contexts);
-      const left = world.machine('left', drawn.buffers);
-      const front = await here.reactor.listen({ host: '0.0.0.0', port: 8 });
-      const [reader, first] = await Promise.all([left.reactor.connect({ host: 'here', port: 8 }), front.accept()]);
-      // The reader's pauses lie below the idle limit, but he may need long for all of it.
-      const relay = new Relay(first, source, { close: { timeoutMs: 10_000_000, minBytesPerSecond: 0 } });
-      const [{ bytes, end }, ended] = await Promise.all([STYLES.receive(reader, world, drawn.pausesMs), relay.done.catch((error: unknown) => error), breaking]);
-      expect(bytes.length).toBeGreaterThanOrEqual(arrived.atLeast);
-      expect(bytes.equals(drawn.data.subarray(0, bytes.length))).toBe(true);
-      expect([end, ended]).toEqual([expect.any(WantioError), expect.any(WantioError)]);
-      expect(relay.statistics.backward).toBe(bytes.length);
-    }), false);
-  }, 600_000);
+  it.each([
+    ['plain', false],
+    ['TLS', true],
+  ])(
+    'passes on all that arrived before its %s source broke, to a reader who takes his time, and then says that there should be more',
+    async (_, isSecure) => {
+      const contexts = isSecure ? await contextsFor('TLSv1.3') : undefined;
+      await tryLaw(
+        plan,
+        isSecure ? 60 : 600,
+        ({ link: carrying, faults, ...drawn }) =>
+          simulate({ link: carrying, faults }, async (world) => {
+            const { here, client: source, breaking, arrived } = await broken(world, drawn, contexts);
+            const left = world.machine('left', drawn.buffers);
+            const front = await here.reactor.listen({ host: '0.0.0.0', port: 8 });
+            const [reader, first] = await Promise.all([
+              left.reactor.connect({ host: 'here', port: 8 }),
+              front.accept(),
+            ]);
+            // The reader's pauses lie below the idle limit, but he may need long for all of it.
+            const relay = new Relay(first, source, { close: { timeoutMs: 10_000_000, minBytesPerSecond: 0 } });
+            const [{ bytes, end }, ended] = await Promise.all([
+              STYLES.receive(reader, world, drawn.pausesMs),
+              relay.done.catch((error: unknown) => error),
+              breaking,
+            ]);
+            expect(bytes.length).toBeGreaterThanOrEqual(arrived.atLeast);
+            expect(bytes.equals(drawn.data.subarray(0, bytes.length))).toBe(true);
+            expect([end, ended]).toEqual([expect.any(WantioError), expect.any(WantioError)]);
+            expect(relay.statistics.backward).toBe(bytes.length);
+          }),
+        false,
+      );
+    },
+    600_000,
+  );
 });
 
 describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a peer of %s that ends the connection by an alert', (version) => {
-  it.each(['receive', 'everything', 'readiness', 'stream', 'single bytes'])('is heard out, although this side sends meanwhile, with %s', async (name) => {
-    const contexts = await contextsFor(version);
-    const style = STYLES[name] ?? byteByByte;
-    let whole = 0;
-    await tryLaw(plan, 60, ({ link: carrying, faults, ...drawn }) => simulate({ link: carrying, faults }, async (world) => {
-      const { client, server } = await pairIn(world, drawn.buffers, contexts);
-      await Promise.all([client.handshake(), server.handshake()]);
-      let atLeast = 0;
-      let isSpoiling = false;
-      const failing = server.receive('*a').catch(() => undefined);
-      const peer = (async () => {
-        await server.send(drawn.data);
-        await world.sleep(drawn.resetsAfterMs);
-        if (server.basis.socket.unacknowledged === 0 && !server.transport.hasUnflushed) atLeast = drawn.data.length;
-        isSpoiling = true;
-        await spoil(client, world);
-        isSpoiling = false;
-        await failing;
-      })();
-      const sender = (async () => {
-        for (let turn = 0; ; turn++) {
-          await world.sleep(pause(drawn.pausesMs, turn) + 1);
-          if (isSpoiling || client.transport.hasUnflushed) continue;
-          const failure = await client.send('on and on', { timeouts: { totalMs: 50 } }).then(() => undefined, (error: unknown) => error);
-          if (failure !== undefined && !(failure instanceof OperationTimeoutError)) return failure;
-        }
-      })();
-      const [{ bytes, end }, failure] = await Promise.all([style(client, world, drawn.pausesMs), sender, peer]);
-      expect(bytes.length).toBeGreaterThanOrEqual(atLeast);
-      expect(bytes.equals(drawn.data.subarray(0, bytes.length))).toBe(true);
-      expect([end, failure]).toEqual([expect.any(WantioError), expect.any(WantioError)]);
-      if (end instanceof TlsError && end.side === 'remote') whole++;
-      client.abort();
-      server.abort();
-    }));
-    if (!replaying()) expect(whole).toBeGreaterThan(0);
-  }, 600_000);
+  it.each(['receive', 'everything', 'readiness', 'stream', 'single bytes'])(
+    'is heard out, although this side sends meanwhile, with %s',
+    async (name) => {
+      const contexts = await contextsFor(version);
+      const style = STYLES[name] ?? byteByByte;
+      let whole = 0;
+      await tryLaw(plan, 60, ({ link: carrying, faults, ...drawn }) =>
+        simulate({ link: carrying, faults }, async (world) => {
+          const { client, server } = await pairIn(world, drawn.buffers, contexts);
+          await Promise.all([client.handshake(), server.handshake()]);
+          let atLeast = 0;
+          let isSpoiling = false;
+          const failing = server.receive('*a').catch(() => undefined);
+          const peer = (async () => {
+            await server.send(drawn.data);
+            await world.sleep(drawn.resetsAfterMs);
+            if (server.basis.socket.unacknowledged === 0 && !server.transport.hasUnflushed) atLeast = drawn.data.length;
+            isSpoiling = true;
+            await spoil(client, world);
+            isSpoiling = false;
+            await failing;
+          })();
+          const sender = (async () => {
+            for (let turn = 0; ; turn++) {
+              await world.sleep(pause(drawn.pausesMs, turn) + 1);
+              if (isSpoiling || client.transport.hasUnflushed) continue;
+              const failure = await client.send('on and on', { timeouts: { totalMs: 50 } }).then(
+                () => undefined,
+                (error: unknown) => error,
+              );
+              if (failure !== undefined && !(failure instanceof OperationTimeoutError)) return failure;
+            }
+          })();
+          const [{ bytes, end }, failure] = await Promise.all([style(client, world, drawn.pausesMs), sender, peer]);
+          expect(bytes.length).toBeGreaterThanOrEqual(atLeast);
+          expect(bytes.equals(drawn.data.subarray(0, bytes.length))).toBe(true);
+          expect([end, failure]).toEqual([expect.any(WantioError), expect.any(WantioError)]);
+          if (end instanceof TlsError && end.side === 'remote') whole++;
+          client.abort();
+          server.abort();
+        }),
+      );
+      if (!replaying()) expect(whole).toBeGreaterThan(0);
+    },
+    600_000,
+  );
 });
 
 /** Reads less than has come, so that the rest waits in the connection. */
@@ -237,7 +304,10 @@ async function byteByByte(connection: Connection, world: World, pausesMs: readon
 /** Writes what is no record of TLS below a connection, for its peer to refuse. */
 async function spoil(connection: Connection, world: World): Promise<void> {
   const { socket } = connection.basis;
-  for (let rest = Uint8Array.from({ length: 90 }, (_, index) => [23, 3, 3, 0, 85][index] ?? 1); rest.length > 0 && !connection.closed;) {
+  for (
+    let rest = Uint8Array.from({ length: 90 }, (_, index) => [23, 3, 3, 0, 85][index] ?? 1);
+    rest.length > 0 && !connection.closed;
+  ) {
     rest = rest.subarray(Math.max(0, socket.write(rest)));
     await world.sleep(1);
   }

@@ -1,4 +1,7 @@
-/** However the same bytes are cut into pieces, the same sequence of receives gives the same results, failures, partials and leftover. */
+/**
+ * However the same bytes are cut into pieces, the same sequence of receives gives the same results, failures, partials
+ * and leftover.
+ */
 
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
@@ -15,7 +18,10 @@ import type { ReadEvent } from '../core/testing/scripted-transport.ts';
 import { END, WANT_LOOKUP, WANT_READ, WANT_WRITE } from '../core/want.ts';
 import { checkLaw } from './kit/law.ts';
 
-/** A receive. One of `'*s'` stands for as many as it takes to have `maxBytes` in all, because one alone depends on the pieces. */
+/**
+ * A receive. One of `'*s'` stands for as many as it takes to have `maxBytes` in all, because one alone depends on the
+ * pieces.
+ */
 interface Request {
   readonly pattern: PatternName;
   readonly maxBytes: number;
@@ -34,14 +40,28 @@ const LIMIT_MS = 10;
 
 test('fragmentation never changes what is received', async () => {
   await checkLaw(
-    fc.asyncProperty(stream, fc.boolean(), fc.array(request, { minLength: 1, maxLength: 8, size: 'max' }), cuts, async (bytes, ends, requests, { at, wants }) => {
-      const end: ReadEvent[] = ends ? [END] : [];
-      const expected = model(bytes, ends, requests);
-      expect(await receiveAll([...(bytes === '' ? [] : [latin1(bytes)]), ...end], requests), 'whole').toEqual(expected);
-      expect(await receiveAll([...piecesOf(bytes, at, wants), ...end], requests), 'in pieces').toEqual(expected);
-      expect(await receiveAll([...Array.from(bytes, latin1), ...end], requests), 'byte by byte').toEqual(expected);
-      expect(await receiveAll([...Array.from(bytes, latin1).flatMap((byte) => [WANT_READ, byte] as const), WANT_READ, ...end], requests), 'byte by byte, waiting for each').toEqual(expected);
-    }),
+    fc.asyncProperty(
+      stream,
+      fc.boolean(),
+      fc.array(request, { minLength: 1, maxLength: 8, size: 'max' }),
+      cuts,
+      async (bytes, ends, requests, { at, wants }) => {
+        const end: ReadEvent[] = ends ? [END] : [];
+        const expected = model(bytes, ends, requests);
+        expect(await receiveAll([...(bytes === '' ? [] : [latin1(bytes)]), ...end], requests), 'whole').toEqual(
+          expected,
+        );
+        expect(await receiveAll([...piecesOf(bytes, at, wants), ...end], requests), 'in pieces').toEqual(expected);
+        expect(await receiveAll([...Array.from(bytes, latin1), ...end], requests), 'byte by byte').toEqual(expected);
+        expect(
+          await receiveAll(
+            [...Array.from(bytes, latin1).flatMap((byte) => [WANT_READ, byte] as const), WANT_READ, ...end],
+            requests,
+          ),
+          'byte by byte, waiting for each',
+        ).toEqual(expected);
+      },
+    ),
     1_000,
   );
 });
@@ -52,7 +72,11 @@ async function receiveAll(script: readonly ReadEvent[], requests: readonly Reque
   const outcomes: Outcome[] = [];
   for (const { pattern, maxBytes, prefix } of requests) {
     inflow.input.prepend(latin1(prefix));
-    outcomes.push(await (pattern === '*s' ? receiveSome(inflow, maxBytes, script.length) : receive(inflow, pattern, maxBytes, script.length)));
+    outcomes.push(
+      await (pattern === '*s'
+        ? receiveSome(inflow, maxBytes, script.length)
+        : receive(inflow, pattern, maxBytes, script.length)),
+    );
   }
   const rest = await receiveSome(inflow, Infinity, script.length);
   return { outcomes, left: 'value' in rest ? rest.value : rest.partial };
@@ -72,7 +96,9 @@ async function receiveSome(inflow: Inflow, count: number, patience: number): Pro
 /** @param patience how often the operation may be woken before its limit passes: as often as the script has events. */
 async function receive(inflow: Inflow, pattern: PatternName, maxBytes: number, patience: number): Promise<Outcome> {
   const venue = new ManualVenue();
-  const operation = new Operation(new ReceiveStep(inflow, patternOf(pattern), maxBytes), venue, { blockMs: LIMIT_MS }).start();
+  const operation = new Operation(new ReceiveStep(inflow, patternOf(pattern), maxBytes), venue, {
+    blockMs: LIMIT_MS,
+  }).start();
   for (let wake = 0; wake <= patience && !operation.settled; wake++) venue.ready();
   venue.advance(LIMIT_MS);
   try {
@@ -147,9 +173,16 @@ const stream = fc.array(part, { maxLength: 40, size: 'max' }).map((parts) => par
 
 const maxBytes = fc.oneof(fc.integer({ min: 1, max: 12 }), fc.constant(1_000));
 const request: fc.Arbitrary<Request> = fc.record({
-  pattern: fc.oneof({ weight: 2, arbitrary: fc.constant('*l' as const) }, fc.constantFrom('*a' as const, '*s' as const), fc.nat(12)),
+  pattern: fc.oneof(
+    { weight: 2, arbitrary: fc.constant('*l' as const) },
+    fc.constantFrom('*a' as const, '*s' as const),
+    fc.nat(12),
+  ),
   maxBytes,
-  prefix: fc.oneof({ weight: 2, arbitrary: fc.constant('') }, fc.array(part, { maxLength: 3 }).map((parts) => parts.join(''))),
+  prefix: fc.oneof(
+    { weight: 2, arbitrary: fc.constant('') },
+    fc.array(part, { maxLength: 3 }).map((parts) => parts.join('')),
+  ),
 });
 
 const want = fc.constantFrom<Want[]>(WANT_READ, WANT_WRITE, WANT_LOOKUP);

@@ -1,5 +1,6 @@
-// Law: a session that makes connections fail costs each process at most one failed operation, and none where `connectSecure` can dial
-// again; it is never offered a second time, and a server that goes on refusing sessions is left in peace with them.
+// Law: a session that makes connections fail costs each process at most one failed operation, and none where
+// `connectSecure` can dial again; it is never offered a second time, and a server that goes on refusing sessions is
+// left in peace with them.
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -34,7 +35,12 @@ const plan = fc.record({
 });
 
 /** Serves for ever, and tells the sessions that it has refused. */
-async function serve(world: World, context: TlsContext, refusal: typeof REFUSALS[number], refused: string[]): Promise<void> {
+async function serve(
+  world: World,
+  context: TlsContext,
+  refusal: (typeof REFUSALS)[number],
+  refused: string[],
+): Promise<void> {
   const listener = await world.machine('there').reactor.listen({ host: '0.0.0.0', port: PORT });
   const use = async (plain: Connection): Promise<void> => {
     const secure = await takeOrRefuse(plain, context, refusal, (session) => refused.push(session));
@@ -85,8 +91,16 @@ describe.each<TlsVersion>(['TLSv1.2', 'TLSv1.3'])('under %s', (version) => {
       const shared = store === undefined ? {} : { store, storeKey: Buffer.alloc(32, 1) };
       const sessions = [new ClientSessions(shared), new ClientSessions(shared)].slice(0, source === 'shared' ? 2 : 1);
       const options = { ca: { pem: certificate }, protocols: { min: version, max: version } };
-      const contexts = await Promise.all(sessions.map((each) => TlsContext.client({ ...options, sessions: source === 'kept' || source === 'shared' ? each : 'off' })));
-      const server = await TlsContext.server({ certificate: { pem: certificate }, key: { pem: key }, resumption: policy });
+      const contexts = await Promise.all(
+        sessions.map((each) =>
+          TlsContext.client({ ...options, sessions: source === 'kept' || source === 'shared' ? each : 'off' }),
+        ),
+      );
+      const server = await TlsContext.server({
+        certificate: { pem: certificate },
+        key: { pem: key },
+        resumption: policy,
+      });
       const refused: string[] = [];
       const run = await simulate({ link: carrying, faults, steps: 4_000_000 }, async (world) => {
         await serve(world, server, refusal, refused);
@@ -95,7 +109,13 @@ describe.each<TlsVersion>(['TLSv1.2', 'TLSv1.3'])('under %s', (version) => {
         let [session, from]: [TlsSession | undefined, SecureConnection | undefined] = [undefined, undefined];
         for (let index = 0; index < VISITS * contexts.length; index++) {
           try {
-            const connection = await visit({ client, context: contexts[index % contexts.length], inOne: inOne && source !== 'copied', session, from });
+            const connection = await visit({
+              client,
+              context: contexts[index % contexts.length],
+              inOne: inOne && source !== 'copied',
+              session,
+              from,
+            });
             outcomes.push('served');
             if (source === 'given') session ??= connection.session;
             if (source === 'copied') from ??= connection;

@@ -24,28 +24,30 @@ const nothing = new Uint8Array(0);
 const noRecord = Uint8Array.from({ length: 90 }, (_, index) => [23, 3, 3, 0, 85][index] ?? 1);
 
 describe('over a plain connection', () => {
-  it('a polite close that waits for a send is over when the connection is aborted', () => simulate({}, async (world) => {
-    const { client } = await pairIn(world);
-    const sending = client.send(new Uint8Array(220_000));
-    const closing = client.close();
-    const startedAt = world.now();
-    client.abort();
-    await expect(sending).rejects.toMatchObject({ code: 'ERR_WANTIO_CLOSED' });
-    await closing;
-    expect(world.now()).toBe(startedAt);
-  }).then(() => undefined));
+  it('a polite close that waits for a send is over when the connection is aborted', () =>
+    simulate({}, async (world) => {
+      const { client } = await pairIn(world);
+      const sending = client.send(new Uint8Array(220_000));
+      const closing = client.close();
+      const startedAt = world.now();
+      client.abort();
+      await expect(sending).rejects.toMatchObject({ code: 'ERR_WANTIO_CLOSED' });
+      await closing;
+      expect(world.now()).toBe(startedAt);
+    }).then(() => undefined));
 
-  it('a reset of which a send was told is not an end to the receive after it', () => simulate({}, async (world) => {
-    const { client, server } = await pairIn(world);
-    await server.send('the beginning');
-    await world.sleep(1);
-    server.abort();
-    await world.sleep(1);
-    await expect(client.send('x')).rejects.toMatchObject({ code: 'ECONNRESET', syscall: 'send' });
-    const error = await client.receive('*a').catch((reason: unknown) => reason);
-    expect(error).toMatchObject({ code: 'ECONNRESET', partial: Uint8Array.from(Buffer.from('the beginning')) });
-    expect(client.closed).toBe(true);
-  }).then(() => undefined));
+  it('a reset of which a send was told is not an end to the receive after it', () =>
+    simulate({}, async (world) => {
+      const { client, server } = await pairIn(world);
+      await server.send('the beginning');
+      await world.sleep(1);
+      server.abort();
+      await world.sleep(1);
+      await expect(client.send('x')).rejects.toMatchObject({ code: 'ECONNRESET', syscall: 'send' });
+      const error = await client.receive('*a').catch((reason: unknown) => reason);
+      expect(error).toMatchObject({ code: 'ECONNRESET', partial: Uint8Array.from(Buffer.from('the beginning')) });
+      expect(client.closed).toBe(true);
+    }).then(() => undefined));
 });
 
 describe.each(['TLSv1.2', 'TLSv1.3'] as const)('over %s', (version) => {
@@ -53,7 +55,12 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('over %s', (version) => {
     const contexts = await contextsFor(version);
     await simulate({ link: { segment: 1 } }, async (world) => {
       const { client, server } = await pairIn(world, { sendBuffer: 65, receiveBuffer: 1 }, contexts);
-      const [atServer, atClient] = await Promise.all([server.receive('*a'), client.receive('*a'), sendInPieces(client, nothing, [1]), sendInPieces(server, nothing, [1])]);
+      const [atServer, atClient] = await Promise.all([
+        server.receive('*a'),
+        client.receive('*a'),
+        sendInPieces(client, nothing, [1]),
+        sendInPieces(server, nothing, [1]),
+      ]);
       expect([atServer.length, atClient.length]).toEqual([0, 0]);
     });
   });
@@ -62,7 +69,11 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('over %s', (version) => {
     const contexts = await contextsFor(version);
     await simulate({ link: { segment: 17, latencyMs: 1 } }, async (world) => {
       const { client, server } = await pairIn(world, { sendBuffer: 80, receiveBuffer: 1 }, contexts);
-      const [line] = await Promise.all([client.receive(), client.send('question\n'), server.receive().then((question) => server.send(`${question}!\n`))]);
+      const [line] = await Promise.all([
+        client.receive(),
+        client.send('question\n'),
+        server.receive().then((question) => server.send(`${question}!\n`)),
+      ]);
       expect(line).toBe('question!');
     });
   });
@@ -87,7 +98,10 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('over %s', (version) => {
 
   it('an alert that the kernel had no memory for reaches the peer although its connection is closed', async () => {
     const contexts = await contextsFor(version);
-    const trusting = await TlsContext.client({ ca: { pem: selfSigned().certificate }, protocols: { min: version, max: version } });
+    const trusting = await TlsContext.client({
+      ca: { pem: selfSigned().certificate },
+      protocols: { min: version, max: version },
+    });
     const noMemory: Fault = { kind: 'errno', code: 'ENOBUFS' };
     // The client hello, the server's flight, and then the alert: when it is made, and when it is tried again.
     await simulate({ faults: { send: [PASS, PASS, noMemory, noMemory] } }, async (world) => {
@@ -95,55 +109,63 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('over %s', (version) => {
       const listener = await there.reactor.listen({ host: '0.0.0.0', port: 7 });
       const told = new Promise<Error>((resolve) => listener.once('clientError', resolve));
       listener.serve({ secure: contexts.server }, () => undefined);
-      await expect(here.reactor.connectSecure({ host: 'there', port: 7, secure: trusting })).rejects.toBeInstanceOf(CertificateError);
+      await expect(here.reactor.connectSecure({ host: 'there', port: 7, secure: trusting })).rejects.toBeInstanceOf(
+        CertificateError,
+      );
       expect(await told).toMatchObject({ name: 'TlsError', side: 'remote', alert: 48 });
     });
   });
 
   it('bytes that the kernel had no memory for are sent although nothing else happens', async () => {
     const contexts = await contextsFor(version);
-    await simulate({ link: { latencyMs: 1 }, faults: { send: [{ kind: 'errno', code: 'ENOBUFS' }] } }, async (world) => {
-      const [here, there] = [world.machine('here'), world.machine('there')];
-      const listener = await there.reactor.listen({ host: '0.0.0.0', port: 7 });
-      listener.serve({ secure: contexts.server }, (connection) => connection.send('welcome\n').then(() => undefined));
-      const client = await here.reactor.connectSecure({ host: 'there', port: 7, secure: contexts.client });
-      expect(await client.receive()).toBe('welcome');
-    });
+    await simulate(
+      { link: { latencyMs: 1 }, faults: { send: [{ kind: 'errno', code: 'ENOBUFS' }] } },
+      async (world) => {
+        const [here, there] = [world.machine('here'), world.machine('there')];
+        const listener = await there.reactor.listen({ host: '0.0.0.0', port: 7 });
+        listener.serve({ secure: contexts.server }, (connection) => connection.send('welcome\n').then(() => undefined));
+        const client = await here.reactor.connectSecure({ host: 'there', port: 7, secure: contexts.client });
+        expect(await client.receive()).toBe('welcome');
+      },
+    );
   });
 });
 
 describe('a reset behind the end of the peer', () => {
-  it.each([true, false])('leaves the end what it is, whether somebody listens for the break: %s', (listens) => simulate({ link: { latencyMs: 1 } }, async (world) => {
-    const { client, server } = await pairIn(world);
-    const told: unknown[] = [];
-    if (listens) client.on('broken', (error) => told.push(error));
-    await server.send('all');
-    await server.shutdown('send');
-    await world.sleep(5);
-    server.abort();
-    await world.sleep(5);
-    expect(Buffer.from(await client.receive('*a')).toString()).toBe('all');
-    expect(told).toMatchObject(listens ? [{ code: 'EPIPE' }] : []);
-    client.abort();
-  }).then(() => undefined));
+  it.each([true, false])('leaves the end what it is, whether somebody listens for the break: %s', (listens) =>
+    simulate({ link: { latencyMs: 1 } }, async (world) => {
+      const { client, server } = await pairIn(world);
+      const told: unknown[] = [];
+      if (listens) client.on('broken', (error) => told.push(error));
+      await server.send('all');
+      await server.shutdown('send');
+      await world.sleep(5);
+      server.abort();
+      await world.sleep(5);
+      expect(Buffer.from(await client.receive('*a')).toString()).toBe('all');
+      expect(told).toMatchObject(listens ? [{ code: 'EPIPE' }] : []);
+      client.abort();
+    }).then(() => undefined),
+  );
 
-  it('is told to whoever listens, although a send has heard of it first', () => simulate({ link: { latencyMs: 1 } }, async (world) => {
-    const { client, server } = await pairIn(world);
-    const told: unknown[] = [];
-    client.on('broken', (error) => told.push(error));
-    await server.shutdown('send');
-    await world.sleep(10);
-    server.abort();
-    await world.sleep(1);
-    for (let turn = 0; turn < 3; turn++) {
-      expect(() => client.trySend(Buffer.from('x'))).toThrow(expect.objectContaining({ code: 'EPIPE' }) as Error);
-      await world.sleep(0);
-    }
-    await world.sleep(10);
-    expect(told).toMatchObject([{ code: 'EPIPE' }]);
-    expect(client.signal.aborted).toBe(true);
-    client.abort();
-  }).then(() => undefined));
+  it('is told to whoever listens, although a send has heard of it first', () =>
+    simulate({ link: { latencyMs: 1 } }, async (world) => {
+      const { client, server } = await pairIn(world);
+      const told: unknown[] = [];
+      client.on('broken', (error) => told.push(error));
+      await server.shutdown('send');
+      await world.sleep(10);
+      server.abort();
+      await world.sleep(1);
+      for (let turn = 0; turn < 3; turn++) {
+        expect(() => client.trySend(Buffer.from('x'))).toThrow(expect.objectContaining({ code: 'EPIPE' }) as Error);
+        await world.sleep(0);
+      }
+      await world.sleep(10);
+      expect(told).toMatchObject([{ code: 'EPIPE' }]);
+      expect(client.signal.aborted).toBe(true);
+      client.abort();
+    }).then(() => undefined));
 });
 
 describe('a stream with a reader, when a write fails', () => {
@@ -162,16 +184,22 @@ describe('a stream with a reader, when a write fails', () => {
   const readOut = async (world: World, stream: ConnectionStream): Promise<string[]> => {
     const heard: string[] = [];
     let text = '';
-    stream.on('end', () => heard.push('end')).on('error', ({ name }) => heard.push(name)).on('close', () => heard.push('close'));
+    stream
+      .on('end', () => heard.push('end'))
+      .on('error', ({ name }) => heard.push(name))
+      .on('close', () => heard.push('close'));
     for (let turn = 0; turn < 10; turn++) {
-      const piece = stream.destroyed ? null : stream.read() as Buffer | null;
+      const piece = stream.destroyed ? null : (stream.read() as Buffer | null);
       if (piece !== null) text += piece.toString();
       await world.sleep(5);
     }
     return [text, ...heard];
   };
 
-  it.each([['plain', false], ['TLS', true]])('by a timeout gives all that has arrived before it tells so, over %s', async (_, isSecure) => {
+  it.each([
+    ['plain', false],
+    ['TLS', true],
+  ])('by a timeout gives all that has arrived before it tells so, over %s', async (_, isSecure) => {
     const contexts = isSecure ? await contextsFor('TLSv1.3') : undefined;
     await simulate({}, async (world) => {
       const { client, server } = await pairIn(world, { sendBuffer: 1_000, receiveBuffer: 1_000 }, contexts);
@@ -179,9 +207,11 @@ describe('a stream with a reader, when a write fails', () => {
       const stream = await filled(world, client, server);
       client.setTimeout(50);
       let written: unknown = 'not yet';
-      stream.on('error', () => undefined).write(new Uint8Array(100_000), (error) => {
-        written = error;
-      });
+      stream
+        .on('error', () => undefined)
+        .write(new Uint8Array(100_000), (error) => {
+          written = error;
+        });
       await world.sleep(200);
       expect(await readOut(world, stream)).toEqual(['first second', 'OperationTimeoutError', 'close']);
       expect(written).toMatchObject({ name: 'OperationTimeoutError', operation: 'send' });
@@ -189,102 +219,133 @@ describe('a stream with a reader, when a write fails', () => {
     });
   });
 
-  it('by an error is told of it, although the peer goes on and says nothing', () => simulate({ faults: { send: [{ kind: 'errno', code: 'EPIPE' }] } }, async (world) => {
-    const { client, server } = await pairIn(world);
-    const stream = toDuplex(client);
-    stream.on('data', () => undefined);
-    await world.sleep(1);
-    let written: unknown = 'not yet';
-    stream.write('x', (error) => {
-      written = error;
-    });
-    expect(await readOut(world, stream)).toEqual(['', 'SystemError', 'close']);
-    expect(written).toMatchObject({ code: 'EPIPE' });
-    server.abort();
-  }).then(() => undefined));
+  it('by an error is told of it, although the peer goes on and says nothing', () =>
+    simulate({ faults: { send: [{ kind: 'errno', code: 'EPIPE' }] } }, async (world) => {
+      const { client, server } = await pairIn(world);
+      const stream = toDuplex(client);
+      stream.on('data', () => undefined);
+      await world.sleep(1);
+      let written: unknown = 'not yet';
+      stream.write('x', (error) => {
+        written = error;
+      });
+      expect(await readOut(world, stream)).toEqual(['', 'SystemError', 'close']);
+      expect(written).toMatchObject({ code: 'EPIPE' });
+      server.abort();
+    }).then(() => undefined));
 
-  it('is told the alert of the peer, which comes behind data', () => simulate({}, async (world) => {
-    const { client, server } = await pairIn(world, {}, await contextsFor('TLSv1.3'));
-    await Promise.all([client.handshake(), server.handshake()]);
-    const stream = await filled(world, client, server);
-    const refused = server.receive().catch(() => undefined);
-    client.basis.socket.write(noRecord);
-    await refused;
-    server.abort();
-    await world.sleep(10);
-    let told: unknown;
-    stream.on('error', (error) => {
-      told = error;
-    }).write('x');
-    await world.sleep(10);
-    expect(await readOut(world, stream)).toEqual(['first second', 'TlsError', 'close']);
-    expect(told).toMatchObject({ alert: 20, side: 'remote' });
-  }).then(() => undefined));
+  it('is told the alert of the peer, which comes behind data', () =>
+    simulate({}, async (world) => {
+      const { client, server } = await pairIn(world, {}, await contextsFor('TLSv1.3'));
+      await Promise.all([client.handshake(), server.handshake()]);
+      const stream = await filled(world, client, server);
+      const refused = server.receive().catch(() => undefined);
+      client.basis.socket.write(noRecord);
+      await refused;
+      server.abort();
+      await world.sleep(10);
+      let told: unknown;
+      stream
+        .on('error', (error) => {
+          told = error;
+        })
+        .write('x');
+      await world.sleep(10);
+      expect(await readOut(world, stream)).toEqual(['first second', 'TlsError', 'close']);
+      expect(told).toMatchObject({ alert: 20, side: 'remote' });
+    }).then(() => undefined));
 });
 
 describe('a relay', () => {
-  it('is told the alert that came behind data, although a send to that side has failed before', () => contextsFor('TLSv1.3').then((contexts) => simulate({ link: { latencyMs: 1 } }, async (world) => {
-    const small = { sendBuffer: 100, receiveBuffer: 100 };
-    const [left, here, there] = [world.machine('left', small), world.machine('here', small), world.machine('there')];
-    const [front, back] = await Promise.all([here, there].map(({ reactor }) => reactor.listen({ host: '0.0.0.0', port: 7 })));
-    const [user, first] = await Promise.all([left.reactor.connect({ host: 'here', port: 7 }), front.accept()]);
-    const [below, peer] = await Promise.all([here.reactor.connect({ host: 'there', port: 7 }), back.accept()]);
-    const [second, upstream] = [below.secure(contexts.client, { serverName: 'there' }), peer.secure(contexts.server)];
-    await Promise.all([second.handshake(), upstream.handshake()]);
-    const done = new Relay(first, second).done.catch((error: unknown) => error);
-    await upstream.send(new Uint8Array(700));
-    await world.sleep(100);
-    const refused = upstream.receive().catch(() => undefined);
-    for (let rest = noRecord; rest.length > 0; await world.sleep(5)) rest = rest.subarray(Math.max(0, below.basis.socket.write(rest)));
-    await refused;
-    upstream.abort();
-    await world.sleep(5);
-    await user.send('more\n');
-    await world.sleep(50);
-    await expect(user.receive('*a')).rejects.toMatchObject({ code: 'ECONNRESET', partial: new Uint8Array(700) });
-    expect(await done).toMatchObject({ name: 'TlsError', alert: 20, side: 'remote' });
-  })).then(() => undefined));
+  it('is told the alert that came behind data, although a send to that side has failed before', () =>
+    contextsFor('TLSv1.3')
+      .then((contexts) =>
+        simulate({ link: { latencyMs: 1 } }, async (world) => {
+          const small = { sendBuffer: 100, receiveBuffer: 100 };
+          const [left, here, there] = [
+            world.machine('left', small),
+            world.machine('here', small),
+            world.machine('there'),
+          ];
+          const [front, back] = await Promise.all(
+            [here, there].map(({ reactor }) => reactor.listen({ host: '0.0.0.0', port: 7 })),
+          );
+          const [user, first] = await Promise.all([left.reactor.connect({ host: 'here', port: 7 }), front.accept()]);
+          const [below, peer] = await Promise.all([here.reactor.connect({ host: 'there', port: 7 }), back.accept()]);
+          const [second, upstream] = [
+            below.secure(contexts.client, { serverName: 'there' }),
+            peer.secure(contexts.server),
+          ];
+          await Promise.all([second.handshake(), upstream.handshake()]);
+          const done = new Relay(first, second).done.catch((error: unknown) => error);
+          await upstream.send(new Uint8Array(700));
+          await world.sleep(100);
+          const refused = upstream.receive().catch(() => undefined);
+          for (let rest = noRecord; rest.length > 0; await world.sleep(5))
+            rest = rest.subarray(Math.max(0, below.basis.socket.write(rest)));
+          await refused;
+          upstream.abort();
+          await world.sleep(5);
+          await user.send('more\n');
+          await world.sleep(50);
+          await expect(user.receive('*a')).rejects.toMatchObject({ code: 'ECONNRESET', partial: new Uint8Array(700) });
+          expect(await done).toMatchObject({ name: 'TlsError', alert: 20, side: 'remote' });
+        }),
+      )
+      .then(() => undefined));
 });
 
 describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a send over %s whose sealed bytes are lost', (version) => {
-  it('fails, although nobody reads', () => simulate({ link: { latencyMs: 1 } }, async (world) => {
-    const { client, server } = await pairIn(world, { sendBuffer: 1_000, receiveBuffer: 1_000 }, await contextsFor(version));
-    await Promise.all([client.handshake(), server.handshake()]);
-    const sending = client.send(new Uint8Array(60_000));
-    await world.sleep(100);
-    expect(client.transport.hasUnflushed).toBe(true);
-    server.abort();
-    await expect(sending).rejects.toMatchObject({ code: 'ECONNRESET' });
-    await expect(client.send('')).rejects.toMatchObject({ code: 'ECONNRESET' });
-    client.abort();
-  }).then(() => undefined));
+  it('fails, although nobody reads', () =>
+    simulate({ link: { latencyMs: 1 } }, async (world) => {
+      const { client, server } = await pairIn(
+        world,
+        { sendBuffer: 1_000, receiveBuffer: 1_000 },
+        await contextsFor(version),
+      );
+      await Promise.all([client.handshake(), server.handshake()]);
+      const sending = client.send(new Uint8Array(60_000));
+      await world.sleep(100);
+      expect(client.transport.hasUnflushed).toBe(true);
+      server.abort();
+      await expect(sending).rejects.toMatchObject({ code: 'ECONNRESET' });
+      await expect(client.send('')).rejects.toMatchObject({ code: 'ECONNRESET' });
+      client.abort();
+    }).then(() => undefined));
 });
 
 describe('a stream over a connection that ends in the turn in which it has received', () => {
-  it.each([['flows', false], ['is not read', true]])('gives what it has received before it tells the end, when it %s', (_, isPaused) => simulate({}, async (world) => {
-    const { client, server } = await pairIn(world, { receiveBuffer: 1_000, sendBuffer: 1_000 });
-    const events: string[] = [];
-    const stream = toDuplex(client).on('error', ({ message }) => events.push(message)).on('close', () => events.push('close'));
-    if (isPaused) stream.read(0);
-    else stream.on('data', (data: Buffer) => events.push(data.toString()));
-    // In a turn the connection receives first and sends then.
-    const sending = client.send(new Uint8Array(100_000));
-    sending.progress$.subscribe(() => {
-      if (client.statistics.bytesIn > 0) client.abort(new Error('broken'));
-    });
-    await world.sleep(1);
-    server.trySend(Buffer.from('last words'));
-    server.tryReceive();
-    await expect(sending).rejects.toThrow('broken');
-    await world.sleep(1);
-    if (isPaused) {
-      expect(events).toEqual([]);
-      events.push(String(stream.read()));
+  it.each([
+    ['flows', false],
+    ['is not read', true],
+  ])('gives what it has received before it tells the end, when it %s', (_, isPaused) =>
+    simulate({}, async (world) => {
+      const { client, server } = await pairIn(world, { receiveBuffer: 1_000, sendBuffer: 1_000 });
+      const events: string[] = [];
+      const stream = toDuplex(client)
+        .on('error', ({ message }) => events.push(message))
+        .on('close', () => events.push('close'));
+      if (isPaused) stream.read(0);
+      else stream.on('data', (data: Buffer) => events.push(data.toString()));
+      // In a turn the connection receives first and sends then.
+      const sending = client.send(new Uint8Array(100_000));
+      sending.progress$.subscribe(() => {
+        if (client.statistics.bytesIn > 0) client.abort(new Error('broken'));
+      });
       await world.sleep(1);
-    }
-    expect(events).toEqual(['last words', 'broken', 'close']);
-    server.abort();
-  }).then(() => undefined));
+      server.trySend(Buffer.from('last words'));
+      server.tryReceive();
+      await expect(sending).rejects.toThrow('broken');
+      await world.sleep(1);
+      if (isPaused) {
+        expect(events).toEqual([]);
+        events.push(String(stream.read()));
+        await world.sleep(1);
+      }
+      expect(events).toEqual(['last words', 'broken', 'close']);
+      server.abort();
+    }).then(() => undefined),
+  );
 });
 
 describe('handshakes in the middle of a connection', () => {
@@ -295,10 +356,23 @@ describe('handshakes in the middle of a connection', () => {
   type Acting = (end: SecureConnection) => Promise<unknown>;
 
   /** Both ends act, each in its order, while both receive until the end; then both say goodbye. */
-  async function run(version: 'TLSv1.2' | 'TLSv1.3', plan: { link: object; buffers: object; bytes?: [number, number] }, ofClient: readonly Acting[], ofServer: readonly Acting[]): Promise<void> {
-    const common = { protocols: { min: version, max: version }, ca: { pem: authority.pem }, allowPeerRenegotiations: 9 };
+  async function run(
+    version: 'TLSv1.2' | 'TLSv1.3',
+    plan: { link: object; buffers: object; bytes?: [number, number] },
+    ofClient: readonly Acting[],
+    ofServer: readonly Acting[],
+  ): Promise<void> {
+    const common = {
+      protocols: { min: version, max: version },
+      ca: { pem: authority.pem },
+      allowPeerRenegotiations: 9,
+    };
     const contexts = {
-      client: await TlsContext.client({ ...common, certificate: { pem: person.certificate }, key: { pem: person.key } }),
+      client: await TlsContext.client({
+        ...common,
+        certificate: { pem: person.certificate },
+        key: { pem: person.key },
+      }),
       server: await TlsContext.server({ ...common, certificate: { pem: site.certificate }, key: { pem: site.key } }),
     };
     await simulate({ link: plan.link }, async (world) => {
@@ -309,13 +383,18 @@ describe('handshakes in the middle of a connection', () => {
       });
       await Promise.all(ends.map((end) => end.handshake()));
       const receives = ends.map((end) => end.receive('*a'));
-      await Promise.all(ends.map(async (end, side) => {
-        const sending = end.send(new Uint8Array(plan.bytes?.[side] ?? 0));
-        for (const act of [ofClient, ofServer][side]) await act(end);
-        await sending;
-      }));
+      await Promise.all(
+        ends.map(async (end, side) => {
+          const sending = end.send(new Uint8Array(plan.bytes?.[side] ?? 0));
+          for (const act of [ofClient, ofServer][side]) await act(end);
+          await sending;
+        }),
+      );
       await Promise.all(ends.map((end) => end.shutdown('send')));
-      expect((await Promise.all(receives)).map(({ length }) => length)).toEqual([plan.bytes?.[1] ?? 0, plan.bytes?.[0] ?? 0]);
+      expect((await Promise.all(receives)).map(({ length }) => length)).toEqual([
+        plan.bytes?.[1] ?? 0,
+        plan.bytes?.[0] ?? 0,
+      ]);
     });
   }
 
@@ -323,38 +402,65 @@ describe('handshakes in the middle of a connection', () => {
   const updateKeys: Acting = (end) => end.updateKeys();
   const request: Acting = (end) => end.requestClientCertificate();
 
-  it('a goodbye waits for the handshake that goes on', () => run('TLSv1.2', { link: { segment: 17, latencyMs: 0 }, buffers: { sendBuffer: 65, receiveBuffer: 65 } }, [], [renegotiate]));
+  it('a goodbye waits for the handshake that goes on', () =>
+    run(
+      'TLSv1.2',
+      { link: { segment: 17, latencyMs: 0 }, buffers: { sendBuffer: 65, receiveBuffer: 65 } },
+      [],
+      [renegotiate],
+    ));
 
   it('one that both sides want is made, also when the wish of one comes inside of a record of the other', () =>
-    run('TLSv1.2', { link: { segment: 17, latencyMs: 1 }, buffers: { sendBuffer: 65, receiveBuffer: 1 } }, [renegotiate], [renegotiate]));
+    run(
+      'TLSv1.2',
+      { link: { segment: 17, latencyMs: 1 }, buffers: { sendBuffer: 65, receiveBuffer: 1 } },
+      [renegotiate],
+      [renegotiate],
+    ));
 
   it('a send goes on while half of the client certificate has come', () =>
-    run('TLSv1.3', { link: { segment: 17, latencyMs: 1 }, buffers: { sendBuffer: 27, receiveBuffer: 65 }, bytes: [1_589, 2_803] }, [], [updateKeys, request]));
+    run(
+      'TLSv1.3',
+      { link: { segment: 17, latencyMs: 1 }, buffers: { sendBuffer: 27, receiveBuffer: 65 }, bytes: [1_589, 2_803] },
+      [],
+      [updateKeys, request],
+    ));
 
   it('a demand for a certificate is not swallowed by the answer to a key update', () =>
-    run('TLSv1.3', { link: { segment: 17, latencyMs: 0 }, buffers: { sendBuffer: 65, receiveBuffer: 65 } }, [updateKeys], [request, updateKeys]));
+    run(
+      'TLSv1.3',
+      { link: { segment: 17, latencyMs: 0 }, buffers: { sendBuffer: 65, receiveBuffer: 65 } },
+      [updateKeys],
+      [request, updateKeys],
+    ));
 
   it('the goodbye is the last record, whatever OpenSSL has to answer after it', () =>
-    run('TLSv1.3', { link: { segment: 1, latencyMs: 0 }, buffers: { sendBuffer: 1, receiveBuffer: 1 } }, [updateKeys, updateKeys], [updateKeys]));
+    run(
+      'TLSv1.3',
+      { link: { segment: 1, latencyMs: 0 }, buffers: { sendBuffer: 1, receiveBuffer: 1 } },
+      [updateKeys, updateKeys],
+      [updateKeys],
+    ));
 
-  it('that fails leaves what was received before to be received, and is news behind it', () => simulate({ link: { latencyMs: 10 } }, async (world) => {
-    const { client, server } = await pairIn(world, {}, await contextsFor('TLSv1.2'));
-    if (!(server instanceof SecureConnection)) throw new Error('the end is not secure');
-    await Promise.all([client.handshake(), server.handshake()]);
-    await client.send('ab');
-    const answering = client.receive().catch(() => undefined);
-    // The client refuses it.
-    await expect(server.renegotiate()).rejects.toMatchObject({ reason: 'no renegotiation' });
-    const failedAt = world.now();
-    expect(server.closed).toBe(false);
-    for (const letter of ['a', 'b']) {
+  it('that fails leaves what was received before to be received, and is news behind it', () =>
+    simulate({ link: { latencyMs: 10 } }, async (world) => {
+      const { client, server } = await pairIn(world, {}, await contextsFor('TLSv1.2'));
+      if (!(server instanceof SecureConnection)) throw new Error('the end is not secure');
+      await Promise.all([client.handshake(), server.handshake()]);
+      await client.send('ab');
+      const answering = client.receive().catch(() => undefined);
+      // The client refuses it.
+      await expect(server.renegotiate()).rejects.toMatchObject({ reason: 'no renegotiation' });
+      const failedAt = world.now();
+      expect(server.closed).toBe(false);
+      for (const letter of ['a', 'b']) {
+        await server.basis.reactor.select({ read: [server] });
+        expect(Buffer.from(server.tryReceive(1) as Uint8Array).toString()).toBe(letter);
+      }
       await server.basis.reactor.select({ read: [server] });
-      expect(Buffer.from(server.tryReceive(1) as Uint8Array).toString()).toBe(letter);
-    }
-    await server.basis.reactor.select({ read: [server] });
-    expect(() => server.tryReceive(1)).toThrow(expect.objectContaining({ reason: 'no renegotiation' }) as Error);
-    expect([server.closed, world.now()]).toEqual([true, failedAt]);
-    client.abort();
-    await answering;
-  }).then(() => undefined));
+      expect(() => server.tryReceive(1)).toThrow(expect.objectContaining({ reason: 'no renegotiation' }) as Error);
+      expect([server.closed, world.now()]).toEqual([true, failedAt]);
+      client.abort();
+      await answering;
+    }).then(() => undefined));
 });

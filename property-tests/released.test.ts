@@ -1,4 +1,5 @@
-// Law: however an operation ends, it keeps nothing: no deadline, no listener on its signal or its connection, no place among those that run, and no call goes to a descriptor that is closed.
+// Law: however an operation ends, it keeps nothing: no deadline, no listener on its signal or its connection, no place
+// among those that run, and no call goes to a descriptor that is closed.
 
 import { getEventListeners } from 'node:events';
 
@@ -35,19 +36,32 @@ const fullListeners = new WeakMap<SimulatedMachine, Listener>();
 
 const WORK: Record<string, Work> = {
   receive: { begin: ({ client }, options) => client.receive('*l', options), help: ({ server }) => server.send('hi\n') },
-  receiveInto: { begin: ({ client }, options) => client.receiveInto(new Uint8Array(9), options), help: ({ server }) => server.send('hi\n') },
+  receiveInto: {
+    begin: ({ client }, options) => client.receiveInto(new Uint8Array(9), options),
+    help: ({ server }) => server.send('hi\n'),
+  },
   lines: { begin: ({ client }, options) => client.lines(options).next(), help: ({ server }) => server.send('hi\n') },
-  send: { begin: ({ client }, options) => client.send(Buffer.alloc(10_000), options), help: ({ server }) => server.receive('*a').catch(() => undefined), isFull: true },
+  send: {
+    begin: ({ client }, options) => client.send(Buffer.alloc(10_000), options),
+    help: ({ server }) => server.receive('*a').catch(() => undefined),
+    isFull: true,
+  },
   handshake: {
     begin: ({ client }, options) => client.secure(contexts.client, { serverName: 'there' }).handshake(options),
-    help: ({ server }) => server.secure(contexts.server).handshake().catch(() => undefined),
+    help: ({ server }) =>
+      server
+        .secure(contexts.server)
+        .handshake()
+        .catch(() => undefined),
   },
   connect: {
     begin: ({ world, here, there }, options) => {
       world.link(here, there).partition();
       return here.reactor.connect({ host: 'there', port: 7, ...options });
     },
-    help: ({ world, here, there }) => { world.link(here, there).heal(); },
+    help: ({ world, here, there }) => {
+      world.link(here, there).heal();
+    },
   },
   'connect to a Unix socket whose backlog is full': {
     begin: async ({ here }, options) => {
@@ -68,73 +82,104 @@ const WORK: Record<string, Work> = {
     begin: async ({ here }, options) => (await here.reactor.listen({ host: '0.0.0.0', port: 9 })).accept(options),
     help: ({ there }) => there.reactor.connect({ host: 'here', port: 9 }),
   },
-  select: { begin: ({ here, client }, { signal }) => here.reactor.select({ read: [client] }, Infinity, { signal }), help: ({ server }) => server.send('hi\n'), isUnlimited: true },
+  select: {
+    begin: ({ here, client }, { signal }) => here.reactor.select({ read: [client] }, Infinity, { signal }),
+    help: ({ server }) => server.send('hi\n'),
+    isUnlimited: true,
+  },
   sleep: { begin: ({ here }, { signal }) => here.reactor.sleep(50, { signal }), isUnlimited: true },
   relay: {
-    begin: ({ client, here }, { signal }) => here.reactor.connect({ host: 'there', port: 7 }).then((second) => new Relay(client, second, { signal }).done),
+    begin: ({ client, here }, { signal }) =>
+      here.reactor.connect({ host: 'there', port: 7 }).then((second) => new Relay(client, second, { signal }).done),
     help: ({ server }) => server.close(),
     isUnlimited: true,
   },
 };
 
-const REASONS = { 'no reason': undefined, 'a reason': new Error('mine'), 'a reason of ours': new ClosedError('enough'), 'a failure of the system': systemError(-ECONNRESET, 'recv') };
+const REASONS = {
+  'no reason': undefined,
+  'a reason': new Error('mine'),
+  'a reason of ours': new ClosedError('enough'),
+  'a failure of the system': systemError(-ECONNRESET, 'recv'),
+};
 
 describe.each(['TCP', 'TLS'])('an abort over %s', (layer) => {
-  it.each(Object.entries(REASONS))('gives everything back at once, with %s', (_, reason) => simulate({}, async (world) => {
-    const pair = await pairIn(world, {}, layer === 'TLS' ? contexts : undefined);
-    const { here, client, server } = pair;
-    await Promise.all([client.handshake(), server.handshake()]);
-    await server.send('unread');
-    await world.sleep(5);
-    const abortedAt = world.now();
-    const closing = client.close();
-    client.abort(reason);
-    expect([here.host.openDescriptors, here.reactor.connections.size, here.reactor.deadlines.size]).toEqual([0, 0, 0]);
-    await closing;
-    expect(world.now()).toBe(abortedAt);
-    server.abort(reason);
-    await server.close();
-    expect(world.now()).toBe(abortedAt);
-  }).then(() => undefined));
+  it.each(Object.entries(REASONS))('gives everything back at once, with %s', (_, reason) =>
+    simulate({}, async (world) => {
+      const pair = await pairIn(world, {}, layer === 'TLS' ? contexts : undefined);
+      const { here, client, server } = pair;
+      await Promise.all([client.handshake(), server.handshake()]);
+      await server.send('unread');
+      await world.sleep(5);
+      const abortedAt = world.now();
+      const closing = client.close();
+      client.abort(reason);
+      expect([here.host.openDescriptors, here.reactor.connections.size, here.reactor.deadlines.size]).toEqual([
+        0, 0, 0,
+      ]);
+      await closing;
+      expect(world.now()).toBe(abortedAt);
+      server.abort(reason);
+      await server.close();
+      expect(world.now()).toBe(abortedAt);
+    }).then(() => undefined),
+  );
 });
 
-const ENDINGS = ['success', 'an abort', 'a timeout', 'the close of the connection', 'a break by the peer', 'the end of the reactor'] as const;
+const ENDINGS = [
+  'success',
+  'an abort',
+  'a timeout',
+  'the close of the connection',
+  'a break by the peer',
+  'the end of the reactor',
+] as const;
 
 async function fill(world: World, { client }: Pair): Promise<void> {
   while (client.trySend(new Uint8Array(1_000)) > 0) await world.sleep(1);
 }
 
 describe.each(Object.entries(WORK))('%s', (_, { begin, help, isFull = false, isUnlimited = false }) => {
-  it.each(ENDINGS.filter((ending) => !isUnlimited || ending !== 'a timeout'))('keeps nothing after %s', (ending) => simulate({}, async (world, { trace }) => {
-    const pair = await pairIn(world, { sendBuffer: 1_000, receiveBuffer: 1_000 });
-    const { here, client, server } = pair;
-    if (isFull) await fill(world, pair);
-    const controller = new AbortController();
-    const listeners = (): number[] => [getEventListeners(controller.signal, 'abort').length, getEventListeners(client.signal, 'abort').length, here.reactor.operations().length];
-    const before = [...listeners(), here.reactor.deadlines.size];
-    const timeouts = ending === 'a timeout' ? { totalMs: 20 } : {};
-    let hasSettled = false;
-    const outcome = begin({ world, ...pair }, { signal: controller.signal, timeouts }).catch((error: unknown) => error).finally(() => { hasSettled = true; });
-    await world.sleep(10);
-    expect(hasSettled).toBe(false);
-    if (ending === 'success') void Promise.resolve(help?.({ world, ...pair }));
-    else if (ending === 'an abort') controller.abort(new ClosedError('enough'));
-    else if (ending === 'the close of the connection') client.abort();
-    else if (ending === 'a break by the peer') server.abort();
-    else if (ending === 'the end of the reactor') here.reactor.abort();
-    // What does not depend on the connection goes on: it is cancelled then.
-    await world.sleep(200);
-    if (!hasSettled) controller.abort();
-    if (!hasSettled || isUnlimited) await world.sleep(1);
-    const value = await outcome;
-    if (ending === 'an abort') expect(value).toBeInstanceOf(Error);
-    expect(listeners()).toEqual(before.slice(0, 3));
-    // The relay's connections may still be ending.
-    client.abort();
-    server.abort();
-    here.reactor.abort();
-    await world.sleep(1);
-    expect(here.reactor.deadlines.size).toBe(0);
-    expect(trace.entries.filter(({ result }) => result === -EBADF)).toEqual([]);
-  }).then(() => undefined));
+  it.each(ENDINGS.filter((ending) => !isUnlimited || ending !== 'a timeout'))('keeps nothing after %s', (ending) =>
+    simulate({}, async (world, { trace }) => {
+      const pair = await pairIn(world, { sendBuffer: 1_000, receiveBuffer: 1_000 });
+      const { here, client, server } = pair;
+      if (isFull) await fill(world, pair);
+      const controller = new AbortController();
+      const listeners = (): number[] => [
+        getEventListeners(controller.signal, 'abort').length,
+        getEventListeners(client.signal, 'abort').length,
+        here.reactor.operations().length,
+      ];
+      const before = [...listeners(), here.reactor.deadlines.size];
+      const timeouts = ending === 'a timeout' ? { totalMs: 20 } : {};
+      let hasSettled = false;
+      const outcome = begin({ world, ...pair }, { signal: controller.signal, timeouts })
+        .catch((error: unknown) => error)
+        .finally(() => {
+          hasSettled = true;
+        });
+      await world.sleep(10);
+      expect(hasSettled).toBe(false);
+      if (ending === 'success') void Promise.resolve(help?.({ world, ...pair }));
+      else if (ending === 'an abort') controller.abort(new ClosedError('enough'));
+      else if (ending === 'the close of the connection') client.abort();
+      else if (ending === 'a break by the peer') server.abort();
+      else if (ending === 'the end of the reactor') here.reactor.abort();
+      // What does not depend on the connection goes on: it is cancelled then.
+      await world.sleep(200);
+      if (!hasSettled) controller.abort();
+      if (!hasSettled || isUnlimited) await world.sleep(1);
+      const value = await outcome;
+      if (ending === 'an abort') expect(value).toBeInstanceOf(Error);
+      expect(listeners()).toEqual(before.slice(0, 3));
+      // The relay's connections may still be ending.
+      client.abort();
+      server.abort();
+      here.reactor.abort();
+      await world.sleep(1);
+      expect(here.reactor.deadlines.size).toBe(0);
+      expect(trace.entries.filter(({ result }) => result === -EBADF)).toEqual([]);
+    }).then(() => undefined),
+  );
 });

@@ -23,7 +23,10 @@ const plan = fc.record({
 type Plan = typeof plan extends fc.Arbitrary<infer P> ? P : never;
 
 /** Sends `data` to a slow reader; @returns how often the send was cut off. */
-async function run({ link: carrying, faults, data, blockMs, readAtMost, pauseMs, buffer }: Plan, contexts?: Contexts): Promise<number> {
+async function run(
+  { link: carrying, faults, data, blockMs, readAtMost, pauseMs, buffer }: Plan,
+  contexts?: Contexts,
+): Promise<number> {
   let cuts = 0;
   await simulate({ link: carrying, faults }, async (world) => {
     const { client, server } = await pairIn(world, { sendBuffer: buffer, receiveBuffer: buffer }, contexts);
@@ -35,8 +38,11 @@ async function run({ link: carrying, faults, data, blockMs, readAtMost, pauseMs,
         await world.sleep(pauseMs);
       }
     })();
-    for (let first = 0; ; ) {
-      const result = await client.send(data, { first, timeouts: { blockMs } }).then((last) => last, (error: unknown) => error);
+    for (let first = 0; ;) {
+      const result = await client.send(data, { first, timeouts: { blockMs } }).then(
+        (last) => last,
+        (error: unknown) => error,
+      );
       if (typeof result === 'number') {
         expect(result).toBe(data.length - 1);
         break;
@@ -57,9 +63,12 @@ async function run({ link: carrying, faults, data, blockMs, readAtMost, pauseMs,
 
 async function law(count: number, contexts?: Contexts): Promise<void> {
   let cuts = 0;
-  await checkLaw(fc.asyncProperty(plan, async (each) => {
-    cuts += await run(each, contexts);
-  }), count);
+  await checkLaw(
+    fc.asyncProperty(plan, async (each) => {
+      cuts += await run(each, contexts);
+    }),
+    count,
+  );
   if (!replaying()) expect(cuts).toBeGreaterThan(0);
 }
 

@@ -11,7 +11,10 @@ import { checkSelector } from './kit/check-selector.ts';
 import type { SelectorSetting } from './kit/check-selector.ts';
 
 /** Two connected descriptors of one ground. */
-async function connected({ calls }: Ground, settle: () => Promise<void>): Promise<{ near: number; far: number; close: () => void }> {
+async function connected(
+  { calls }: Ground,
+  settle: () => Promise<void>,
+): Promise<{ near: number; far: number; close: () => void }> {
   const listener = calls.socket('IPv4');
   assert.equal(calls.bind(listener, { family: 'IPv4', host: '127.0.0.1', port: 0 }), 0);
   calls.listen(listener, 1);
@@ -22,7 +25,13 @@ async function connected({ calls }: Ground, settle: () => Promise<void>): Promis
   await settle();
   const far = calls.accept(listener, {});
   assert(far >= 0);
-  return { near, far, close: () => { for (const fd of [near, far, listener]) calls.close(fd); } };
+  return {
+    near,
+    far,
+    close: () => {
+      for (const fd of [near, far, listener]) calls.close(fd);
+    },
+  };
 }
 
 const real = async (): Promise<SelectorSetting> => {
@@ -33,11 +42,18 @@ const real = async (): Promise<SelectorSetting> => {
   };
   ground.selector.setRef(true);
   const { near, far, close } = await connected(ground, settle);
-  return { selector: ground.selector, calls: ground.calls, near, far, settle, dispose: () => {
-    close();
-    ground.selector.close();
-    return Promise.resolve();
-  } };
+  return {
+    selector: ground.selector,
+    calls: ground.calls,
+    near,
+    far,
+    settle,
+    dispose: () => {
+      close();
+      ground.selector.close();
+      return Promise.resolve();
+    },
+  };
 };
 
 const simulated = async (): Promise<SelectorSetting> => {
@@ -50,10 +66,17 @@ const simulated = async (): Promise<SelectorSetting> => {
   selector.onReady(() => undefined);
   const settle = async (): Promise<void> => world.run(world.sleep(1));
   const { near, far, close } = await connected(ground, settle);
-  return { selector, calls, near, far, settle, dispose: () => {
-    close();
-    return Promise.resolve();
-  } };
+  return {
+    selector,
+    calls,
+    near,
+    far,
+    settle,
+    dispose: () => {
+      close();
+      return Promise.resolve();
+    },
+  };
 };
 
 for (const [name, make] of Object.entries({ epoll: real, simulated })) {

@@ -1,4 +1,7 @@
-/** Sending several pieces equals sending their concatenation: the same bytes, the same result, the same refusals, for every range. */
+/**
+ * Sending several pieces equals sending their concatenation: the same bytes, the same result, the same refusals, for
+ * every range.
+ */
 
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
@@ -19,7 +22,8 @@ test('several pieces are sent as their concatenation', async () => {
       const whole = Buffer.concat(parts.map((part) => Buffer.from(part)));
       const expected = send(whole, given, []);
       expect(send(parts, given, writes)).toEqual(expected);
-      if ('sent' in expected) expect(expected.sent).toBe(whole.toString('latin1', given.first ?? 0, (given.last ?? whole.length - 1) + 1));
+      if ('sent' in expected)
+        expect(expected.sent).toBe(whole.toString('latin1', given.first ?? 0, (given.last ?? whole.length - 1) + 1));
     }),
     2_000,
   );
@@ -41,10 +45,22 @@ function send(data: Sendable, given: SendRange, writes: readonly number[]): Outc
   return { sent: transport.written, result: step.result() };
 }
 
-const small = fc.oneof(fc.uint8Array({ maxLength: 6 }), fc.string({ unit: fc.constantFrom('a', '€', '😀'), maxLength: 3 }));
+const small = fc.oneof(
+  fc.uint8Array({ maxLength: 6 }),
+  fc.string({ unit: fc.constantFrom('a', '€', '😀'), maxLength: 3 }),
+);
 // Around what is gathered into one piece.
 const big = fc.constantFrom(30_000, 65_535, 65_536, 65_537).map((length) => Buffer.alloc(length, 'big piece '));
-const pieces = fc.oneof({ weight: 6, arbitrary: fc.array(small, { maxLength: 6 }) }, { weight: 1, arbitrary: fc.array(fc.oneof(small, big), { maxLength: 5 }) });
-const index = fc.option(fc.oneof({ weight: 5, arbitrary: fc.integer({ min: -2, max: 16 }) }, { weight: 1, arbitrary: fc.constantFrom(0.5, 29_999, 65_536, 70_000) }), { nil: undefined });
+const pieces = fc.oneof(
+  { weight: 6, arbitrary: fc.array(small, { maxLength: 6 }) },
+  { weight: 1, arbitrary: fc.array(fc.oneof(small, big), { maxLength: 5 }) },
+);
+const index = fc.option(
+  fc.oneof(
+    { weight: 5, arbitrary: fc.integer({ min: -2, max: 16 }) },
+    { weight: 1, arbitrary: fc.constantFrom(0.5, 29_999, 65_536, 70_000) },
+  ),
+  { nil: undefined },
+);
 const range: fc.Arbitrary<SendRange> = fc.record({ first: index, last: index });
 const room = fc.array(fc.oneof(fc.nat(8), fc.nat(70_000)), { maxLength: 8 });

@@ -1,4 +1,7 @@
-/** However often a send fails, sending again from `last + 1` delivers what one send would have delivered: each byte once, in order. */
+/**
+ * However often a send fails, sending again from `last + 1` delivers what one send would have delivered: each byte
+ * once, in order.
+ */
 
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
@@ -28,35 +31,46 @@ interface Channel {
 test('a send that is retried from last + 1 equals one send', async () => {
   let retries = 0;
   await checkLaw(
-    fc.asyncProperty(payload, fc.double({ min: 0, max: 1, noNaN: true }), fc.double({ min: 0, max: 1, noNaN: true }), channel, async ([data, bytes], low, high, clogged) => {
-      const first = Math.round(low * bytes.length);
-      const last = first - 1 + Math.round(high * (bytes.length - first));
-      const transport = new ScriptedTransport(clogged);
-      const outflow = new Outflow(transport);
-      const venue = new ManualVenue();
-      const turns = [...clogged.turns];
-      let next = first;
-      for (;;) {
-        const controller = new AbortController();
-        const patient = turns.length === 0;
-        const step = new SendStep(outflow, data, { first: next, last });
-        const operation = new Operation(step, venue, patient ? {} : clogged.timeouts, controller.signal).start();
-        while (!operation.settled) play(turns.shift() ?? { ready: true }, venue, controller);
-        const outcome = await operation.catch((error: unknown) => error);
-        const accepted = first + outflow.total;
-        expect(operation.last).toBe(accepted - 1);
-        if (!(outcome instanceof WantioError)) {
-          expect(outcome).toBe(last);
-          break;
+    fc.asyncProperty(
+      payload,
+      fc.double({ min: 0, max: 1, noNaN: true }),
+      fc.double({ min: 0, max: 1, noNaN: true }),
+      channel,
+      async ([data, bytes], low, high, clogged) => {
+        const first = Math.round(low * bytes.length);
+        const last = first - 1 + Math.round(high * (bytes.length - first));
+        const transport = new ScriptedTransport(clogged);
+        const outflow = new Outflow(transport);
+        const venue = new ManualVenue();
+        const turns = [...clogged.turns];
+        let next = first;
+        for (;;) {
+          const controller = new AbortController();
+          const patient = turns.length === 0;
+          const step = new SendStep(outflow, data, { first: next, last });
+          const operation = new Operation(step, venue, patient ? {} : clogged.timeouts, controller.signal).start();
+          while (!operation.settled) play(turns.shift() ?? { ready: true }, venue, controller);
+          const outcome = await operation.catch((error: unknown) => error);
+          const accepted = first + outflow.total;
+          expect(operation.last).toBe(accepted - 1);
+          if (!(outcome instanceof WantioError)) {
+            expect(outcome).toBe(last);
+            break;
+          }
+          expect(outcome.last).toBe(accepted - 1);
+          expect(
+            Buffer.compare(
+              Buffer.concat([outcome.rest ?? Buffer.from('no rest')].flat()),
+              bytes.subarray(accepted, last + 1),
+            ),
+          ).toBe(0);
+          next = accepted;
+          retries++;
         }
-        expect(outcome.last).toBe(accepted - 1);
-        expect(Buffer.compare(Buffer.concat([outcome.rest ?? Buffer.from('no rest')].flat()), bytes.subarray(accepted, last + 1))).toBe(0);
-        next = accepted;
-        retries++;
-      }
-      expect(Buffer.compare(Buffer.concat(transport.accepted), bytes.subarray(first, last + 1))).toBe(0);
-      expect([venue.parked.size, venue.deadlines.size]).toEqual([0, 0]);
-    }),
+        expect(Buffer.compare(Buffer.concat(transport.accepted), bytes.subarray(first, last + 1))).toBe(0);
+        expect([venue.parked.size, venue.deadlines.size]).toEqual([0, 0]);
+      },
+    ),
     2_000,
   );
   if (!replaying()) expect(retries, 'the channel was clogged').toBeGreaterThan(1_000);

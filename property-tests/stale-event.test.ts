@@ -1,5 +1,6 @@
-// Law: what was queued for a descriptor that is closed in the same batch never reaches the socket that gets its number at once: a
-// connection to which nothing was sent is never told to be readable, and one that is on its way is not connected before its time.
+// Law: what was queued for a descriptor that is closed in the same batch never reaches the socket that gets its number
+// at once: a connection to which nothing was sent is never told to be readable, and one that is on its way is not
+// connected before its time.
 
 import assert from 'node:assert/strict';
 
@@ -39,7 +40,11 @@ interface Setting {
 }
 
 /** @returns how often a number was reused while an event for its last owner was queued. */
-async function run({ near, far, settle, connectFarAway }: Setting, host: string, { count, spares, rounds, acts }: Plan): Promise<number> {
+async function run(
+  { near, far, settle, connectFarAway }: Setting,
+  host: string,
+  { count, spares, rounds, acts }: Plan,
+): Promise<number> {
   const listener = await near.listen({ host: '0.0.0.0', port: 0 });
   const { port } = listener.address as { port: number };
   const peers = new Map<number, { connection: Connection; sent: number }>();
@@ -101,43 +106,55 @@ async function run({ near, far, settle, connectFarAway }: Setting, host: string,
 describe('a stale event', () => {
   it('never reaches a new socket on the simulated network', async () => {
     let chances = 0;
-    await checkLaw(fc.asyncProperty(plan, harmlessFaults(), async (each, faults) => {
-      await simulate({ faults }, async (world) => {
-        const [near, far, away] = ['near', 'far', 'away'].map((name) => world.machine(name));
-        const distant = await away.reactor.listen({ host: '0.0.0.0', port: 9 });
-        world.link(near, away).latencyMs = LATENCY_MS;
-        const connecting: Promise<void>[] = [];
-        let over = false;
-        const connectFarAway = (): void => {
-          if (over) return;
-          const startedAt = world.now();
-          connecting.push(near.reactor.connect({ host: '10.0.0.3', port: 9 }).then(() => {
-            assert(world.now() - startedAt >= 2 * LATENCY_MS, 'connected before the answer can have come');
-          }));
-        };
-        chances += await run({ near: near.reactor, far: far.reactor, settle: () => world.sleep(25), connectFarAway }, 'near', each);
-        over = true;
-        await Promise.all(connecting);
-        distant.close();
-      });
-    }), 1_000);
+    await checkLaw(
+      fc.asyncProperty(plan, harmlessFaults(), async (each, faults) => {
+        await simulate({ faults }, async (world) => {
+          const [near, far, away] = ['near', 'far', 'away'].map((name) => world.machine(name));
+          const distant = await away.reactor.listen({ host: '0.0.0.0', port: 9 });
+          world.link(near, away).latencyMs = LATENCY_MS;
+          const connecting: Promise<void>[] = [];
+          let over = false;
+          const connectFarAway = (): void => {
+            if (over) return;
+            const startedAt = world.now();
+            connecting.push(
+              near.reactor.connect({ host: '10.0.0.3', port: 9 }).then(() => {
+                assert(world.now() - startedAt >= 2 * LATENCY_MS, 'connected before the answer can have come');
+              }),
+            );
+          };
+          chances += await run(
+            { near: near.reactor, far: far.reactor, settle: () => world.sleep(25), connectFarAway },
+            'near',
+            each,
+          );
+          over = true;
+          await Promise.all(connecting);
+          distant.close();
+        });
+      }),
+      1_000,
+    );
     if (!replaying()) expect(chances, 'numbers were reused under queued events').toBeGreaterThan(300);
   }, 600_000);
 
   it('never reaches a new socket on real sockets', async () => {
     let chances = 0;
-    await checkLaw(fc.asyncProperty(plan, async (each) => {
-      const [near, far] = [new Reactor(), new Reactor()];
-      try {
-        const settle = async (): Promise<void> => {
-          for (let turn = 0; turn < 3; turn++) await Promise.all([near.select({}, 0), far.select({}, 0)]);
-        };
-        chances += await run({ near, far, settle, connectFarAway: undefined }, '127.0.0.1', each);
-      } finally {
-        for (const reactor of [near, far]) reactor.abort();
-        await Promise.all([near.close(), far.close()]);
-      }
-    }), 1_000);
+    await checkLaw(
+      fc.asyncProperty(plan, async (each) => {
+        const [near, far] = [new Reactor(), new Reactor()];
+        try {
+          const settle = async (): Promise<void> => {
+            for (let turn = 0; turn < 3; turn++) await Promise.all([near.select({}, 0), far.select({}, 0)]);
+          };
+          chances += await run({ near, far, settle, connectFarAway: undefined }, '127.0.0.1', each);
+        } finally {
+          for (const reactor of [near, far]) reactor.abort();
+          await Promise.all([near.close(), far.close()]);
+        }
+      }),
+      1_000,
+    );
     if (!replaying()) expect(chances, 'numbers were reused under queued events').toBeGreaterThan(60);
   }, 600_000);
 });

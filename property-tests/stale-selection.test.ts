@@ -1,5 +1,5 @@
-// Law: a selector that is in the middle of telling its news tells none of a descriptor that is closed meanwhile, neither to its last
-// owner nor to the socket that gets its number at once; and it loses nothing of the others'.
+// Law: a selector that is in the middle of telling its news tells none of a descriptor that is closed meanwhile,
+// neither to its last owner nor to the socket that gets its number at once; and it loses nothing of the others'.
 
 import assert from 'node:assert/strict';
 
@@ -15,12 +15,15 @@ import { checkLaw, replaying } from './kit/law.ts';
 
 const plan = fc.record({
   count: fc.integer({ min: 2, max: 6 }),
-  rounds: fc.array(fc.record({
-    /** Whose peers send a byte before the selector is asked. */
-    news: fc.uniqueArray(fc.nat(12), { minLength: 1, maxLength: 8 }),
-    /** Whom each handler closes, and whether a waiting connection takes the number. */
-    closes: fc.array(fc.record({ victim: fc.nat(9), reopens: fc.constantFrom(true, true, false) }), { maxLength: 6 }),
-  }), { minLength: 1, maxLength: 4 }),
+  rounds: fc.array(
+    fc.record({
+      /** Whose peers send a byte before the selector is asked. */
+      news: fc.uniqueArray(fc.nat(12), { minLength: 1, maxLength: 8 }),
+      /** Whom each handler closes, and whether a waiting connection takes the number. */
+      closes: fc.array(fc.record({ victim: fc.nat(9), reopens: fc.constantFrom(true, true, false) }), { maxLength: 6 }),
+    }),
+    { minLength: 1, maxLength: 4 },
+  ),
 });
 type Plan = typeof plan extends fc.Arbitrary<infer P> ? P : never;
 
@@ -78,7 +81,10 @@ async function run({ calls, selector }: Ground, settle: () => Promise<void>, { c
     const told = new Set<Handle>();
     selector.poll({
       add: (handle) => {
-        assert(living.some((each) => each.handle === handle), 'news of a descriptor that is closed');
+        assert(
+          living.some((each) => each.handle === handle),
+          'news of a descriptor that is closed',
+        );
         told.add(handle);
         const next = script.shift();
         if (next === undefined || living.length === 0) return;
@@ -90,8 +96,20 @@ async function run({ calls, selector }: Ground, settle: () => Promise<void>, { c
       },
     });
     await settle();
-    selector.poll({ add: (handle) => { assert(living.some((each) => each.handle === handle), 'news of a descriptor that is closed'); } });
-    for (const { handle, port } of living) assert.equal((handle.readiness & READABLE) !== 0, (peers.get(port)?.sent ?? 0) > 0, 'readable if and only if something was sent');
+    selector.poll({
+      add: (handle) => {
+        assert(
+          living.some((each) => each.handle === handle),
+          'news of a descriptor that is closed',
+        );
+      },
+    });
+    for (const { handle, port } of living)
+      assert.equal(
+        (handle.readiness & READABLE) !== 0,
+        (peers.get(port)?.sent ?? 0) > 0,
+        'readable if and only if something was sent',
+      );
   }
   for (const { handle } of living) selector.deregister(handle);
   for (const fd of [...ledger.open]) close(fd);
@@ -101,31 +119,39 @@ async function run({ calls, selector }: Ground, settle: () => Promise<void>, { c
 describe('a selector that tells its news', () => {
   it('tells none of what is closed meanwhile: the simulated one', async () => {
     let chances = 0;
-    await checkLaw(fc.asyncProperty(plan, async (each) => {
-      let ground: Ground | undefined;
-      const world = new World({ wrap: (made) => (ground = made) });
-      world.machine('only');
-      assert(ground !== undefined);
-      // The machine's reactor would take the news away.
-      ground.selector.onReady(() => undefined);
-      chances += await run(ground, () => world.run(world.sleep(1)), each);
-    }), 1_000);
+    await checkLaw(
+      fc.asyncProperty(plan, async (each) => {
+        let ground: Ground | undefined;
+        const world = new World({ wrap: (made) => (ground = made) });
+        world.machine('only');
+        assert(ground !== undefined);
+        // The machine's reactor would take the news away.
+        ground.selector.onReady(() => undefined);
+        chances += await run(ground, () => world.run(world.sleep(1)), each);
+      }),
+      1_000,
+    );
     if (!replaying()) expect(chances, 'numbers with news were given away').toBeGreaterThan(500);
   }, 600_000);
 
   it('tells none of what is closed meanwhile: epoll', async () => {
     let chances = 0;
-    await checkLaw(fc.asyncProperty(plan, async (each) => {
-      const ground = epollGround();
-      try {
-        // Loopback delivers within the call.
-        chances += await run(ground, () => Promise.resolve(), each);
-      } finally {
-        ground.selector.close();
-        // libuv lets go of what a selector had of it in the loop's own time.
-        await new Promise((resolve) => { setImmediate(resolve); });
-      }
-    }), 1_000);
+    await checkLaw(
+      fc.asyncProperty(plan, async (each) => {
+        const ground = epollGround();
+        try {
+          // Loopback delivers within the call.
+          chances += await run(ground, () => Promise.resolve(), each);
+        } finally {
+          ground.selector.close();
+          // libuv lets go of what a selector had of it in the loop's own time.
+          await new Promise((resolve) => {
+            setImmediate(resolve);
+          });
+        }
+      }),
+      1_000,
+    );
     if (!replaying()) expect(chances, 'numbers with news were given away').toBeGreaterThan(100);
   }, 600_000);
 });

@@ -1,5 +1,6 @@
-// Law: however handshakes end - complete, refused, cancelled, timed out, broken off, in the middle of a look-up or of a renegotiation - no
-// SSL, SSL_CTX, SSL_SESSION, BIO, X509 or X509_STORE is left, and the memory of the process does not grow.
+// Law: however handshakes end - complete, refused, cancelled, timed out, broken off, in the middle of a look-up or of a
+// renegotiation - no SSL, SSL_CTX, SSL_SESSION, BIO, X509 or X509_STORE is left, and the memory of the process does not
+// grow.
 
 import { setImmediate as turn } from 'node:timers/promises';
 
@@ -33,7 +34,7 @@ const spare = await TlsContext.server(identity(issued));
 
 /** Each way for a handshake to go: what both sides are told. */
 const WAYS: Record<string, { client?: TlsClientOptions; server?: Partial<TlsServerOptions> }> = {
-  'complete': {},
+  complete: {},
   'complete, TLS 1.2': { client: { protocols: { max: 'TLSv1.2' } } },
   'another host': { server: identity(other) },
   'nobody known': { server: identity(stranger) },
@@ -43,20 +44,31 @@ const WAYS: Record<string, { client?: TlsClientOptions; server?: Partial<TlsServ
   'no version in common': { client: { protocols: { max: 'TLSv1.2' } }, server: { protocols: { min: 'TLSv1.3' } } },
   'no protocol in common': { client: { alpn: ['a'] }, server: { alpn: ['b'] } },
   'a shared key': { client: { psk: { identity: 'me', key } }, server: { psk: () => Promise.resolve(key) } },
-  'another shared key': { client: { psk: { identity: 'me', key }, protocols: { max: 'TLSv1.2' } }, server: { psk: () => Buffer.alloc(16) } },
+  'another shared key': {
+    client: { psk: { identity: 'me', key }, protocols: { max: 'TLSv1.2' } },
+    server: { psk: () => Buffer.alloc(16) },
+  },
   'a chosen context': { server: { chooseContext: () => Promise.resolve(undefined) } },
   'another context chosen': { server: { chooseContext: () => Promise.resolve(spare) } },
-  'another context chosen at once, by name': { server: { chooseContext: ({ serverName }) => (serverName === 'there' ? spare : undefined) } },
+  'another context chosen at once, by name': {
+    server: { chooseContext: ({ serverName }) => (serverName === 'there' ? spare : undefined) },
+  },
   'a failing choice': { server: { chooseContext: () => Promise.reject(new Error('no')) } },
   'a choice that never comes': { server: { chooseContext: () => new Promise(() => undefined) } },
-  'tickets': { server: { resumption: 'stateless' } },
+  tickets: { server: { resumption: 'stateless' } },
   'tickets, TLS 1.2': { client: { protocols: { max: 'TLSv1.2' } }, server: { resumption: 'stateless' } },
   'sessions in the context': { server: { resumption: 'stateful' } },
   'sessions in the context, TLS 1.2': { client: { protocols: { max: 'TLSv1.2' } }, server: { resumption: 'stateful' } },
   'sessions in a store': { server: { resumption: 'stateful', sessionStore: new MapStore() } },
-  'sessions in a store, TLS 1.2': { client: { protocols: { max: 'TLSv1.2' } }, server: { resumption: 'stateful', sessionStore: new MapStore() } },
+  'sessions in a store, TLS 1.2': {
+    client: { protocols: { max: 'TLSv1.2' } },
+    server: { resumption: 'stateful', sessionStore: new MapStore() },
+  },
   'an expectation that fails': { client: { expect: { digest: '00'.repeat(32) } } },
-  'a staple and logged keys': { client: { requestOcspStaple: true, dangerouslyLogKeys: 'event' }, server: { ocspStaple: Buffer.from('staple'), dangerouslyLogKeys: 'event' } },
+  'a staple and logged keys': {
+    client: { requestOcspStaple: true, dangerouslyLogKeys: 'event' },
+    server: { ocspStaple: Buffer.from('staple'), dangerouslyLogKeys: 'event' },
+  },
 };
 
 const plan = fc.record({
@@ -72,7 +84,10 @@ it('handshakes leave nothing behind', async () => {
   const made = living.made('SSL');
   const sizes: number[] = [];
   for (const [way, { client, server }] of Object.entries(WAYS)) {
-    contexts.set(way, { client: await TlsContext.client({ ca, allowPeerRenegotiations: 9, ...client }), server: await TlsContext.server({ ...identity(issued), ...server }) });
+    contexts.set(way, {
+      client: await TlsContext.client({ ca, allowPeerRenegotiations: 9, ...client }),
+      server: await TlsContext.server({ ...identity(issued), ...server }),
+    });
   }
   let runs = 0;
   await tryLaw(plan, 2_000, async ({ way, faults, ending, blockMs }) => {
@@ -84,7 +99,8 @@ it('handshakes leave nothing behind', async () => {
         const signal = ending === 'cancel' ? AbortSignal.abort() : undefined;
         const options = signal === undefined ? { timeouts: limits } : { timeouts: limits, signal };
         await Promise.all([client.handshake(options), server.handshake({ timeouts: limits })]);
-        if (ending === 'talk') await Promise.all([client.send('x', { timeouts: limits }), server.receive('*s', { timeouts: limits })]);
+        if (ending === 'talk')
+          await Promise.all([client.send('x', { timeouts: limits }), server.receive('*s', { timeouts: limits })]);
         if (ending === 'refresh' && client instanceof SecureConnection) {
           const receiving = server.receive('*s', { timeouts: limits }).catch(() => undefined);
           await (/1\.2/.test(way) ? client.renegotiate({ timeouts: limits }) : client.updateKeys({ timeouts: limits }));

@@ -1,4 +1,5 @@
-// Law: where two limits hold at once, it is the shorter that ends the work, at its moment and by its name; whichever of the two that is.
+// Law: where two limits hold at once, it is the shorter that ends the work, at its moment and by its name; whichever of
+// the two that is.
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -30,16 +31,28 @@ interface Limited {
 }
 
 const nothing = (): void => undefined;
-const messageOf = (work: Promise<unknown>): Promise<string> => work.then(() => 'done', (error: unknown) => (error as Error).message);
+const messageOf = (work: Promise<unknown>): Promise<string> =>
+  work.then(
+    () => 'done',
+    (error: unknown) => (error as Error).message,
+  );
 
 /** An operation that never ends by itself, with the limits of the call, or those of the connection. */
 function operation(begin: (scene: Scene, timeouts: Timeouts) => Operation<unknown> | Promise<unknown>): Limited {
-  return { limits: ['block', 'total'], run: (scene, blockMs, totalMs) => messageOf(Promise.resolve(begin(scene, { blockMs, totalMs }))) };
+  return {
+    limits: ['block', 'total'],
+    run: (scene, blockMs, totalMs) => messageOf(Promise.resolve(begin(scene, { blockMs, totalMs }))),
+  };
 }
 
 /** An end that waits for a peer which takes nothing. */
 function ending(end: (client: Connection, limits: ConnectionCloseOptions) => Promise<void>): Limited {
-  return { limits: ['ended', 'ended'], isFull: true, run: ({ client }, timeoutMs, idleMs) => end(client, { timeoutMs, idleMs, minBytesPerSecond: 0 }).then(() => 'ended') };
+  return {
+    limits: ['ended', 'ended'],
+    isFull: true,
+    run: ({ client }, timeoutMs, idleMs) =>
+      end(client, { timeoutMs, idleMs, minBytesPerSecond: 0 }).then(() => 'ended'),
+  };
 }
 
 const WORK: Record<string, Limited> = {
@@ -50,7 +63,9 @@ const WORK: Record<string, Limited> = {
   }),
   receiveInto: operation(({ client }, timeouts) => client.receiveInto(new Uint8Array(1), { timeouts })),
   'send to who takes nothing': operation(({ client }, timeouts) => client.send(Buffer.alloc(10_000), { timeouts })),
-  handshake: operation(({ client }, timeouts) => client.secure(contexts.client, { serverName: 'there' }).handshake({ timeouts })),
+  handshake: operation(({ client }, timeouts) =>
+    client.secure(contexts.client, { serverName: 'there' }).handshake({ timeouts }),
+  ),
   'connect to who does not answer': operation(({ world, here, there }, timeouts) => {
     world.link(here, there).partition();
     return here.reactor.connect({ host: 'there', port: 7, timeouts });
@@ -59,7 +74,9 @@ const WORK: Record<string, Limited> = {
     world.network.name('slow.test', ['10.0.0.2'], { delayMs: 100_000 });
     return here.reactor.connect({ host: 'slow.test', port: 7, timeouts });
   }),
-  accept: operation(async ({ here }, timeouts) => (await here.reactor.listen({ host: '0.0.0.0', port: 9 })).accept({ timeouts })),
+  accept: operation(async ({ here }, timeouts) =>
+    (await here.reactor.listen({ host: '0.0.0.0', port: 9 })).accept({ timeouts }),
+  ),
   'a limit of the call beside one of the connection': {
     limits: ['block', 'total'],
     run: ({ client }, blockMs, totalMs) => {
@@ -95,7 +112,9 @@ const WORK: Record<string, Limited> = {
     limits: ['cancelled', 'total'],
     run: ({ client, here }, signalMs, totalMs) => {
       const controller = new AbortController();
-      const cancel = here.reactor.after(signalMs, () => { controller.abort(); });
+      const cancel = here.reactor.after(signalMs, () => {
+        controller.abort();
+      });
       return messageOf(client.receive('*l', { signal: controller.signal, timeouts: { totalMs } })).finally(cancel);
     },
   },
@@ -105,7 +124,9 @@ const WORK: Record<string, Limited> = {
 async function servedSilence({ here, there }: Scene, handshakeMs: number, timeouts: Timeouts): Promise<string> {
   const listener = await there.reactor.listen({ host: '0.0.0.0', port: 9 });
   const told = new Promise<string>((resolve) => {
-    listener.on('clientError', (error) => { resolve(error.message); });
+    listener.on('clientError', (error) => {
+      resolve(error.message);
+    });
   });
   listener.serve({ secure: contexts.server, handshakeMs, timeouts }, nothing);
   await here.reactor.connect({ host: 'there', port: 9 });
@@ -118,15 +139,23 @@ async function fill(world: World, { client }: Pair): Promise<void> {
 }
 
 describe.each(Object.entries(WORK))('%s', (_, { limits: [first, second], isFull = false, run }) => {
-  it('ends by the shorter of its limits', () => checkLaw(fc.asyncProperty(fc.integer({ min: 1, max: 900 }), fc.integer({ min: 1, max: 900 }), async (one, other) => {
-    fc.pre(one !== other);
-    await simulate({}, async (world) => {
-      const pair = await pairIn(world, { sendBuffer: 1_000, receiveBuffer: 1_000 });
-      if (isFull) await fill(world, pair);
-      const startedAt = world.now();
-      const outcome = await run({ world, ...pair }, one, other);
-      expect(outcome).toContain(one < other ? first : second);
-      expect(world.now() - startedAt).toBe(Math.min(one, other));
-    });
-  }), 60), 60_000);
+  it(
+    'ends by the shorter of its limits',
+    () =>
+      checkLaw(
+        fc.asyncProperty(fc.integer({ min: 1, max: 900 }), fc.integer({ min: 1, max: 900 }), async (one, other) => {
+          fc.pre(one !== other);
+          await simulate({}, async (world) => {
+            const pair = await pairIn(world, { sendBuffer: 1_000, receiveBuffer: 1_000 });
+            if (isFull) await fill(world, pair);
+            const startedAt = world.now();
+            const outcome = await run({ world, ...pair }, one, other);
+            expect(outcome).toContain(one < other ? first : second);
+            expect(world.now() - startedAt).toBe(Math.min(one, other));
+          });
+        }),
+        60,
+      ),
+    60_000,
+  );
 });

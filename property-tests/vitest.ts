@@ -1,6 +1,7 @@
 /**
- * wantio/testing/vitest: a setup file for vitest. With it every property starts from the seed in `WANTIO_SEED`, if that is set, a law that
- * fails names the test in the command that replays it, and `task.meta.laws` tells reporters how each law was tried.
+ * wantio/testing/vitest: a setup file for vitest. With it every property starts from the seed in `WANTIO_SEED`, if that
+ * is set, a law that fails names the test in the command that replays it, and `task.meta.laws` tells reporters how each
+ * law was tried.
  */
 
 import fc from 'fast-check';

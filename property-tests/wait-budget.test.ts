@@ -1,4 +1,7 @@
-/** A wait may last as long as the block limit and what is left of the total allow: the lesser of both, never negative, and the total never grows. */
+/**
+ * A wait may last as long as the block limit and what is left of the total allow: the lesser of both, never negative,
+ * and the total never grows.
+ */
 
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -14,7 +17,9 @@ describe('the budget of a wait', () => {
       fc.property(limit, limit, moment, moment, (blockMs, totalMs, startedAt, passed) => {
         const now = startedAt + passed;
         const left = startedAt + lasting(totalMs) - now;
-        expect(new TimeoutBudget({ blockMs, totalMs }, startedAt).waitBudget(now)).toBe(Math.max(0, Math.min(lasting(blockMs), left)));
+        expect(new TimeoutBudget({ blockMs, totalMs }, startedAt).waitBudget(now)).toBe(
+          Math.max(0, Math.min(lasting(blockMs), left)),
+        );
       }),
       RUNS,
     );
@@ -86,4 +91,7 @@ function lasting(ms: number | undefined): number {
 }
 
 const moment = fc.oneof(fc.nat(1_000), fc.double({ min: 0, max: 1e7, noNaN: true }));
-const limit = fc.oneof({ weight: 4, arbitrary: moment }, { weight: 1, arbitrary: fc.constantFrom(undefined, Infinity, -1, -0.001, 0) });
+const limit = fc.oneof(
+  { weight: 4, arbitrary: moment },
+  { weight: 1, arbitrary: fc.constantFrom(undefined, Infinity, -1, -0.001, 0) },
+);

@@ -14,44 +14,58 @@ const newName = (): string => `\0wantio test ${String(process.pid)} ${String(++c
 const without = missing('python3');
 
 describe('an abstract name', () => {
-  it.skipIf(without !== '')(`reaches a server of Python, and Python reaches one of ours${without}`, () => withReactor(async (reactor) => {
-    const [theirs, ours] = [newName(), newName()];
-    const listener = await reactor.listen({ path: ours });
-    const accepting = listener.accept();
-    const python = new Program('python3', '-c', `import socket, sys
+  it.skipIf(without !== '')(`reaches a server of Python, and Python reaches one of ours${without}`, () =>
+    withReactor(async (reactor) => {
+      const [theirs, ours] = [newName(), newName()];
+      const listener = await reactor.listen({ path: ours });
+      const accepting = listener.accept();
+      const python = new Program(
+        'python3',
+        '-c',
+        `import socket, sys
 s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1].replace('@', chr(0))); s.listen()
 c = socket.socket(socket.AF_UNIX); c.connect(sys.argv[2].replace('@', chr(0))); c.sendall(b'from python\\n')
 print('ready', flush=True)
-a = s.accept()[0]; a.sendall(repr(a.getsockname()).encode() + b'\\n'); a.close()`, theirs.replace('\0', '@'), ours.replace('\0', '@'));
-    await python.says(/ready/);
-    const accepted = await accepting;
-    expect(await accepted.receive()).toBe('from python');
-    accepted.abort();
-    const client = await reactor.connect({ path: theirs });
-    // Python writes abstract names as bytes.
-    expect(await client.receive()).toBe(`b'\\x00${theirs.slice(1)}'`);
-    expect(client.remoteAddress).toEqual({ family: 'unix', path: theirs });
-    client.abort();
-    await python.exit();
-  }));
+a = s.accept()[0]; a.sendall(repr(a.getsockname()).encode() + b'\\n'); a.close()`,
+        theirs.replace('\0', '@'),
+        ours.replace('\0', '@'),
+      );
+      await python.says(/ready/);
+      const accepted = await accepting;
+      expect(await accepted.receive()).toBe('from python');
+      accepted.abort();
+      const client = await reactor.connect({ path: theirs });
+      // Python writes abstract names as bytes.
+      expect(await client.receive()).toBe(`b'\\x00${theirs.slice(1)}'`);
+      expect(client.remoteAddress).toEqual({ family: 'unix', path: theirs });
+      client.abort();
+      await python.exit();
+    }),
+  );
 
   it('is written with an @, and read so', () => {
     expect(formatAddress({ family: 'unix', path: '\0a\0b' })).toBe('@a\\x00b');
     expect(parseTarget('@a/b')).toEqual({ path: '\0a/b' });
   });
 
-  it('may hold zeros, which a path may not, and has one byte more', () => withReactor(async (reactor) => {
-    const name = `${newName()}\0padded\0\0`;
-    const listener = await reactor.listen({ path: name });
-    (await reactor.connect({ path: name })).abort();
-    await expect(Promise.resolve(reactor.connect({ path: name.slice(0, -1) }))).rejects.toMatchObject({ code: 'ECONNREFUSED' });
-    listener.close();
-    await expect(reactor.listen({ path: '/tmp/a\0b' })).rejects.toThrow('a path ends at a zero byte');
-    expect(() => reactor.connect({ path: '/tmp/a\0b' })).toThrow(RangeError);
-    const longest = `\0${'x'.repeat(107)}`;
-    expect(decodeAddress(encodeAddress({ family: 'unix', path: longest }) as Uint8Array, 110)).toEqual({ family: 'unix', path: longest });
-    await expect(reactor.listen({ path: `${longest}x` })).rejects.toThrow('at most 108 bytes');
-  }));
+  it('may hold zeros, which a path may not, and has one byte more', () =>
+    withReactor(async (reactor) => {
+      const name = `${newName()}\0padded\0\0`;
+      const listener = await reactor.listen({ path: name });
+      (await reactor.connect({ path: name })).abort();
+      await expect(Promise.resolve(reactor.connect({ path: name.slice(0, -1) }))).rejects.toMatchObject({
+        code: 'ECONNREFUSED',
+      });
+      listener.close();
+      await expect(reactor.listen({ path: '/tmp/a\0b' })).rejects.toThrow('a path ends at a zero byte');
+      expect(() => reactor.connect({ path: '/tmp/a\0b' })).toThrow(RangeError);
+      const longest = `\0${'x'.repeat(107)}`;
+      expect(decodeAddress(encodeAddress({ family: 'unix', path: longest }) as Uint8Array, 110)).toEqual({
+        family: 'unix',
+        path: longest,
+      });
+      await expect(reactor.listen({ path: `${longest}x` })).rejects.toThrow('at most 108 bytes');
+    }));
 
   it('is another one than the path, in a simulated world too, and leaves no file', async () => {
     const world = new World();

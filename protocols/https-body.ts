@@ -1,6 +1,9 @@
 /** Bodies of requests: where their bytes come from, and what is done with that at the end. */
 
-/** The body of a request: a text (sent as UTF-8), bytes, or where they come from piece by piece, such as a file stream of Node's. */
+/**
+ * The body of a request: a text (sent as UTF-8), bytes, or where they come from piece by piece, such as a file stream
+ * of Node's.
+ */
 export type Body = string | Uint8Array | Iterable<string | Uint8Array> | AsyncIterable<string | Uint8Array>;
 
 /** Where the body of a request comes from, in pieces of which each is sent within one block limit or so. */
@@ -28,7 +31,10 @@ export class Source {
     return piece;
   }
 
-  /** Says that no more is wanted, unless it has come to its end. A generator that is asked for its next chunk hears of it after that. */
+  /**
+   * Says that no more is wanted, unless it has come to its end. A generator that is asked for its next chunk hears of
+   * it after that.
+   */
   close(): void {
     if (this.#isOver) return;
     this.#isOver = true;
@@ -38,7 +44,8 @@ export class Source {
   }
 
   async #nextChunk(): Promise<Uint8Array | undefined> {
-    this.#iterator ??= Symbol.asyncIterator in this.#body ? this.#body[Symbol.asyncIterator]() : this.#body[Symbol.iterator]();
+    this.#iterator ??=
+      Symbol.asyncIterator in this.#body ? this.#body[Symbol.asyncIterator]() : this.#body[Symbol.iterator]();
     let result: IteratorResult<unknown> | undefined;
     try {
       result = await this.#iterator.next();
@@ -49,19 +56,23 @@ export class Source {
     if (this.#isOver) return undefined;
     const chunk: unknown = await result.value;
     if (typeof chunk === 'string') return Buffer.from(chunk);
-    if (!(chunk instanceof Uint8Array)) throw new TypeError(`a body consists of bytes or texts, not of ${typeof chunk}s`);
+    if (!(chunk instanceof Uint8Array))
+      throw new TypeError(`a body consists of bytes or texts, not of ${typeof chunk}s`);
     return chunk;
   }
 
   /** What was not begun has something to close only if it is an iterator itself, as generators are. */
   async #return(): Promise<void> {
-    await (this.#iterator ?? this.#body as Partial<Iterator<unknown>>).return?.();
+    await (this.#iterator ?? (this.#body as Partial<Iterator<unknown>>)).return?.();
   }
 }
 
 /** Whether its bytes can be had. */
 export function isBody(body: unknown): body is Body {
-  return typeof body === 'string' || (typeof body === 'object' && body !== null && (Symbol.asyncIterator in body || Symbol.iterator in body));
+  return (
+    typeof body === 'string' ||
+    (typeof body === 'object' && body !== null && (Symbol.asyncIterator in body || Symbol.iterator in body))
+  );
 }
 
 /** Whether all of it is there, so that its length is known. */

@@ -26,8 +26,8 @@ import type { SecureConnection, TlsInfo } from './tls/secure-connection.ts';
 export type { Body } from './https-body.ts';
 
 /**
- * A request. The block limit, 30 seconds unless given, holds for each wait for the server, the total for everything from the look-up to
- * the last byte, sources and sinks included; there is none unless given.
+ * A request. The block limit, 30 seconds unless given, holds for each wait for the server, the total for everything
+ * from the look-up to the last byte, sources and sinks included; there is none unless given.
  */
 export interface RequestOptions extends OperationOptions {
   /** An `https:` address without user and password. What follows a `#` is not sent. */
@@ -35,24 +35,31 @@ export interface RequestOptions extends OperationOptions {
   /** `'POST'` when there is a body, else `'GET'`, unless given. `CONNECT` is refused. */
   readonly method?: string | undefined;
   /**
-   * Headers to send besides `host` and those that frame the message; one that is `undefined` is not sent. `content-length` may be given for a
-   * body that comes in pieces.
+   * Headers to send besides `host` and those that frame the message; one that is `undefined` is not sent.
+   * `content-length` may be given for a body that comes in pieces.
    */
   readonly headers?: Readonly<OutgoingHttpHeaders> | undefined;
   /**
-   * Begun when the connection is made, and taken no faster than the server takes it. In pieces it is sent chunked, or with the
-   * `content-length` that is given, which must be right. The bytes must not change until the response has come.
+   * Begun when the connection is made, and taken no faster than the server takes it. In pieces it is sent chunked, or
+   * with the `content-length` that is given, which must be right. The bytes must not change until the response has
+   * come.
    *
-   * The request owns it from the call on, and closes it when no more is wanted: also when the request is refused or the connection cannot be
-   * made. A stream of Node's is destroyed, whatever else can be iterated is told by its `return`, and not waited for: a generator that hangs
-   * ends when it comes back.
+   * The request owns it from the call on, and closes it when no more is wanted: also when the request is refused or the
+   * connection cannot be made. A stream of Node's is destroyed, whatever else can be iterated is told by its `return`,
+   * and not waited for: a generator that hangs ends when it comes back.
    */
   readonly body?: Body | undefined;
-  /** Takes the body of the response, one chunk after the other: the next comes when what it returns has settled. Not called without a body. */
+  /**
+   * Takes the body of the response, one chunk after the other: the next comes when what it returns has settled. Not
+   * called without a body.
+   */
   readonly sink?: ((chunk: Uint8Array, head: ResponseHead) => unknown) | undefined;
   /** Told after each chunk how many bytes of either body have moved so far: what LTN12's `step` was good for. */
   readonly onProgress?: ((progress: { readonly sent: number; readonly received: number }) => void) | undefined;
-  /** A client's context, or `context.with(…)`. Unless given one of the reactor's own, with the bundled authorities, whose sessions are gone on with. */
+  /**
+   * A client's context, or `context.with(…)`. Unless given one of the reactor's own, with the bundled authorities,
+   * whose sessions are gone on with.
+   */
   readonly secure?: TransportLayer<SecureConnection, ConnectionBasis> | undefined;
   /** The bound of the response's body, in bytes: 16 MiB unless given, none with a sink. */
   readonly maxBytes?: number | undefined;
@@ -63,9 +70,17 @@ export interface RequestOptions extends OperationOptions {
 /** What the parts of these may be is checked where they are read. @internal */
 export const REQUEST_RULES = {
   ...OPERATION_RULES,
-  url: required(either(text, thing('a URL', (value) => value instanceof URL))),
+  url: required(
+    either(
+      text,
+      thing('a URL', (value) => value instanceof URL),
+    ),
+  ),
   method: text,
-  headers: thing('an object of headers by name', (value) => typeof value === 'object' && value !== null && !Array.isArray(value) && !('then' in value)),
+  headers: thing(
+    'an object of headers by name',
+    (value) => typeof value === 'object' && value !== null && !Array.isArray(value) && !('then' in value),
+  ),
   body: thing('text, bytes, or what gives them when it is iterated', isBody),
   sink: func,
   onProgress: func,
@@ -118,7 +133,12 @@ export class BodyLengthError extends WantioError {
 
   constructor(declared: number, sent: number) {
     const [bytes, length] = [`${String(sent)} bytes`, `${String(declared)} bytes that its header content-length says`];
-    super('ERR_WANTIO_BODY_LENGTH', sent > declared ? `the body of the request is longer than the ${length}` : `the body of the request has ended after ${bytes} of the ${length}`);
+    super(
+      'ERR_WANTIO_BODY_LENGTH',
+      sent > declared
+        ? `the body of the request is longer than the ${length}`
+        : `the body of the request has ended after ${bytes} of the ${length}`,
+    );
     this.declared = declared;
   }
 
@@ -128,11 +148,12 @@ export class BodyLengthError extends WantioError {
 }
 
 /**
- * Makes a request and takes the response. Redirections are not followed, and a status such as 404 is no failure. The connection is
- * closed behind it. It resolves when the response is complete, even when the server did not want all of the body.
+ * Makes a request and takes the response. Redirections are not followed, and a status such as 404 is no failure. The
+ * connection is closed behind it. It resolves when the response is complete, even when the server did not want all of
+ * the body.
  *
- * A failure, an abort and a timeout break the connection; what had come of the body is the error's `partial`, unless a sink has it. The failures
- * of a source or a sink are thrown as they are.
+ * A failure, an abort and a timeout break the connection; what had come of the body is the error's `partial`, unless a
+ * sink has it. The failures of a source or a sink are thrown as they are.
  * @param body what to post. It stands in the options when there are some.
  * @throws {TypeError} before anything is sent, for an address, a method or a header that cannot be.
  * @throws {SystemError | TlsError | CertificateError} when the connection cannot be made, or breaks.
@@ -164,11 +185,20 @@ async function exchange(reactor: Reactor, options: RequestOptions, source: Sourc
   checkOptions('https.request', options, REQUEST_RULES);
   const url = checkedUrl(options.url);
   const [method, headers, length] = [methodOf(options), headersOf(url, options), declaredLength(options)];
-  const [blockMs, totalMs] = [limit(options.timeouts?.blockMs ?? BLOCK_MS, 'blockMs'), limit(options.timeouts?.totalMs, 'totalMs')];
-  const secure = options.secure ?? await contextOf(reactor);
+  const [blockMs, totalMs] = [
+    limit(options.timeouts?.blockMs ?? BLOCK_MS, 'blockMs'),
+    limit(options.timeouts?.totalMs, 'totalMs'),
+  ];
+  const secure = options.secure ?? (await contextOf(reactor));
   const endsAt = reactor.now() + totalMs;
   const [host, port] = [url.hostname.replace(/^\[(.*)\]$/, '$1'), url.port === '' ? 443 : Number(url.port)];
-  const connection = await reactor.connectSecure({ host, port, secure, signal: options.signal, timeouts: { blockMs, totalMs } });
+  const connection = await reactor.connectSecure({
+    host,
+    port,
+    secure,
+    signal: options.signal,
+    timeouts: { blockMs, totalMs },
+  });
   return new Exchange(connection, { ...options, url, method, headers, length, source, blockMs, totalMs, endsAt }).run();
 }
 
@@ -193,7 +223,10 @@ class Exchange {
   #answer: IncomingMessage | undefined;
   #sent = 0;
   #received = 0;
-  /** How many of the caller's functions are awaited, and when the last was done: meanwhile it is not the server that keeps us waiting. */
+  /**
+   * How many of the caller's functions are awaited, and when the last was done: meanwhile it is not the server that
+   * keeps us waiting.
+   */
   #own = 0;
   #ownUntil = 0;
   #over = false;
@@ -226,9 +259,17 @@ class Exchange {
     try {
       if (signal?.aborted === true) throw new AbortError('connect', signal.reason);
       const [tls, resumed] = [connection.info(), connection.reused];
-      if (tls.alpn !== undefined && !tls.alpn.startsWith('http/1')) throw new HttpError(`the server has chosen ${tls.alpn}, and HTTP/1.1 is spoken here: offer http/1.1 alone`);
+      if (tls.alpn !== undefined && !tls.alpn.startsWith('http/1'))
+        throw new HttpError(`the server has chosen ${tls.alpn}, and HTTP/1.1 is spoken here: offer http/1.1 alone`);
       const stream = toDuplex(connection).on('error', this.#broken);
-      asking = httpRequest({ method, path: url.pathname + url.search, headers, setHost: false, maxHeaderSize: maxHeaderBytes, createConnection: () => stream });
+      asking = httpRequest({
+        method,
+        path: url.pathname + url.search,
+        headers,
+        setHost: false,
+        maxHeaderSize: maxHeaderBytes,
+        createConnection: () => stream,
+      });
       const answer = await Promise.race([this.#failed, this.#ask(asking)]);
       const head = headOf(answer);
       await Promise.race([this.#failed, this.#receive(answer, head)]);
@@ -253,17 +294,24 @@ class Exchange {
   #ask(asking: ClientRequest): Promise<IncomingMessage> {
     void this.#send(asking).catch(this.#fail);
     return new Promise((resolve) => {
-      asking.on('error', this.#broken).once('response', (answer) => {
-        resolve(this.#answer = answer);
-      }).once('upgrade', () => {
-        this.#fail(new HttpError('the server changes to another protocol, for which nobody has asked'));
-      }).once('close', () => {
-        this.#broken(ended());
-      });
+      asking
+        .on('error', this.#broken)
+        .once('response', (answer) => {
+          resolve((this.#answer = answer));
+        })
+        .once('upgrade', () => {
+          this.#fail(new HttpError('the server changes to another protocol, for which nobody has asked'));
+        })
+        .once('close', () => {
+          this.#broken(ended());
+        });
     });
   }
 
-  /** Once the response is complete, the sink may still be busy with it, and what becomes of the connection does not matter any more. */
+  /**
+   * Once the response is complete, the sink may still be busy with it, and what becomes of the connection does not
+   * matter any more.
+   */
   readonly #broken = (error: Error): void => {
     if (this.#answer?.complete !== true) this.#fail(this.#meaningOf(error));
   };
@@ -275,12 +323,15 @@ class Exchange {
       if (this.#over) return;
       // What is declared must be what is sent: the server would take the rest for another request.
       const sent = this.#sent + (piece?.length ?? 0);
-      if (length !== undefined && (piece === undefined ? sent < length : sent > length)) throw new BodyLengthError(length, sent);
+      if (length !== undefined && (piece === undefined ? sent < length : sent > length))
+        throw new BodyLengthError(length, sent);
       if (piece === undefined) break;
       await new Promise<void>((resolve) => {
         // That a write fails is told by the connection.
         this.#goOn = resolve;
-        asking.write(piece, () => { resolve(); });
+        asking.write(piece, () => {
+          resolve();
+        });
       });
       if (this.#over) return;
       this.#sent = sent;
@@ -293,7 +344,8 @@ class Exchange {
     const { sink, maxBytes = sink === undefined ? MAX_BYTES : Infinity } = this.#order;
     try {
       for await (const chunk of answer as AsyncIterable<Uint8Array>) {
-        if (this.#received + chunk.length > maxBytes) throw new BoundsError('the body of the response', 'maxBytes', maxBytes);
+        if (this.#received + chunk.length > maxBytes)
+          throw new BoundsError('the body of the response', 'maxBytes', maxBytes);
         this.#received += chunk.length;
         if (sink === undefined) this.#chunks.push(chunk);
         else await this.#waitForOwn(() => sink(chunk, head));
@@ -323,8 +375,8 @@ class Exchange {
   }
 
   /**
-   * Looks again when the present wait could have lasted too long at the earliest. While something is sent, the response is not waited
-   * for, so that it is the wait that began last which counts.
+   * Looks again when the present wait could have lasted too long at the earliest. While something is sent, the response
+   * is not waited for, so that it is the wait that began last which counts.
    */
   #watchBlock(ms: number): void {
     const { blockMs } = this.#order;
@@ -351,8 +403,14 @@ class Exchange {
   /** What an error of Node's HTTP says in our terms. */
   #meaningOf(error: NodeJS.ErrnoException & { readonly reason?: string }): Error {
     if (error instanceof WantioError) return error;
-    if (error.code === 'HPE_HEADER_OVERFLOW') return new BoundsError('the header of the response', 'maxHeaderBytes', this.#order.maxHeaderBytes ?? MAX_HEADER_BYTES);
-    if (error.code?.startsWith('HPE_') === true) return new HttpError(`the response is not HTTP: ${error.reason ?? error.message}`, { cause: error });
+    if (error.code === 'HPE_HEADER_OVERFLOW')
+      return new BoundsError(
+        'the header of the response',
+        'maxHeaderBytes',
+        this.#order.maxHeaderBytes ?? MAX_HEADER_BYTES,
+      );
+    if (error.code?.startsWith('HPE_') === true)
+      return new HttpError(`the response is not HTTP: ${error.reason ?? error.message}`, { cause: error });
     // "socket hang up" or "aborted".
     return error.code === 'ECONNRESET' ? ended(error) : error;
   }
@@ -362,20 +420,36 @@ function ended(cause?: Error): ClosedError {
   return new ClosedError('receive failed: the connection was closed before the response was complete', { cause });
 }
 
-function headOf({ statusCode: status = 0, statusMessage: statusText = '', httpVersion, headers }: IncomingMessage): ResponseHead {
-  return { status, statusText, statusLine: `HTTP/${httpVersion} ${String(status)} ${statusText}`.trimEnd(), httpVersion, headers };
+function headOf({
+  statusCode: status = 0,
+  statusMessage: statusText = '',
+  httpVersion,
+  headers,
+}: IncomingMessage): ResponseHead {
+  return {
+    status,
+    statusText,
+    statusLine: `HTTP/${httpVersion} ${String(status)} ${statusText}`.trimEnd(),
+    httpVersion,
+    headers,
+  };
 }
 
 function checkedUrl(url: string | URL): URL {
   const parsed = new URL(url);
-  if (parsed.protocol !== 'https:') throw new TypeError(`https.request is for https: addresses, and this one is ${parsed.protocol}`);
-  if (parsed.username + parsed.password !== '') throw new TypeError('https.request takes no user and password in the address, which is shown in many places: send an authorization header');
+  if (parsed.protocol !== 'https:')
+    throw new TypeError(`https.request is for https: addresses, and this one is ${parsed.protocol}`);
+  if (parsed.username + parsed.password !== '')
+    throw new TypeError(
+      'https.request takes no user and password in the address, which is shown in many places: send an authorization header',
+    );
   return parsed;
 }
 
 function methodOf({ method, body }: RequestOptions): string {
   const name = method ?? (body === undefined ? 'GET' : 'POST');
-  if (!TOKEN.test(name) || name.toUpperCase() === 'CONNECT') throw new TypeError(`https.request has no method ${JSON.stringify(name)}`);
+  if (!TOKEN.test(name) || name.toUpperCase() === 'CONNECT')
+    throw new TypeError(`https.request has no method ${JSON.stringify(name)}`);
   return name;
 }
 
@@ -385,10 +459,15 @@ function contextOf(reactor: Reactor): Promise<TlsContext> {
   if (known !== undefined) return known;
   const context = TlsContext.client({ alpn: ['http/1.1'] });
   contexts.set(reactor, context);
-  void Promise.all([context, reactor.ended]).then(([made]) => { made.close(); }, () => {
-    // What could not be made now, for want of memory, may be made for the next request.
-    contexts.delete(reactor);
-  });
+  void Promise.all([context, reactor.ended]).then(
+    ([made]) => {
+      made.close();
+    },
+    () => {
+      // What could not be made now, for want of memory, may be made for the next request.
+      contexts.delete(reactor);
+    },
+  );
   return context;
 }
 

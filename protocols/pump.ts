@@ -19,8 +19,8 @@ export interface PumpEvents {
 }
 
 /**
- * Passes on what one connection receives to another. While the destination does not take everything, the rest is kept (at
- * most one buffer) and nothing more is read; the source's peer then feels the back-pressure through its own socket.
+ * Passes on what one connection receives to another. While the destination does not take everything, the rest is kept
+ * (at most one buffer) and nothing more is read; the source's peer then feels the back-pressure through its own socket.
  */
 export class Pump {
   /** How many bytes were passed on. */

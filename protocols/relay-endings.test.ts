@@ -23,30 +23,43 @@ interface Scene {
 /** Runs `use` with a relay between two peers, whose systems hold little, and sees that it gives everything back. */
 async function withRelay(options: RelayOptions, use: (scene: Scene) => Promise<void>): Promise<void> {
   const world = new World();
-  const machines = ['near', 'relay', 'far'].map((name) => world.machine(name, { sendBuffer: 1_000, receiveBuffer: 1_000 }));
+  const machines = ['near', 'relay', 'far'].map((name) =>
+    world.machine(name, { sendBuffer: 1_000, receiveBuffer: 1_000 }),
+  );
   const [nearHost, host, farHost] = machines;
-  await world.run((async () => {
-    const [front, back] = await Promise.all([host, farHost].map(({ reactor }) => reactor.listen({ host: '0.0.0.0', port: 7 })));
-    const [near, first] = await Promise.all([nearHost.reactor.connect({ host: 'relay', port: 7 }), front.accept()]);
-    const [second, far] = await Promise.all([host.reactor.connect({ host: 'far', port: 7 }), back.accept()]);
-    const relay = new Relay(first, second, options);
-    await use({ world, near, far, first, second, relay });
-    await world.sleep(1);
-    expect([first.closed, second.closed]).toEqual([true, true]);
-    expect([first, second].map((each) => each.listenerCount('broken'))).toEqual([0, 0]);
-    expect([host.reactor.deadlines.size, host.reactor.operations().length]).toEqual([0, 0]);
-    for (const { reactor } of machines) reactor.abort();
-  })());
+  await world.run(
+    (async () => {
+      const [front, back] = await Promise.all(
+        [host, farHost].map(({ reactor }) => reactor.listen({ host: '0.0.0.0', port: 7 })),
+      );
+      const [near, first] = await Promise.all([nearHost.reactor.connect({ host: 'relay', port: 7 }), front.accept()]);
+      const [second, far] = await Promise.all([host.reactor.connect({ host: 'far', port: 7 }), back.accept()]);
+      const relay = new Relay(first, second, options);
+      await use({ world, near, far, first, second, relay });
+      await world.sleep(1);
+      expect([first.closed, second.closed]).toEqual([true, true]);
+      expect([first, second].map((each) => each.listenerCount('broken'))).toEqual([0, 0]);
+      expect([host.reactor.deadlines.size, host.reactor.operations().length]).toEqual([0, 0]);
+      for (const { reactor } of machines) reactor.abort();
+    })(),
+  );
 }
 
 /** How something ended, and after how many milliseconds. */
 async function ending(world: World, promise: PromiseLike<unknown>): Promise<[unknown, number]> {
   const startedAt = world.now();
-  const outcome = await promise.then((value) => value, (error: unknown) => error);
+  const outcome = await promise.then(
+    (value) => value,
+    (error: unknown) => error,
+  );
   return [outcome, world.now() - startedAt];
 }
 
-const receiveAll = (connection: Connection): Promise<unknown> => connection.receive('*a').then((bytes) => bytes.length, (error: unknown) => [(error as NodeJS.ErrnoException).code, ((error as ClosedError).partial as Uint8Array).length]);
+const receiveAll = (connection: Connection): Promise<unknown> =>
+  connection.receive('*a').then(
+    (bytes) => bytes.length,
+    (error: unknown) => [(error as NodeJS.ErrnoException).code, ((error as ClosedError).partial as Uint8Array).length],
+  );
 
 /** Sends until nobody takes more. @returns how much that was. */
 async function fill(world: World, connection: Connection): Promise<number> {
@@ -56,39 +69,57 @@ async function fill(world: World, connection: Connection): Promise<number> {
 }
 
 describe('a relay ends', () => {
-  it('politely when both sides have, with its statistics, and both are closed', () => withRelay({ idleMs: 1_000, totalMs: 10_000 }, async ({ world, near, far, relay }) => {
-    const done = ending(world, relay.done);
-    await near.send('question');
-    await near.shutdown('send');
-    expect(await receiveAll(far)).toBe(8);
-    await world.sleep(300);
-    await far.send('the answer');
-    await far.shutdown('send');
-    expect(await receiveAll(near)).toBe(10);
-    await Promise.all([near.close(), far.close()]);
-    expect(await done).toEqual([{ forward: 8, backward: 10, durationMs: 300 }, 300]);
-  }));
+  it('politely when both sides have, with its statistics, and both are closed', () =>
+    withRelay({ idleMs: 1_000, totalMs: 10_000 }, async ({ world, near, far, relay }) => {
+      const done = ending(world, relay.done);
+      await near.send('question');
+      await near.shutdown('send');
+      expect(await receiveAll(far)).toBe(8);
+      await world.sleep(300);
+      await far.send('the answer');
+      await far.shutdown('send');
+      expect(await receiveAll(near)).toBe(10);
+      await Promise.all([near.close(), far.close()]);
+      expect(await done).toEqual([{ forward: 8, backward: 10, durationMs: 300 }, 300]);
+    }));
 
-  it('when neither side has sent for too long, and counts that from what was moved last', () => withRelay({ idleMs: 250 }, async ({ world, near, far, relay }) => {
-    const done = ending(world, relay.done);
-    for (const [from, restMs] of [[near, 200], [far, 240], [near, 10]] as const) {
-      await from.send('x');
-      await world.sleep(restMs);
-    }
-    const [error, tookMs] = await done;
-    expect(error).toMatchObject({ name: 'OperationTimeoutError', mode: 'block', want: 'read', message: 'relay timed out (block 250 ms) waiting to read' });
-    expect(tookMs).toBe(200 + 240 + 250);
-    expect(await receiveAll(far)).toEqual(['ECONNRESET', 2]);
-  }));
+  it('when neither side has sent for too long, and counts that from what was moved last', () =>
+    withRelay({ idleMs: 250 }, async ({ world, near, far, relay }) => {
+      const done = ending(world, relay.done);
+      for (const [from, restMs] of [
+        [near, 200],
+        [far, 240],
+        [near, 10],
+      ] as const) {
+        await from.send('x');
+        await world.sleep(restMs);
+      }
+      const [error, tookMs] = await done;
+      expect(error).toMatchObject({
+        name: 'OperationTimeoutError',
+        mode: 'block',
+        want: 'read',
+        message: 'relay timed out (block 250 ms) waiting to read',
+      });
+      expect(tookMs).toBe(200 + 240 + 250);
+      expect(await receiveAll(far)).toEqual(['ECONNRESET', 2]);
+    }));
 
-  it('at its total limit, however busy it is', () => withRelay({ totalMs: 400, idleMs: 100 }, async ({ world, near, far, relay }) => {
-    const done = ending(world, relay.done);
-    const busy = (async () => { for (;;) { await near.send('x'); await far.receive(1); await world.sleep(50); } })().catch(() => undefined);
-    const [error, tookMs] = await done;
-    expect(error).toMatchObject({ mode: 'total', want: null, message: 'relay timed out (total 400 ms)' });
-    expect(tookMs).toBe(400);
-    await busy;
-  }));
+  it('at its total limit, however busy it is', () =>
+    withRelay({ totalMs: 400, idleMs: 100 }, async ({ world, near, far, relay }) => {
+      const done = ending(world, relay.done);
+      const busy = (async () => {
+        for (;;) {
+          await near.send('x');
+          await far.receive(1);
+          await world.sleep(50);
+        }
+      })().catch(() => undefined);
+      const [error, tookMs] = await done;
+      expect(error).toMatchObject({ mode: 'total', want: null, message: 'relay timed out (total 400 ms)' });
+      expect(tookMs).toBe(400);
+      await busy;
+    }));
 
   it('at once when it is cancelled, before or while it runs, and listens to the signal no more', async () => {
     for (const waitMs of [0, 50]) {
@@ -99,10 +130,17 @@ describe('a relay ends', () => {
         await world.sleep(waitMs);
         cancel.abort('no more');
         const [error, tookMs] = await done;
-        expect(error).toMatchObject({ name: 'ClosedError', message: 'relay failed: it was cancelled', cause: 'no more' });
+        expect(error).toMatchObject({
+          name: 'ClosedError',
+          message: 'relay failed: it was cancelled',
+          cause: 'no more',
+        });
         expect(tookMs).toBe(waitMs);
         expect([first.closeReason, second.closeReason]).toEqual([error, error]);
-        expect(await Promise.all([receiveAll(near), receiveAll(far)])).toEqual([['ECONNRESET', 0], ['ECONNRESET', 0]]);
+        expect(await Promise.all([receiveAll(near), receiveAll(far)])).toEqual([
+          ['ECONNRESET', 0],
+          ['ECONNRESET', 0],
+        ]);
         expect(getEventListeners(cancel.signal, 'abort')).toEqual([]);
       });
     }
@@ -114,79 +152,89 @@ describe('a relay ends', () => {
     });
   });
 
-  it.each(['near', 'far'] as const)('by a reset to the other side when the %s one breaks, with its error', (which) => withRelay({}, async (scene) => {
-    const { world, relay, first, second } = scene;
-    const [broken, other] = which === 'near' ? [scene.near, scene.far] : [scene.far, scene.near];
-    const done = ending(world, relay.done);
-    await broken.send('so far');
-    await world.sleep(20);
-    broken.abort();
-    const [error, tookMs] = await done;
-    expect(error).toMatchObject({ code: 'ECONNRESET' });
-    expect(tookMs).toBe(20);
-    expect(await receiveAll(other)).toEqual(['ECONNRESET', 6]);
-    expect([first, second].map(({ closeReason }) => (closeReason as NodeJS.ErrnoException).code)).toEqual(['ECONNRESET', 'ECONNRESET']);
-  }));
+  it.each(['near', 'far'] as const)('by a reset to the other side when the %s one breaks, with its error', (which) =>
+    withRelay({}, async (scene) => {
+      const { world, relay, first, second } = scene;
+      const [broken, other] = which === 'near' ? [scene.near, scene.far] : [scene.far, scene.near];
+      const done = ending(world, relay.done);
+      await broken.send('so far');
+      await world.sleep(20);
+      broken.abort();
+      const [error, tookMs] = await done;
+      expect(error).toMatchObject({ code: 'ECONNRESET' });
+      expect(tookMs).toBe(20);
+      expect(await receiveAll(other)).toEqual(['ECONNRESET', 6]);
+      expect([first, second].map(({ closeReason }) => (closeReason as NodeJS.ErrnoException).code)).toEqual([
+        'ECONNRESET',
+        'ECONNRESET',
+      ]);
+    }),
+  );
 
-  it('by a polite close of the other side, within its limits, when the side that breaks had said all before', () => withRelay({ close: { idleMs: 300 } }, async ({ world, near, far, relay }) => {
-    const done = ending(world, relay.done);
-    await near.send('question');
-    await near.shutdown('send');
-    expect(await receiveAll(far)).toBe(8);
-    await world.sleep(20);
-    near.abort();
-    const [error, tookMs] = await done;
-    expect(error).toMatchObject({ code: 'EPIPE' });
-    expect(tookMs).toBe(20 + 300);
-    // The question was whole, so nothing is reset before the limit; that an answer goes nowhere the far side hears then.
-    await far.send('too late');
-    await world.sleep(1);
-    await expect(far.send('too late')).rejects.toBeInstanceOf(Error);
-  }));
+  it('by a polite close of the other side, within its limits, when the side that breaks had said all before', () =>
+    withRelay({ close: { idleMs: 300 } }, async ({ world, near, far, relay }) => {
+      const done = ending(world, relay.done);
+      await near.send('question');
+      await near.shutdown('send');
+      expect(await receiveAll(far)).toBe(8);
+      await world.sleep(20);
+      near.abort();
+      const [error, tookMs] = await done;
+      expect(error).toMatchObject({ code: 'EPIPE' });
+      expect(tookMs).toBe(20 + 300);
+      // The question was whole, so nothing is reset before the limit; that an answer goes nowhere the far side hears
+      // then.
+      await far.send('too late');
+      await world.sleep(1);
+      await expect(far.send('too late')).rejects.toBeInstanceOf(Error);
+    }));
 
-  it('after a slow reader has all that the broken side had sent', () => withRelay({ close: { idleMs: 300 } }, async ({ world, near, far, relay }) => {
-    const done = ending(world, relay.done);
-    const sent = await fill(world, near);
-    expect(sent).toBeGreaterThan(2_000);
-    near.abort();
-    let got = 0;
-    for (;;) {
-      await world.sleep(200);
-      const piece = await far.receive('*s').catch((error: unknown) => error);
-      if (!(piece instanceof Uint8Array)) {
-        expect(piece).toMatchObject({ code: 'ECONNRESET' });
-        break;
+  it('after a slow reader has all that the broken side had sent', () =>
+    withRelay({ close: { idleMs: 300 } }, async ({ world, near, far, relay }) => {
+      const done = ending(world, relay.done);
+      const sent = await fill(world, near);
+      expect(sent).toBeGreaterThan(2_000);
+      near.abort();
+      let got = 0;
+      for (;;) {
+        await world.sleep(200);
+        const piece = await far.receive('*s').catch((error: unknown) => error);
+        if (!(piece instanceof Uint8Array)) {
+          expect(piece).toMatchObject({ code: 'ECONNRESET' });
+          break;
+        }
+        got += piece.length;
       }
-      got += piece.length;
-    }
-    const [error] = await done;
-    expect(error).toMatchObject({ code: 'ECONNRESET' });
-    // What was still in the broken side's own system is lost with it; all that the relay's had is not.
-    expect(got).toBeGreaterThanOrEqual(sent - 1_000);
-    expect(relay.statistics.forward).toBe(got);
-  }));
+      const [error] = await done;
+      expect(error).toMatchObject({ code: 'ECONNRESET' });
+      // What was still in the broken side's own system is lost with it; all that the relay's had is not.
+      expect(got).toBeGreaterThanOrEqual(sent - 1_000);
+      expect(relay.statistics.forward).toBe(got);
+    }));
 
-  it('within the limits of its closes when the other side takes nothing of what the broken one had sent', () => withRelay({ close: { idleMs: 300 } }, async ({ world, near, far, relay }) => {
-    await fill(world, near);
-    const done = ending(world, relay.done);
-    near.abort();
-    const [error, tookMs] = await done;
-    expect(error).toMatchObject({ code: 'ECONNRESET' });
-    expect(tookMs).toBe(300);
-    far.abort();
-  }));
+  it('within the limits of its closes when the other side takes nothing of what the broken one had sent', () =>
+    withRelay({ close: { idleMs: 300 } }, async ({ world, near, far, relay }) => {
+      await fill(world, near);
+      const done = ending(world, relay.done);
+      near.abort();
+      const [error, tookMs] = await done;
+      expect(error).toMatchObject({ code: 'ECONNRESET' });
+      expect(tookMs).toBe(300);
+      far.abort();
+    }));
 
-  it('at once when neither side takes anything any more', () => withRelay({}, async ({ world, near, far, relay }) => {
-    // More than the far side takes: so the end of the near one is not read, although it broke.
-    await fill(world, near);
-    near.abort();
-    await world.sleep(100);
-    const done = ending(world, relay.done);
-    far.abort();
-    const [error, tookMs] = await done;
-    expect(error).toMatchObject({ code: 'ECONNRESET' });
-    expect(tookMs).toBe(0);
-  }));
+  it('at once when neither side takes anything any more', () =>
+    withRelay({}, async ({ world, near, far, relay }) => {
+      // More than the far side takes: so the end of the near one is not read, although it broke.
+      await fill(world, near);
+      near.abort();
+      await world.sleep(100);
+      const done = ending(world, relay.done);
+      far.abort();
+      const [error, tookMs] = await done;
+      expect(error).toMatchObject({ code: 'ECONNRESET' });
+      expect(tookMs).toBe(0);
+    }));
 
   it('when somebody else closes one of its connections, and says so', async () => {
     for (const which of ['first', 'second'] as const) {
@@ -203,27 +251,33 @@ describe('a relay ends', () => {
   });
 });
 
-it('a relay of what is closed already ends at once, and closes the other', () => withRelay({}, async ({ world, near, far, first, second, relay }) => {
-  first.abort();
-  await relay.done.catch(() => undefined);
-  for (const pair of [[first, second], [second, first]] as const) {
-    const [error, tookMs] = await ending(world, new Relay(...pair).done);
-    expect(error).toBeInstanceOf(ClosedError);
-    expect(tookMs).toBe(0);
-  }
-  near.abort();
-  far.abort();
-}));
+it('a relay of what is closed already ends at once, and closes the other', () =>
+  withRelay({}, async ({ world, near, far, first, second, relay }) => {
+    first.abort();
+    await relay.done.catch(() => undefined);
+    for (const pair of [
+      [first, second],
+      [second, first],
+    ] as const) {
+      const [error, tookMs] = await ending(world, new Relay(...pair).done);
+      expect(error).toBeInstanceOf(ClosedError);
+      expect(tookMs).toBe(0);
+    }
+    near.abort();
+    far.abort();
+  }));
 
-it('a relay refuses what is no connection, and wrong limits, and touches nothing', () => withRelay({}, async ({ first, second, near, far, relay }) => {
-  const listeners = first.listenerCount('broken');
-  for (const [given, message] of [
-    [[7, second], 'new Relay: the first connection takes a Connection'],
-    [[first, {}], 'new Relay: the second connection takes a Connection'],
-    [[first, second, { idle: 7 }], 'new Relay'],
-    [[first, second, { idleMs: NaN }], 'idleMs'],
-    [[first, second, { totalMs: '7' }], 'totalMs'],
-  ] as const) expect(() => new (Relay as unknown as new (...args: readonly unknown[]) => Relay)(...given)).toThrow(message);
-  expect(first.listenerCount('broken')).toBe(listeners);
-  await Promise.all([near.close(), far.close(), relay.done]);
-}));
+it('a relay refuses what is no connection, and wrong limits, and touches nothing', () =>
+  withRelay({}, async ({ first, second, near, far, relay }) => {
+    const listeners = first.listenerCount('broken');
+    for (const [given, message] of [
+      [[7, second], 'new Relay: the first connection takes a Connection'],
+      [[first, {}], 'new Relay: the second connection takes a Connection'],
+      [[first, second, { idle: 7 }], 'new Relay'],
+      [[first, second, { idleMs: NaN }], 'idleMs'],
+      [[first, second, { totalMs: '7' }], 'totalMs'],
+    ] as const)
+      expect(() => new (Relay as unknown as new (...args: readonly unknown[]) => Relay)(...given)).toThrow(message);
+    expect(first.listenerCount('broken')).toBe(listeners);
+    await Promise.all([near.close(), far.close(), relay.done]);
+  }));

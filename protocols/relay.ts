@@ -18,14 +18,22 @@ export interface RelayOptions {
   readonly idleMs?: number | undefined;
   /** How long the relay may live. */
   readonly totalMs?: number | undefined;
-  /** How long a side may take what was accepted for it, once the other side has ended or failed: 30 seconds, of which at most 2 without progress, unless given. */
+  /**
+   * How long a side may take what was accepted for it, once the other side has ended or failed: 30 seconds, of which at
+   * most 2 without progress, unless given.
+   */
   readonly close?: ConnectionCloseOptions | undefined;
   /** Ends the relay, and resets both connections. */
   readonly signal?: AbortSignal | undefined;
 }
 
 const connection = partWith('a Connection', 'send', 'receive');
-export const RELAY_RULES = { idleMs: milliseconds, totalMs: milliseconds, close: closeRule, signal } satisfies Rules<RelayOptions>;
+export const RELAY_RULES = {
+  idleMs: milliseconds,
+  totalMs: milliseconds,
+  close: closeRule,
+  signal,
+} satisfies Rules<RelayOptions>;
 
 /** How much a relay moved. */
 export interface RelayStatistics {
@@ -38,13 +46,13 @@ export interface RelayStatistics {
 }
 
 /**
- * Carries bytes between two connections, which it owns from now on. It reads from one side only what the other side takes, so
- * that its memory is bounded whatever the speeds; it passes on each end as a half-close; and whatever happens, both connections are
- * closed.
+ * Carries bytes between two connections, which it owns from now on. It reads from one side only what the other side
+ * takes, so that its memory is bounded whatever the speeds; it passes on each end as a half-close; and whatever
+ * happens, both connections are closed.
  *
- * When both sides have ended, they are closed politely. When one side fails, the other is given all that came before the failure, and is
- * then told that bytes are missing: by a reset, or over TLS by an end without close_notify. When a limit passes or the relay is cancelled,
- * both are reset at once.
+ * When both sides have ended, they are closed politely. When one side fails, the other is given all that came before
+ * the failure, and is then told that bytes are missing: by a reset, or over TLS by an end without close_notify. When a
+ * limit passes or the relay is cancelled, both are reset at once.
  */
 export class Relay {
   /** Settles when both connections are closed: with the statistics, or with the error that ended it. */
@@ -103,11 +111,25 @@ export class Relay {
       moved: () => {
         if (this.#idleMs !== Infinity) this.#movedAt = connection.now();
       },
-      ended: () => { this.#ended(side); },
-      sourceFailed: (error) => { this.#failed(side, error); },
-      destinationFailed: (error) => { this.#deaf(this.#otherOf(side), error); },
+      ended: () => {
+        this.#ended(side);
+      },
+      sourceFailed: (error) => {
+        this.#failed(side, error);
+      },
+      destinationFailed: (error) => {
+        this.#deaf(this.#otherOf(side), error);
+      },
     });
-    const side: Side = { connection, pump, hasEnded: false, isDeaf: false, onBroken: (error) => { this.#deaf(side, error); } };
+    const side: Side = {
+      connection,
+      pump,
+      hasEnded: false,
+      isDeaf: false,
+      onBroken: (error) => {
+        this.#deaf(side, error);
+      },
+    };
     return side;
   }
 
@@ -147,10 +169,13 @@ export class Relay {
     });
   }
 
-  /** All that `side` had sent before it failed was accepted for the other side, which gets it and is told that there should be more. */
+  /**
+   * All that `side` had sent before it failed was accepted for the other side, which gets it and is told that there
+   * should be more.
+   */
   #failed(side: Side, error: Error): void {
     if (!this.#release()) return;
-    const failure = side.isDeaf ? failureReason(this.#failure, error) : this.#failure ?? error;
+    const failure = side.isDeaf ? failureReason(this.#failure, error) : (this.#failure ?? error);
     const other = this.#otherOf(side).connection;
     // One that has failed by itself may still have an alert on its way.
     if (!side.connection.closed) side.connection.abort(failure);

@@ -18,69 +18,81 @@ async function plainPair({ reactor }: SecureReactor): Promise<[sender: Connectio
 
 async function securePair(secure: SecureReactor): Promise<[sender: Connection, reader: Connection]> {
   const [client, server] = await plainPair(secure);
-  const pair: [Connection, Connection] = [client.secure(await secure.client(), { serverName: 'localhost' }), server.secure(await secure.server())];
+  const pair: [Connection, Connection] = [
+    client.secure(await secure.client(), { serverName: 'localhost' }),
+    server.secure(await secure.server()),
+  ];
   await Promise.all([pair[0].handshake(), pair[1].handshake()]);
   return pair;
 }
 
 describe('a send of 64 MiB to a reader that stops', () => {
-  it.each([['plain', plainPair], ['TLS', securePair]] as const)('times out with the last index and goes on from there: %s', (_, makePair) => withSecureReactor(async (secure) => {
-    const [sender, reader] = await makePair(secure);
-    const data = randomBytes(SIZE);
-    const hash = createHash('sha256');
-    let left = SIZE;
-    // Reads in bursts: at the end of each it stops long enough for the sender to run into its limit.
-    const reading = (async () => {
-      for (let burst = 8 * 1024 * 1024; left > 0; ) {
-        const bytes = await reader.receive('*s');
-        hash.update(bytes);
-        left -= bytes.length;
-        burst -= bytes.length;
-        if (burst > 0 || left === 0) continue;
-        burst = 8 * 1024 * 1024;
-        await secure.reactor.select({}, 60);
+  it.each([
+    ['plain', plainPair],
+    ['TLS', securePair],
+  ] as const)('times out with the last index and goes on from there: %s', (_, makePair) =>
+    withSecureReactor(async (secure) => {
+      const [sender, reader] = await makePair(secure);
+      const data = randomBytes(SIZE);
+      const hash = createHash('sha256');
+      let left = SIZE;
+      // Reads in bursts: at the end of each it stops long enough for the sender to run into its limit.
+      const reading = (async () => {
+        for (let burst = 8 * 1024 * 1024; left > 0;) {
+          const bytes = await reader.receive('*s');
+          hash.update(bytes);
+          left -= bytes.length;
+          burst -= bytes.length;
+          if (burst > 0 || left === 0) continue;
+          burst = 8 * 1024 * 1024;
+          await secure.reactor.select({}, 60);
+        }
+      })();
+      let timeouts = 0;
+      for (let first = 0; first < SIZE;) {
+        try {
+          first = (await sender.send(data, { first, timeouts: { blockMs: 20 } })) + 1;
+        } catch (error) {
+          if (!(error instanceof OperationTimeoutError) || error.last === undefined) throw error;
+          expect(error.want).toBe('write');
+          expect(error.last).toBeGreaterThanOrEqual(first - 1);
+          expect(error.rest?.length).toBe(SIZE - 1 - error.last);
+          first = error.last + 1;
+          timeouts++;
+        }
       }
-    })();
-    let timeouts = 0;
-    for (let first = 0; first < SIZE; ) {
-      try {
-        first = await sender.send(data, { first, timeouts: { blockMs: 20 } }) + 1;
-      } catch (error) {
-        if (!(error instanceof OperationTimeoutError) || error.last === undefined) throw error;
-        expect(error.want).toBe('write');
-        expect(error.last).toBeGreaterThanOrEqual(first - 1);
-        expect(error.rest?.length).toBe(SIZE - 1 - error.last);
-        first = error.last + 1;
-        timeouts++;
-      }
-    }
-    await reading;
-    expect(timeouts).toBeGreaterThan(0);
-    expect(hash.digest('hex')).toBe(createHash('sha256').update(data).digest('hex'));
-    await Promise.all([sender.close(), reader.close()]);
-  }));
+      await reading;
+      expect(timeouts).toBeGreaterThan(0);
+      expect(hash.digest('hex')).toBe(createHash('sha256').update(data).digest('hex'));
+      await Promise.all([sender.close(), reader.close()]);
+    }),
+  );
 });
 
 describe('block against total', () => {
-  it('a peer that gives one byte every 50 ms never trips a block of 200 ms, and trips a total of 500 ms with the partial whole', () => withSecureReactor(async (secure) => {
-    const [sender, reader] = await plainPair(secure);
-    const typing = (async () => {
-      for (const letter of 'abcdefghijklmnopqrst') {
-        await sender.send(letter);
-        await secure.reactor.select({}, 50);
-      }
-      await sender.send('\n');
-    })();
-    const startedAt = performance.now();
-    const error = await reader.receive('*l', { timeouts: { blockMs: 200, totalMs: 500 } }).then(() => undefined, (reason: unknown) => reason);
-    expect(performance.now() - startedAt).toBeGreaterThanOrEqual(500);
-    expect(error).toBeInstanceOf(OperationTimeoutError);
-    expect(error).toMatchObject({ mode: 'total', message: 'receive timed out (total 500 ms) waiting to read' });
-    const { partial } = error as OperationTimeoutError;
-    const text = Buffer.from(partial ?? []).toString();
-    expect('abcdefghijklmnopqrst'.startsWith(text) && text.length > 0).toBe(true);
-    expect(await reader.receive('*l', { prefix: partial, timeouts: { blockMs: 200 } })).toBe('abcdefghijklmnopqrst');
-    await typing;
-    await Promise.all([sender.close(), reader.close()]);
-  }));
+  it('a peer that gives one byte every 50 ms never trips a block of 200 ms, and trips a total of 500 ms with the partial whole', () =>
+    withSecureReactor(async (secure) => {
+      const [sender, reader] = await plainPair(secure);
+      const typing = (async () => {
+        for (const letter of 'abcdefghijklmnopqrst') {
+          await sender.send(letter);
+          await secure.reactor.select({}, 50);
+        }
+        await sender.send('\n');
+      })();
+      const startedAt = performance.now();
+      const error = await reader.receive('*l', { timeouts: { blockMs: 200, totalMs: 500 } }).then(
+        () => undefined,
+        (reason: unknown) => reason,
+      );
+      expect(performance.now() - startedAt).toBeGreaterThanOrEqual(500);
+      expect(error).toBeInstanceOf(OperationTimeoutError);
+      expect(error).toMatchObject({ mode: 'total', message: 'receive timed out (total 500 ms) waiting to read' });
+      const { partial } = error as OperationTimeoutError;
+      const text = Buffer.from(partial ?? []).toString();
+      expect('abcdefghijklmnopqrst'.startsWith(text) && text.length > 0).toBe(true);
+      expect(await reader.receive('*l', { prefix: partial, timeouts: { blockMs: 200 } })).toBe('abcdefghijklmnopqrst');
+      await typing;
+      await Promise.all([sender.close(), reader.close()]);
+    }));
 });

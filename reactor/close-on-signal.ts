@@ -16,9 +16,10 @@ export interface SignalOptions {
 export const SIGNAL_RULES = { timeoutMs: milliseconds, onDrain: func } satisfies Rules<SignalOptions>;
 
 /**
- * On SIGINT or SIGTERM drains the reactor, on a second one aborts what is left. Nothing else is done: the process ends by itself
- * when nothing keeps it.
- * @returns resolves once the reactor is closed, by a signal or otherwise; the signals have their usual effect again after that.
+ * On SIGINT or SIGTERM drains the reactor, on a second one aborts what is left. Nothing else is done: the process ends
+ * by itself when nothing keeps it.
+ * @returns resolves once the reactor is closed, by a signal or otherwise; the signals have their usual effect again
+ * after that.
  */
 export async function closeOnSignal(reactor: Reactor, options: SignalOptions = {}): Promise<void> {
   checkArgument('closeOnSignal', 'the reactor', reactor, reactorRule);

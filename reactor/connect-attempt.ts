@@ -11,8 +11,8 @@ import { applyOptions, SocketTransport } from './socket-transport.ts';
 import { EAGAIN, EINPROGRESS, EINTR, systemError } from './system-calls.ts';
 
 /**
- * Owns its descriptor until it is taken as {@link socket} or closed. It is registered after connect(2) has returned: a socket
- * that was never connected looks hung up to epoll.
+ * Owns its descriptor until it is taken as {@link socket} or closed. It is registered after connect(2) has returned: a
+ * socket that was never connected looks hung up to epoll.
  */
 export class ConnectAttempt implements HandleOwner {
   readonly #reactor: Reactor;

@@ -1,6 +1,6 @@
 /**
- * Connecting: look-up, then the addresses one after the other with a head start for each (RFC 8305, "happy eyeballs"), then
- * the layer's handshake; all of it one operation with one deadline.
+ * Connecting: look-up, then the addresses one after the other with a head start for each (RFC 8305, "happy eyeballs"),
+ * then the layer's handshake; all of it one operation with one deadline.
  */
 
 import type { SystemError } from '../core/errors.ts';
@@ -31,7 +31,12 @@ export type ConnectOptions = Target &
     readonly localAddress?: string | undefined;
   };
 
-export const CONNECT_RULES = { ...TARGET_RULES, ...SOCKET_RULES, ...OPERATION_RULES, localAddress: text } satisfies Rules<ConnectOptions | Address>;
+export const CONNECT_RULES = {
+  ...TARGET_RULES,
+  ...SOCKET_RULES,
+  ...OPERATION_RULES,
+  localAddress: text,
+} satisfies Rules<ConnectOptions | Address>;
 
 /** Where to connect to, how, and what to lay over the connection. */
 export type ConnectSecureOptions<C extends Connection = Connection> = ConnectOptions & {
@@ -41,7 +46,11 @@ export type ConnectSecureOptions<C extends Connection = Connection> = ConnectOpt
   readonly serverName?: string;
 };
 
-export const CONNECT_SECURE_RULES = { ...CONNECT_RULES, secure: required(layerRule), serverName: trust(text) } satisfies Rules<ConnectSecureOptions | Address>;
+export const CONNECT_SECURE_RULES = {
+  ...CONNECT_RULES,
+  secure: required(layerRule),
+  serverName: trust(text),
+} satisfies Rules<ConnectSecureOptions | Address>;
 
 /** The addresses of a target are tried in turn, overlapping; the first that answers wins and the others are closed. */
 export class ConnectStep implements ReactorStep<Connection> {
@@ -67,7 +76,12 @@ export class ConnectStep implements ReactorStep<Connection> {
   #cancelHeadStart: (() => void) | undefined;
   #isNext = true;
 
-  constructor(reactor: Reactor, options: ConnectOptions, layer?: TransportLayer<Connection, ConnectionBasis>, serverName?: string) {
+  constructor(
+    reactor: Reactor,
+    options: ConnectOptions,
+    layer?: TransportLayer<Connection, ConnectionBasis>,
+    serverName?: string,
+  ) {
     this.#reactor = reactor;
     this.#options = options;
     this.#layer = layer;
@@ -177,10 +191,19 @@ export class ConnectStep implements ReactorStep<Connection> {
     this.#socket = attempt.socket;
     this.#connected = attempt.address;
     const host = isPath(this.#options) ? undefined : hostName(this.#options.host, 'host');
-    const plain = new Connection(attempt.socket, { reactor: this.#reactor, socket: attempt.socket, role: 'client', host });
+    const plain = new Connection(attempt.socket, {
+      reactor: this.#reactor,
+      socket: attempt.socket,
+      role: 'client',
+      host,
+    });
     this.#connection = plain;
     const serverName = this.#serverName ?? host;
-    if (this.#layer !== undefined) this.#connection = plain.secure(this.#layer, { role: 'client', ...(serverName === undefined ? {} : { serverName }) });
+    if (this.#layer !== undefined)
+      this.#connection = plain.secure(this.#layer, {
+        role: 'client',
+        ...(serverName === undefined ? {} : { serverName }),
+      });
   }
 
   /** Runs the layer's handshake step by step, woken by whatever happens on the connection. */
@@ -219,7 +242,9 @@ export class ConnectStep implements ReactorStep<Connection> {
 function interleaved(addresses: readonly Address[]): Address[] {
   const first = addresses.filter((address) => address.family === addresses[0]?.family);
   const second = addresses.filter((address) => address.family !== addresses[0]?.family);
-  return first.flatMap((address, index) => [address, ...second.slice(index, index + 1)]).concat(second.slice(first.length));
+  return first
+    .flatMap((address, index) => [address, ...second.slice(index, index + 1)])
+    .concat(second.slice(first.length));
 }
 
 // The "Connection Attempt Delay" of RFC 8305, section 5.

@@ -15,7 +15,10 @@ export interface ConnectionSocket extends Transport {
   /** Who is at the other end of a Unix socket, where the system tells. */
   readonly peerCredentials: PeerCredentials | undefined;
 
-  /** @throws {SystemError | UnsupportedError} when the option or its value is refused. @throws {ClosedError} once closed. */
+  /**
+   * @throws {SystemError | UnsupportedError} when the option or its value is refused.
+   * @throws {ClosedError} once closed.
+   */
   setOption(name: SocketOptionName, value: number): void;
 
   /** @throws {SystemError | UnsupportedError} when the option cannot be told. @throws {ClosedError} once closed. */

@@ -15,30 +15,36 @@ import type { SocketOptionName } from './socket-options.ts';
 /** How a stream over a connection is. */
 export interface ToDuplexOptions {
   /**
-   * Whether each direction ends by itself; with `false` the stream ends its own when the peer has ended. Unless given, `false` for a client,
-   * so that a pool does not keep what the server has ended, and `true` for a server, whose client may half-close and still want the answer.
+   * Whether each direction ends by itself; with `false` the stream ends its own when the peer has ended. Unless given,
+   * `false` for a client, so that a pool does not keep what the server has ended, and `true` for a server, whose client
+   * may half-close and still want the answer.
    */
   readonly allowHalfOpen?: boolean | undefined;
-  /** How many bytes the stream buffers in each direction before it holds up the peer or the writer; Node's own value unless given. */
+  /**
+   * How many bytes the stream buffers in each direction before it holds up the peer or the writer; Node's own value
+   * unless given.
+   */
   readonly highWaterMark?: number | undefined;
 }
 
 export const TO_DUPLEX_RULES = { allowHalfOpen: flag, highWaterMark: count(0) } satisfies Rules<ToDuplexOptions>;
 
 /**
- * Makes one of Node's streams over a connection, plain or of a layer such as TLS: for `node:http`, `pipeline` and whatever else takes a
- * socket. The stream owns the connection from now on.
+ * Makes one of Node's streams over a connection, plain or of a layer such as TLS: for `node:http`, `pipeline` and
+ * whatever else takes a socket. The stream owns the connection from now on.
  *
- * It receives only while somebody reads, one receive at a time, and each operation runs within the connection's limits. Ending it
- * says goodbye, and reading goes on. Destroying it closes the connection politely, or breaks it when there is an error; it tells
- * `'close'` when the connection is closed. A connection that fails is told as `'error'`, with the connection's own error: also before
- * anybody reads and after the end of the peer, when only a reset can be heard of. **The error comes after all that was received
- * before**, also when it is a write that fails, by a timeout too: a reader who pauses is told when he has read what had come until then. A stream that has no reader is told at
- * once. A connection that is closed from this side destroys the stream without an error.
+ * It receives only while somebody reads, one receive at a time, and each operation runs within the connection's limits.
+ * Ending it says goodbye, and reading goes on. Destroying it closes the connection politely, or breaks it when there is
+ * an error; it tells `'close'` when the connection is closed. A connection that fails is told as `'error'`, with the
+ * connection's own error: also before anybody reads and after the end of the peer, when only a reset can be heard of.
+ * **The error comes after all that was received before**, also when it is a write that fails, by a timeout too: a
+ * reader who pauses is told when he has read what had come until then. A stream that has no reader is told at once. A
+ * connection that is closed from this side destroys the stream without an error.
  *
- * `node:http` sets the timeouts of requests and of `keepAliveTimeout` on it as on its own sockets. But `headersTimeout` and
- * `requestTimeout` are looked after (every `connectionsCheckingInterval`) only by an HTTP server that listens itself, so that a client
- * which drips its header is bounded by nothing but `blockMs` for each wait: limit it as the sample https-server does.
+ * `node:http` sets the timeouts of requests and of `keepAliveTimeout` on it as on its own sockets. But `headersTimeout`
+ * and `requestTimeout` are looked after (every `connectionsCheckingInterval`) only by an HTTP server that listens
+ * itself, so that a client which drips its header is bounded by nothing but `blockMs` for each wait: limit it as the
+ * sample https-server does.
  * @throws {ClosedError} when the connection is closed.
  * @example
  * httpServer.emit('connection', toDuplex(connection));
@@ -76,7 +82,8 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
 
   /** @internal Streams are made by {@link toDuplex}. */
   constructor(connection: C, { allowHalfOpen = connection.basis.role === 'server', highWaterMark }: ToDuplexOptions) {
-    if (connection.closed) throw new ClosedError('toDuplex refused: the connection is closed', { cause: connection.closeReason });
+    if (connection.closed)
+      throw new ClosedError('toDuplex refused: the connection is closed', { cause: connection.closeReason });
     super({ allowHalfOpen, ...(highWaterMark === undefined ? {} : { highWaterMark }) });
     this.connection = connection;
     connection.once('close', this.#onClose);
@@ -120,23 +127,29 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
   }
 
   #finish(operation: Operation<unknown>, done: (error?: Error) => void): void {
-    operation.then(() => {
-      this.#moved();
-      done();
-    }, (error: unknown) => {
-      this.#tell = done;
-      this.#failure ??= error as Error;
-      // What had come before is still to be given, for which somebody must read.
-      if (!this.#hasReader || this.#isPeerDone) this.#fail(this.#failure);
-      else this.#beginDraining();
-    });
+    operation.then(
+      () => {
+        this.#moved();
+        done();
+      },
+      (error: unknown) => {
+        this.#tell = done;
+        this.#failure ??= error as Error;
+        // What had come before is still to be given, for which somebody must read.
+        if (!this.#hasReader || this.#isPeerDone) this.#fail(this.#failure);
+        else this.#beginDraining();
+      },
+    );
   }
 
   #beginDraining(): void {
     this.#isDraining = true;
     // One that is settled goes on by itself, and so does one that is ended here.
     if (this.#receiving === undefined) this.#probe();
-    else this.#receiving.fail(new ClosedError('receive failed: a write has failed, and what had come is given to the reader'));
+    else
+      this.#receiving.fail(
+        new ClosedError('receive failed: a write has failed, and what had come is given to the reader'),
+      );
   }
 
   /** Gives what has come, as far as the stream has room; then the failure ends the stream. */
@@ -172,7 +185,10 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
     const failure = this.#failure;
     if (failure === undefined || !this.#isOver || this.readableLength > 0 || this.destroyed) return;
     // The end of the peer is told before what came after it.
-    if (this.#isPeerDone && !this.readableEnded) this.once('end', () => { this.#tell(failure); });
+    if (this.#isPeerDone && !this.readableEnded)
+      this.once('end', () => {
+        this.#tell(failure);
+      });
     // A reader gets its chunk first.
     else process.nextTick(this.#tell, failure);
   }
@@ -213,7 +229,10 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
     this.connection.once('broken', this.#onBroken);
   }
 
-  /** What came before the reset is received first, as far as the stream has room for it; it is a receive then that hears of the reset. */
+  /**
+   * What came before the reset is received first, as far as the stream has room for it; it is a receive then that hears
+   * of the reset.
+   */
   readonly #onBroken = (error: Error): void => {
     if (this.#isPeerDone) this.#fail(error);
     else this.#probe();
@@ -250,7 +269,10 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
     return familyOf(this.connection.localAddress);
   }
 
-  /** Tells `'timeout'` when nothing was sent or received for so long, once until something is; it closes nothing. 0 for never. */
+  /**
+   * Tells `'timeout'` when nothing was sent or received for so long, once until something is; it closes nothing. 0 for
+   * never.
+   */
   setTimeout(ms: number, listener?: () => void): this {
     this.timeout = ms;
     this.#cancelTimeout?.();
@@ -300,7 +322,10 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
     return this;
   }
 
-  /** Something was sent or received. Moving bytes costs no timer: it looks again when the limit could have passed at the earliest. */
+  /**
+   * Something was sent or received. Moving bytes costs no timer: it looks again when the limit could have passed at the
+   * earliest.
+   */
   #moved(): void {
     if (this.timeout <= 0) return;
     this.#movedAt = this.connection.now();

@@ -11,7 +11,19 @@ import { HandshakeStep } from '../core/handshake.ts';
 import { Inflow } from '../core/inflow.ts';
 import { mergeTimeouts, Operation, OPERATION_RULES } from '../core/operation.ts';
 import type { OperationOptions, Step, Venue } from '../core/operation.ts';
-import { bytes, checkArgument, checkOptions, count, either, flag, listOf, milliseconds, number, oneOf, thing } from '../core/options.ts';
+import {
+  bytes,
+  checkArgument,
+  checkOptions,
+  count,
+  either,
+  flag,
+  listOf,
+  milliseconds,
+  number,
+  oneOf,
+  thing,
+} from '../core/options.ts';
 import type { Rules } from '../core/options.ts';
 import { Outflow } from '../core/outflow.ts';
 import { patternOf } from '../core/pattern.ts';
@@ -59,13 +71,13 @@ export interface ConnectionEvents {
   /** The connection is closed and its descriptor given back; with the error that closed it, if one did. */
   close: (error?: Error) => void;
   /**
-   * The peer has said that it sends nothing more, whether anybody receives or not. What it sent before can still be received, and
-   * it may still be listening. Told once, also when it has happened before anybody listened for it.
+   * The peer has said that it sends nothing more, whether anybody receives or not. What it sent before can still be
+   * received, and it may still be listening. Told once, also when it has happened before anybody listened for it.
    */
   end: () => void;
   /**
-   * The peer reset the connection, or the network broke it, whether anybody receives or not. What came before can still be received.
-   * Told once, also when it has happened before anybody listened for it.
+   * The peer reset the connection, or the network broke it, whether anybody receives or not. What came before can still
+   * be received. Told once, also when it has happened before anybody listened for it.
    */
   broken: (error: Error) => void;
   /** The handshake of a layer such as TLS is complete. */
@@ -106,11 +118,16 @@ export interface HandshakeOptions extends OperationOptions {
 const index = number('a whole number', Number.isInteger);
 const maxBytes = number('a number of bytes of at least 1', (value) => value >= 1);
 const wholeBytes = count(1);
-export const SEND_RULES = { ...OPERATION_RULES, first: index, last: index } satisfies Rules<SendRange & OperationOptions>;
+export const SEND_RULES = { ...OPERATION_RULES, first: index, last: index } satisfies Rules<
+  SendRange & OperationOptions
+>;
 export const RECEIVE_RULES = { ...OPERATION_RULES, prefix: bytes, maxBytes } satisfies Rules<ReceiveOptions>;
 export const LINES_RULES = { ...OPERATION_RULES, maxBytes } satisfies Rules<Omit<ReceiveOptions, 'prefix'>>;
 export const HANDSHAKE_RULES = { ...OPERATION_RULES, keepOpen: flag } satisfies Rules<HandshakeOptions>;
-const piece = either(bytes, thing('text', (value) => typeof value === 'string'));
+const piece = either(
+  bytes,
+  thing('text', (value) => typeof value === 'string'),
+);
 const sendable = either(piece, listOf(piece));
 const direction = oneOf('send', 'receive', 'both');
 const timeoutMode = oneOf('block', 'total');
@@ -174,9 +191,10 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
   // Operations.
 
   /**
-   * Sends `data`, or the part of it from byte `first` to byte `last`. The bytes must not change until the operation settles.
-   * @returns resolves to the index of the last byte sent, once nothing of it is held back below. A failure carries `last`
-   * and `rest`: send again from `last + 1`.
+   * Sends `data`, or the part of it from byte `first` to byte `last`. The bytes must not change until the operation
+   * settles.
+   * @returns resolves to the index of the last byte sent, once nothing of it is held back below. A failure carries
+   * `last` and `rest`: send again from `last + 1`.
    * @throws {RangeError} when the range lies outside of the data.
    */
   send(data: Sendable, options?: SendRange & OperationOptions): Operation<number> {
@@ -186,14 +204,18 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
   }
 
   /**
-   * Receives what `pattern` asks for: `'*l'` a line (text without its LF and with every CR removed), `'*a'` everything until
-   * the end, `'*s'` some bytes (none at the end), or that many bytes. A failure carries the gathered bytes as `partial`:
-   * pass them back as `prefix`, or {@link unread} them.
+   * Receives what `pattern` asks for: `'*l'` a line (text without its LF and with every CR removed), `'*a'` everything
+   * until the end, `'*s'` some bytes (none at the end), or that many bytes. A failure carries the gathered bytes as
+   * `partial`: pass them back as `prefix`, or {@link unread} them.
    * @throws {RangeError} when the pattern or `maxBytes` is not valid.
    */
   receive<P extends PatternName = '*l'>(pattern?: P, options?: ReceiveOptions): Operation<Received<P>> {
     if (options !== undefined) checkOptions('receive', options, RECEIVE_RULES);
-    const step: unknown = new ReceiveStep(this.#inflow, patternOf(pattern === undefined ? '*l' : pattern), options?.maxBytes);
+    const step: unknown = new ReceiveStep(
+      this.#inflow,
+      patternOf(pattern === undefined ? '*l' : pattern),
+      options?.maxBytes,
+    );
     return this.#begin(step as Step<Received<P>>, options, RECEIVE, options?.prefix);
   }
 
@@ -205,8 +227,9 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
   }
 
   /**
-   * Runs the layer's handshake; a plain connection has none and is done at once. Sends and receives run it by themselves.
-   * On fatal errors the connection is closed, on timeout and cancel too, unless `keepOpen` is set or a limit of zero asks for one try.
+   * Runs the layer's handshake; a plain connection has none and is done at once. Sends and receives run it by
+   * themselves. On fatal errors the connection is closed, on timeout and cancel too, unless `keepOpen` is set or a
+   * limit of zero asks for one try.
    */
   handshake(options?: HandshakeOptions): Operation<void> {
     if (options !== undefined) checkOptions('handshake', options, HANDSHAKE_RULES);
@@ -220,7 +243,10 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     return this.#begin(step, options, HANDSHAKE);
   }
 
-  /** The layer's handshake is complete, whoever has completed it: who waits for just that is done, whatever comes next. @internal */
+  /**
+   * The layer's handshake is complete, whoever has completed it: who waits for just that is done, whatever comes next.
+   * @internal
+   */
   protected handshakeIsComplete(): void {
     const handshaking = this.#handshaking;
     if (handshaking?.name === 'handshake' && handshaking.want !== null) handshaking.succeed(undefined);
@@ -230,13 +256,17 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
   shutdown(what: Direction = 'send', options?: OperationOptions): Operation<void> {
     checkArgument('shutdown', 'the direction', what, direction);
     if (options !== undefined) checkOptions('shutdown', options, OPERATION_RULES);
-    return this.#begin(new ShutdownStep(this.#inflow, this.#outflow, what), options, what === 'send' ? SEND : what === 'receive' ? RECEIVE : SEND | RECEIVE);
+    return this.#begin(
+      new ShutdownStep(this.#inflow, this.#outflow, what),
+      options,
+      what === 'send' ? SEND : what === 'receive' ? RECEIVE : SEND | RECEIVE,
+    );
   }
 
   /**
-   * Ends the connection politely: lets a running send finish, says goodbye, waits for the peer's end while dropping what still
-   * comes (so that no reset destroys the last data on their way), then closes. A running receive fails. It goes on as long as the
-   * peer takes what it was sent, within the limits; then the connection is closed all the same.
+   * Ends the connection politely: lets a running send finish, says goodbye, waits for the peer's end while dropping
+   * what still comes (so that no reset destroys the last data on their way), then closes. A running receive fails. It
+   * goes on as long as the peer takes what it was sent, within the limits; then the connection is closed all the same.
    * @param options how long that may take: 30 seconds, of which at most 2 without progress, unless given.
    * @returns resolves when the descriptor is given back.
    */
@@ -246,9 +276,10 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
   }
 
   /**
-   * Ends the connection so that the peer knows that bytes are missing, but not before it has what was accepted for it: lets a
-   * running send finish and waits until the peer's system has taken everything, within the limits; then it resets the connection,
-   * or ends it without the goodbye of its protocol (over TLS without close_notify). A running receive fails.
+   * Ends the connection so that the peer knows that bytes are missing, but not before it has what was accepted for it:
+   * lets a running send finish and waits until the peer's system has taken everything, within the limits; then it
+   * resets the connection, or ends it without the goodbye of its protocol (over TLS without close_notify). A running
+   * receive fails.
    * @param options how long that may take, as for {@link close}.
    * @param reason what the connection's operations, its `closeReason` and its `signal` are told.
    * @returns resolves when the descriptor is given back.
@@ -283,7 +314,10 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     return this.close();
   }
 
-  /** Lines until the peer ends. An end in the middle of a line is a `ClosedError`; the unfinished bytes stay in the connection. */
+  /**
+   * Lines until the peer ends. An end in the middle of a line is a `ClosedError`; the unfinished bytes stay in the
+   * connection.
+   */
   lines(options?: Omit<ReceiveOptions, 'prefix'>): AsyncGenerator<string, void, undefined> {
     // Here, because a generator begins with its first line.
     if (options !== undefined) checkOptions('lines', options, LINES_RULES);
@@ -296,7 +330,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
       try {
         line = await this.receive('*l', options);
       } catch (error) {
-        const partial = error instanceof Error && 'partial' in error ? error.partial as Uint8Array : undefined;
+        const partial = error instanceof Error && 'partial' in error ? (error.partial as Uint8Array) : undefined;
         if (error instanceof ClosedError && this.#inflow.ended && partial?.length === 0) return;
         if (partial !== undefined) this.unread(partial);
         throw error;
@@ -325,10 +359,14 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     this.#assertFree('receive', this.#receiving);
     const { input } = this.#inflow;
     const count = input.length > 0 ? input.length : this.#tryRead(undefined);
-    return count < 0 ? count as typeof END | WantCode : input.take(Math.min(atMost, input.length));
+    return count < 0 ? (count as typeof END | WantCode) : input.take(Math.min(atMost, input.length));
   }
 
-  /** Receives what is there into `into`; @returns the count, `END`, or a want. @throws {RangeError} when `into` is empty. */
+  /**
+   * Receives what is there into `into`;
+   * @returns the count, `END`, or a want.
+   * @throws {RangeError} when `into` is empty.
+   */
   tryReceiveInto(into: Uint8Array): number {
     if (!(into instanceof Uint8Array)) checkArgument('tryReceiveInto', 'the memory', into, bytes);
     // A system call with no room returns 0, which is how the end looks.
@@ -373,7 +411,10 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
 
   // Readiness.
 
-  /** Emits this connection, once in a turn at most, while bytes or the end can be received. A hint: a try may still want. */
+  /**
+   * Emits this connection, once in a turn at most, while bytes or the end can be received. A hint: a try may still
+   * want.
+   */
   get readable$(): Observable<this> {
     return (this.#readable ??= this.#newSignal()).observable as Observable<this>;
   }
@@ -398,8 +439,9 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
   }
 
   /**
-   * Aborted when the connection is closed by either side or breaks, whether anybody receives or not; the reason is what ended it, or a
-   * `ClosedError`. A peer that only says that it sends nothing more does not abort it: see the event `'end'`.
+   * Aborted when the connection is closed by either side or breaks, whether anybody receives or not; the reason is what
+   * ended it, or a `ClosedError`. A peer that only says that it sends nothing more does not abort it: see the event
+   * `'end'`.
    */
   get signal(): AbortSignal {
     if (this.#gone === undefined) {
@@ -413,17 +455,29 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     return this.#gone.signal;
   }
 
-  override on<E extends EventEmitter.EventNames<ConnectionEvents>>(event: E, listener: EventEmitter.EventListener<ConnectionEvents, E>, context?: unknown): this {
+  override on<E extends EventEmitter.EventNames<ConnectionEvents>>(
+    event: E,
+    listener: EventEmitter.EventListener<ConnectionEvents, E>,
+    context?: unknown,
+  ): this {
     super.on(event, listener, context);
     if (event === 'end' || event === 'broken') this.#lookForEnds();
     return this;
   }
 
-  override addListener<E extends EventEmitter.EventNames<ConnectionEvents>>(event: E, listener: EventEmitter.EventListener<ConnectionEvents, E>, context?: unknown): this {
+  override addListener<E extends EventEmitter.EventNames<ConnectionEvents>>(
+    event: E,
+    listener: EventEmitter.EventListener<ConnectionEvents, E>,
+    context?: unknown,
+  ): this {
     return this.on(event, listener, context);
   }
 
-  override once<E extends EventEmitter.EventNames<ConnectionEvents>>(event: E, listener: EventEmitter.EventListener<ConnectionEvents, E>, context?: unknown): this {
+  override once<E extends EventEmitter.EventNames<ConnectionEvents>>(
+    event: E,
+    listener: EventEmitter.EventListener<ConnectionEvents, E>,
+    context?: unknown,
+  ): this {
     super.once(event, listener, context);
     if (event === 'end' || event === 'broken') this.#lookForEnds();
     return this;
@@ -441,7 +495,10 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
 
   // The connection itself.
 
-  /** The limits of operations that bring none of their own; copied when an operation starts. @throws {TypeError | RangeError} for what is none. */
+  /**
+   * The limits of operations that bring none of their own; copied when an operation starts.
+   * @throws {TypeError | RangeError} for what is none.
+   */
   get timeouts(): Timeouts {
     return this.#timeouts;
   }
@@ -459,8 +516,8 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
   }
 
   /**
-   * Lays a protocol such as TLS over this connection and returns the connection above it. This one is no longer usable by
-   * itself. Bytes that were received and not taken go to the layer.
+   * Lays a protocol such as TLS over this connection and returns the connection above it. This one is no longer usable
+   * by itself. Bytes that were received and not taken go to the layer.
    * @throws {BusyError} while an operation is running.
    */
   secure<C extends Connection>(layer: TransportLayer<C, ConnectionBasis>, options?: LayingOptions): C {
@@ -468,7 +525,11 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     if (options !== undefined) checkOptions('secure', options, LAYING_RULES);
     this.#assertFree('handshake', this.#sending ?? this.#receiving ?? this.#handshaking);
     const { basis } = this;
-    const layered: LayerOptions = { role: options?.role ?? basis.role, serverName: options?.serverName ?? (basis.role === 'client' ? basis.host : undefined), peer: peerOf(basis, this.remoteAddress) };
+    const layered: LayerOptions = {
+      role: options?.role ?? basis.role,
+      serverName: options?.serverName ?? (basis.role === 'client' ? basis.host : undefined),
+      peer: peerOf(basis, this.remoteAddress),
+    };
     const below = this.#inflow.input.length > 0 ? new InflowTransport(this.#inflow) : this.transport;
     const transport = layer.transport(below, layered);
     const above = layer.connection(transport, basis, layered);
@@ -481,7 +542,9 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
 
   /** The operations that are running on it. @internal */
   get operations(): Operation<unknown>[] {
-    return [...new Set([this.#sending, this.#receiving, this.#handshaking])].filter((operation) => operation !== undefined);
+    return [...new Set([this.#sending, this.#receiving, this.#handshaking])].filter(
+      (operation) => operation !== undefined,
+    );
   }
 
   get localAddress(): Address | undefined {
@@ -492,7 +555,10 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     return this.basis.socket.remoteAddress;
   }
 
-  /** Who is at the other end of a Unix socket, as the kernel vouches for it; `undefined` on other sockets and once closed. */
+  /**
+   * Who is at the other end of a Unix socket, as the kernel vouches for it; `undefined` on other sockets and once
+   * closed.
+   */
   get peerCredentials(): PeerCredentials | undefined {
     return this.basis.socket.peerCredentials;
   }
@@ -517,7 +583,8 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
   /** The error that closed it, if one did. */
   get closeReason(): Error | undefined {
     // An error takes its time to make, and hardly anybody asks.
-    if (this.#isGiven) this.#closedBy ??= new ClosedError('the connection was given to the layer above it; use that one');
+    if (this.#isGiven)
+      this.#closedBy ??= new ClosedError('the connection was given to the layer above it; use that one');
     return this.#closedBy;
   }
 
@@ -602,7 +669,8 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     const sending = this.#sending;
     if (sending !== undefined && sending !== receiving && this.#mayResume(sending)) sending.resume();
     const handshaking = this.#handshaking;
-    if (handshaking !== undefined && this.#mayResume(handshaking) && this.basis.reactor.takeHandshakeStep()) handshaking.resume();
+    if (handshaking !== undefined && this.#mayResume(handshaking) && this.basis.reactor.takeHandshakeStep())
+      handshaking.resume();
     if (this.#readable !== undefined && this.#canTell(this.#readable, this.#hasInput)) this.#tell(this.#readable);
     if (this.#writable !== undefined && this.#canTell(this.#writable, this.writableNow)) this.#tell(this.#writable);
     if (this.#waiters !== undefined) for (const waiter of this.#waiters) this.basis.reactor.wake(waiter);
@@ -611,7 +679,10 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
 
   get #hasInput(): boolean {
     const { input, ended } = this.#inflow;
-    return input.length > 0 || (ended ? this.#endIsNews : (this.basis.socket.handle.readiness & READABLE) !== 0 || this.#holdsNews);
+    return (
+      input.length > 0 ||
+      (ended ? this.#endIsNews : (this.basis.socket.handle.readiness & READABLE) !== 0 || this.#holdsNews)
+    );
   }
 
   /** Whether the transport has data for a read, or a failure that none was told of. */
@@ -619,7 +690,10 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     return this.transport.hasBuffered || this.transport.failure !== undefined;
   }
 
-  /** Whether somebody waits for something that is there, held-back bytes included: the system may have taken none for want of memory. */
+  /**
+   * Whether somebody waits for something that is there, held-back bytes included: the system may have taken none for
+   * want of memory.
+   */
   get #isDue(): boolean {
     return (
       (this.transport.hasUnflushed && (this.basis.socket.handle.readiness & WRITABLE) !== 0) ||
@@ -636,7 +710,11 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     switch (operation.want) {
       case 'read':
         // Data that wait in the transport are for receives alone; what the others wait for has yet to come.
-        return (readiness & READABLE) !== 0 || (operation === this.#receiving && this.#holdsNews) || this.transport.received !== operation.receivedBefore;
+        return (
+          (readiness & READABLE) !== 0 ||
+          (operation === this.#receiving && this.#holdsNews) ||
+          this.transport.received !== operation.receivedBefore
+        );
       case 'write':
         return (readiness & WRITABLE) !== 0;
       case 'lookup':
@@ -659,7 +737,8 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
   /** Lets the next turn tell what has happened already to those who have just begun to listen for it. */
   #lookForEnds(): void {
     const { handle } = this.basis.socket;
-    if (this.#state !== 'closed' && ((handle.readiness & (BROKEN | HANGUP)) !== 0 || this.#inflow.ended)) this.basis.reactor.enqueue(handle);
+    if (this.#state !== 'closed' && ((handle.readiness & (BROKEN | HANGUP)) !== 0 || this.#inflow.ended))
+      this.basis.reactor.enqueue(handle);
   }
 
   /** An end that was read may have come without news of the socket: a goodbye of TLS. */
@@ -680,7 +759,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     socket.handle.readiness &= ~BROKEN;
     if (broken === undefined) return;
     // The peer may have said why.
-    const error = this.#brokenBy = this.transport.failure ?? broken;
+    const error = (this.#brokenBy = this.transport.failure ?? broken);
     guarded(() => this.emit('broken', error));
     guarded(() => this.#gone?.abort(error));
   }
@@ -702,9 +781,14 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
 
   #begin<T>(step: Step<T>, options: OperationOptions | undefined, slots: number, prefix?: Uint8Array): Operation<T> {
     const operation = new Operation(step, this, mergeTimeouts(this.#timeouts, options?.timeouts), options?.signal);
-    const busy = ((slots & SEND) !== 0 ? this.#sending : undefined) ?? ((slots & RECEIVE) !== 0 ? this.#receiving : undefined) ?? ((slots & HANDSHAKE) !== 0 ? this.#handshaking : undefined);
+    const busy =
+      ((slots & SEND) !== 0 ? this.#sending : undefined) ??
+      ((slots & RECEIVE) !== 0 ? this.#receiving : undefined) ??
+      ((slots & HANDSHAKE) !== 0 ? this.#handshaking : undefined);
     if (busy !== undefined || this.#state !== 'open') {
-      return operation.refuse(busy === undefined ? this.#closedError(step.name, 'refused') : new BusyError(step.name, busy.name));
+      return operation.refuse(
+        busy === undefined ? this.#closedError(step.name, 'refused') : new BusyError(step.name, busy.name),
+      );
     }
     if (prefix !== undefined) this.#inflow.input.prepend(prefix);
     this.#readable?.answered();
@@ -729,7 +813,10 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     return error;
   }
 
-  /** Ends the connection by a failure of both directions: at once, or when a receive meets it behind all that came before. */
+  /**
+   * Ends the connection by a failure of both directions: at once, or when a receive meets it behind all that came
+   * before.
+   */
   #endBy(failure: Error): void {
     const isOwed = this.#state === 'open' && (this.#inflow.input.length > 0 || this.transport.hasBuffered);
     if (isOwed) this.basis.reactor.enqueue(this.basis.socket.handle);
@@ -751,14 +838,23 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     return code;
   }
 
-  /** A handshake that one operation or try has brought on is that of all: those that wait for the same bytes must look again. */
+  /**
+   * A handshake that one operation or try has brought on is that of all: those that wait for the same bytes must look
+   * again.
+   */
   #wakeOthers(): void {
-    const waits = this.#sending !== undefined || this.#receiving !== undefined || this.#handshaking !== undefined || this.transport.hasUnflushed;
+    const waits =
+      this.#sending !== undefined ||
+      this.#receiving !== undefined ||
+      this.#handshaking !== undefined ||
+      this.transport.hasUnflushed;
     if (waits && this.#state !== 'closed' && this.#isDue) this.basis.reactor.enqueue(this.basis.socket.handle);
   }
 
   #closedError(name: OperationName, what: 'refused' | 'failed'): ClosedError {
-    const error = new ClosedError(`${name} ${what}: ${this.closeReason?.message ?? 'the connection is closed'}`, { cause: this.closeReason });
+    const error = new ClosedError(`${name} ${what}: ${this.closeReason?.message ?? 'the connection is closed'}`, {
+      cause: this.closeReason,
+    });
     error.operation = name;
     return error;
   }
@@ -774,7 +870,8 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
   async #close(limits: CloseLimits): Promise<void> {
     const farewell = new ShutdownStep(this.#inflow, this.#outflow, 'both', false);
     const watch = await this.#leaveWith(farewell, limits, 'closed');
-    // More came than is dropped: the kernel holds it, and a reset that answers it must not destroy what is on its way to the peer.
+    // More came than is dropped: the kernel holds it, and a reset that answers it must not destroy what is on its way
+    // to the peer.
     if (!this.#inflow.ended) await this.#acknowledged(watch);
     this.#destroy();
     await this.#isGone();
@@ -795,15 +892,18 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     await this.#isGone();
   }
 
-  /** Ends running operations, lets a running send finish, and then `last`; whatever keeps them from it, what remains is to close. */
+  /**
+   * Ends running operations, lets a running send finish, and then `last`; whatever keeps them from it, what remains is
+   * to close.
+   */
   async #leaveWith(last: Step<unknown>, limits: CloseLimits, how: string): Promise<ProgressWatch> {
     let running = this.#sending;
     this.#receiving?.fail(new ClosedError(`receive failed: the connection was ${how}`));
     this.#handshaking?.fail(new ClosedError(`handshake failed: the connection was ${how}`));
     this.#state = this.closed ? 'closed' : 'closing';
-    const watch = this.#watch = new ProgressWatch(this.basis.reactor, this.basis.socket, limits, () => {
+    const watch = (this.#watch = new ProgressWatch(this.basis.reactor, this.basis.socket, limits, () => {
       running?.fail(new ClosedError(`${running.name} failed: the connection was ${how} before it was done`));
-    });
+    }));
     await running?.then(undefined, () => undefined);
     if (watch.expired || this.closed) return watch;
     this.#sending = running = new Operation(last, this, {});
@@ -816,7 +916,9 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     return new Promise((resolve) => {
       if (watch.expired || this.closed) resolve();
       else {
-        this.once('close', () => { resolve(); });
+        this.once('close', () => {
+          resolve();
+        });
         watch.onExpire(resolve);
         watch.whenAcknowledged(resolve);
       }
@@ -828,8 +930,16 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     await this.#linger?.over;
   }
 
-  /** Ends everything at once: operations fail, signals complete, the descriptor is given back, or lingers within limits (`null`: it does not). */
-  #destroy(error?: Error, lingers: CloseLimits | null = error === undefined || error instanceof SystemError || this.#inflow.ended ? null : ALERT_LIMITS): void {
+  /**
+   * Ends everything at once: operations fail, signals complete, the descriptor is given back, or lingers within limits
+   * (`null`: it does not).
+   */
+  #destroy(
+    error?: Error,
+    lingers: CloseLimits | null = error === undefined || error instanceof SystemError || this.#inflow.ended
+      ? null
+      : ALERT_LIMITS,
+  ): void {
     if (this.#state === 'closed') return;
     this.basis.socket.handle.owner = undefined;
     this.#leave(error);
@@ -845,13 +955,17 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     this.#closedBy = error;
     this.#watch?.stop();
     if (!this.#isRef) this.basis.reactor.countRef(true);
-    for (const operation of [this.#sending, this.#receiving, this.#handshaking]) operation?.fail(this.#closedError(operation.name, 'failed'));
+    for (const operation of [this.#sending, this.#receiving, this.#handshaking])
+      operation?.fail(this.#closedError(operation.name, 'failed'));
     for (const waiter of this.#waiters ?? []) this.basis.reactor.wake(waiter);
     this.#readable?.complete();
     this.#writable?.complete();
     this.#wants?.complete();
     const gone = this.#gone;
-    if (gone !== undefined) guarded(() => { gone.abort(this.#goneReason); });
+    if (gone !== undefined)
+      guarded(() => {
+        gone.abort(this.#goneReason);
+      });
   }
 }
 

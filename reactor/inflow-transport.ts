@@ -4,7 +4,9 @@ import type { Inflow } from '../core/inflow.ts';
 import type { Transport } from '../core/transport.ts';
 import type { StepCode } from '../core/want.ts';
 
-/** Reads from the inflow's buffer while that holds anything, then from its transport; all else goes straight through. */
+/**
+ * Reads from the inflow's buffer while that holds anything, then from its transport; all else goes straight through.
+ */
 export class InflowTransport implements Transport {
   readonly #inflow: Inflow;
   readonly #below: Transport;

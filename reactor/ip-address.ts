@@ -5,8 +5,11 @@ import { isIP } from 'node:net';
 /** @returns the eight words of an IPv6 address, which must be valid and without its zone. */
 export function wordsOf(host: string): number[] {
   // The last 32 bits may be written as an IPv4 address (RFC 4291, section 2.2).
-  const plain = host.replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, a: string, b: string, c: string, d: string) =>
-    `${(Number(a) * 256 + Number(b)).toString(16)}:${(Number(c) * 256 + Number(d)).toString(16)}`);
+  const plain = host.replace(
+    /(\d+)\.(\d+)\.(\d+)\.(\d+)$/,
+    (_, a: string, b: string, c: string, d: string) =>
+      `${(Number(a) * 256 + Number(b)).toString(16)}:${(Number(c) * 256 + Number(d)).toString(16)}`,
+  );
   const [head = '', tail] = plain.split('::');
   const before = head === '' ? [] : head.split(':');
   if (tail === undefined) return before.map(hexadecimal);
@@ -16,8 +19,8 @@ export function wordsOf(host: string): number[] {
 }
 
 /**
- * The canonical text of RFC 5952: the longest run of two or more zero words becomes `::`, and an IPv4 address that is mapped
- * or embedded stays one (section 5), as inet_ntop(3) has it.
+ * The canonical text of RFC 5952: the longest run of two or more zero words becomes `::`, and an IPv4 address that is
+ * mapped or embedded stays one (section 5), as inet_ntop(3) has it.
  */
 export function textOf(words: readonly number[]): string {
   let runStart = -1;
@@ -43,7 +46,10 @@ export function canonicalAddress(host: string): string | undefined {
 }
 
 function dotted(words: readonly number[]): string {
-  return words.slice(6).flatMap((word) => [word >> 8, word & 0xff]).join('.');
+  return words
+    .slice(6)
+    .flatMap((word) => [word >> 8, word & 0xff])
+    .join('.');
 }
 
 const hexadecimal = (word: string): number => parseInt(word, 16);

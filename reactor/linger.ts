@@ -10,9 +10,10 @@ import type { CloseLimits } from './progress-watch.ts';
 import type { Reactor } from './reactor.ts';
 
 /**
- * Keeps a descriptor a little longer than its connection: sends what the transport still holds (a TLS alert), says that nothing
- * more will come, and drops what arrives until the peer ends. Closing at once would make the kernel answer unread bytes
- * with a reset, and a reset destroys the alert on its way. It lasts while the peer takes something, within its limits.
+ * Keeps a descriptor a little longer than its connection: sends what the transport still holds (a TLS alert), says that
+ * nothing more will come, and drops what arrives until the peer ends. Closing at once would make the kernel answer
+ * unread bytes with a reset, and a reset destroys the alert on its way. It lasts while the peer takes something, within
+ * its limits.
  */
 export class Linger implements HandleOwner {
   /** Resolves when the descriptor is given back. */

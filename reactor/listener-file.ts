@@ -8,8 +8,9 @@ import { EADDRINUSE, EAGAIN, ECONNREFUSED, EINTR, EPERM, systemError } from './s
 import type { SystemCalls } from './system-calls.ts';
 
 /**
- * The file at the path of a listener. In a hot restart the successor takes the path over before the predecessor has gone, so that
- * a file is removed only while it is the very one that this listener has made; and the process may have changed its directory since.
+ * The file at the path of a listener. In a hot restart the successor takes the path over before the predecessor has
+ * gone, so that a file is removed only while it is the very one that this listener has made; and the process may have
+ * changed its directory since.
  */
 export class ListenerFile {
   readonly #calls: SystemCalls;
@@ -37,9 +38,10 @@ export class ListenerFile {
   }
 
   /**
-   * Runs `bind` once a stale file is out of its way. It takes the lock first: a socket that is bound and does not listen yet refuses
-   * connections just like one whose process is gone.
-   * @throws {SystemError} `EADDRINUSE` when another process listens there or is about to; `EPERM` when the file is another user's.
+   * Runs `bind` once a stale file is out of its way. It takes the lock first: a socket that is bound and does not
+   * listen yet refuses connections just like one whose process is gone.
+   * @throws {SystemError} `EADDRINUSE` when another process listens there or is about to; `EPERM` when the file is
+   * another user's.
    */
   replacing(bind: () => void): void {
     if (this.#path === '') {
@@ -47,7 +49,8 @@ export class ListenerFile {
       return;
     }
     const lock = this.#calls.lock(`${this.#path}.lock`);
-    if (lock === -EAGAIN) throw systemError(-EADDRINUSE, 'bind', `${formatAddress(this.#address)}; another process is taking it over`);
+    if (lock === -EAGAIN)
+      throw systemError(-EADDRINUSE, 'bind', `${formatAddress(this.#address)}; another process is taking it over`);
     if (lock < 0) throw systemError(lock, 'open', `${this.#path}.lock`);
     try {
       this.#removeStale();
@@ -68,7 +71,8 @@ export class ListenerFile {
     let result = calls.connect(fd, this.#address);
     while (result === -EINTR) result = calls.connect(fd, this.#address);
     calls.close(fd);
-    if (result !== -ECONNREFUSED) throw systemError(-EADDRINUSE, 'bind', `${formatAddress(this.#address)}; another process listens there`);
+    if (result !== -ECONNREFUSED)
+      throw systemError(-EADDRINUSE, 'bind', `${formatAddress(this.#address)}; another process listens there`);
     if (calls.socketFile(this.#path)?.id === file.id) calls.unlink(this.#path);
   }
 }

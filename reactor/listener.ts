@@ -38,17 +38,28 @@ export type ListenOptions = Target &
     /** Accept no IPv4 on an IPv6 address. */
     readonly ipv6Only?: boolean | undefined;
     /**
-     * Replace the socket file that a process which is gone has left at `path`: one of the same user, at which nobody listens.
-     * Processes that do so at the same time take turns by a lock on `PATH.lock`, which stays. Without it, such a file is EADDRINUSE.
+     * Replace the socket file that a process which is gone has left at `path`: one of the same user, at which nobody
+     * listens. Processes that do so at the same time take turns by a lock on `PATH.lock`, which stays. Without it, such
+     * a file is EADDRINUSE.
      */
     readonly replaceStale?: boolean | undefined;
   };
 
-export const LISTEN_RULES = { ...TARGET_RULES, ...SOCKET_RULES, backlog: count(0, 2 ** 31 - 1), reusePort: flag, ipv6Only: flag, replaceStale: flag } satisfies Rules<ListenOptions | Address>;
+export const LISTEN_RULES = {
+  ...TARGET_RULES,
+  ...SOCKET_RULES,
+  backlog: count(0, 2 ** 31 - 1),
+  reusePort: flag,
+  ipv6Only: flag,
+  replaceStale: flag,
+} satisfies Rules<ListenOptions | Address>;
 
 /** What a listener tells. */
 export interface ListenerEvents {
-  /** The system could not give a descriptor, could not watch it, or refuses to accept: a client was turned away, and accepting pauses for so long. */
+  /**
+   * The system could not give a descriptor, could not watch it, or refuses to accept: a client was turned away, and
+   * accepting pauses for so long.
+   */
   overload: (error: SystemError, pauseMs: number) => void;
   /** A served connection failed, or its handler did. The others go on. */
   clientError: (error: Error, connection: Connection) => void;
@@ -56,8 +67,8 @@ export interface ListenerEvents {
 }
 
 /**
- * Accepts connections: by {@link serve}, as {@link connections$}, or one at a time. While nobody takes them, they wait in
- * the kernel's backlog. A shortage of descriptors ends neither the listener nor the process.
+ * Accepts connections: by {@link serve}, as {@link connections$}, or one at a time. While nobody takes them, they wait
+ * in the kernel's backlog. A shortage of descriptors ends neither the listener nor the process.
  */
 export class Listener extends EventEmitter<ListenerEvents> implements Venue, HandleOwner, Selectable {
   /** Where it listens; the port that the system chose, when 0 was asked for. */
@@ -88,7 +99,10 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
     this.#handle = new Handle(fd);
     try {
       this.#file = address.family === 'unix' ? new ListenerFile(calls, address) : undefined;
-      if (options.replaceStale === true) this.#file?.replacing(() => { this.#bind(address); });
+      if (options.replaceStale === true)
+        this.#file?.replacing(() => {
+          this.#bind(address);
+        });
       else this.#bind(address);
       selector.register(this.#handle);
     } catch (error) {
@@ -102,7 +116,9 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
     reactor.opened(this);
   }
 
-  /** Each accepted connection, while somebody is subscribed; its owner closes it. Completes when the listener is closed. */
+  /**
+   * Each accepted connection, while somebody is subscribed; its owner closes it. Completes when the listener is closed.
+   */
   readonly connections$: Observable<Connection> = new Observable((subscriber) => {
     const subscription = this.#connections.subscribe(subscriber);
     this.#reactor.enqueue(this.#handle);
@@ -110,14 +126,15 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
   });
 
   /**
-   * Gives every connection to `handler` and owns its life: accept and handshake inside their deadlines, a polite close when the
-   * handler settles, failures to the `'clientError'` event. No client can end the process or hold up another.
+   * Gives every connection to `handler` and owns its life: accept and handshake inside their deadlines, a polite close
+   * when the handler settles, failures to the `'clientError'` event. No client can end the process or hold up another.
    * @throws {BusyError} when it serves already.
    */
   serve<C extends Connection = Connection>(options: ServeOptions<C>, handler: Handler<C>): this {
     checkServing(options, handler);
     if (this.#closed) throw new ClosedError('serve refused: the listener is closed');
-    if (this.#server !== undefined) throw new BusyError('accept', 'accept', 'the listener serves already, and takes every connection');
+    if (this.#server !== undefined)
+      throw new BusyError('accept', 'accept', 'the listener serves already, and takes every connection');
     // The layer of `options` makes the very type of connection that the handler takes.
     this.#server = new Server(this, this.#reactor, options, handler as unknown as Handler, () => {
       this.#resume();
@@ -131,7 +148,10 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
     if (options !== undefined) checkOptions('accept', options, OPERATION_RULES);
     const operation = new Operation(new AcceptStep(this), this, options?.timeouts ?? {}, options?.signal);
     if (this.#closed) return operation.refuse(new ClosedError('accept refused: the listener is closed'));
-    if (this.#accepting !== undefined) return operation.refuse(new BusyError('accept', 'accept', 'an accept of this listener is still running; await it first'));
+    if (this.#accepting !== undefined)
+      return operation.refuse(
+        new BusyError('accept', 'accept', 'an accept of this listener is still running; await it first'),
+      );
     this.#accepting = operation;
     return operation.start();
   }
@@ -145,7 +165,8 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
       if (fd >= 0) return this.#adopt(fd);
       if (fd === -EAGAIN) handle.readiness &= ~READABLE;
       else if (SHORTAGES.has(-fd)) this.#pause(fd);
-      // Whatever else accept(2) says is about the connection that waited, which is gone; said so often in a row, it is about all.
+      // Whatever else accept(2) says is about the connection that waited, which is gone; said so often in a row, it is
+      // about all.
       else if (tries === ACCEPTS_PER_TURN) this.#rest(systemError(fd, 'accept4', formatAddress(this.address)));
     }
     return undefined;
@@ -239,7 +260,8 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
       else this.#connections.next(connection);
     }
     for (const waiter of this.#waiters ?? []) this.#reactor.wake(waiter);
-    if (!this.#closed && this.readableNow && (this.#isTaken || this.#accepting !== undefined)) this.#reactor.enqueue(this.#handle);
+    if (!this.#closed && this.readableNow && (this.#isTaken || this.#accepting !== undefined))
+      this.#reactor.enqueue(this.#handle);
   }
 
   /** Whether somebody takes every connection now. */
@@ -260,11 +282,17 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
     };
     if (address.family !== 'unix') check(calls.setOption(fd, 'reuseAddress', 1), 'setsockopt');
     if (options.reusePort === true) check(calls.setOption(fd, 'reusePort', 1), 'setsockopt');
-    if (address.family === 'IPv6') check(calls.setOption(fd, 'ipv6Only', Number(options.ipv6Only === true)), 'setsockopt');
+    if (address.family === 'IPv6')
+      check(calls.setOption(fd, 'ipv6Only', Number(options.ipv6Only === true)), 'setsockopt');
     // What the kernel refuses here it would refuse for each accepted connection, where nobody is told.
     applyOptions(calls, fd, options, address.family);
     const bound = calls.bind(fd, address);
-    if (bound === -EADDRINUSE && address.family === 'unix') throw systemError(bound, 'bind', `${formatAddress(address)}; if the process that made this file is gone, replaceStale: true replaces it`);
+    if (bound === -EADDRINUSE && address.family === 'unix')
+      throw systemError(
+        bound,
+        'bind',
+        `${formatAddress(address)}; if the process that made this file is gone, replaceStale: true replaces it`,
+      );
     check(bound, 'bind');
     this.#file?.claim();
     check(calls.listen(fd, options.backlog ?? BACKLOG), 'listen');
@@ -277,7 +305,8 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
       applyOptions(calls, fd, this.#options, this.address.family);
       selector.register(handle);
     } catch (error) {
-      // The client has gone already, or the kernel is short of memory or of watches: this connection is lost, the next may do better.
+      // The client has gone already, or the kernel is short of memory or of watches: this connection is lost, the next
+      // may do better.
       calls.close(fd);
       if (error instanceof SystemError && SHORTAGES.has(error.errno)) this.#rest(error);
       return undefined;

@@ -12,9 +12,14 @@ let answers: (() => void)[] = [];
 
 beforeEach(() => {
   answers = [];
-  dns.lookup = ((host: string) => host.startsWith('hangs')
-    ? new Promise((resolve) => answers.push(() => { resolve([]); }))
-    : Promise.resolve([{ address: '192.0.2.1', family: 4 }])) as unknown as typeof lookup;
+  dns.lookup = ((host: string) =>
+    host.startsWith('hangs')
+      ? new Promise((resolve) =>
+          answers.push(() => {
+            resolve([]);
+          }),
+        )
+      : Promise.resolve([{ address: '192.0.2.1', family: 4 }])) as unknown as typeof lookup;
   syncBuiltinESMExports();
 });
 
@@ -34,7 +39,8 @@ describe('look-ups that hang', () => {
   it('give up their place with their caller, and are counted until the system answers', async () => {
     const hung = ['hangs-1', 'hangs-2', 'hangs-3'].map(given);
     for (const { up } of hung) up.abort('enough');
-    for (const { outcome } of hung) expect(await outcome).toMatchObject({ name: 'AbortError', cause: 'enough', operation: 'look-up' });
+    for (const { outcome } of hung)
+      expect(await outcome).toMatchObject({ name: 'AbortError', cause: 'enough', operation: 'look-up' });
     // The third had no place yet, and so it holds no thread.
     expect([answers.length, abandonedLookUps()]).toEqual([2, 2]);
     expect(await lookUp('well.test', 7, never)).toEqual([{ family: 'IPv4', host: '192.0.2.1', port: 7 }]);
@@ -65,11 +71,17 @@ describe('look-ups that hang', () => {
 
 describe('look-ups without threads', () => {
   it('know localhost', async () => {
-    expect(await caresLookUp('LocalHost.', 7, never)).toEqual([{ family: 'IPv6', host: '::1', port: 7 }, { family: 'IPv4', host: '127.0.0.1', port: 7 }]);
+    expect(await caresLookUp('LocalHost.', 7, never)).toEqual([
+      { family: 'IPv6', host: '::1', port: 7 },
+      { family: 'IPv4', host: '127.0.0.1', port: 7 },
+    ]);
   });
 
   it('are not begun for a caller who is gone', async () => {
-    await expect(caresLookUp('well.test', 1, AbortSignal.abort('gone'))).rejects.toMatchObject({ name: 'AbortError', cause: 'gone' });
+    await expect(caresLookUp('well.test', 1, AbortSignal.abort('gone'))).rejects.toMatchObject({
+      name: 'AbortError',
+      cause: 'gone',
+    });
   });
 
   it('end when they are cancelled', async () => {

@@ -12,12 +12,19 @@ export interface ConnectionCloseOptions {
   readonly timeoutMs?: number | undefined;
   /** The longest that the peer may take nothing, in milliseconds; 2 seconds unless given. */
   readonly idleMs?: number | undefined;
-  /** The lowest rate, in bytes per second since the end began, at which a peer must take what is left; it holds after `idleMs`. 240 unless given, 0 for none. */
+  /**
+   * The lowest rate, in bytes per second since the end began, at which a peer must take what is left; it holds after
+   * `idleMs`. 240 unless given, 0 for none.
+   */
   readonly minBytesPerSecond?: number | undefined;
 }
 
 const rate = number('a number of bytes per second of at least 0', (value) => value >= 0);
-export const CLOSE_RULES = { timeoutMs: milliseconds, idleMs: milliseconds, minBytesPerSecond: rate } satisfies Rules<ConnectionCloseOptions>;
+export const CLOSE_RULES = {
+  timeoutMs: milliseconds,
+  idleMs: milliseconds,
+  minBytesPerSecond: rate,
+} satisfies Rules<ConnectionCloseOptions>;
 export const closeRule = group(CLOSE_RULES);
 
 /** The same, checked and complete. */
@@ -35,8 +42,9 @@ export function closeLimits(options: ConnectionCloseOptions = {}): CloseLimits {
 }
 
 /**
- * Watches a socket that is ending. Progress is bytes that the peer's system has acknowledged, because a full kernel buffer hides a
- * slow reader: the socket looks idle while megabytes are on their way. What the peer sends is no progress.
+ * Watches a socket that is ending. Progress is bytes that the peer's system has acknowledged, because a full kernel
+ * buffer hides a slow reader: the socket looks idle while megabytes are on their way. What the peer sends is no
+ * progress.
  */
 export class ProgressWatch {
   /** Whether a limit has passed. */
@@ -71,10 +79,12 @@ export class ProgressWatch {
   /** Calls `task` once the peer's system has acknowledged all that the socket accepted. */
   whenAcknowledged(task: () => void, afterMs = SHORTEST_POLL_MS): void {
     if (this.#socket.unacknowledged === 0) task();
-    // The system does not tell that moment: it is asked again and again, while a connection is broken off and for no others.
-    else this.#cancelPoll = this.#reactor.after(afterMs, () => {
-      this.whenAcknowledged(task, Math.min(LONGEST_POLL_MS, afterMs * 2));
-    });
+    // The system does not tell that moment: it is asked again and again, while a connection is broken off and for no
+    // others.
+    else
+      this.#cancelPoll = this.#reactor.after(afterMs, () => {
+        this.whenAcknowledged(task, Math.min(LONGEST_POLL_MS, afterMs * 2));
+      });
   }
 
   stop(): void {
@@ -85,7 +95,8 @@ export class ProgressWatch {
   /** The moment at which the first of the limits passes, unless the peer takes more until then. */
   #endsAt(): number {
     const { timeoutMs, idleMs, minBytesPerSecond } = this.#limits;
-    const takenMs = minBytesPerSecond === 0 ? Infinity : ((this.#taken - this.#takenBefore) / minBytesPerSecond) * 1_000;
+    const takenMs =
+      minBytesPerSecond === 0 ? Infinity : ((this.#taken - this.#takenBefore) / minBytesPerSecond) * 1_000;
     return Math.min(this.#startedAt + timeoutMs, this.#progressAt + idleMs, this.#startedAt + idleMs + takenMs);
   }
 

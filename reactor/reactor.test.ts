@@ -9,29 +9,49 @@ import { withReactor } from './testing/with-reactor.ts';
 const reactorUrl = new URL('index.ts', import.meta.url).href;
 
 /** Runs a program of its own; @returns its output. */
-function run(program: string): { stdout: string; stderr: string; status: number | null; signal: NodeJS.Signals | null } {
-  return spawnSync(process.execPath, ['--import', import.meta.resolve('tsx'), '--input-type=module', '-e', `import { Reactor } from '${reactorUrl}';\n${program}`], { encoding: 'utf8', timeout: 20_000 });
+function run(program: string): {
+  stdout: string;
+  stderr: string;
+  status: number | null;
+  signal: NodeJS.Signals | null;
+} {
+  return spawnSync(
+    process.execPath,
+    [
+      '--import',
+      import.meta.resolve('tsx'),
+      '--input-type=module',
+      '-e',
+      `import { Reactor } from '${reactorUrl}';\n${program}`,
+    ],
+    { encoding: 'utf8', timeout: 20_000 },
+  );
 }
 
 describe('a reactor and its process', () => {
   it('keeps the process alive while anything is open, and lets it end after that', () => {
-    expect(run(`
+    expect(
+      run(`
       const reactor = new Reactor();
       const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
       setTimeout(() => { console.log('closing'); listener.close(); }, 20);
-    `)).toMatchObject({ stdout: 'closing\n', stderr: '', status: 0 });
+    `),
+    ).toMatchObject({ stdout: 'closing\n', stderr: '', status: 0 });
   });
 
   it('lets the process end with something open when it is not referenced', () => {
-    expect(run(`
+    expect(
+      run(`
       const reactor = new Reactor().unref();
       await reactor.listen({ host: '127.0.0.1', port: 0 });
       console.log('listening');
-    `)).toMatchObject({ stdout: 'listening\n', stderr: '', status: 0 });
+    `),
+    ).toMatchObject({ stdout: 'listening\n', stderr: '', status: 0 });
   });
 
   it('keeps the process alive after what did not is closed', () => {
-    expect(run(`
+    expect(
+      run(`
       const reactor = new Reactor();
       const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
       for (let count = 0; count < 2; count++) {
@@ -41,7 +61,8 @@ describe('a reactor and its process', () => {
         far.abort();
       }
       setTimeout(() => { console.log('closing'); listener.close(); }, 20).unref();
-    `)).toMatchObject({ stdout: 'closing\n', stderr: '', status: 0 });
+    `),
+    ).toMatchObject({ stdout: 'closing\n', stderr: '', status: 0 });
   });
 
   it('finishes the batch when a handler throws, and lets the error surface', () => {
@@ -74,30 +95,39 @@ describe('a reactor and its process', () => {
 
   it('says that it cannot run in a worker thread', async () => {
     const file = `/tmp/wantio-worker-${String(process.pid)}.mjs`;
-    writeFileSync(file, `
+    writeFileSync(
+      file,
+      `
       import { parentPort } from 'node:worker_threads';
       import { register } from '${import.meta.resolve('tsx/esm/api')}';
       register();
       const { Reactor } = await import('${reactorUrl}');
       try { new Reactor(); } catch (error) { parentPort.postMessage([error.name, error.code]); }
-    `);
+    `,
+    );
     const worker = new Worker(file);
-    expect(await new Promise((resolve) => worker.once('message', resolve))).toEqual(['UnsupportedError', 'ERR_WANTIO_UNSUPPORTED']);
+    expect(await new Promise((resolve) => worker.once('message', resolve))).toEqual([
+      'UnsupportedError',
+      'ERR_WANTIO_UNSUPPORTED',
+    ]);
     await worker.terminate();
     rmSync(file);
   });
 
   it('tells the other deadlines when one throws', () => {
-    expect(run(`
+    expect(
+      run(`
       process.on('uncaughtException', (error) => { console.log(error.message); });
       const reactor = new Reactor();
       for (const ms of [10, 10, 20]) reactor.after(ms, () => { throw new Error('at ' + ms); });
       await reactor.select({}, 30);
-    `)).toMatchObject({ stdout: 'at 10\nat 10\nat 20\n', stderr: '', status: 0 });
+    `),
+    ).toMatchObject({ stdout: 'at 10\nat 10\nat 20\n', stderr: '', status: 0 });
   });
 
   it('settles an operation whose end makes a close handler throw', () => {
-    expect(run(`
+    expect(
+      run(`
       process.on('uncaughtException', (error) => { console.log('uncaught', error.message); });
       const reactor = new Reactor();
       const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
@@ -106,12 +136,17 @@ describe('a reactor and its process', () => {
       client.on('close', () => { throw new Error('handler'); });
       server.abort();
       await client.receive().catch((error) => { console.log(error.code); });
-    `)).toMatchObject({ stdout: expect.stringMatching(/^(?:ECONNRESET\nuncaught handler|uncaught handler\nECONNRESET)\n$/) as string, status: 0 });
+    `),
+    ).toMatchObject({
+      stdout: expect.stringMatching(/^(?:ECONNRESET\nuncaught handler|uncaught handler\nECONNRESET)\n$/) as string,
+      status: 0,
+    });
   });
 
-  it('waits in select without any members for as long as it is told', () => withReactor(async (reactor) => {
-    const startedAt = reactor.now();
-    expect(await reactor.select({}, 20)).toEqual({ readable: [], writable: [], timedOut: true });
-    expect(reactor.now() - startedAt).toBeGreaterThanOrEqual(20);
-  }));
+  it('waits in select without any members for as long as it is told', () =>
+    withReactor(async (reactor) => {
+      const startedAt = reactor.now();
+      expect(await reactor.select({}, 20)).toEqual({ readable: [], writable: [], timedOut: true });
+      expect(reactor.now() - startedAt).toBeGreaterThanOrEqual(20);
+    }));
 });

@@ -2,11 +2,11 @@
  * The select-style loop.
  *
  * Theory of operation. A turn is: ask the selector for news, dispatch the handles that have any (each once), resume the
- * selects that waited for one of them, expire deadlines. It runs when the selector wakes the reactor, when the timer for
- * the next deadline fires, or in the next iteration of the event loop while a handle was left ready. Asking first, even
- * when only a deadline is due, lets data that came while the loop was busy win over it. What handlers throw ends neither
- * the turn nor the loop; promises that they settle go on after the batch and before the next turn, because a turn is one
- * macrotask.
+ * selects that waited for one of them, expire deadlines. It runs when the selector wakes the reactor, when the timer
+ * for the next deadline fires, or in the next iteration of the event loop while a handle was left ready. Asking first,
+ * even when only a deadline is due, lets data that came while the loop was busy win over it. What handlers throw ends
+ * neither the turn nor the loop; promises that they settle go on after the batch and before the next turn, because a
+ * turn is one macrotask.
  */
 
 import { setMaxListeners } from 'node:events';
@@ -74,7 +74,10 @@ export interface OperationSnapshot {
   readonly peer: Address | undefined;
 }
 
-/** One event loop over non-blocking descriptors, inside of Node's. It keeps the process alive while it has anything open. */
+/**
+ * One event loop over non-blocking descriptors, inside of Node's. It keeps the process alive while it has anything
+ * open.
+ */
 export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
   /** @internal */ readonly ground: Ground;
   readonly deadlines: Deadlines;
@@ -153,14 +156,16 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
     this.#assertOpen('listen');
     checkOptions('listen', options, LISTEN_RULES);
     checkTarget(options);
-    const [address] = isPath(options) ? [{ family: 'unix', path: options.path } as const] : await this.resolve(options.host, options.port, this.draining);
+    const [address] = isPath(options)
+      ? [{ family: 'unix', path: options.path } as const]
+      : await this.resolve(options.host, options.port, this.draining);
     this.#assertOpen('listen');
     return new Listener(this, address, options);
   }
 
   /**
-   * Connects to a host by name or number, or to a Unix socket: looks the name up, tries its addresses by the rules of happy
-   * eyeballs (RFC 8305), all inside the call's deadlines. What was made is closed when it fails.
+   * Connects to a host by name or number, or to a Unix socket: looks the name up, tries its addresses by the rules of
+   * happy eyeballs (RFC 8305), all inside the call's deadlines. What was made is closed when it fails.
    * @throws {SystemError} such as `ECONNREFUSED` or `ENOTFOUND`, through the operation.
    */
   connect(options: ConnectOptions): Operation<Connection> {
@@ -180,7 +185,10 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
     checkTarget(options);
     if (options.serverName !== undefined) hostName(options.serverName, 'serverName');
     // The layer makes connections of its own type; without one there would be none to return.
-    return this.run(new ConnectStep(this, options, options.secure, options.serverName) as unknown as ReactorStep<C>, options);
+    return this.run(
+      new ConnectStep(this, options, options.secure, options.serverName) as unknown as ReactorStep<C>,
+      options,
+    );
   }
 
   /**
@@ -189,16 +197,24 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
    * @param ms how long to wait; no limit without it, and 0 only looks.
    * @returns the ready ones; `timedOut` when none became ready in time.
    */
-  select<R extends Selectable = never, W extends Selectable = never>(selection: Selection<R, W>, ms?: number, options?: SelectOptions): Operation<Selected<R, W>> {
+  select<R extends Selectable = never, W extends Selectable = never>(
+    selection: Selection<R, W>,
+    ms?: number,
+    options?: SelectOptions,
+  ): Operation<Selected<R, W>> {
     this.#assertOpen('select');
     checkOptions('select', selection, SELECTION_RULES);
     if (ms !== undefined) checkArgument('select', 'ms', ms, milliseconds);
     if (options !== undefined) checkOptions('select', options, SELECT_RULES);
-    return this.#adopt(new SelectStep(selection), { timeouts: { totalMs: ms }, signal: options?.signal }).startNextTurn();
+    return this.#adopt(new SelectStep(selection), {
+      timeouts: { totalMs: ms },
+      signal: options?.signal,
+    }).startNextTurn();
   }
 
   /**
-   * Lets `ms` milliseconds of the reactor's time pass: of virtual time in a simulated world. It keeps the process alive meanwhile.
+   * Lets `ms` milliseconds of the reactor's time pass: of virtual time in a simulated world. It keeps the process alive
+   * meanwhile.
    * @throws {AbortError} when the signal is aborted, through the operation.
    */
   sleep(ms: number, options?: SelectOptions): Operation<void> {
@@ -210,8 +226,15 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
 
   /** Every operation that is running now, with what it waits for. */
   operations(): OperationSnapshot[] {
-    const own = [...this.#running, ...[...this.#listeners].flatMap((listener) => listener.operations)].map((operation) => snapshotOf(operation, undefined));
-    return [...own, ...[...this.#connections].flatMap((connection) => connection.operations.map((operation) => snapshotOf(operation, connection.remoteAddress)))];
+    const own = [...this.#running, ...[...this.#listeners].flatMap((listener) => listener.operations)].map(
+      (operation) => snapshotOf(operation, undefined),
+    );
+    return [
+      ...own,
+      ...[...this.#connections].flatMap((connection) =>
+        connection.operations.map((operation) => snapshotOf(operation, connection.remoteAddress)),
+      ),
+    ];
   }
 
   /** Keeps the process alive while anything is open; this is so from the start. */
@@ -243,7 +266,8 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
     for (const listener of [...this.#listeners]) listener.close();
     for (const connection of [...this.#connections]) connection.abort();
     for (const linger of [...this.#lingering]) linger.abort();
-    for (const operation of [...this.#running]) operation.fail(new ClosedError(`${operation.name} failed: the reactor was aborted`));
+    for (const operation of [...this.#running])
+      operation.fail(new ClosedError(`${operation.name} failed: the reactor was aborted`));
     this.#endWhenIdle();
   }
 
@@ -331,7 +355,10 @@ export class Reactor extends EventEmitter<ReactorEvents> implements Venue {
     this.#schedule();
   }
 
-  /** Whether one more handshake may go on in this turn: each costs some hundred microseconds, and others wait meanwhile. @internal */
+  /**
+   * Whether one more handshake may go on in this turn: each costs some hundred microseconds, and others wait meanwhile.
+   * @internal
+   */
   takeHandshakeStep(): boolean {
     return this.#handshakeSteps-- > 0;
   }

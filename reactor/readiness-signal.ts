@@ -12,8 +12,8 @@ export interface SignalOwner {
 }
 
 /**
- * Hot and shared. Interest is armed while anyone is subscribed; the value is a hint that a try may succeed, and nothing is
- * queued. Emissions that nobody answers with input or output are counted, so that a handler that spins can be told.
+ * Hot and shared. Interest is armed while anyone is subscribed; the value is a hint that a try may succeed, and nothing
+ * is queued. Emissions that nobody answers with input or output are counted, so that a handler that spins can be told.
  *
  * A server has one for each connection: it keeps the subscribers itself, which takes less memory than a Subject.
  */
@@ -72,7 +72,9 @@ export class ReadinessSignal {
   }
 }
 
-/** A subscriber, called in the asynchronous context of its subscription and not of whatever made the connection ready. */
+/**
+ * A subscriber, called in the asynchronous context of its subscription and not of whatever made the connection ready.
+ */
 class Listener extends AsyncResource {
   readonly #subscriber: Subscriber<unknown>;
 

@@ -18,7 +18,9 @@ export class ReadyQueue implements Batch {
     this.#filling.push(handle);
   }
 
-  /** Calls `use` for each handle that was added before this call; whatever is added meanwhile waits for the next one. */
+  /**
+   * Calls `use` for each handle that was added before this call; whatever is added meanwhile waits for the next one.
+   */
   drain(use: (handle: Handle) => void): void {
     const handles = this.#filling;
     this.#filling = this.#draining;

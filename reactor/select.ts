@@ -9,7 +9,9 @@ import type { ReactorStep } from './reactor.ts';
 
 /** What can be selected on: connections and listeners. */
 export interface Selectable {
-  /** Whether it can be received from, or accepted from, now. A closed one counts as ready, so that its user finds out. */
+  /**
+   * Whether it can be received from, or accepted from, now. A closed one counts as ready, so that its user finds out.
+   */
   readonly readableNow: boolean;
   /** Whether it can be sent to now. */
   readonly writableNow: boolean;
@@ -26,7 +28,10 @@ export interface Selection<R extends Selectable = Selectable, W extends Selectab
 }
 
 const selectable = partWith('a connection or a listener', 'watch', 'unwatch');
-const members = thing('connections and listeners that can be iterated', (value) => typeof value === 'object' && value !== null && Symbol.iterator in value);
+const members = thing(
+  'connections and listeners that can be iterated',
+  (value) => typeof value === 'object' && value !== null && Symbol.iterator in value,
+);
 export const SELECTION_RULES = { read: members, write: members } satisfies Rules<Selection>;
 
 /** What ends a select before anything is ready. */
@@ -44,7 +49,10 @@ export interface Selected<R extends Selectable = Selectable, W extends Selectabl
   readonly timedOut: boolean;
 }
 
-/** Waits until a member of either set is ready. It is started in the turn after the call, when the selector has been asked. */
+/**
+ * Waits until a member of either set is ready. It is started in the turn after the call, when the selector has been
+ * asked.
+ */
 export class SelectStep<R extends Selectable, W extends Selectable> implements ReactorStep<Selected<R, W>> {
   readonly name = 'select';
   readonly #read: readonly R[];

@@ -10,10 +10,10 @@ export interface Batch {
 /**
  * Tells which handles are ready.
  *
- * The contract: readiness is told once, when it begins (edge-triggered). `poll` adds it to the bits of the handle; whoever
- * uses the handle clears a bit when a call says that nothing is left, and only then will it be told again. Spurious
- * readiness is allowed, lost readiness is not. Every handle is told for both directions, all the time. After `deregister`
- * returns a handle is never told again, even if its news were already on the way.
+ * The contract: readiness is told once, when it begins (edge-triggered). `poll` adds it to the bits of the handle;
+ * whoever uses the handle clears a bit when a call says that nothing is left, and only then will it be told again.
+ * Spurious readiness is allowed, lost readiness is not. Every handle is told for both directions, all the time. After
+ * `deregister` returns a handle is never told again, even if its news were already on the way.
  */
 export interface Selector {
   /** Begins to watch. @throws {SystemError} with `EPERM` when such a descriptor cannot be watched. */

@@ -23,8 +23,8 @@ export interface ServeOptions<C extends Connection = Connection> {
   /** How long a handshake may take altogether, in milliseconds; 10 seconds by default. */
   readonly handshakeMs?: number | undefined;
   /**
-   * How many connections are served at a time; more wait in the backlog. No limit by default. One whose handler has settled counts
-   * until it is closed, but is dropped for a new one, the oldest first.
+   * How many connections are served at a time; more wait in the backlog. No limit by default. One whose handler has
+   * settled counts until it is closed, but is dropped for a new one, the oldest first.
    */
   readonly maxConnections?: number | undefined;
   /** How long a connection may take to close once its handler has settled; see `connection.close`. */
@@ -44,7 +44,8 @@ export const SERVE_RULES = {
 
 /** @throws {TypeError | RangeError} for what `serve` cannot take. */
 export function checkServing(options: unknown, handler: unknown): void {
-  if (typeof options === 'function') throw new TypeError('serve takes its options first, and then the handler: serve({}, handler)');
+  if (typeof options === 'function')
+    throw new TypeError('serve takes its options first, and then the handler: serve({}, handler)');
   checkOptions('serve', options, SERVE_RULES);
   checkArgument('serve', 'the handler', handler, func);
 }
@@ -53,7 +54,10 @@ export function checkServing(options: unknown, handler: unknown): void {
  * Uses one connection. When its promise settles the connection is closed.
  * @param signal aborted when the reactor drains: stop at the next good place.
  */
-export type Handler<C extends Connection = Connection> = (connection: C, context: { readonly signal: AbortSignal }) => Promise<void> | void;
+export type Handler<C extends Connection = Connection> = (
+  connection: C,
+  context: { readonly signal: AbortSignal },
+) => Promise<void> | void;
 
 /** Serves the connections of one listener. */
 export class Server {
@@ -113,7 +117,11 @@ export class Server {
     for (const oldest of this.#closing) {
       this.#closing.delete(oldest);
       this.#serving--;
-      oldest.abort(new ClosedError(`the connection was dropped for a new one while it was closing (maxConnections ${String(this.#maxConnections)})`));
+      oldest.abort(
+        new ClosedError(
+          `the connection was dropped for a new one while it was closing (maxConnections ${String(this.#maxConnections)})`,
+        ),
+      );
       return;
     }
   }
@@ -121,12 +129,17 @@ export class Server {
   async #handshake(connection: Connection): Promise<void> {
     const { handshakeMs = HANDSHAKE_MS, maxHandshakes = HANDSHAKES } = this.#options;
     const handshaking = this.#handshaking;
-    if (handshaking.size >= maxHandshakes) for (const oldest of handshaking) {
-      // At once: more may be accepted before its handshake has settled.
-      handshaking.delete(oldest);
-      oldest.abort(new ClosedError(`more than ${String(maxHandshakes)} handshakes were unfinished (maxHandshakes), and this was the oldest`));
-      break;
-    }
+    if (handshaking.size >= maxHandshakes)
+      for (const oldest of handshaking) {
+        // At once: more may be accepted before its handshake has settled.
+        handshaking.delete(oldest);
+        oldest.abort(
+          new ClosedError(
+            `more than ${String(maxHandshakes)} handshakes were unfinished (maxHandshakes), and this was the oldest`,
+          ),
+        );
+        break;
+      }
     handshaking.add(connection);
     try {
       const { totalMs } = connection.timeouts;
@@ -140,7 +153,8 @@ export class Server {
   #tell(error: unknown, connection: Connection): void {
     if (error instanceof AbortError && this.#reactor.draining.aborted) return;
     const known = error instanceof Error ? error : new Error(String(error));
-    if (this.#listener.listenerCount('clientError') > 0) guarded(() => this.#listener.emit('clientError', known, connection));
+    if (this.#listener.listenerCount('clientError') > 0)
+      guarded(() => this.#listener.emit('clientError', known, connection));
     // What a client does wrong needs no witness; what the handler does wrong must not pass unseen.
     else if (!isOfClient(known)) process.emitWarning(known);
   }

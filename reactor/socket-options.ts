@@ -10,7 +10,17 @@ import type { Rules } from '../core/options.ts';
 export type SocketOptionName = (typeof SOCKET_OPTION_NAMES)[number];
 
 export const SOCKET_OPTION_NAMES = [
-  'noDelay', 'keepAlive', 'keepIdle', 'keepInterval', 'keepCount', 'reuseAddress', 'reusePort', 'ipv6Only', 'sendBuffer', 'receiveBuffer', 'linger',
+  'noDelay',
+  'keepAlive',
+  'keepIdle',
+  'keepInterval',
+  'keepCount',
+  'reuseAddress',
+  'reusePort',
+  'ipv6Only',
+  'sendBuffer',
+  'receiveBuffer',
+  'linger',
 ] as const;
 
 /** Options to set on a new socket. */
@@ -18,7 +28,8 @@ export interface SocketOptions {
   /** Send small pieces at once (TCP_NODELAY); on by default. */
   readonly noDelay?: boolean | undefined;
   /** Probe a silent peer: on with the system's values, or with given ones (seconds, seconds, probes). */
-  readonly keepAlive?: boolean | { readonly idle?: number; readonly interval?: number; readonly count?: number } | undefined;
+  readonly keepAlive?:
+    boolean | { readonly idle?: number; readonly interval?: number; readonly count?: number } | undefined;
   /** The size of the kernel's buffer for sending, in bytes. */
   readonly sendBuffer?: number | undefined;
   /** The size of the kernel's buffer for receiving, in bytes. */

@@ -56,7 +56,8 @@ export class SocketTransport implements ConnectionSocket {
       }
       if (count === 0) {
         // EPIPE is what a reset behind the peer's end leaves: the end is true.
-        if (this.#brokenBy !== 0 && this.#brokenBy !== EPIPE) throw (this.failure = this.#error(this.#brokenBy, 'recv'));
+        if (this.#brokenBy !== 0 && this.#brokenBy !== EPIPE)
+          throw (this.failure = this.#error(this.#brokenBy, 'recv'));
         return END;
       }
       if (count === -EAGAIN) handle.readiness &= ~READABLE;
@@ -156,7 +157,10 @@ export class SocketTransport implements ConnectionSocket {
     if (result < 0) throw systemError(result, 'setsockopt', name);
   }
 
-  /** @throws {SystemError} when the kernel does not know the option for this kind of socket. @throws {ClosedError} once closed. */
+  /**
+   * @throws {SystemError} when the kernel does not know the option for this kind of socket.
+   * @throws {ClosedError} once closed.
+   */
   option(name: SocketOptionName): number {
     this.#assertOpen('option');
     const value = this.#calls.option(this.handle.fd, name);

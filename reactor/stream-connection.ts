@@ -22,19 +22,25 @@ export interface FromDuplexOptions {
   readonly timeouts?: Timeouts | undefined;
 }
 
-export const FROM_DUPLEX_RULES = { role: oneOf('client', 'server'), host: trust(text), timeouts: timeoutsRule } satisfies Rules<FromDuplexOptions>;
+export const FROM_DUPLEX_RULES = {
+  role: oneOf('client', 'server'),
+  host: trust(text),
+  timeouts: timeoutsRule,
+} satisfies Rules<FromDuplexOptions>;
 const duplex = partWith("one of Node's streams for both directions", 'on', 'write', 'read');
 
 /**
- * Makes a connection over one of Node's streams, such as a `net.Socket` that a server of another framework has accepted, or the
- * socket of an `upgrade`. It owns the stream from now on: nobody else reads or writes it. Bytes that the stream holds already, its
- * `unshift`ed head included, are received first. Each direction ends by itself (`allowHalfOpen` is set), whatever the stream was made for.
+ * Makes a connection over one of Node's streams, such as a `net.Socket` that a server of another framework has
+ * accepted, or the socket of an `upgrade`. It owns the stream from now on: nobody else reads or writes it. Bytes that
+ * the stream holds already, its `unshift`ed head included, are received first. Each direction ends by itself
+ * (`allowHalfOpen` is set), whatever the stream was made for.
  *
- * Closing the connection ends the stream and destroys it once it has passed on what it was given; aborting destroys it, with a reset
- * where it is a TCP socket. A failing stream is a `SystemError` such as `ECONNRESET` where its error has such a code, else a `ClosedError`
- * with that error as its cause.
+ * Closing the connection ends the stream and destroys it once it has passed on what it was given; aborting destroys it,
+ * with a reset where it is a TCP socket. A failing stream is a `SystemError` such as `ECONNRESET` where its error has
+ * such a code, else a `ClosedError` with that error as its cause.
  * @throws {TypeError} when the stream is in object mode, decodes text, or is read by somebody else.
- * @throws {ClosedError} when one of its directions has ended or it was destroyed, or when the reactor is closed or closing.
+ * @throws {ClosedError} when one of its directions has ended or it was destroyed, or when the reactor is closed or
+ * closing.
  * @throws {TypeError | RangeError} for an option that is unknown or wrong.
  * @example
  * createServer((socket) => {

@@ -9,8 +9,8 @@ import { systemError } from './system-calls.ts';
 /**
  * @param error what the stream was destroyed with; without one it was closed before its end.
  * @param subject what it was about, such as an address.
- * @returns a `SystemError` where the reason is one of the system's, else a `ClosedError`; `error` is its cause. Each call makes a new
- * one, because each operation notes on it how far it has come.
+ * @returns a `SystemError` where the reason is one of the system's, else a `ClosedError`; `error` is its cause. Each
+ * call makes a new one, because each operation notes on it how far it has come.
  */
 export function streamFailure(error: Error | undefined, subject: string | undefined): WantioError {
   if (error === undefined) return new ClosedError('the stream was closed before its end');
@@ -20,8 +20,13 @@ export function streamFailure(error: Error | undefined, subject: string | undefi
   return failure;
 }
 
-/** Not all errors of Node's that bear the code of a system's also bear its number: `socket hang up` is an ECONNRESET. */
-function systemFailure({ code, errno, syscall = 'stream', message }: NodeJS.ErrnoException, subject: string | undefined): SystemError | undefined {
+/**
+ * Not all errors of Node's that bear the code of a system's also bear its number: `socket hang up` is an ECONNRESET.
+ */
+function systemFailure(
+  { code, errno, syscall = 'stream', message }: NodeJS.ErrnoException,
+  subject: string | undefined,
+): SystemError | undefined {
   if (code === undefined) return undefined;
   const known = (constants.errno as Record<string, number | undefined>)[code];
   if (known !== undefined) return systemError(-known, syscall, subject);

@@ -1,13 +1,14 @@
 /**
  * The transport over one of Node's own streams.
  *
- * Theory of operation. The stream's events are what epoll is to a socket: each sets bits of a handle that has no descriptor and
- * gives it a place in the ready queue; nothing is read or written inside of an event. Reading is in paused mode: a chunk is taken only
- * when somebody reads, so that the stream's own high-water mark holds up the peer; and WANT_READ is returned only when the stream has
- * said that it has nothing, for then it will tell of the next bytes. WANT_WRITE is returned from a write that the stream has
- * answered with `false` until it tells 'drain'.
+ * Theory of operation. The stream's events are what epoll is to a socket: each sets bits of a handle that has no
+ * descriptor and gives it a place in the ready queue; nothing is read or written inside of an event. Reading is in
+ * paused mode: a chunk is taken only when somebody reads, so that the stream's own high-water mark holds up the peer;
+ * and WANT_READ is returned only when the stream has said that it has nothing, for then it will tell of the next bytes.
+ * WANT_WRITE is returned from a write that the stream has answered with `false` until it tells 'drain'.
  *
- * A stream that fails is destroyed in both directions at once. What it had handed out or still hands out counts as received before that.
+ * A stream that fails is destroyed in both directions at once. What it had handed out or still hands out counts as
+ * received before that.
  */
 
 import type { Duplex } from 'node:stream';
@@ -55,7 +56,12 @@ export class StreamTransport implements ConnectionSocket {
     stream.allowHalfOpen = true;
     this.handle.readiness = (stream.readableLength > 0 ? READABLE : 0) | (stream.writableNeedDrain ? 0 : WRITABLE);
     this.#remoteAddress = addressOf(this.#stream.remoteAddress, this.#stream.remotePort);
-    stream.on('error', this.#onError).on('close', this.#onClose).on('readable', this.#onReadable).on('end', this.#onEnd).on('drain', this.#onDrain);
+    stream
+      .on('error', this.#onError)
+      .on('close', this.#onClose)
+      .on('readable', this.#onReadable)
+      .on('end', this.#onEnd)
+      .on('drain', this.#onDrain);
   }
 
   /** Whether bytes are left of the last chunk. What the stream still holds itself is told by the handle. */
@@ -156,7 +162,7 @@ export class StreamTransport implements ConnectionSocket {
   }
 
   brokenBy(): Error | undefined {
-    return this.#broken && !this.#closed ? this.failure ?? this.#failure() : this.failure;
+    return this.#broken && !this.#closed ? (this.failure ?? this.#failure()) : this.failure;
   }
 
   get localAddress(): Address | undefined {
@@ -170,14 +176,20 @@ export class StreamTransport implements ConnectionSocket {
     return (this.#remoteAddress ??= addressOf(remoteAddress, remotePort));
   }
 
-  /** @throws {UnsupportedError} unless it is one that a `net.Socket` can set, and the stream is one. @throws {ClosedError} once closed. */
+  /**
+   * @throws {UnsupportedError} unless it is one that a `net.Socket` can set, and the stream is one.
+   * @throws {ClosedError} once closed.
+   */
   setOption(name: SocketOptionName, value: number): void {
     if (this.#closed) throw new ClosedError('setOption refused: the connection is closed');
     const stream = this.#stream;
     if (name === 'noDelay' && stream.setNoDelay !== undefined) stream.setNoDelay(value !== 0);
     else if (name === 'keepAlive' && stream.setKeepAlive !== undefined) stream.setKeepAlive(value !== 0);
     else if (name === 'keepIdle' && stream.setKeepAlive !== undefined) stream.setKeepAlive(true, value * 1000);
-    else throw new UnsupportedError(`setOption refused: one of Node's streams has no option ${name}; a net.Socket has noDelay, keepAlive and keepIdle`);
+    else
+      throw new UnsupportedError(
+        `setOption refused: one of Node's streams has no option ${name}; a net.Socket has noDelay, keepAlive and keepIdle`,
+      );
   }
 
   /** @throws {UnsupportedError} always: Node does not tell. @throws {ClosedError} once closed. */
@@ -190,8 +202,8 @@ export class StreamTransport implements ConnectionSocket {
   #take(): Uint8Array {
     const stream = this.#stream;
     const chunk = stream.read() as Uint8Array | null;
-    // With a mark of 0 the stream asks for more only when somebody waits for it, and its writer would wait for that to end a write
-    // whose bytes have long been taken, such as TLS's goodbye, after which nobody reads.
+    // With a mark of 0 the stream asks for more only when somebody waits for it, and its writer would wait for that to
+    // end a write whose bytes have long been taken, such as TLS's goodbye, after which nobody reads.
     if (chunk !== null && stream.readableHighWaterMark === 0) stream.read(0);
     return chunk ?? NOTHING;
   }
@@ -247,7 +259,10 @@ export class StreamTransport implements ConnectionSocket {
 
   #failure(): Error {
     const { remoteAddress } = this;
-    return streamFailure(this.#error ?? this.#stream.errored ?? undefined, remoteAddress === undefined ? undefined : formatAddress(remoteAddress));
+    return streamFailure(
+      this.#error ?? this.#stream.errored ?? undefined,
+      remoteAddress === undefined ? undefined : formatAddress(remoteAddress),
+    );
   }
 }
 
@@ -263,12 +278,19 @@ interface NodeSocket extends Duplex {
 }
 
 function assertUsable(stream: Duplex): void {
-  if (stream.readableObjectMode || stream.writableObjectMode) throw new TypeError('fromDuplex refused: the stream is in object mode, and a connection carries bytes');
-  if (stream.readableEncoding !== null) throw new TypeError(`fromDuplex refused: the stream decodes its bytes as ${stream.readableEncoding}; set no encoding`);
+  if (stream.readableObjectMode || stream.writableObjectMode)
+    throw new TypeError('fromDuplex refused: the stream is in object mode, and a connection carries bytes');
+  if (stream.readableEncoding !== null)
+    throw new TypeError(
+      `fromDuplex refused: the stream decodes its bytes as ${stream.readableEncoding}; set no encoding`,
+    );
   if (stream.readableFlowing === true || stream.listenerCount('data') > 0 || stream.listenerCount('readable') > 0) {
     throw new TypeError('fromDuplex refused: somebody else reads the stream');
   }
-  if (!stream.readable || !stream.writable) throw new ClosedError('fromDuplex refused: the stream has ended or was destroyed', { cause: stream.errored ?? undefined });
+  if (!stream.readable || !stream.writable)
+    throw new ClosedError('fromDuplex refused: the stream has ended or was destroyed', {
+      cause: stream.errored ?? undefined,
+    });
 }
 
 function addressOf(host: string | undefined, port: number | undefined): Address | undefined {

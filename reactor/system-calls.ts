@@ -31,17 +31,26 @@ export interface SystemCalls {
   option(fd: number, name: SocketOptionName): number;
   /** @returns the error that a connect ended with, as a positive errno, 0 for none; it is cleared. */
   pendingError(fd: number): number;
-  /** @returns how many of the bytes that were sent the peer's system has not acknowledged (SIOCOUTQ), or a negative errno. */
+  /**
+   * @returns how many of the bytes that were sent the peer's system has not acknowledged (SIOCOUTQ), or a negative
+   * errno.
+   */
   unacknowledged(fd: number): number;
   localAddress(fd: number): Address | undefined;
   peerAddress(fd: number): Address | undefined;
-  /** @returns who is at the other end of a Unix socket, as it was when that end connected or began to listen; `undefined` for other sockets. */
+  /**
+   * @returns who is at the other end of a Unix socket, as it was when that end connected or began to listen;
+   * `undefined` for other sockets.
+   */
   peerCredentials(fd: number): PeerCredentials | undefined;
   /** Removes the file of a Unix socket. */
   unlink(path: string): number;
   /** @returns which file stands at `path`, when it is that of a Unix socket; links are not followed. */
   socketFile(path: string): SocketFile | undefined;
-  /** Makes or opens a file and takes its lock, which ends when the descriptor is closed or the process dies. @returns a descriptor; `-EAGAIN` when another has it. */
+  /**
+   * Makes or opens a file and takes its lock, which ends when the descriptor is closed or the process dies.
+   * @returns a descriptor; `-EAGAIN` when another has it.
+   */
   lock(path: string): number;
   /** @returns a descriptor that is good for nothing but to be closed when descriptors have run out. */
   reserve(): number;
@@ -64,7 +73,9 @@ export interface PeerCredentials {
   readonly gid: number;
 }
 
-/** @returns calls that pass every one on to `calls`, for wrappers that change some of them. `calls` may be of a class. */
+/**
+ * @returns calls that pass every one on to `calls`, for wrappers that change some of them. `calls` may be of a class.
+ */
 export function passOn(calls: SystemCalls): SystemCalls {
   return {
     socket: (family) => calls.socket(family),
@@ -90,12 +101,40 @@ export function passOn(calls: SystemCalls): SystemCalls {
   };
 }
 
-/** @returns the error for a negative errno that `syscall` returned. `subject` says what it was about, such as an address. */
+/**
+ * @returns the error for a negative errno that `syscall` returned. `subject` says what it was about, such as an
+ * address.
+ */
 export function systemError(negativeErrno: number, syscall: string, subject?: string): SystemError {
-  const [code, description] = getSystemErrorMap().get(negativeErrno) ?? [`ERRNO_${String(-negativeErrno)}`, 'unknown error'];
+  const [code, description] = getSystemErrorMap().get(negativeErrno) ?? [
+    `ERRNO_${String(-negativeErrno)}`,
+    'unknown error',
+  ];
   return new SystemError(code, -negativeErrno, syscall, description, subject);
 }
 
 export const {
-  EADDRINUSE, EADDRNOTAVAIL, EAGAIN, EALREADY, EBADF, ECONNREFUSED, ECONNRESET, EINPROGRESS, EINTR, EINVAL, EISCONN, EMFILE, ENFILE, ENOBUFS, ENODEV, ENOENT, ENOMEM, ENOPROTOOPT, ENOSPC, ENOTCONN, EPERM, EPIPE, ETIMEDOUT,
+  EADDRINUSE,
+  EADDRNOTAVAIL,
+  EAGAIN,
+  EALREADY,
+  EBADF,
+  ECONNREFUSED,
+  ECONNRESET,
+  EINPROGRESS,
+  EINTR,
+  EINVAL,
+  EISCONN,
+  EMFILE,
+  ENFILE,
+  ENOBUFS,
+  ENODEV,
+  ENOENT,
+  ENOMEM,
+  ENOPROTOOPT,
+  ENOSPC,
+  ENOTCONN,
+  EPERM,
+  EPIPE,
+  ETIMEDOUT,
 } = constants.errno;

@@ -4,9 +4,9 @@
  *     npm run sample -- alpn --port 7443
  *     openssl s_client -connect 127.0.0.1:7443 -alpn shout,echo -quiet
  *
- * You will see `listening 127.0.0.1:7443`, each agreement, and in s_client each line come back: louder, since the server prefers
- * `shout`. With `-alpn echo` it comes back as it is, and so it does for a client that offers nothing. One that offers only what the
- * server does not have is refused with an alert. Without --port the system chooses one.
+ * You will see `listening 127.0.0.1:7443`, each agreement, and in s_client each line come back: louder, since the
+ * server prefers `shout`. With `-alpn echo` it comes back as it is, and so it does for a client that offers nothing.
+ * One that offers only what the server does not have is refused with an alert. Without --port the system chooses one.
  */
 
 import { parseArgs } from 'node:util';
@@ -24,7 +24,11 @@ const protocols = new Map<string, (line: string) => string>([
 ]);
 
 const { certificate, key } = selfSigned();
-const context = await TlsContext.server({ certificate: { pem: certificate }, key: { pem: key }, alpn: [...protocols.keys()] });
+const context = await TlsContext.server({
+  certificate: { pem: certificate },
+  key: { pem: key },
+  alpn: [...protocols.keys()],
+});
 
 const reactor = new Reactor();
 const listener = await reactor.listen(parseTarget(`127.0.0.1:${values.port}`));

@@ -1,12 +1,13 @@
 /**
- * A client certificate for one path only: it is asked for in the middle of the connection, when the client wants what needs it.
+ * A client certificate for one path only: it is asked for in the middle of the connection, when the client wants what
+ * needs it.
  *
  *     npm run sample -- client-auth-one-url
  *     npm run sample -- client-auth-one-url --tls12
  *
- * You will see `listening 127.0.0.1:…`, and a client that asks for `/`, for `/secret` and for `/secret` again, over one connection: its
- * certificate is asked for once, by post-handshake authentication under TLS 1.3, and by a renegotiation under 1.2 (--tls12). A second
- * client has no certificate and stays outside.
+ * You will see `listening 127.0.0.1:…`, and a client that asks for `/`, for `/secret` and for `/secret` again, over one
+ * connection: its certificate is asked for once, by post-handshake authentication under TLS 1.3, and by a renegotiation
+ * under 1.2 (--tls12). A second client has no certificate and stays outside.
  *
  * With --ca FILE it serves, until Ctrl-C, those whose certificates FILE (PEM) has signed, on --port if given:
  *
@@ -20,7 +21,13 @@ import { closeOnSignal, formatAddress, parseTarget, Reactor } from 'wantio';
 import { selfSigned, TlsContext, TlsError } from 'wantio/tls';
 import type { SecureConnection, TlsClientOptions } from 'wantio/tls';
 
-const { values } = parseArgs({ options: { port: { type: 'string', default: '0' }, ca: { type: 'string' }, tls12: { type: 'boolean', default: false } } });
+const { values } = parseArgs({
+  options: {
+    port: { type: 'string', default: '0' },
+    ca: { type: 'string' },
+    tls12: { type: 'boolean', default: false },
+  },
+});
 const [host, alice] = ['localhost', 'alice.test'].map((name) => selfSigned({ names: [name] }));
 const protocols = { max: values.tls12 ? 'TLSv1.2' : 'TLSv1.3' } as const;
 const server = await TlsContext.server({
@@ -36,7 +43,8 @@ listener.on('clientError', (error) => {
   console.log(`  the server: ${error.message}`);
 });
 listener.serve({ secure: server, timeouts: { totalMs: 60_000 } }, async (connection, { signal }) => {
-  for await (const line of connection.lines({ maxBytes: 4096, signal })) await connection.send(`${await answer(connection, line)}\n`);
+  for await (const line of connection.lines({ maxBytes: 4096, signal }))
+    await connection.send(`${await answer(connection, line)}\n`);
 });
 const closed = closeOnSignal(reactor);
 console.log(`listening ${formatAddress(listener.address)}`);
@@ -54,7 +62,9 @@ async function answer(connection: SecureConnection, line: string): Promise<strin
     return `403 ${error.reason}`;
   }
   const certificate = connection.peerCertificate();
-  return certificate === undefined ? '403 it takes a certificate' : `200 the secret is for ${certificate.subject()[0].value}`;
+  return certificate === undefined
+    ? '403 it takes a certificate'
+    : `200 the secret is for ${certificate.subject()[0].value}`;
 }
 
 if (values.ca === undefined) {
@@ -67,9 +77,19 @@ server.close();
 
 async function visit(who: string, identity: TlsClientOptions): Promise<void> {
   // Under TLS 1.2 the server begins a new handshake: the client must be willing, so many times.
-  const client = await TlsContext.client({ ca: { pem: host.certificate }, protocols, allowPeerRenegotiations: 2, ...identity });
+  const client = await TlsContext.client({
+    ca: { pem: host.certificate },
+    protocols,
+    allowPeerRenegotiations: 2,
+    ...identity,
+  });
   const { port } = listener.address as { port: number };
-  const connection = await reactor.connectSecure({ host: 'localhost', port, secure: client, timeouts: { totalMs: 5_000 } });
+  const connection = await reactor.connectSecure({
+    host: 'localhost',
+    port,
+    secure: client,
+    timeouts: { totalMs: 5_000 },
+  });
   console.log(`${who}, over ${connection.info().protocol}:`);
   for (const path of ['/', '/secret', '/secret']) {
     await connection.send(`GET ${path}\n`);

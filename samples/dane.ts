@@ -3,9 +3,10 @@
  *
  *     npm run sample -- dane
  *
- * You will see `listening 127.0.0.1:…`, the record that belongs to the server's certificate as it would stand in a zone file, a client
- * that has this record and gets through although no authority knows the certificate, and one with the record of another certificate,
- * which does not. Whether the DNS can be trusted (DNSSEC) is for its resolver to find out: here the record is handed over.
+ * You will see `listening 127.0.0.1:…`, the record that belongs to the server's certificate as it would stand in a zone
+ * file, a client that has this record and gets through although no authority knows the certificate, and one with the
+ * record of another certificate, which does not. Whether the DNS can be trusted (DNSSEC) is for its resolver to find
+ * out: here the record is handed over.
  */
 
 import { closeOnSignal, formatAddress, Reactor } from 'wantio';
@@ -25,9 +26,16 @@ void closeOnSignal(reactor);
 const { port } = listener.address as { port: number };
 console.log(`listening ${formatAddress(listener.address)}`);
 
-/** 3 1 1: the server's own certificate, its public key, by SHA-256. It holds as long as the key does, renewals included. */
+/**
+ * 3 1 1: the server's own certificate, its public key, by SHA-256. It holds as long as the key does, renewals included.
+ */
 function recordOf(pem: string): TlsaRecord {
-  return { usage: 3, selector: 1, matchingType: 1, data: Buffer.from(Certificate.load(pem).publicKeyDigest(), 'base64') };
+  return {
+    usage: 3,
+    selector: 1,
+    matchingType: 1,
+    data: Buffer.from(Certificate.load(pem).publicKeyDigest(), 'base64'),
+  };
 }
 
 function lineOf({ usage, selector, matchingType, data }: TlsaRecord): string {
@@ -44,8 +52,15 @@ server.close();
 
 async function visit(how: string, record: TlsaRecord): Promise<void> {
   try {
-    const connection = await reactor.connectSecure({ host: 'localhost', port, secure: client.with({ tlsa: [record] }), timeouts: { totalMs: 5_000 } });
-    console.log(`${how}: the server says "${await connection.receive()}", proved by the record at depth ${String(connection.verification().tlsa?.depth)}`);
+    const connection = await reactor.connectSecure({
+      host: 'localhost',
+      port,
+      secure: client.with({ tlsa: [record] }),
+      timeouts: { totalMs: 5_000 },
+    });
+    console.log(
+      `${how}: the server says "${await connection.receive()}", proved by the record at depth ${String(connection.verification().tlsa?.depth)}`,
+    );
     await connection.close();
   } catch (error) {
     console.log(`${how}: ${(error as Error).message}`);

@@ -1,5 +1,6 @@
 /**
- * Readiness style: the reactor says when a connection can be read from or written to; steps that never wait do the rest.
+ * Readiness style: the reactor says when a connection can be read from or written to; steps that never wait do the
+ * rest.
  *
  *     npm run sample -- echo --port 7000
  *     nc 127.0.0.1 7000
@@ -15,7 +16,11 @@ import type { Connection } from 'wantio';
 const { values } = parseArgs({ options: { port: { type: 'string', default: '0' } } });
 const reactor = new Reactor();
 const listener = await reactor.listen(parseTarget(`127.0.0.1:${values.port}`));
-const closed = closeOnSignal(reactor, { onDrain: () => { for (const connection of reactor.connections) void connection.close(); } });
+const closed = closeOnSignal(reactor, {
+  onDrain: () => {
+    for (const connection of reactor.connections) void connection.close();
+  },
+});
 console.log(`listening ${formatAddress(listener.address)}`);
 
 const buffer = new Uint8Array(64 * 1024);

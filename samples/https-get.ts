@@ -2,11 +2,12 @@
  * Gets a page over HTTPS, and writes it out as it comes: each chunk waits until the one before is written.
  *
  *     npm run --silent sample -- https-get https://example.org/ > page.html
- *     npm run sample -- https-get https://localhost:7443/form --header 'Accept: text/plain' --data 'name=value' --insecure
+ *     npm run sample -- https-get https://localhost:7443/form --data 'name=value' --insecure
  *
- * You will see the status line and the headers, and after them the page, which goes to the standard output alone. --header may be given
- * several times, also with one name; --data TEXT makes it a POST. The server's certificate must be of an authority that Node.js bundles; --ca FILE (PEM)
- * takes others, --insecure anybody's. What fails is told in one line, and the exit code is 1.
+ * You will see the status line and the headers, and after them the page, which goes to the standard output alone.
+ * --header may be given several times, also with one name; --data TEXT makes it a POST. The server's certificate must
+ * be of an authority that Node.js bundles; --ca FILE (PEM) takes others, --insecure anybody's. What fails is told in
+ * one line, and the exit code is 1.
  */
 
 import { parseArgs } from 'node:util';
@@ -15,9 +16,17 @@ import { Reactor } from 'wantio';
 import { https } from 'wantio/protocols';
 import { TlsContext } from 'wantio/tls';
 
-const { values, positionals: [url = ''] } = parseArgs({
+const {
+  values,
+  positionals: [url = ''],
+} = parseArgs({
   allowPositionals: true,
-  options: { header: { type: 'string', multiple: true, default: [] }, data: { type: 'string' }, insecure: { type: 'boolean' }, ca: { type: 'string' } },
+  options: {
+    header: { type: 'string', multiple: true, default: [] },
+    data: { type: 'string' },
+    insecure: { type: 'boolean' },
+    ca: { type: 'string' },
+  },
 });
 if (!/^https:\/\/./.test(url)) throw new RangeError('which page? Such as: https://example.org/');
 const headers = Object.fromEntries(gathered(values.header));
@@ -43,17 +52,25 @@ function gathered(texts: readonly string[]): Map<string, string[]> {
     const [, name, value] = /^([^:]*): *(.*)$/s.exec(text) ?? [];
     if (name === undefined) throw new RangeError(`--header must be 'NAME: VALUE', not ${text}`);
     const key = name.toLowerCase();
-    gathered.set(key, [...gathered.get(key) ?? [], value]);
+    gathered.set(key, [...(gathered.get(key) ?? []), value]);
   }
   return gathered;
 }
 
 function write(chunk: Uint8Array, head: https.ResponseHead): Promise<void> {
   tell(head);
-  return new Promise((resolve, reject) => process.stdout.write(chunk, (error) => { if (error) reject(error); else resolve(); }));
+  return new Promise((resolve, reject) =>
+    process.stdout.write(chunk, (error) => {
+      if (error) reject(error);
+      else resolve();
+    }),
+  );
 }
 
 function tell({ statusLine, headers }: https.ResponseHead): void {
-  if (!isTold) console.error([statusLine, ...Object.entries(headers).map(([name, value]) => `${name}: ${String(value)}`)].join('\n'));
+  if (!isTold)
+    console.error(
+      [statusLine, ...Object.entries(headers).map(([name, value]) => `${name}: ${String(value)}`)].join('\n'),
+    );
   isTold = true;
 }

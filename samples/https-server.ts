@@ -4,10 +4,10 @@
  *     npm run sample -- https-server --port 7443
  *     curl --insecure https://127.0.0.1:7443/hello https://127.0.0.1:7443/again
  *
- * You will see `listening 127.0.0.1:7443`, and from curl what it asked for and over which TLS, twice over one connection. The certificate
- * is made on the spot. A client has 20 seconds (--request-ms) for each request, from the connection or the last answer to the last byte of
- * it, and an idle connection ends after about a second. Ctrl-C drains: what was asked is answered, and who is not done asking within one
- * second, or has asked nothing, is let go.
+ * You will see `listening 127.0.0.1:7443`, and from curl what it asked for and over which TLS, twice over one
+ * connection. The certificate is made on the spot. A client has 20 seconds (--request-ms) for each request, from the
+ * connection or the last answer to the last byte of it, and an idle connection ends after about a second. Ctrl-C
+ * drains: what was asked is answered, and who is not done asking within one second, or has asked nothing, is let go.
  */
 
 import { once } from 'node:events';
@@ -19,9 +19,12 @@ import type { ConnectionStream } from 'wantio';
 import { selfSigned, TlsContext } from 'wantio/tls';
 import type { SecureConnection } from 'wantio/tls';
 
-const { values } = parseArgs({ options: { port: { type: 'string', default: '0' }, 'request-ms': { type: 'string', default: '20000' } } });
+const { values } = parseArgs({
+  options: { port: { type: 'string', default: '0' }, 'request-ms': { type: 'string', default: '20000' } },
+});
 const requestMs = Number(values['request-ms']);
-if (!(requestMs > 0)) throw new RangeError(`--request-ms must be a number of milliseconds, not ${values['request-ms']}`);
+if (!(requestMs > 0))
+  throw new RangeError(`--request-ms must be a number of milliseconds, not ${values['request-ms']}`);
 const { certificate, key } = selfSigned();
 const context = await TlsContext.server({ certificate: { pem: certificate }, key: { pem: key }, alpn: ['http/1.1'] });
 
@@ -34,19 +37,28 @@ const http = createServer({ keepAliveTimeout: 1_000 }, (request, response) => {
     if (reactor.draining.aborted) response.shouldKeepAlive = false;
     response.end(`${String(request.method)} ${String(request.url)} over ${protocol}, ${cipher}\n`);
   });
-  response.once('finish', () => { beginWait(request.socket); });
+  response.once('finish', () => {
+    beginWait(request.socket);
+  });
 });
 
 // Node keeps its own limits of requests only for connections that it has accepted itself.
 const waits = new Map<object, NodeJS.Timeout>();
 
 /** What a stream and a socket of Node's have in common. */
-interface Waiting { readonly destroyed: boolean; destroy(): unknown }
+interface Waiting {
+  readonly destroyed: boolean;
+  destroy(): unknown;
+}
 
 /** From now on, the client has to send its next request within the limit. */
 function beginWait(stream: Waiting): void {
   endWait(stream);
-  if (!stream.destroyed) waits.set(stream, setTimeout(() => stream.destroy(), reactor.draining.aborted ? DRAIN_MS : requestMs));
+  if (!stream.destroyed)
+    waits.set(
+      stream,
+      setTimeout(() => stream.destroy(), reactor.draining.aborted ? DRAIN_MS : requestMs),
+    );
 }
 
 function endWait(stream: object): void {
@@ -62,7 +74,9 @@ listener.on('clientError', (error) => {
 });
 listener.serve({ secure: context, timeouts: { blockMs: 60_000 } }, async (connection, { signal }) => {
   const stream = toDuplex(connection);
-  const hurry = (): void => { if (waits.has(stream)) beginWait(stream); };
+  const hurry = (): void => {
+    if (waits.has(stream)) beginWait(stream);
+  };
   signal.addEventListener('abort', hurry);
   beginWait(stream);
   http.emit('connection', stream);

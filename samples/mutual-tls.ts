@@ -3,8 +3,9 @@
  *
  *     npm run sample -- mutual-tls
  *
- * You will see `listening 127.0.0.1:…`, then three clients: one whose certificate the server trusts is greeted by its name, a stranger
- * and one without a certificate are refused, each with the reason as the server has it and as the client learns it.
+ * You will see `listening 127.0.0.1:…`, then three clients: one whose certificate the server trusts is greeted by its
+ * name, a stranger and one without a certificate are refused, each with the reason as the server has it and as the
+ * client learns it.
  */
 
 import { closeOnSignal, formatAddress, Reactor } from 'wantio';
@@ -42,8 +43,14 @@ async function visit(who: string, identity: TlsClientOptions): Promise<void> {
   const { port } = listener.address as { port: number };
   console.log(`${who}:`);
   try {
-    const connection = await reactor.connectSecure({ host: 'localhost', port, secure: client, timeouts: { totalMs: 5_000 } });
-    // Under TLS 1.3 the client is done before the server has looked at its certificate: a refusal comes with what is received first.
+    const connection = await reactor.connectSecure({
+      host: 'localhost',
+      port,
+      secure: client,
+      timeouts: { totalMs: 5_000 },
+    });
+    // Under TLS 1.3 the client is done before the server has looked at its certificate: a refusal comes with what is
+    // received first.
     console.log(`  the server says "${await connection.receive()}"`);
     await connection.close();
   } catch (error) {

@@ -3,9 +3,9 @@
  *
  *     npm run sample -- pinned
  *
- * You will see `listening 127.0.0.1:…` and both digests. A client with either of them gets through. Then the server shows another
- * certificate, as after a renewal with a new key: these clients refuse it, whoever has signed it, and one that had the next
- * certificate written down as well goes on.
+ * You will see `listening 127.0.0.1:…` and both digests. A client with either of them gets through. Then the server
+ * shows another certificate, as after a renewal with a new key: these clients refuse it, whoever has signed it, and one
+ * that had the next certificate written down as well goes on.
  */
 
 import { closeOnSignal, formatAddress, Reactor } from 'wantio';
@@ -13,7 +13,10 @@ import { Certificate, selfSigned, TlsContext } from 'wantio/tls';
 import type { PeerExpectation } from 'wantio/tls';
 
 // Two authorities of one name are hard to tell apart, so that each begins with another one.
-const [first, next] = [selfSigned({ names: ['first.test', 'localhost'] }), selfSigned({ names: ['next.test', 'localhost'] })];
+const [first, next] = [
+  selfSigned({ names: ['first.test', 'localhost'] }),
+  selfSigned({ names: ['next.test', 'localhost'] }),
+];
 const server = await TlsContext.server({ certificate: { pem: first.certificate }, key: { pem: first.key } });
 const client = await TlsContext.client({ ca: { pem: `${first.certificate}${next.certificate}` } }); // A pin is asked for besides, not instead.
 
@@ -38,7 +41,9 @@ await server.replaceCertificate({ certificate: { pem: next.certificate }, key: {
 console.log('the server shows another certificate now');
 await visit('with the digest of the certificate', { digest });
 await visit('with the digest of the key', { publicKeyDigest });
-await visit('with the digest of the next one as well', { digest: [digest, Certificate.load(next.certificate).digest()] });
+await visit('with the digest of the next one as well', {
+  digest: [digest, Certificate.load(next.certificate).digest()],
+});
 
 await reactor.close();
 client.close();
@@ -46,7 +51,12 @@ server.close();
 
 async function visit(how: string, expect: PeerExpectation): Promise<void> {
   try {
-    const connection = await reactor.connectSecure({ host: 'localhost', port, secure: client.with({ expect }), timeouts: { totalMs: 5_000 } });
+    const connection = await reactor.connectSecure({
+      host: 'localhost',
+      port,
+      secure: client.with({ expect }),
+      timeouts: { totalMs: 5_000 },
+    });
     console.log(`${how}: the server says "${await connection.receive()}"`);
     await connection.close();
   } catch (error) {

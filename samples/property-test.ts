@@ -3,9 +3,9 @@
  *
  *     npm run sample -- property-test
  *
- * You will see the smallest plan under which the client answers wrongly, the trace of that run, and that the repaired client
- * withstands the same plans. The bug: after a timeout the client asks again on the same connection, and takes the late answer
- * to its first question for the answer to its second. docs/testing.md walks through it.
+ * You will see the smallest plan under which the client answers wrongly, the trace of that run, and that the repaired
+ * client withstands the same plans. The bug: after a timeout the client asks again on the same connection, and takes
+ * the late answer to its first question for the answer to its second. docs/testing.md walks through it.
  */
 
 import fc from 'fast-check';
@@ -48,21 +48,25 @@ const repaired: Client = async (connection, questions) => {
 const plan = fc.record({ link: link(), faults: harmlessFaults() });
 
 /** The law: each question gets its own answer, whatever the network does. */
-const lawFor = (client: Client) => fc.asyncProperty(plan, async (each) => {
-  await simulate(each, async (world) => {
-    const [asking, answering] = [world.machine('asking'), world.machine('answering')];
-    const listener = await answering.reactor.listen({ host: '0.0.0.0', port: 7 });
-    listener.serve({}, async (connection) => {
-      for await (const question of connection.lines()) await connection.send(`${question} is answered\n`);
+const lawFor = (client: Client) =>
+  fc.asyncProperty(plan, async (each) => {
+    await simulate(each, async (world) => {
+      const [asking, answering] = [world.machine('asking'), world.machine('answering')];
+      const listener = await answering.reactor.listen({ host: '0.0.0.0', port: 7 });
+      listener.serve({}, async (connection) => {
+        for await (const question of connection.lines()) await connection.send(`${question} is answered\n`);
+      });
+      const connection = await asking.reactor.connect({ host: 'answering', port: 7 });
+      const answers = await client(connection, ['one', 'two', 'three']);
+      if (answers.join() !== 'one is answered,two is answered,three is answered')
+        throw new Error(`wrong answers: ${answers.join(', ')}`);
     });
-    const connection = await asking.reactor.connect({ host: 'answering', port: 7 });
-    const answers = await client(connection, ['one', 'two', 'three']);
-    if (answers.join() !== 'one is answered,two is answered,three is answered') throw new Error(`wrong answers: ${answers.join(', ')}`);
   });
-});
 
 const found = await fc.check(lawFor(buggy), { numRuns: 1_000, seed: 1 });
-console.log(`the client with the bug: failed after ${String(found.numRuns)} plans, shrunk ${String(found.numShrinks)} times, to`);
+console.log(
+  `the client with the bug: failed after ${String(found.numRuns)} plans, shrunk ${String(found.numShrinks)} times, to`,
+);
 console.log(fc.stringify(found.counterexample?.[0]));
 console.log(found.errorInstance instanceof Error ? found.errorInstance.message : 'no error');
 const held = await fc.check(lawFor(repaired), { numRuns: 1_000, seed: 1 });

@@ -4,8 +4,9 @@
  *     npm start                                       (the same as npm run sample -- proxy)
  *     openssl s_client -connect 127.0.0.1:8443 -quiet
  *
- * You will see `listening 127.0.0.1:8443`, and each line that you type into s_client come back from an echo server behind the
- * proxy. `npm start -- --help` tells how to put it in front of something else. Ctrl-C drains, a second one aborts.
+ * You will see `listening 127.0.0.1:8443`, and each line that you type into s_client come back from an echo server
+ * behind the proxy. `npm start -- --help` tells how to put it in front of something else. Ctrl-C drains, a second one
+ * aborts.
  */
 
 import { parseArgs } from 'node:util';
@@ -48,41 +49,60 @@ if (values.help) console.log(USAGE);
 else await run();
 
 async function run(): Promise<void> {
-  if ((values.certificate === undefined) !== (values.key === undefined)) throw new RangeError('--certificate and --key go together');
+  if ((values.certificate === undefined) !== (values.key === undefined))
+    throw new RangeError('--certificate and --key go together');
   const idleMs = milliseconds('block-ms');
   const totalMs = milliseconds('total-ms');
   const maxConnections = Number(values['max-connections']);
-  if (!Number.isInteger(maxConnections) || maxConnections < 1) throw new RangeError('--max-connections must be a whole number of at least 1');
+  if (!Number.isInteger(maxConnections) || maxConnections < 1)
+    throw new RangeError('--max-connections must be a whole number of at least 1');
   const listenTo = parseTarget(values.listen);
   const given = values.upstream === undefined ? undefined : parseTarget(values.upstream);
 
   const made = selfSigned();
-  const front = values.plain ? undefined : await TlsContext.server({
-    certificate: values.certificate === undefined ? { pem: made.certificate } : { file: values.certificate },
-    key: values.key === undefined ? { pem: made.key } : { file: values.key },
-  });
+  const front = values.plain
+    ? undefined
+    : await TlsContext.server({
+        certificate: values.certificate === undefined ? { pem: made.certificate } : { file: values.certificate },
+        key: values.key === undefined ? { pem: made.key } : { file: values.key },
+      });
   const back = values['upstream-tls'] ? await TlsContext.client() : undefined;
 
   const reactor = new Reactor();
   const listener = await reactor.listen(listenTo);
-  const upstream = given ?? await echoUpstream(reactor);
+  const upstream = given ?? (await echoUpstream(reactor));
   listener.on('clientError', (error, client) => {
     // Clients that just go away, in the handshake or without a goodbye, are nothing to worry about.
-    const isGone = error instanceof SystemError && GONE.has(error.code) && error.message.includes(formatAddress(client.remoteAddress));
+    const isGone =
+      error instanceof SystemError &&
+      GONE.has(error.code) &&
+      error.message.includes(formatAddress(client.remoteAddress));
     const isLeaving = error instanceof ClosedError && error.operation === 'handshake';
     // An upstream without TLS cannot be cut off in this way.
     const isCut = error instanceof TruncatedError && back === undefined;
     if (!isGone && !isLeaving && !isCut) console.error(`${formatAddress(client.remoteAddress)}: ${error.message}`);
   });
-  listener.on('overload', (error, pauseMs) => { console.error(`${error.message}; accepting pauses for ${String(pauseMs)} ms`); });
-  listener.serve({ ...(front === undefined ? {} : { secure: front }), maxConnections, timeouts: { totalMs: 10_000 } }, async (client) => {
-    const timeouts = { blockMs: idleMs, totalMs: 10_000 };
-    const server = back === undefined ? await reactor.connect({ ...upstream, timeouts }) : await reactor.connectSecure({ ...upstream, timeouts, secure: back });
-    await new Relay(client, server, { idleMs, totalMs }).done;
+  listener.on('overload', (error, pauseMs) => {
+    console.error(`${error.message}; accepting pauses for ${String(pauseMs)} ms`);
   });
+  listener.serve(
+    { ...(front === undefined ? {} : { secure: front }), maxConnections, timeouts: { totalMs: 10_000 } },
+    async (client) => {
+      const timeouts = { blockMs: idleMs, totalMs: 10_000 };
+      const server =
+        back === undefined
+          ? await reactor.connect({ ...upstream, timeouts })
+          : await reactor.connectSecure({ ...upstream, timeouts, secure: back });
+      await new Relay(client, server, { idleMs, totalMs }).done;
+    },
+  );
 
   // Before anything is printed: whoever has read that it listens may send a signal.
-  const closed = closeOnSignal(reactor, { onDrain: () => { console.log(`draining ${String(reactor.connections.size)} connections; Ctrl-C again to abort`); } });
+  const closed = closeOnSignal(reactor, {
+    onDrain: () => {
+      console.log(`draining ${String(reactor.connections.size)} connections; Ctrl-C again to abort`);
+    },
+  });
   console.log(`listening ${formatAddress(listener.address)}`);
   console.log(`try: ${clientFor(listener.address)}`);
   await closed;
@@ -90,8 +110,11 @@ async function run(): Promise<void> {
 
 /** The command of a client that can be tried at once. */
 function clientFor(address: Address): string {
-  if (address.family === 'unix') return values.plain ? `nc -U ${address.path}` : `openssl s_client -unix ${address.path} -quiet`;
-  return values.plain ? `nc ${address.host} ${String(address.port)}` : `openssl s_client -connect ${formatAddress(address)} -quiet`;
+  if (address.family === 'unix')
+    return values.plain ? `nc -U ${address.path}` : `openssl s_client -unix ${address.path} -quiet`;
+  return values.plain
+    ? `nc ${address.host} ${String(address.port)}`
+    : `openssl s_client -connect ${formatAddress(address)} -quiet`;
 }
 
 /** Something to be a proxy for, when nothing is given. */

@@ -4,8 +4,9 @@
  *     npm run sample -- psk
  *     npm run sample -- psk --port 7443
  *
- * You will see `listening 127.0.0.1:…`, a line to try with `openssl s_client`, and three clients: one with its key is greeted, one with
- * a key that is wrong and one that the server does not know are refused. With --port it goes on serving, until Ctrl-C.
+ * You will see `listening 127.0.0.1:…`, a line to try with `openssl s_client`, and three clients: one with its key is
+ * greeted, one with a key that is wrong and one that the server does not know are refused. With --port it goes on
+ * serving, until Ctrl-C.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -17,7 +18,10 @@ import { TlsContext } from 'wantio/tls';
 const { values } = parseArgs({ options: { port: { type: 'string' } } });
 
 // Random, and long enough that nobody finds it by trying: passwords are not keys.
-const keys = new Map([['sensor-1', randomBytes(32)], ['sensor-2', randomBytes(32)]]);
+const keys = new Map([
+  ['sensor-1', randomBytes(32)],
+  ['sensor-2', randomBytes(32)],
+]);
 const server = await TlsContext.server({ psk: (identity) => keys.get(identity) });
 
 const reactor = new Reactor();
@@ -32,7 +36,9 @@ listener.serve({ secure: server, timeouts: { totalMs: 60_000 } }, async (connect
 const closed = closeOnSignal(reactor);
 const [[first, key]] = keys;
 console.log(`listening ${formatAddress(listener.address)}`);
-console.log(`try: openssl s_client -connect ${formatAddress(listener.address)} -psk_identity ${first} -psk ${key.toString('hex')} -quiet`);
+console.log(
+  `try: openssl s_client -connect ${formatAddress(listener.address)} -psk_identity ${first} -psk ${key.toString('hex')} -quiet`,
+);
 
 await visit(first, key);
 await visit(first, randomBytes(32));
@@ -46,7 +52,12 @@ async function visit(identity: string, secret: Uint8Array): Promise<void> {
   const { port } = listener.address as { port: number };
   console.log(`${identity}:`);
   try {
-    const connection = await reactor.connectSecure({ host: 'localhost', port, secure: client, timeouts: { totalMs: 5_000 } });
+    const connection = await reactor.connectSecure({
+      host: 'localhost',
+      port,
+      secure: client,
+      timeouts: { totalMs: 5_000 },
+    });
     await connection.send(`${identity}\n`);
     console.log(`  the server says "${await connection.receive()}"`);
     await connection.close();

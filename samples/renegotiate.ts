@@ -1,11 +1,12 @@
 /**
- * Busy both ways while the handshake is made anew: data flow, and either side begins a rehandshake in the middle of them.
+ * Busy both ways while the handshake is made anew: data flow, and either side begins a rehandshake in the middle of
+ * them.
  *
  *     npm run sample -- renegotiate
  *
- * You will see `listening 127.0.0.1:…`, and for each of TLS 1.2 (renegotiations) and TLS 1.3 (key updates) how often each operation
- * had to wait and for what, how many bytes each side has sent and received meanwhile, and that nothing was lost: what came is what
- * was sent, byte for byte.
+ * You will see `listening 127.0.0.1:…`, and for each of TLS 1.2 (renegotiations) and TLS 1.3 (key updates) how often
+ * each operation had to wait and for what, how many bytes each side has sent and received meanwhile, and that nothing
+ * was lost: what came is what was sent, byte for byte.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -19,7 +20,11 @@ const ROUNDS = 6;
 
 const { certificate, key } = selfSigned();
 // Whoever lets its peer renegotiate says how often: each costs what a handshake costs.
-const server = await TlsContext.server({ certificate: { pem: certificate }, key: { pem: key }, allowPeerRenegotiations: ROUNDS });
+const server = await TlsContext.server({
+  certificate: { pem: certificate },
+  key: { pem: key },
+  allowPeerRenegotiations: ROUNDS,
+});
 const reactor = new Reactor();
 const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
 void closeOnSignal(reactor);
@@ -30,7 +35,11 @@ await reactor.close();
 server.close();
 
 async function run(version: TlsVersion): Promise<void> {
-  const client = await TlsContext.client({ ca: { pem: certificate }, protocols: { min: version, max: version }, allowPeerRenegotiations: ROUNDS });
+  const client = await TlsContext.client({
+    ca: { pem: certificate },
+    protocols: { min: version, max: version },
+    allowPeerRenegotiations: ROUNDS,
+  });
   const { port } = listener.address as { port: number };
   const [near, accepted] = await Promise.all([reactor.connect({ host: '127.0.0.1', port }), listener.accept()]);
   const ends = [near.secure(client, { serverName: 'localhost' }), accepted.secure(server)];
@@ -53,7 +62,9 @@ async function run(version: TlsVersion): Promise<void> {
 
   ends.forEach((end, side) => {
     const { bytesIn, bytesOut, renegotiations, keyUpdates } = end.statistics;
-    console.log(`${version}, ${side === 0 ? 'client' : 'server'}: ${String(bytesOut)} bytes out, ${String(bytesIn)} in, ${String(renegotiations)} renegotiations, ${String(keyUpdates)} key updates`);
+    console.log(
+      `${version}, ${side === 0 ? 'client' : 'server'}: ${String(bytesOut)} bytes out, ${String(bytesIn)} in, ${String(renegotiations)} renegotiations, ${String(keyUpdates)} key updates`,
+    );
     for (const [wait, count] of waits[side]) console.log(`  ${wait}: ${String(count)} times`);
     const isWhole = Buffer.compare(arrived[side], data[1 - side]) === 0;
     console.log(isWhole ? '  nothing was lost' : '  BYTES WERE LOST');

@@ -4,9 +4,9 @@
  *     npm run sample -- resume
  *     npm run sample -- resume --connect example.org:443
  *
- * You will see a full handshake, then some that go on with the session of the one before: milliseconds, and the bytes that came
- * and went. By default the server is one of its own. `npm run sample -- resume --help` tells how to keep the session for the next run,
- * and how to share it with other clients.
+ * You will see a full handshake, then some that go on with the session of the one before: milliseconds, and the bytes
+ * that came and went. By default the server is one of its own. `npm run sample -- resume --help` tells how to keep the
+ * session for the next run, and how to share it with other clients.
  */
 
 import { readFile, writeFile } from 'node:fs/promises';
@@ -46,19 +46,29 @@ if (values.help) {
 }
 const times = Number(values.times);
 if (!Number.isInteger(times) || times < 0) throw new RangeError(`--times must be a whole number, not ${values.times}`);
-if ((values.store === undefined) !== (values['store-key'] === undefined)) throw new RangeError('--store and --store-key need each other');
+if ((values.store === undefined) !== (values['store-key'] === undefined))
+  throw new RangeError('--store and --store-key need each other');
 const target = values.connect === undefined ? undefined : parseTarget(values.connect);
 const storeKey = values['store-key'] === undefined ? undefined : await readFile(values['store-key']);
 
 // What goes over the wire is counted at the system calls.
 const bytes = { in: 0, out: 0 };
-const reactor = new Reactor(epollGround((calls) => ({
-  ...calls,
-  recv: (fd, into) => counted('in', calls.recv(fd, into)),
-  send: (fd, from) => counted('out', calls.send(fd, from)),
-})));
+const reactor = new Reactor(
+  epollGround((calls) => ({
+    ...calls,
+    recv: (fd, into) => counted('in', calls.recv(fd, into)),
+    send: (fd, from) => counted('out', calls.send(fd, from)),
+  })),
+);
 const made = selfSigned();
-const server = target === undefined ? await TlsContext.server({ certificate: { pem: made.certificate }, key: { pem: made.key }, resumption: 'stateful' }) : undefined;
+const server =
+  target === undefined
+    ? await TlsContext.server({
+        certificate: { pem: made.certificate },
+        key: { pem: made.key },
+        resumption: 'stateful',
+      })
+    : undefined;
 const store = values.store === undefined ? undefined : openSessionStore(values.store, reactor);
 // Without a store, too, a client keeps its sessions by itself: this one is told apart only to share them.
 const sessions = new ClientSessions({ store, storeKey });
@@ -69,13 +79,14 @@ const client = await TlsContext.client({
   sessions,
 });
 const far = new Reactor();
-const where = target ?? await serveHere();
+const where = target ?? (await serveHere());
 /** The one that was loaded, and then the newest. */
 let session = values.load === undefined ? undefined : TlsSession.fromPem(await readFile(values.load, 'utf8'));
 
 try {
   for (let visit = 0; visit <= times; visit++) await connect(visit === 0 ? session : undefined);
-  if (values.save !== undefined && session !== undefined) await writeFile(values.save, session.toPem(), { mode: 0o600 });
+  if (values.save !== undefined && session !== undefined)
+    await writeFile(values.save, session.toPem(), { mode: 0o600 });
   await sessions.saved();
 } finally {
   await store?.close?.();
@@ -94,10 +105,15 @@ async function serveHere(): Promise<{ host: string; port: number }> {
   return { host: 'localhost', port: (listener.address as { port: number }).port };
 }
 
-/** One visit: shakes hands, waits a moment for what the server has to say (under TLS 1.3 that brings the session), and leaves. */
+/**
+ * One visit: shakes hands, waits a moment for what the server has to say (under TLS 1.3 that brings the session), and
+ * leaves.
+ */
 async function connect(given: TlsSession | undefined): Promise<void> {
   const plain = await reactor.connect({ ...where, timeouts: { totalMs: 10_000 } });
-  const connection = plain.secure(client.with({ session: given }), { serverName: 'host' in where ? where.host : 'localhost' });
+  const connection = plain.secure(client.with({ session: given }), {
+    serverName: 'host' in where ? where.host : 'localhost',
+  });
   const got = new Promise<void>((resolve) => {
     connection.session$.subscribe((next) => {
       session?.dispose();
@@ -109,7 +125,9 @@ async function connect(given: TlsSession | undefined): Promise<void> {
   await connection.handshake({ timeouts: { totalMs: 10_000 } });
   const ms = performance.now() - startedAt;
   const { protocol, cipher } = connection.info();
-  console.log(`${connection.reused ? 'resumed' : `full (${connection.resumption})`}: ${ms.toFixed(1)} ms, ${String(bytes.in - before.in)} bytes in, ${String(bytes.out - before.out)} out; ${protocol}, ${cipher}`);
+  console.log(
+    `${connection.reused ? 'resumed' : `full (${connection.resumption})`}: ${ms.toFixed(1)} ms, ${String(bytes.in - before.in)} bytes in, ${String(bytes.out - before.out)} out; ${protocol}, ${cipher}`,
+  );
   // A server that gives no session is waited for no longer than this.
   const heard = connection.receive('*a', { timeouts: { totalMs: 500 } }).catch(() => undefined);
   await Promise.race([got, heard]);

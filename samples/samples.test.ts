@@ -58,7 +58,9 @@ describe.each(['echo', 'select-echo'])('the sample %s', (name) => {
   it('sends back what several clients send, however much', async () => {
     const { program, port } = await start(name, '--port', '0');
     const clients = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1'), connect(port, '127.0.0.1')];
-    await Promise.all(clients.map((client, index) => expectEcho(client, `I am ${String(index)}\n`, 'x'.repeat(3_000_000))));
+    await Promise.all(
+      clients.map((client, index) => expectEcho(client, `I am ${String(index)}\n`, 'x'.repeat(3_000_000))),
+    );
     for (const client of clients) client.end();
     await Promise.all(clients.map((client) => once(client, 'close')));
     await expectDrain(program);
@@ -97,7 +99,15 @@ describe('the sample tls-echo', () => {
 
   it.skipIf(!isInstalled('curl'))('talks to curl', async () => {
     const { program, port } = await start('tls-echo');
-    const client = new Program('curl', '--silent', '--insecure', '--http0.9', '--max-time', '1', `https://127.0.0.1:${String(port)}/`);
+    const client = new Program(
+      'curl',
+      '--silent',
+      '--insecure',
+      '--http0.9',
+      '--max-time',
+      '1',
+      `https://127.0.0.1:${String(port)}/`,
+    );
     await client.says(/^GET \/ HTTP\/1.1$/m);
     await client.kill();
     await expectDrain(program);
@@ -118,7 +128,16 @@ describe('the sample https-server', () => {
   it.skipIf(!isInstalled('curl'))('answers curl twice over one connection', async () => {
     const { program, port } = await start('https-server');
     const url = `https://127.0.0.1:${String(port)}`;
-    const client = new Program('curl', '--silent', '--show-error', '--insecure', '--write-out', '%{num_connects}\n', `${url}/hello`, `${url}/again`);
+    const client = new Program(
+      'curl',
+      '--silent',
+      '--show-error',
+      '--insecure',
+      '--write-out',
+      '%{num_connects}\n',
+      `${url}/hello`,
+      `${url}/again`,
+    );
     expect(await client.exit()).toBe(0);
     expect(client.output).toMatch(/^GET \/hello over TLSv1.3, (\S+)\n1\nGET \/again over TLSv1.3, \1\n0\n$/);
     await expectDrain(program);
@@ -143,7 +162,12 @@ describe('the sample https-server', () => {
     const drips = async (...begins: string[]): Promise<string> => {
       const socket = tlsConnect({ port, host: '127.0.0.1', rejectUnauthorized: false });
       let heard = '';
-      socket.on('error', () => undefined).setEncoding('utf8').on('data', (text: string) => { heard += text; });
+      socket
+        .on('error', () => undefined)
+        .setEncoding('utf8')
+        .on('data', (text: string) => {
+          heard += text;
+        });
       await once(socket, 'secureConnect');
       for (const [index, begin] of begins.entries()) {
         socket.write(begin);
@@ -167,12 +191,14 @@ describe('the sample https-server', () => {
 
   it('drains a connection that never asked, and one whose request has only begun, without waiting for long', async () => {
     const { program, port } = await start('https-server');
-    const sockets = await Promise.all(['', 'GET / HT'].map(async (begin) => {
-      const socket = tlsConnect({ port, host: '127.0.0.1', rejectUnauthorized: false });
-      await once(socket, 'secureConnect');
-      await new Promise((resolve) => socket.write(begin, resolve));
-      return socket;
-    }));
+    const sockets = await Promise.all(
+      ['', 'GET / HT'].map(async (begin) => {
+        const socket = tlsConnect({ port, host: '127.0.0.1', rejectUnauthorized: false });
+        await once(socket, 'secureConnect');
+        await new Promise((resolve) => socket.write(begin, resolve));
+        return socket;
+      }),
+    );
     const startedAt = performance.now();
     const closed = Promise.all(sockets.map((socket) => once(socket, 'close')));
     await expectDrain(program);
@@ -202,7 +228,10 @@ describe('the sample https-get', () => {
     const server = createHttpsServer({ cert: localhost.certificate, key: localhost.key }, (asked, answer) => {
       void text(asked).then((body) => {
         if (asked.url === '/large') answer.end(Buffer.alloc(4 << 20, 'x'));
-        else answer.writeHead(asked.url === '/' ? 200 : 404, { 'X-Kind': 'echo' }).end(`${String(asked.method)} ${String(asked.headers['x-name'])} ${body}\n`);
+        else
+          answer
+            .writeHead(asked.url === '/' ? 200 : 404, { 'X-Kind': 'echo' })
+            .end(`${String(asked.method)} ${String(asked.headers['x-name'])} ${body}\n`);
       });
     }).listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -210,34 +239,57 @@ describe('the sample https-get', () => {
     server.close();
   }
 
-  it('writes the page to its output, and what comes before it to the other', () => withSite(async (url) => {
-    const [page, posted, missing] = await Promise.all([
-      get(`${url}/`, '--ca', certificate, '--header', 'X-Name: value: with colon'),
-      get(`${url}/`, '--insecure', '--header', 'x-name:a', '--header', 'Accept: b', '--header', 'X-Name: c: d', '--data', 'text'),
-      get(`${url}/missing`, '--insecure'),
-    ]);
-    expect(page).toMatchObject({ code: 0, out: 'GET value: with colon \n', err: expect.stringMatching(/^HTTP\/1.1 200 OK\nx-kind: echo\n[^]*\n$/) });
-    expect(posted).toMatchObject({ code: 0, out: 'POST a, c: d text\n' });
-    expect(missing).toMatchObject({ code: 0, err: expect.stringMatching(/^HTTP\/1.1 404 Not Found\n/) });
-  }));
+  it('writes the page to its output, and what comes before it to the other', () =>
+    withSite(async (url) => {
+      const [page, posted, missing] = await Promise.all([
+        get(`${url}/`, '--ca', certificate, '--header', 'X-Name: value: with colon'),
+        get(
+          `${url}/`,
+          '--insecure',
+          '--header',
+          'x-name:a',
+          '--header',
+          'Accept: b',
+          '--header',
+          'X-Name: c: d',
+          '--data',
+          'text',
+        ),
+        get(`${url}/missing`, '--insecure'),
+      ]);
+      expect(page).toMatchObject({
+        code: 0,
+        out: 'GET value: with colon \n',
+        err: expect.stringMatching(/^HTTP\/1.1 200 OK\nx-kind: echo\n[^]*\n$/),
+      });
+      expect(posted).toMatchObject({ code: 0, out: 'POST a, c: d text\n' });
+      expect(missing).toMatchObject({ code: 0, err: expect.stringMatching(/^HTTP\/1.1 404 Not Found\n/) });
+    }));
 
-  it('can be piped: into what takes all, and into what has enough soon', () => withSite(async (url) => {
-    const piped = async (into: string): Promise<string> => {
-      const command = [process.execPath, ...run, 'https-get', `${url}/large`, '--insecure'].map((arg) => `'${arg}'`).join(' ');
-      const shell = spawn('sh', ['-c', `${command} | ${into}`], { stdio: ['ignore', 'pipe', 'pipe'] });
-      const [out, err] = await Promise.all([text(shell.stdout), text(shell.stderr), once(shell, 'close')]);
-      return `${out.trim()} ${err.split('\n').at(-2) ?? ''}`;
-    };
-    expect(await piped('wc -c')).toBe('4194304 content-length: 4194304');
-    expect(await piped('head -c 3')).toBe('xxx https-get: write EPIPE');
-  }));
+  it('can be piped: into what takes all, and into what has enough soon', () =>
+    withSite(async (url) => {
+      const piped = async (into: string): Promise<string> => {
+        const command = [process.execPath, ...run, 'https-get', `${url}/large`, '--insecure']
+          .map((arg) => `'${arg}'`)
+          .join(' ');
+        const shell = spawn('sh', ['-c', `${command} | ${into}`], { stdio: ['ignore', 'pipe', 'pipe'] });
+        const [out, err] = await Promise.all([text(shell.stdout), text(shell.stderr), once(shell, 'close')]);
+        return `${out.trim()} ${err.split('\n').at(-2) ?? ''}`;
+      };
+      expect(await piped('wc -c')).toBe('4194304 content-length: 4194304');
+      expect(await piped('head -c 3')).toBe('xxx https-get: write EPIPE');
+    }));
 
   it.each([
     [['http://localhost/'], 2, 'https-get: which page? Such as: https://example.org/\n'],
     [[], 2, 'https-get: which page? Such as: https://example.org/\n'],
     [['https://localhost:1/', '--header', 'nonsense'], 2, "https-get: --header must be 'NAME: VALUE', not nonsense\n"],
     [['https://localhost:1/', '--header', 'x y: z'], 1, 'https-get: Header name must be a valid HTTP token ["x y"]\n'],
-    [['https://localhost:1/', '--ca', '/no/such.pem'], 1, 'https-get: cannot read the CA certificates /no/such.pem: no such file\n'],
+    [
+      ['https://localhost:1/', '--ca', '/no/such.pem'],
+      1,
+      'https-get: cannot read the CA certificates /no/such.pem: no such file\n',
+    ],
     [['https://localhost:1/'], 1, /^https-get: connect ECONNREFUSED: .*\n$/],
     [['https://me:secret@localhost:1/'], 1, /^https-get: https.request takes no user and password .*\n$/],
   ])('answers %j in one clear line and with exit code %i', async (args, code, says) => {
@@ -246,17 +298,28 @@ describe('the sample https-get', () => {
     expect(err).toMatch(typeof says === 'string' ? new RegExp(`^${says.replace(/[?.[\]]/g, '\\$&')}$`) : says);
   });
 
-  it('tells why it does not trust, and how it is run', () => withSite(async (url) => {
-    expect(await get(`${url}/`)).toEqual({ code: 1, out: '', err: "https-get: the server's certificate is not accepted: self-signed certificate\n" });
-    const help = await get('--help');
-    expect([help.code, help.out]).toEqual([0, expect.stringContaining('npm run sample -- https-get https://')]);
-  }));
+  it('tells why it does not trust, and how it is run', () =>
+    withSite(async (url) => {
+      expect(await get(`${url}/`)).toEqual({
+        code: 1,
+        out: '',
+        err: "https-get: the server's certificate is not accepted: self-signed certificate\n",
+      });
+      const help = await get('--help');
+      expect([help.code, help.out]).toEqual([0, expect.stringContaining('npm run sample -- https-get https://')]);
+    }));
 });
 
 describe('the sample sni', () => {
   it('shows the certificate of each name, and fetches those of customers once', async () => {
     const { program, port } = await start('sni');
-    for (const [asked, shown] of [['example.test'], ['shop.example.test', '*.example.test'], ['red.test'], ['red.test'], ['other.test', 'localhost']]) {
+    for (const [asked, shown] of [
+      ['example.test'],
+      ['shop.example.test', '*.example.test'],
+      ['red.test'],
+      ['red.test'],
+      ['other.test', 'localhost'],
+    ]) {
       const socket = tlsConnect({ port, host: '127.0.0.1', servername: asked, rejectUnauthorized: false });
       await once(socket, 'secureConnect');
       expect(socket.getPeerCertificate().subjectaltname).toBe(`DNS:${shown ?? asked}`);
@@ -280,8 +343,17 @@ describe('the sample sni', () => {
 describe('the sample alpn', () => {
   it('answers each client in the protocol that was agreed on, and refuses one without a common protocol', async () => {
     const { program, port } = await start('alpn');
-    const speaking = (ALPNProtocols: string[]): ConnectionOptions => ({ port, host: '127.0.0.1', rejectUnauthorized: false, ALPNProtocols });
-    for (const [offered, agreed, answer] of [[['echo', 'shout'], 'shout', 'HELLO\n'], [['whisper'], 'whisper', 'hello\n'], [[], false, 'Hello\n']] as const) {
+    const speaking = (ALPNProtocols: string[]): ConnectionOptions => ({
+      port,
+      host: '127.0.0.1',
+      rejectUnauthorized: false,
+      ALPNProtocols,
+    });
+    for (const [offered, agreed, answer] of [
+      [['echo', 'shout'], 'shout', 'HELLO\n'],
+      [['whisper'], 'whisper', 'hello\n'],
+      [[], false, 'Hello\n'],
+    ] as const) {
       const socket = tlsConnect(speaking([...offered]));
       await once(socket, 'secureConnect');
       expect(socket.alpnProtocol).toBe(agreed);
@@ -289,40 +361,76 @@ describe('the sample alpn', () => {
       expect(String((await once(socket, 'data'))[0])).toBe(answer);
       socket.destroy();
     }
-    const [refusal] = await once(tlsConnect(speaking(['h2'])), 'error') as [Error];
+    const [refusal] = (await once(tlsConnect(speaking(['h2'])), 'error')) as [Error];
     expect(refusal.message).toContain('no application protocol');
-    await program.says(/agreed on shout\n[^]*agreed on whisper\n[^]*a client that offers nothing\n[^]*handshake failed: no application protocol\n/);
+    await program.says(
+      /agreed on shout\n[^]*agreed on whisper\n[^]*a client that offers nothing\n[^]*handshake failed: no application protocol\n/,
+    );
     await expectDrain(program);
   });
 });
 
 describe('the sample client-auth-one-url', () => {
-  it.each([[[], '1.3', 'extension not received'], [['--tls12'], '1.2', 'it takes a certificate']])('asks for the certificate at one path only %j', async (args, version, refusal) => {
+  it.each([
+    [[], '1.3', 'extension not received'],
+    [['--tls12'], '1.2', 'it takes a certificate'],
+  ])('asks for the certificate at one path only %j', async (args, version, refusal) => {
     const program = new Program(process.execPath, ...run, 'client-auth-one-url', ...args);
     expect(await program.exit()).toBe(0);
-    const answers = (who: string, secret: string): string => [`${who}, over TLSv${version}:`, '  GET /: 200 everybody may see /', `  GET /secret: ${secret}`, `  GET /secret: ${secret}`, ''].join('\n');
-    expect(program.output.replace(/^listening .*\n/, '')).toBe(answers('alice', '200 the secret is for alice.test') + answers('somebody without a certificate', `403 ${refusal}`));
+    const answers = (who: string, secret: string): string =>
+      [
+        `${who}, over TLSv${version}:`,
+        '  GET /: 200 everybody may see /',
+        `  GET /secret: ${secret}`,
+        `  GET /secret: ${secret}`,
+        '',
+      ].join('\n');
+    expect(program.output.replace(/^listening .*\n/, '')).toBe(
+      answers('alice', '200 the secret is for alice.test') +
+        answers('somebody without a certificate', `403 ${refusal}`),
+    );
   });
 
-  it.skipIf(!isInstalled('openssl')).each(['-tls1_2', '-tls1_3'])('serves openssl with a certificate of a given authority (%s)', async (version) => {
-    const bob = selfSigned({ names: ['bob.test'] });
-    const [certificate, key] = [fileOf('bob.pem', bob.certificate), fileOf('bob.key', bob.key)];
-    const { program, port } = await start('client-auth-one-url', '--ca', certificate, ...(version === '-tls1_2' ? ['--tls12'] : []));
-    const client = new Program('openssl', 's_client', '-connect', `127.0.0.1:${String(port)}`, '-enable_pha', '-cert', certificate, '-key', key, '-quiet');
-    client.write('GET /\n');
-    await client.says(/^200 everybody may see \/$/m);
-    client.write('GET /secret\n');
-    await client.says(/^200 the secret is for bob.test$/m);
-    await client.kill();
-    await expectDrain(program);
-  });
+  it.skipIf(!isInstalled('openssl')).each(['-tls1_2', '-tls1_3'])(
+    'serves openssl with a certificate of a given authority (%s)',
+    async (version) => {
+      const bob = selfSigned({ names: ['bob.test'] });
+      const [certificate, key] = [fileOf('bob.pem', bob.certificate), fileOf('bob.key', bob.key)];
+      const { program, port } = await start(
+        'client-auth-one-url',
+        '--ca',
+        certificate,
+        ...(version === '-tls1_2' ? ['--tls12'] : []),
+      );
+      const client = new Program(
+        'openssl',
+        's_client',
+        '-connect',
+        `127.0.0.1:${String(port)}`,
+        '-enable_pha',
+        '-cert',
+        certificate,
+        '-key',
+        key,
+        '-quiet',
+      );
+      client.write('GET /\n');
+      await client.says(/^200 everybody may see \/$/m);
+      client.write('GET /secret\n');
+      await client.says(/^200 the secret is for bob.test$/m);
+      await client.kill();
+      await expectDrain(program);
+    },
+  );
 });
 
 describe('the sample psk', () => {
   it('greets who has the key, and nobody else', async () => {
     const program = new Program(process.execPath, ...run, 'psk');
     expect(await program.exit()).toBe(0);
-    expect(program.output).toMatch(/^listening .*\ntry: .*\nsensor-1:\n {2}the server says "hello sensor-1, .*\nsensor-1:\n[^]*\nsensor-9:\n/);
+    expect(program.output).toMatch(
+      /^listening .*\ntry: .*\nsensor-1:\n {2}the server says "hello sensor-1, .*\nsensor-1:\n[^]*\nsensor-9:\n/,
+    );
     expect(program.output.match(/^ {2}the server: /gm)).toHaveLength(2);
     expect(program.output.match(/refused/g)).toHaveLength(2);
   });
@@ -341,20 +449,27 @@ describe('the sample psk', () => {
 describe('the sample secure-client', () => {
   it('tells whose certificate it sees, and in one line why it does not connect', async () => {
     const other = selfSigned({ names: ['other.test'] });
-    const servers = [localhost, other].map(({ certificate, key }) => createTlsServer({ cert: certificate, key }, (socket) => socket.on('error', () => undefined).end()).listen(0, '127.0.0.1'));
+    const servers = [localhost, other].map(({ certificate, key }) =>
+      createTlsServer({ cert: certificate, key }, (socket) => socket.on('error', () => undefined).end()).listen(
+        0,
+        '127.0.0.1',
+      ),
+    );
     await Promise.all(servers.map((server) => once(server, 'listening')));
     const [good, wrong] = servers.map((server) => String((server.address() as AddressInfo).port));
     const { certificate } = certificateFiles();
-    const outcomes = await Promise.all([
-      ['localhost', good, '--ca', certificate],
-      ['localhost', good],
-      ['localhost', wrong, '--ca', fileOf('other.pem', other.certificate)],
-      ['localhost'],
-      ['localhost', good, '--ca', '/no/such.pem'],
-    ].map(async (args) => {
-      const program = new Program(process.execPath, ...run, 'secure-client', ...args);
-      return [await program.exit(), program.output] as const;
-    }));
+    const outcomes = await Promise.all(
+      [
+        ['localhost', good, '--ca', certificate],
+        ['localhost', good],
+        ['localhost', wrong, '--ca', fileOf('other.pem', other.certificate)],
+        ['localhost'],
+        ['localhost', good, '--ca', '/no/such.pem'],
+      ].map(async (args) => {
+        const program = new Program(process.execPath, ...run, 'secure-client', ...args);
+        return [await program.exit(), program.output] as const;
+      }),
+    );
     for (const server of servers) server.close();
     expect(outcomes).toEqual([
       [0, expect.stringMatching(/^TLSv1.3, TLS_\w+\ncertificate of CN=localhost, /)],
@@ -381,8 +496,12 @@ describe('the samples that run by themselves', () => {
     expect(await program.exit()).toBe(0);
     const size = String(8 * 1024 * 1024);
     for (const side of ['client', 'server']) {
-      expect(program.output).toContain(`TLSv1.2, ${side}: ${size} bytes out, ${size} in, 6 renegotiations, 0 key updates\n`);
-      expect(program.output).toContain(`TLSv1.3, ${side}: ${size} bytes out, ${size} in, 0 renegotiations, 3 key updates\n`);
+      expect(program.output).toContain(
+        `TLSv1.2, ${side}: ${size} bytes out, ${size} in, 6 renegotiations, 0 key updates\n`,
+      );
+      expect(program.output).toContain(
+        `TLSv1.3, ${side}: ${size} bytes out, ${size} in, 0 renegotiations, 3 key updates\n`,
+      );
     }
     expect(program.output).toMatch(/^ {2}renegotiate wants to read: \d+ times$/m);
     expect(program.output.match(/nothing was lost/g)).toHaveLength(4);
@@ -391,7 +510,9 @@ describe('the samples that run by themselves', () => {
   it('dane passes with the right record and fails with another', async () => {
     const program = new Program(process.execPath, ...run, 'dane');
     expect(await program.exit()).toBe(0);
-    expect(program.output).toMatch(/\n_\d+._tcp.localhost. IN TLSA 3 1 1 [0-9a-f]{64}\nwith the right record: the server says "hello", proved by the record at depth 0\nwith the record of another certificate: .*no matching DANE TLSA records\n$/);
+    expect(program.output).toMatch(
+      /\n_\d+._tcp.localhost. IN TLSA 3 1 1 [0-9a-f]{64}\nwith the right record: the server says "hello", proved by the record at depth 0\nwith the record of another certificate: .*no matching DANE TLSA records\n$/,
+    );
   });
 
   it('pinned refuses the certificate that is not written down', async () => {
@@ -399,7 +520,9 @@ describe('the samples that run by themselves', () => {
     expect(await program.exit()).toBe(0);
     const [before, after] = program.output.split('the server shows another certificate now\n');
     expect(before.match(/the server says "hello"/g)).toHaveLength(2);
-    expect(after).toMatch(/^with the digest of the certificate: the certificate has the digest .*\nwith the digest of the key: the certificate's key has the digest .*\nwith the digest of the next one as well: the server says "hello"\n$/);
+    expect(after).toMatch(
+      /^with the digest of the certificate: the certificate has the digest .*\nwith the digest of the key: the certificate's key has the digest .*\nwith the digest of the next one as well: the server says "hello"\n$/,
+    );
   });
 
   it('keylog writes the secrets of its connection to a file for its owner only', async () => {
@@ -438,10 +561,16 @@ describe('the samples that run by themselves', () => {
 describe('the sample resume', () => {
   const line = String.raw`\d+\.\d ms, (\d+) bytes in, \d+ out; `;
 
-  it.each([['TLSv1.3', []], ['TLSv1.2', ['--tls1.2']]] as const)('comes back with its session under %s, and shows what that saves', async (version, args) => {
+  it.each([
+    ['TLSv1.3', []],
+    ['TLSv1.2', ['--tls1.2']],
+  ] as const)('comes back with its session under %s, and shows what that saves', async (version, args) => {
     const program = new Program(process.execPath, ...run, 'resume', '--times', '2', ...args);
     expect(await program.exit()).toBe(0);
-    const [, ...counts] = new RegExp(`^full \\(not offered\\): ${line}${version}.*\nresumed: ${line}${version}.*\nresumed: ${line}${version}.*\n$`).exec(program.output) ?? [];
+    const [, ...counts] =
+      new RegExp(
+        `^full \\(not offered\\): ${line}${version}.*\nresumed: ${line}${version}.*\nresumed: ${line}${version}.*\n$`,
+      ).exec(program.output) ?? [];
     expect(counts).toHaveLength(3);
     expect(Number(counts[1])).toBeLessThan(Number(counts[0]) / 2);
   });
@@ -450,7 +579,10 @@ describe('the sample resume', () => {
     const { program: server, port } = await start('session-server');
     const file = fileOf('kept.pem', '');
     const connect = ['resume', '--connect', `127.0.0.1:${String(port)}`, '--insecure', '--times', '0'];
-    for (const [args, outcome] of [[['--save', file], /^full \(not offered\)/], [['--load', file], /^resumed/]] as const) {
+    for (const [args, outcome] of [
+      [['--save', file], /^full \(not offered\)/],
+      [['--load', file], /^resumed/],
+    ] as const) {
       const program = new Program(process.execPath, ...run, ...connect, ...args);
       expect(await program.exit()).toBe(0);
       expect(program.output).toMatch(outcome);
@@ -462,7 +594,18 @@ describe('the sample resume', () => {
   it('shares its sessions with other clients through a store', async () => {
     const { program: server, port } = await start('session-server');
     const key = fileOf('key.bin', Buffer.alloc(32, 5));
-    const args = ['resume', '--connect', `127.0.0.1:${String(port)}`, '--insecure', '--times', '0', '--store', `files:${join(key, '..', 'shared')}`, '--store-key', key];
+    const args = [
+      'resume',
+      '--connect',
+      `127.0.0.1:${String(port)}`,
+      '--insecure',
+      '--times',
+      '0',
+      '--store',
+      `files:${join(key, '..', 'shared')}`,
+      '--store-key',
+      key,
+    ];
     for (const outcome of [/^full \(not offered\)/, /^resumed/, /^resumed/]) {
       const program = new Program(process.execPath, ...run, ...args);
       expect(await program.exit()).toBe(0);
@@ -483,9 +626,20 @@ describe('the sample resume', () => {
 
   it('comes back to node:tls as well', async () => {
     const { certificate, key } = selfSigned();
-    const server = createTlsServer({ cert: certificate, key }, (socket) => socket.on('error', () => undefined).end('hello\n')).listen(0, '127.0.0.1');
+    const server = createTlsServer({ cert: certificate, key }, (socket) =>
+      socket.on('error', () => undefined).end('hello\n'),
+    ).listen(0, '127.0.0.1');
     await once(server, 'listening');
-    const program = new Program(process.execPath, ...run, 'resume', '--connect', `127.0.0.1:${String((server.address() as AddressInfo).port)}`, '--insecure', '--times', '1');
+    const program = new Program(
+      process.execPath,
+      ...run,
+      'resume',
+      '--connect',
+      `127.0.0.1:${String((server.address() as AddressInfo).port)}`,
+      '--insecure',
+      '--times',
+      '1',
+    );
     expect(await program.exit()).toBe(0);
     expect(program.output).toMatch(/^full .*\nresumed: .*\n$/);
     server.close();
@@ -494,12 +648,25 @@ describe('the sample resume', () => {
 
 describe('the sample session-server', () => {
   /** Connects, talks, and leaves with a session. */
-  async function visit(port: number, options: ConnectionOptions = {}): Promise<{ said: string; session: Buffer | undefined }> {
-    const socket = tlsConnect({ port, host: '127.0.0.1', servername: 'localhost', rejectUnauthorized: false, ...options });
+  async function visit(
+    port: number,
+    options: ConnectionOptions = {},
+  ): Promise<{ said: string; session: Buffer | undefined }> {
+    const socket = tlsConnect({
+      port,
+      host: '127.0.0.1',
+      servername: 'localhost',
+      rejectUnauthorized: false,
+      ...options,
+    });
     let session: Buffer | undefined;
-    socket.on('session', (each: Buffer) => { session = each; });
+    socket.on('session', (each: Buffer) => {
+      session = each;
+    });
     let heard = '';
-    socket.setEncoding('utf8').on('data', (text: string) => { heard += text; });
+    socket.setEncoding('utf8').on('data', (text: string) => {
+      heard += text;
+    });
     socket.write('a line\n');
     while (!heard.endsWith('a line\n')) await once(socket, 'data');
     socket.end();
@@ -507,17 +674,20 @@ describe('the sample session-server', () => {
     return { said: heard.split('\n')[0], session };
   }
 
-  it.each(['TLSv1.2', 'TLSv1.3'] as const)('goes on with sessions in whichever of its processes, under %s', async (version) => {
-    const { program, port } = await start('session-server', '--processes', '3');
-    const only = { minVersion: version, maxVersion: version };
-    const { said, session } = await visit(port, only);
-    expect(said).toBe('not offered');
-    // The session is saved behind the handshake, and another process may be asked for it sooner than that.
-    while ((await visit(port, { ...only, session })).said !== 'resumed');
-    for (let index = 0; index < 12; index++) expect((await visit(port, { ...only, session })).said).toBe('resumed');
-    expect(new Set(program.output.match(/^\d+(?=: )/gm)).size).toBeGreaterThan(1);
-    await expectDrain(program);
-  });
+  it.each(['TLSv1.2', 'TLSv1.3'] as const)(
+    'goes on with sessions in whichever of its processes, under %s',
+    async (version) => {
+      const { program, port } = await start('session-server', '--processes', '3');
+      const only = { minVersion: version, maxVersion: version };
+      const { said, session } = await visit(port, only);
+      expect(said).toBe('not offered');
+      // The session is saved behind the handshake, and another process may be asked for it sooner than that.
+      while ((await visit(port, { ...only, session })).said !== 'resumed');
+      for (let index = 0; index < 12; index++) expect((await visit(port, { ...only, session })).said).toBe('resumed');
+      expect(new Set(program.output.match(/^\d+(?=: )/gm)).size).toBeGreaterThan(1);
+      await expectDrain(program);
+    },
+  );
 
   it('shares tickets that one process has sealed', async () => {
     const { program, port } = await start('session-server', '--processes', '2', '--resumption', 'stateless');
@@ -557,7 +727,15 @@ describe('the sample session-server', () => {
     // The first to make the folder lives, and whoever comes after it does not.
     const folder = join(fileOf('first', ''), '..', 'living');
     const dies = `import { mkdirSync } from 'node:fs'; if (process.send) try { mkdirSync(${JSON.stringify(folder)}); } catch { process.exit(3); }`;
-    const program = new Program(process.execPath, '--import', `data:text/javascript,${encodeURIComponent(dies)}`, ...run, 'session-server', '--processes', '3');
+    const program = new Program(
+      process.execPath,
+      '--import',
+      `data:text/javascript,${encodeURIComponent(dies)}`,
+      ...run,
+      'session-server',
+      '--processes',
+      '3',
+    );
     expect(await program.exit()).toBe(1);
     expect(program.output).toBe('session-server: a process has ended before it listened, with exit code 3\n');
   });
@@ -565,7 +743,11 @@ describe('the sample session-server', () => {
   it.each([
     [['--help'], 0, /^Usage: npm run sample -- session-server/],
     [['--processes', '0'], 2, /^session-server: --processes must be a whole number of 1…64, not 0\n$/],
-    [['--resumption', 'sometimes'], 2, /^session-server: --resumption must be stateful, stateless or off, not sometimes\n$/],
+    [
+      ['--resumption', 'sometimes'],
+      2,
+      /^session-server: --resumption must be stateful, stateless or off, not sometimes\n$/,
+    ],
     [['--store', 'drawer'], 2, /^session-server: a session store is memory, files:DIR, .*not drawer\n$/],
     [['--store-key', '/no/such.key'], 1, /^session-server: ENOENT.*\n$/],
   ])('answers %j in one clear way and with exit code %i', async (args, code, says) => {
@@ -579,7 +761,13 @@ describe('the sample ticket-rotation', () => {
   it('shows a ticket from its first span to its end', async () => {
     const program = new Program(process.execPath, ...run, 'ticket-rotation');
     expect(await program.exit()).toBe(0);
-    expect(program.output.match(/: (not offered|resumed|unknown key)\b/g)).toEqual([': not offered', ': resumed', ': resumed', ': unknown key', ': resumed']);
+    expect(program.output.match(/: (not offered|resumed|unknown key)\b/g)).toEqual([
+      ': not offered',
+      ': resumed',
+      ': resumed',
+      ': unknown key',
+      ': resumed',
+    ]);
   });
 });
 
@@ -587,7 +775,9 @@ describe('every sample', () => {
   it('says what its first comment says when asked for help', async () => {
     const program = new Program(process.execPath, ...run, 'sni', '--help');
     expect(await program.exit()).toBe(0);
-    expect(program.output).toMatch(/^One server, many names: [^]*\n {4}npm run sample -- sni --port 7443\n[^]*the system chooses one.\n$/);
+    expect(program.output).toMatch(
+      /^One server, many names: [^]*\n {4}npm run sample -- sni --port 7443\n[^]*the system chooses one.\n$/,
+    );
   });
 });
 
@@ -616,7 +806,14 @@ describe('the proxy', () => {
     const { certificate, key } = certificateFiles();
     for (const front of [['--plain'], ['--certificate', certificate, '--key', key]]) {
       const { program, port } = await start('proxy', '--listen', 'localhost:0', '--upstream', upstream, ...front);
-      const client = new Program('curl', '--silent', '--show-error', '--cacert', certificate, `${front.includes('--plain') ? 'http' : 'https'}://localhost:${String(port)}/x`);
+      const client = new Program(
+        'curl',
+        '--silent',
+        '--show-error',
+        '--cacert',
+        certificate,
+        `${front.includes('--plain') ? 'http' : 'https'}://localhost:${String(port)}/x`,
+      );
       expect(await client.exit()).toBe(0);
       expect(client.output).toBe('page /x');
       await program.kill();
@@ -660,7 +857,9 @@ describe('the proxy', () => {
     const stranger = connect(port, '127.0.0.1').on('error', () => undefined);
     stranger.write('GET / HTTP/1.1\r\n\r\n');
     await program.says(/plain HTTP/);
-    expect(program.output.split('\n').filter((line) => line !== '' && !/^(?:listening|try:)/.test(line))).toEqual([expect.stringMatching(/plain HTTP/)]);
+    expect(program.output.split('\n').filter((line) => line !== '' && !/^(?:listening|try:)/.test(line))).toEqual([
+      expect.stringMatching(/plain HTTP/),
+    ]);
     await program.kill();
   });
 
@@ -669,7 +868,14 @@ describe('the proxy', () => {
     await once(server, 'listening');
     const { port: refused } = server.address() as AddressInfo;
     server.close();
-    const { program, port } = await start('proxy', '--listen', '127.0.0.1:0', '--plain', '--upstream', `127.0.0.1:${String(refused)}`);
+    const { program, port } = await start(
+      'proxy',
+      '--listen',
+      '127.0.0.1:0',
+      '--plain',
+      '--upstream',
+      `127.0.0.1:${String(refused)}`,
+    );
     for (let i = 0; i < 2; i++) {
       const socket = connect(port, '127.0.0.1').on('error', () => undefined);
       socket.resume();
@@ -686,7 +892,11 @@ describe('the proxy', () => {
     [['--listen', '127.0.0.1:99999'], 2, /^proxy: .*99999/],
     [['--block-ms', 'soon'], 2, /^proxy: --block-ms must be a number of milliseconds, not soon/],
     [['--max-connections', '0'], 2, /^proxy: --max-connections must be/],
-    [['--certificate', '/no/such.pem', '--key', '/no/such.key'], 1, /^proxy: cannot read the certificate \/no\/such.pem: no such file/],
+    [
+      ['--certificate', '/no/such.pem', '--key', '/no/such.key'],
+      1,
+      /^proxy: cannot read the certificate \/no\/such.pem: no such file/,
+    ],
     [['--certificate', '/no/such.pem'], 2, /^proxy: --certificate and --key go together/],
     [['--listen', '192.0.2.1:0'], 1, /^proxy: bind EADDRNOTAVAIL/],
   ])('answers %j with one clear line and exit code %i', async (args, code, line) => {
@@ -699,7 +909,10 @@ describe('the proxy', () => {
   it.each([
     [['--listen', '[::1]:0'], /^try: openssl s_client -connect \[::1\]:\d+ -quiet$/m],
     [['--listen', '[::1]:0', '--plain'], /^try: nc ::1 \d+$/m],
-    [['--listen', join(tmpdir(), `wantio-${String(process.pid)}.socket`)], /^try: openssl s_client -unix \S+\.socket -quiet$/m],
+    [
+      ['--listen', join(tmpdir(), `wantio-${String(process.pid)}.socket`)],
+      /^try: openssl s_client -unix \S+\.socket -quiet$/m,
+    ],
     [['--listen', join(tmpdir(), `wantio-${String(process.pid)}.socket`), '--plain'], /^try: nc -U \S+\.socket$/m],
   ])('tells how to try it at %j', async (args, hint) => {
     const program = new Program(process.execPath, ...run, 'proxy', ...args);
@@ -718,15 +931,31 @@ describe('the proxy', () => {
 
 describe('a sample that listens where it is told', () => {
   const files = readdirSync(import.meta.dirname).filter((file) => !file.endsWith('.test.ts'));
-  const names = files.filter((file) => /\bport: \{ type: 'string'/.test(readFileSync(join(import.meta.dirname, file), 'utf8'))).map((file) => file.slice(0, -3));
+  const names = files
+    .filter((file) => /\bport: \{ type: 'string'/.test(readFileSync(join(import.meta.dirname, file), 'utf8')))
+    .map((file) => file.slice(0, -3));
 
   it('is each of these', () => {
-    expect(names).toEqual(expect.arrayContaining(['alpn', 'client-auth-one-url', 'echo', 'https-server', 'psk', 'select-echo', 'session-server', 'sni', 'tls-echo']));
+    expect(names).toEqual(
+      expect.arrayContaining([
+        'alpn',
+        'client-auth-one-url',
+        'echo',
+        'https-server',
+        'psk',
+        'select-echo',
+        'session-server',
+        'sni',
+        'tls-echo',
+      ]),
+    );
   });
 
   it.each(names)('(%s) says what is wrong with a port, in one line', async (name) => {
     const program = new Program(process.execPath, ...run, name, '--port', 'soon');
     expect(await program.exit()).toBe(2);
-    expect(program.output).toBe(`${name}: "127.0.0.1:soon" is not an address; write HOST:PORT or [IPv6]:PORT with a port of 0…65535, a path with a / or an abstract name after an @\n`);
+    expect(program.output).toBe(
+      `${name}: "127.0.0.1:soon" is not an address; write HOST:PORT or [IPv6]:PORT with a port of 0…65535, a path with a / or an abstract name after an @\n`,
+    );
   });
 });

@@ -35,7 +35,8 @@ for (const client of clients.keys()) void client.close();
 
 function accept(): void {
   if (listener.closed) return;
-  for (let client = listener.tryAccept(); client !== undefined; client = listener.tryAccept()) clients.set(client, new Uint8Array());
+  for (let client = listener.tryAccept(); client !== undefined; client = listener.tryAccept())
+    clients.set(client, new Uint8Array());
   console.log(`${String(clients.size)} clients`);
 }
 

@@ -5,8 +5,9 @@
  *     openssl s_client -connect 127.0.0.1:7443 -sess_out session.pem
  *     openssl s_client -connect 127.0.0.1:7443 -sess_in session.pem
  *
- * You will see `listening 127.0.0.1:7443`, and for each client `resumed`, or why it was not: the first line that it gets, before its
- * own lines come back. `npm run sample -- session-server --help` tells about policies and stores. Ctrl-C drains, a second one aborts.
+ * You will see `listening 127.0.0.1:7443`, and for each client `resumed`, or why it was not: the first line that it
+ * gets, before its own lines come back. `npm run sample -- session-server --help` tells about policies and stores.
+ * Ctrl-C drains, a second one aborts.
  */
 
 import { fork } from 'node:child_process';
@@ -55,12 +56,14 @@ interface Shared {
 if (values.help) console.log(USAGE);
 else if (process.send === undefined) await lead();
 else {
-  const [shared] = await once(process, 'message') as [Shared];
+  const [shared] = (await once(process, 'message')) as [Shared];
   const reactor = new Reactor();
   const { closed } = await serve(reactor, shared);
   process.send('listening');
   // Without the first process there are no sessions and no signals.
-  process.once('disconnect', () => { void reactor.close(); });
+  process.once('disconnect', () => {
+    void reactor.close();
+  });
   await closed;
   if (process.connected) process.disconnect();
 }
@@ -68,7 +71,8 @@ else {
 /** The first process: it serves as well, and keeps the sessions of all when they are kept in memory. */
 async function lead(): Promise<void> {
   const count = Number(values.processes);
-  if (!Number.isInteger(count) || count < 1 || count > 64) throw new RangeError(`--processes must be a whole number of 1…64, not ${values.processes}`);
+  if (!Number.isInteger(count) || count < 1 || count > 64)
+    throw new RangeError(`--processes must be a whole number of 1…64, not ${values.processes}`);
   policyOf(values.resumption);
   const { port: wanted } = parseTarget(`127.0.0.1:${values.port}`) as { port: number };
   const storeKey = values['store-key'] === undefined ? randomBytes(32) : await readFile(values['store-key']);
@@ -78,11 +82,18 @@ async function lead(): Promise<void> {
   const path = join(folder ?? '', 'sessions.sock');
   const sessionServer = own === undefined ? undefined : await SessionServer.listen(reactor, { path, store: own });
 
-  const told = { port: wanted, store: folder === undefined ? values.store : `unix:${path}`, storeKey: storeKey.toString('base64'), ...selfSigned() };
+  const told = {
+    port: wanted,
+    store: folder === undefined ? values.store : `unix:${path}`,
+    storeKey: storeKey.toString('base64'),
+    ...selfSigned(),
+  };
   const { port, closed } = await serve(reactor, told, own);
   const children = Array.from({ length: count - 1 }, () => fork(process.argv[1], process.argv.slice(2)));
   // Ctrl-C reaches all of them; a signal that was sent to this one alone is passed on.
-  reactor.draining.addEventListener('abort', () => { for (const child of children) child.kill(); });
+  reactor.draining.addEventListener('abort', () => {
+    for (const child of children) child.kill();
+  });
   try {
     await Promise.all(children.map((child) => begin(child, { ...told, port })));
     console.log(`listening 127.0.0.1:${String(port)}`);
@@ -95,7 +106,11 @@ async function lead(): Promise<void> {
     void reactor.close();
   }
   await closed;
-  await Promise.all(children.filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null).map((child) => once(child, 'exit')));
+  await Promise.all(
+    children
+      .filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null)
+      .map((child) => once(child, 'exit')),
+  );
   await sessionServer?.close();
   if (folder !== undefined) await rm(folder, { recursive: true, force: true });
 }
@@ -103,16 +118,29 @@ async function lead(): Promise<void> {
 /** Has `child` serve as well; resolves when it listens. */
 function begin(child: ChildProcess, shared: Shared): Promise<void> {
   return new Promise((resolve, reject) => {
-    child.once('message', () => { resolve(); }).on('error', reject).once('exit', (code, signal) => {
-      reject(new Error(`a process has ended before it listened, ${signal === null ? `with exit code ${String(code)}` : `by ${signal}`}`));
-    });
+    child
+      .once('message', () => {
+        resolve();
+      })
+      .on('error', reject)
+      .once('exit', (code, signal) => {
+        reject(
+          new Error(
+            `a process has ended before it listened, ${signal === null ? `with exit code ${String(code)}` : `by ${signal}`}`,
+          ),
+        );
+      });
     // That it cannot be told is told by its end.
     child.send(shared, () => undefined);
   });
 }
 
 /** @returns the port, and when it is over. */
-async function serve(reactor: Reactor, { port, store: where, storeKey, certificate, key }: Shared, own?: SessionStore): Promise<{ port: number; closed: Promise<void> }> {
+async function serve(
+  reactor: Reactor,
+  { port, store: where, storeKey, certificate, key }: Shared,
+  own?: SessionStore,
+): Promise<{ port: number; closed: Promise<void> }> {
   const secret = Buffer.from(storeKey, 'base64');
   const store = own ?? openSessionStore(where, reactor);
   const resumption = policyOf(values.resumption);
@@ -125,7 +153,9 @@ async function serve(reactor: Reactor, { port, store: where, storeKey, certifica
     ...(resumption === 'stateful' ? { sessionStore: store, sessionStoreKey: secret } : { ticketKeys }),
   });
   const listener = await reactor.listen({ host: '127.0.0.1', port, reusePort: true });
-  listener.on('clientError', (error, client) => { console.error(`${formatAddress(client.remoteAddress)}: ${error.message}`); });
+  listener.on('clientError', (error, client) => {
+    console.error(`${formatAddress(client.remoteAddress)}: ${error.message}`);
+  });
   listener.serve({ secure: context, timeouts: { blockMs: 60_000 } }, async (connection, { signal }) => {
     console.log(`${String(process.pid)}: ${connection.resumption}`);
     await connection.send(`${connection.resumption}\n`);

@@ -1,10 +1,12 @@
 /**
- * Ticket keys that turn by themselves: two servers that share them through a store, tickets that are renewed, and one that is too old.
+ * Ticket keys that turn by themselves: two servers that share them through a store, tickets that are renewed, and one
+ * that is too old.
  *
  *     npm run sample -- ticket-rotation
  *
- * You will see what becomes of the same ticket, span after span: sealed by one server it is opened by the other; in the next span it
- * is opened still, and replaced; and when its key has left the ring, a full handshake is made. Time is told here, and not waited for.
+ * You will see what becomes of the same ticket, span after span: sealed by one server it is opened by the other; in the
+ * next span it is opened still, and replaced; and when its key has left the ring, a full handshake is made. Time is
+ * told here, and not waited for.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -16,7 +18,13 @@ import type { TlsSession } from 'wantio/tls';
 const HOUR = 3_600_000;
 let now = Date.UTC(2030, 0, 1);
 // Whoever shares the keys has the same store and the same 32 bytes. What lies in the store is sealed with them.
-const shared = { rotateMs: 12 * HOUR, keep: 1, store: new MemorySessionStore(), storeKey: randomBytes(32), now: () => now };
+const shared = {
+  rotateMs: 12 * HOUR,
+  keep: 1,
+  store: new MemorySessionStore(),
+  storeKey: randomBytes(32),
+  now: () => now,
+};
 
 const { certificate, key } = selfSigned();
 const reactor = new Reactor();
@@ -25,7 +33,12 @@ const client = await TlsContext.client({ ca: { pem: certificate }, sessions: 'of
 async function serve(): Promise<{ port: number; ticketKeys: TicketKeys; context: TlsContext }> {
   const ticketKeys = new TicketKeys(shared);
   await ticketKeys.ready();
-  const context = await TlsContext.server({ certificate: { pem: certificate }, key: { pem: key }, resumption: 'stateless', ticketKeys });
+  const context = await TlsContext.server({
+    certificate: { pem: certificate },
+    key: { pem: key },
+    resumption: 'stateless',
+    ticketKeys,
+  });
   const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
   listener.serve({ secure: context }, async (connection) => {
     await connection.send(`${connection.resumption}\n`);
@@ -61,7 +74,9 @@ await later(12);
 console.log(`the same ticket, whose key is gone: ${(await visit(one.port, first.session)).said}`);
 console.log(`the ticket that replaced it: ${(await visit(one.port, second.session)).said}`);
 const { sealed, renewed, opened, unknown } = other.ticketKeys.statistics;
-console.log(`the other server: ${String(sealed)} sealed, ${String(renewed)} of them renewed, ${String(opened)} opened, ${String(unknown)} unknown, ${String(other.ticketKeys.size)} keys`);
+console.log(
+  `the other server: ${String(sealed)} sealed, ${String(renewed)} of them renewed, ${String(opened)} opened, ${String(unknown)} unknown, ${String(other.ticketKeys.size)} keys`,
+);
 
 await reactor.close();
 for (const { context, ticketKeys } of [one, other]) {

@@ -3,8 +3,9 @@
  *
  *     npm run sample -- timeouts
  *
- * A peer sends one byte every 50 ms. You will see that a block timeout of 200 ms never passes, for each wait is short; that a total
- * timeout of 500 ms does; that the bytes which had come are handed over with the error; and that the connection goes on.
+ * A peer sends one byte every 50 ms. You will see that a block timeout of 200 ms never passes, for each wait is short;
+ * that a total timeout of 500 ms does; that the bytes which had come are handed over with the error; and that the
+ * connection goes on.
  */
 
 import { formatAddress, OperationTimeoutError, Reactor } from 'wantio';
@@ -24,7 +25,7 @@ const connection = await reactor.connect({ host: '127.0.0.1', port });
 connection.setTimeout(200, 'block');
 connection.setTimeout(500, 'total');
 
-for (let prefix: Uint8Array | undefined; ; ) {
+for (let prefix: Uint8Array | undefined; ;) {
   try {
     console.log(`the whole line: ${await connection.receive('*l', { prefix })}`);
     break;

@@ -4,8 +4,8 @@
  *     npm run sample -- tls-echo --port 7443
  *     openssl s_client -connect 127.0.0.1:7443 -quiet
  *
- * You will see `listening 127.0.0.1:7443`, and each line that you type into s_client come back. The certificate is made on the
- * spot; --certificate FILE and --key FILE (PEM) use another one.
+ * You will see `listening 127.0.0.1:7443`, and each line that you type into s_client come back. The certificate is made
+ * on the spot; --certificate FILE and --key FILE (PEM) use another one.
  */
 
 import { parseArgs } from 'node:util';
@@ -16,7 +16,8 @@ import { selfSigned, TlsContext } from 'wantio/tls';
 const { values } = parseArgs({
   options: { port: { type: 'string', default: '0' }, certificate: { type: 'string' }, key: { type: 'string' } },
 });
-if ((values.certificate === undefined) !== (values.key === undefined)) throw new RangeError('--certificate and --key go together');
+if ((values.certificate === undefined) !== (values.key === undefined))
+  throw new RangeError('--certificate and --key go together');
 const made = selfSigned();
 const context = await TlsContext.server({
   certificate: values.certificate === undefined ? { pem: made.certificate } : { file: values.certificate },

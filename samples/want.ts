@@ -3,8 +3,8 @@
  *
  *     npm run sample -- want
  *
- * You will see each wait of a client's TLS handshake (`wants to read`, `wants to write`), and then those of a send of 1 MiB
- * to a reader that takes its time: `wants to write`, with the index of the last byte sent so far.
+ * You will see each wait of a client's TLS handshake (`wants to read`, `wants to write`), and then those of a send of 1
+ * MiB to a reader that takes its time: `wants to write`, with the index of the last byte sent so far.
  */
 
 import { formatAddress, Reactor } from 'wantio';
@@ -19,7 +19,7 @@ const listener = await reactor.listen({ host: '127.0.0.1', port: 0, receiveBuffe
 console.log(`listening ${formatAddress(listener.address)}`);
 listener.serve({ secure: server }, async (connection) => {
   // The slow reader: it looks at a small piece every 10 ms.
-  for (let left = SIZE; left > 0; ) {
+  for (let left = SIZE; left > 0;) {
     const bytes = await connection.receive('*s');
     left -= bytes.length;
     if (left % 16 === 0) await reactor.select({}, 10);

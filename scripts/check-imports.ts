@@ -24,12 +24,18 @@ console.log(`import direction: ${files.length} files checked`);
 function sourcesIn(folder: string): string[] {
   if (!existsSync(join(root, folder))) return [];
   const names = readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' });
-  return names.filter((name) => name.endsWith('.ts')).sort().map((name) => `${folder}/${name.replaceAll('\\', '/')}`);
+  return names
+    .filter((name) => name.endsWith('.ts'))
+    .sort()
+    .map((name) => `${folder}/${name.replaceAll('\\', '/')}`);
 }
 
 /** What a public name stands for is told by the `source` condition of package.json's exports. */
 function publicEntries(): Map<string, string> {
-  const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { name: string; exports: Record<string, string | { source: string }> };
+  const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+    name: string;
+    exports: Record<string, string | { source: string }>;
+  };
   const map = new Map<string, string>();
   for (const [key, target] of Object.entries(manifest.exports)) {
     if (typeof target !== 'string') map.set(manifest.name + key.slice(1), target.source.slice('./'.length));

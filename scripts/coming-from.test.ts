@@ -22,7 +22,9 @@ const root = join(import.meta.dirname, '..');
 const page = readFileSync(join(root, 'docs/coming-from.md'), 'utf8');
 const rows = rowsOf(page);
 const programs = programsOf(page);
-const pieces = rows.flatMap(({ line, here }) => here.map((piece, index) => ({ ...piece, name: `piece${String(line)}_${String(index)}` })));
+const pieces = rows.flatMap(({ line, here }) =>
+  here.map((piece, index) => ({ ...piece, name: `piece${String(line)}_${String(index)}` })),
+);
 
 type Run = (scope: Scope) => Promise<{ readonly result: unknown; readonly expected: unknown }>;
 
@@ -43,40 +45,65 @@ afterAll(() => {
   for (const each of [file, ...programFiles]) rmSync(each);
   rmSync(folder, { recursive: true });
 });
-const module = await import(/* @vite-ignore */ pathToFileURL(file).href) as Readonly<Record<string, Run>>;
+const module = (await import(/* @vite-ignore */ pathToFileURL(file).href)) as Readonly<Record<string, Run>>;
 
 describe('coming from elsewhere', () => {
   it('the code is what the compiler accepts', () => {
-    const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), (name) => readFileSync(name, 'utf8')) as { config: { compilerOptions: object } };
-    const { options } = ts.convertCompilerOptionsFromJson({ ...config.compilerOptions, noUnusedLocals: false, noUnusedParameters: false, typeRoots: [join(root, 'node_modules/@types')] }, root);
+    const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), (name) => readFileSync(name, 'utf8')) as {
+      config: { compilerOptions: object };
+    };
+    const { options } = ts.convertCompilerOptionsFromJson(
+      {
+        ...config.compilerOptions,
+        noUnusedLocals: false,
+        noUnusedParameters: false,
+        typeRoots: [join(root, 'node_modules/@types')],
+      },
+      root,
+    );
     const program = ts.createProgram([file, ...programFiles], options);
-    const problems = [file, ...programFiles].flatMap((name) => [...program.getSyntacticDiagnostics(program.getSourceFile(name)), ...program.getSemanticDiagnostics(program.getSourceFile(name))]);
-    expect(problems.map(({ file: source, start = 0, messageText }) => `${source?.text.slice(start, start + 80) ?? ''}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`)).toEqual([]);
+    const problems = [file, ...programFiles].flatMap((name) => [
+      ...program.getSyntacticDiagnostics(program.getSourceFile(name)),
+      ...program.getSemanticDiagnostics(program.getSourceFile(name)),
+    ]);
+    expect(
+      problems.map(
+        ({ file: source, start = 0, messageText }) =>
+          `${source?.text.slice(start, start + 80) ?? ''}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`,
+      ),
+    ).toEqual([]);
   });
 
   it('each line has code that is run, or says that there is none and why', () => {
     expect(rows.length).toBeGreaterThan(100);
     expect(rows.filter(({ here, instead }) => here.length === 0 && !/^(?:not yet|gone)$/.test(instead))).toEqual([]);
     // Nothing between the bars has escaped the reading of the page.
-    const lines = page.split('\n').filter((line) => line.startsWith('|') && !/^\| [^|]+ \| here \|/.test(line) && !line.startsWith('|---'));
+    const lines = page
+      .split('\n')
+      .filter((line) => line.startsWith('|') && !/^\| [^|]+ \| here \|/.test(line) && !line.startsWith('|---'));
     expect(rows.length).toBe(lines.length);
     expect(Object.keys(module).sort()).toEqual(pieces.map(({ name }) => name).sort());
   });
 
   it.each(rows.filter(({ here }) => here.length > 0))('line $line: $there', async ({ line, here }) => {
     await withScope(here.map(({ code }) => code).join('\n'), async (scope) => {
-      for (const [index, piece] of here.entries()) await check(piece, module[`piece${String(line)}_${String(index)}`](scope));
+      for (const [index, piece] of here.entries())
+        await check(piece, module[`piece${String(line)}_${String(index)}`](scope));
     });
   });
 
   it('the programs print what is said there', async () => {
     expect(programs.length).toBeGreaterThanOrEqual(4);
     expect(programs.filter(({ prints }) => prints === undefined)).toEqual([]);
-    const printed = await Promise.all(programFiles.map(async (name) => {
-      const child = spawn(process.execPath, ['--conditions=source', '--import', import.meta.resolve('tsx'), name], { cwd: folder });
-      const [out, error] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
-      return out + error;
-    }));
+    const printed = await Promise.all(
+      programFiles.map(async (name) => {
+        const child = spawn(process.execPath, ['--conditions=source', '--import', import.meta.resolve('tsx'), name], {
+          cwd: folder,
+        });
+        const [out, error] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
+        return out + error;
+      }),
+    );
     expect(printed).toEqual(programs.map(({ prints }) => prints));
   });
 });
@@ -99,13 +126,41 @@ function closeContext(result: unknown): void {
 /** Bytes are compared as bytes, whatever holds them. */
 const plain = (value: unknown): unknown => (value instanceof Uint8Array ? Array.from(value) : value);
 
-/** Each piece as a function of what stands ready. Expressions give their value; what begins with a keyword is run for its effect. */
+/**
+ * Each piece as a function of what stands ready. Expressions give their value; what begins with a keyword is run for
+ * its effect.
+ */
 function moduleOf(): string {
-  const names = { '../protocols/index.ts': Object.keys(wantioProtocols), '../protocols/tls/index.ts': Object.keys(wantioTls), '../reactor/index.ts': Object.keys(wantio) };
-  const imports = Object.entries(names).map(([path, exported]) => `import { ${exported.join(', ')} } from '${path}';\n`).join('');
+  const names = {
+    '../protocols/index.ts': Object.keys(wantioProtocols),
+    '../protocols/tls/index.ts': Object.keys(wantioTls),
+    '../reactor/index.ts': Object.keys(wantio),
+  };
+  const imports = Object.entries(names)
+    .map(([path, exported]) => `import { ${exported.join(', ')} } from '${path}';\n`)
+    .join('');
   const functions = pieces.map(({ name, code, gives = 'undefined' }) => {
-    const used = ['reactor', 'host', 'port', 'url', 'socket', 'listener', 'plain', 'context', 'serverContext', 'client', 'server', 'client12', 'server12', 'certificate', 'pem', 'key'].join(', ');
-    const body = /^(?:for|if|const|try|while)\b/.test(code) ? `${code}\n  const result = undefined;` : `const result = (${code});`;
+    const used = [
+      'reactor',
+      'host',
+      'port',
+      'url',
+      'socket',
+      'listener',
+      'plain',
+      'context',
+      'serverContext',
+      'client',
+      'server',
+      'client12',
+      'server12',
+      'certificate',
+      'pem',
+      'key',
+    ].join(', ');
+    const body = /^(?:for|if|const|try|while)\b/.test(code)
+      ? `${code}\n  const result = undefined;`
+      : `const result = (${code});`;
     return `export async function ${name}(scope: Scope) {\n  const { ${used} } = scope;\n  ${body}\n  return { result, expected: (${gives}) };\n}\n`;
   });
   return `${imports}import type { Scope } from '../scripts/coming-from/scope.ts';\n\n${functions.join('\n')}`;

@@ -1,6 +1,7 @@
 /**
- * Compiles the sources for the programs that tests start, before the tests begin: a program that compiles itself as it starts takes almost four
- * times as much of the processor, and the tests start hundreds. What has not changed since is left as it is.
+ * Compiles the sources for the programs that tests start, before the tests begin: a program that compiles itself as it
+ * starts takes almost four times as much of the processor, and the tests start hundreds. What has not changed since is
+ * left as it is.
  */
 import { mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync, renameSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -10,7 +11,11 @@ import { COMPILED, compiledOf, ROOT } from '../reactor/testing/compiled.ts';
 /** Vitest calls it before the first test. */
 export function setup(): void {
   const options: ts.CompilerOptions = {
-    target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext, verbatimModuleSyntax: true, rewriteRelativeImportExtensions: true, inlineSourceMap: true,
+    target: ts.ScriptTarget.ES2022,
+    module: ts.ModuleKind.ESNext,
+    verbatimModuleSyntax: true,
+    rewriteRelativeImportExtensions: true,
+    inlineSourceMap: true,
   };
   for (const folder of ['core', 'reactor', 'protocols', 'samples', 'property-tests', 'scripts', 'benchmarks']) {
     for (const name of readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })) {
@@ -18,7 +23,11 @@ export function setup(): void {
       if (!name.endsWith('.ts') || name.endsWith('.test.ts')) continue;
       const { mtime } = statSync(file);
       if (statSync(compiledOf(file), { throwIfNoEntry: false })?.mtimeMs === mtime.getTime()) continue;
-      put(compiledOf(file), ts.transpileModule(readFileSync(file, 'utf8'), { fileName: file, compilerOptions: options }).outputText, mtime);
+      put(
+        compiledOf(file),
+        ts.transpileModule(readFileSync(file, 'utf8'), { fileName: file, compilerOptions: options }).outputText,
+        mtime,
+      );
     }
   }
   const about = readFileSync(join(ROOT, 'package.json'), 'utf8');

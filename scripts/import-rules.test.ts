@@ -6,7 +6,8 @@ const entries = new Map([
   ['wantio/tls', 'protocols/tls/index.ts'],
 ]);
 
-const messages = (path: string, text: string): string[] => checkFile(path, text, entries).map(({ line, message }) => `${line}: ${message}`);
+const messages = (path: string, text: string): string[] =>
+  checkFile(path, text, entries).map(({ line, message }) => `${line}: ${message}`);
 
 describe('the direction of imports', () => {
   it.each([
@@ -14,13 +15,19 @@ describe('the direction of imports', () => {
     ['protocols/tls/context.ts', `import type { Connection } from '../../reactor/connection.ts';`],
     ['property-tests/kit.ts', `export * from '../protocols/relay.ts';`],
     ['property-tests/kit.ts', `import { TlsContext } from 'wantio/tls';`],
-    ['samples/echo.ts', `import { Reactor } from 'wantio';\nimport { once } from 'node:events';\nimport { map } from 'rxjs';`],
+    [
+      'samples/echo.ts',
+      `import { Reactor } from 'wantio';\nimport { once } from 'node:events';\nimport { map } from 'rxjs';`,
+    ],
     ['benchmarks/run.ts', `import net from 'node:net';\nimport { Reactor } from '../reactor/index.ts';`],
     ['core/drive.test.ts', `import { setTimeout } from 'node:timers/promises';`],
     ['reactor/epoll/libc.ts', `import koffi from 'koffi';`],
     ['reactor/resolve.ts', `import { isIP as isAddress } from 'node:net';`],
     ['protocols/tls/roots.ts', `import { rootCertificates } from 'node:tls';`],
-    ['protocols/https.ts', `import { request as httpRequest } from 'node:http';\nimport type { IncomingMessage } from 'node:http';`],
+    [
+      'protocols/https.ts',
+      `import { request as httpRequest } from 'node:http';\nimport type { IncomingMessage } from 'node:http';`,
+    ],
     ['samples/https-server.ts', `import { createServer } from 'node:http';`],
   ])('lets %s write %s', (path, text) => {
     expect(messages(path, text)).toEqual([]);
@@ -29,8 +36,16 @@ describe('the direction of imports', () => {
   it.each([
     ['core/drive.ts', `import type { Reactor } from '../reactor/reactor.ts';`, 'core must not know reactor'],
     ['core/drive.test.ts', `import { Reactor } from '../reactor/reactor.ts';`, 'core must not know reactor'],
-    ['reactor/connection.ts', `const tls = await import('../protocols/tls/index.ts');`, 'reactor must not know protocols'],
-    ['reactor/connection.ts', `let context: import('../protocols/tls/context.ts').TlsContext;`, 'reactor must not know protocols'],
+    [
+      'reactor/connection.ts',
+      `const tls = await import('../protocols/tls/index.ts');`,
+      'reactor must not know protocols',
+    ],
+    [
+      'reactor/connection.ts',
+      `let context: import('../protocols/tls/context.ts').TlsContext;`,
+      'reactor must not know protocols',
+    ],
     ['reactor/connection.ts', `export { TlsContext } from 'wantio/tls';`, 'reactor must not know protocols'],
     ['protocols/relay.ts', `import { kit } from '../property-tests/kit.ts';`, 'protocols must not know property-tests'],
     ['property-tests/kit.ts', `import '../samples/proxy.ts';`, 'property-tests must not know samples'],
@@ -58,12 +73,25 @@ describe('the direction of imports', () => {
 });
 
 describe('core', () => {
-  it.each(['Date.now()', 'performance.now()', 'new Date()', 'setTimeout(f, 1)', 'setImmediate(f)', 'process.cwd()', 'queue(process)'])('must not write %s', (text) => {
+  it.each([
+    'Date.now()',
+    'performance.now()',
+    'new Date()',
+    'setTimeout(f, 1)',
+    'setImmediate(f)',
+    'process.cwd()',
+    'queue(process)',
+  ])('must not write %s', (text) => {
     expect(messages('core/drive.ts', text)).toHaveLength(1);
   });
 
   it('may have members and comments of those names', () => {
-    expect(messages('core/drive.ts', `/* Date.now() */ clock.setTimeout(1); const x = { process: 1 }; class A { setImmediate() {} }`)).toEqual([]);
+    expect(
+      messages(
+        'core/drive.ts',
+        `/* Date.now() */ clock.setTimeout(1); const x = { process: 1 }; class A { setImmediate() {} }`,
+      ),
+    ).toEqual([]);
   });
 });
 

@@ -44,11 +44,17 @@ interface Import {
   readonly names: readonly string[] | undefined;
 }
 
-function checkImport(file: CheckedFile, { specifier, names }: Import, entries: ReadonlyMap<string, string>): string | undefined {
+function checkImport(
+  file: CheckedFile,
+  { specifier, names }: Import,
+  entries: ReadonlyMap<string, string>,
+): string | undefined {
   if (specifier.startsWith('node:')) return checkBuiltin(file, specifier, names);
   if (isBareBuiltin(specifier)) return `write 'node:${specifier}'`;
   if (specifier === 'koffi') {
-    return FOREIGN_FILES.has(file.path) ? undefined : `koffi: foreign functions are declared only in ${[...FOREIGN_FILES].join(' and ')}`;
+    return FOREIGN_FILES.has(file.path)
+      ? undefined
+      : `koffi: foreign functions are declared only in ${[...FOREIGN_FILES].join(' and ')}`;
   }
 
   const relative = specifier.startsWith('.');
@@ -56,23 +62,29 @@ function checkImport(file: CheckedFile, { specifier, names }: Import, entries: R
   if (target === undefined) {
     return /^wantio(\/|$)/.test(specifier) ? `'${specifier}' is not exported by package.json` : undefined;
   }
-  if (relative && file.floor === 'samples' && !file.isTest) return `a sample imports what its users can: 'wantio…', not '${specifier}'`;
+  if (relative && file.floor === 'samples' && !file.isTest)
+    return `a sample imports what its users can: 'wantio…', not '${specifier}'`;
   return checkFloors(file.floor, floorOf(target), specifier);
 }
 
 function checkFloors(from: string, to: string, specifier: string): string | undefined {
   if (from === to || from === 'scripts') return undefined;
-  if (from === 'benchmarks') return to === 'samples' || to === 'scripts' ? `benchmarks must not import ${to}: '${specifier}'` : undefined;
+  if (from === 'benchmarks')
+    return to === 'samples' || to === 'scripts' ? `benchmarks must not import ${to}: '${specifier}'` : undefined;
   if (from === '') return undefined;
   if (!FLOORS.includes(to)) return `nothing imports ${to || 'the root'}: '${specifier}'`;
-  return FLOORS.indexOf(to) > FLOORS.indexOf(from) ? `${from} must not know ${to}, which lies above it: '${specifier}'` : undefined;
+  return FLOORS.indexOf(to) > FLOORS.indexOf(from)
+    ? `${from} must not know ${to}, which lies above it: '${specifier}'`
+    : undefined;
 }
 
 function checkBuiltin(file: CheckedFile, specifier: string, names: readonly string[] | undefined): string | undefined {
   if (file.isTest || OUTSIDE.has(file.floor)) return undefined;
   if (file.floor === 'core') return `core has no I/O: '${specifier}'`;
   if (!STREAM_MODULES.has(specifier.replace(/^(node:\w+)\/.*$/, '$1'))) return undefined;
-  const allowed = ALLOWANCES.find((allowance) => file.path.startsWith(allowance.under) && allowance.module === specifier);
+  const allowed = ALLOWANCES.find(
+    (allowance) => file.path.startsWith(allowance.under) && allowance.module === specifier,
+  );
   if (allowed && names?.every((name) => allowed.names.includes(name))) return undefined;
   const except = allowed ? ` (only ${allowed.names.join(', ')})` : '';
   return `no '${specifier}' under a wantio socket${except}`;
@@ -85,7 +97,11 @@ function ambientUse(node: ts.Node): string | undefined {
   const isMember = (ts.isPropertyAccessExpression(parent) && parent.name === node) || isPropertyName(node);
   if (isMember) return undefined;
   if (AMBIENT.has(text)) return `core must not use ${text}`;
-  if ((text === 'Date' || text === 'performance') && ts.isPropertyAccessExpression(parent) && parent.name.text === 'now') {
+  if (
+    (text === 'Date' || text === 'performance') &&
+    ts.isPropertyAccessExpression(parent) &&
+    parent.name.text === 'now'
+  ) {
     return `core must not use ${text}.now: 'now' is an argument`;
   }
   if (text === 'Date' && ts.isNewExpression(parent)) return `core must not use new Date: 'now' is an argument`;
@@ -95,7 +111,11 @@ function ambientUse(node: ts.Node): string | undefined {
 function isPropertyName(node: ts.Identifier): boolean {
   const { parent } = node;
   return (
-    (ts.isPropertyAssignment(parent) || ts.isPropertySignature(parent) || ts.isPropertyDeclaration(parent) || ts.isMethodDeclaration(parent) || ts.isMethodSignature(parent)) &&
+    (ts.isPropertyAssignment(parent) ||
+      ts.isPropertySignature(parent) ||
+      ts.isPropertyDeclaration(parent) ||
+      ts.isMethodDeclaration(parent) ||
+      ts.isMethodSignature(parent)) &&
     parent.name === node
   );
 }
@@ -106,13 +126,18 @@ function importOf(node: ts.Node): Import | undefined {
   }
   if (ts.isExportDeclaration(node) && node.moduleSpecifier && ts.isStringLiteral(node.moduleSpecifier)) {
     const clause = node.exportClause;
-    return { specifier: node.moduleSpecifier.text, names: clause && ts.isNamedExports(clause) ? clause.elements.map(originalName) : undefined };
+    return {
+      specifier: node.moduleSpecifier.text,
+      names: clause && ts.isNamedExports(clause) ? clause.elements.map(originalName) : undefined,
+    };
   }
   if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument) && ts.isStringLiteral(node.argument.literal)) {
     return { specifier: node.argument.literal.text, names: undefined };
   }
   if (!ts.isCallExpression(node) || !ts.isStringLiteralLike(node.arguments[0] ?? node)) return undefined;
-  const dynamic = node.expression.kind === ts.SyntaxKind.ImportKeyword || (ts.isIdentifier(node.expression) && node.expression.text === 'require');
+  const dynamic =
+    node.expression.kind === ts.SyntaxKind.ImportKeyword ||
+    (ts.isIdentifier(node.expression) && node.expression.text === 'require');
   return dynamic ? { specifier: (node.arguments[0] as ts.StringLiteralLike).text, names: undefined } : undefined;
 }
 
@@ -131,7 +156,10 @@ function floorOf(path: string): string {
 }
 
 function isBareBuiltin(specifier: string): boolean {
-  return STREAM_MODULES.has(`node:${specifier}`) || ['fs', 'path', 'os', 'crypto', 'events', 'util', 'dns', 'child_process', 'worker_threads'].includes(specifier);
+  return (
+    STREAM_MODULES.has(`node:${specifier}`) ||
+    ['fs', 'path', 'os', 'crypto', 'events', 'util', 'dns', 'child_process', 'worker_threads'].includes(specifier)
+  );
 }
 
 /** From the ground up. */
@@ -154,9 +182,25 @@ const ALLOWANCES: readonly { readonly under: string; readonly module: string; re
   { under: 'reactor/connection-stream.ts', module: 'node:stream', names: ['Duplex'] },
   { under: 'reactor/testing/stream-pair.ts', module: 'node:stream', names: ['Duplex'] },
   // Node's HTTP, over such a stream.
-  { under: 'protocols/https.ts', module: 'node:http', names: ['request', 'ClientRequest', 'IncomingHttpHeaders', 'IncomingMessage', 'OutgoingHttpHeaders'] },
-  { under: 'protocols/https-headers.ts', module: 'node:http', names: ['validateHeaderName', 'validateHeaderValue', 'OutgoingHttpHeaders'] },
+  {
+    under: 'protocols/https.ts',
+    module: 'node:http',
+    names: ['request', 'ClientRequest', 'IncomingHttpHeaders', 'IncomingMessage', 'OutgoingHttpHeaders'],
+  },
+  {
+    under: 'protocols/https-headers.ts',
+    module: 'node:http',
+    names: ['validateHeaderName', 'validateHeaderValue', 'OutgoingHttpHeaders'],
+  },
   { under: 'samples/https-server.ts', module: 'node:http', names: ['createServer'] },
 ];
 
-const AMBIENT = new Set(['setTimeout', 'setInterval', 'setImmediate', 'clearTimeout', 'clearInterval', 'clearImmediate', 'process']);
+const AMBIENT = new Set([
+  'setTimeout',
+  'setInterval',
+  'setImmediate',
+  'clearTimeout',
+  'clearInterval',
+  'clearImmediate',
+  'process',
+]);

@@ -9,9 +9,17 @@ export interface TriedLaw {
 
 /** @returns a table, the law that took longest first, with a line for all. */
 export function lawTable(laws: readonly TriedLaw[]): string {
-  const sum = laws.reduce((all, { plans, ms }) => ({ name: `${String(laws.length)} laws`, plans: all.plans + plans, ms: all.ms + ms }), { name: '', plans: 0, ms: 0 });
-  const line = ({ name, plans, ms }: TriedLaw): string => `${shortened(name).padEnd(WIDTH)} ${String(plans).padStart(9)} ${(ms / 1_000).toFixed(1).padStart(9)}`;
-  return [`${'law'.padEnd(WIDTH)} ${'plans'.padStart(9)} ${'seconds'.padStart(9)}`, ...[...laws].sort((a, b) => b.ms - a.ms).map(line), line(sum)].join('\n');
+  const sum = laws.reduce(
+    (all, { plans, ms }) => ({ name: `${String(laws.length)} laws`, plans: all.plans + plans, ms: all.ms + ms }),
+    { name: '', plans: 0, ms: 0 },
+  );
+  const line = ({ name, plans, ms }: TriedLaw): string =>
+    `${shortened(name).padEnd(WIDTH)} ${String(plans).padStart(9)} ${(ms / 1_000).toFixed(1).padStart(9)}`;
+  return [
+    `${'law'.padEnd(WIDTH)} ${'plans'.padStart(9)} ${'seconds'.padStart(9)}`,
+    ...[...laws].sort((a, b) => b.ms - a.ms).map(line),
+    line(sum),
+  ].join('\n');
 }
 
 /** @returns the laws of several runs, those of one name added up. */

@@ -13,11 +13,16 @@ describe('the list of mutants', () => {
   });
 
   it('fits the sources: the place of each stands there exactly once, and is another one then', () => {
-    const misfits = MUTANTS.filter((mutant) => plant(readFileSync(join(root, mutant.file), 'utf8'), mutant) === undefined || mutant.find === mutant.replace);
+    const misfits = MUTANTS.filter(
+      (mutant) =>
+        plant(readFileSync(join(root, mutant.file), 'utf8'), mutant) === undefined || mutant.find === mutant.replace,
+    );
     expect(misfits.map(({ name }) => name)).toEqual([]);
   });
 
   it('names tests that are there, to be tried first', () => {
-    expect(MUTANTS.filter(({ by }) => by !== undefined && !existsSync(join(root, by))).map(({ name }) => name)).toEqual([]);
+    expect(MUTANTS.filter(({ by }) => by !== undefined && !existsSync(join(root, by))).map(({ name }) => name)).toEqual(
+      [],
+    );
   });
 });

@@ -18,7 +18,8 @@ export async function fetchNode(major: number, cache: string): Promise<{ version
   mkdirSync(cache, { recursive: true });
   const work = mkdtempSync(join(cache, '.fetch-'));
   try {
-    const archive = (await run('npm', ['pack', '--loglevel=error', `${name}@${version}`], work)).trim().split('\n').at(-1) ?? '';
+    const archive =
+      (await run('npm', ['pack', '--loglevel=error', `${name}@${version}`], work)).trim().split('\n').at(-1) ?? '';
     await run('tar', ['-xzf', archive], work);
     rmSync(target, { recursive: true, force: true });
     renameSync(join(work, 'package'), target);
@@ -31,7 +32,9 @@ export async function fetchNode(major: number, cache: string): Promise<{ version
 
 async function newestVersion(name: string, major: number, cache: string): Promise<string> {
   try {
-    const versions = JSON.parse(await run('npm', ['view', `${name}@${major}`, 'version', '--json', '--loglevel=error'], '.')) as string | string[];
+    const versions = JSON.parse(
+      await run('npm', ['view', `${name}@${major}`, 'version', '--json', '--loglevel=error'], '.'),
+    ) as string | string[];
     const newest = newestOf([versions].flat(), major);
     if (newest) return newest;
   } catch (error) {

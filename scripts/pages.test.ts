@@ -14,7 +14,10 @@ function run(page: string): { stdout: string; stderr: string } {
   mkdirSync(folder, { recursive: true });
   const file = join(folder, `program-${String(process.pid)}.mts`);
   writeFileSync(file, program);
-  const { stdout, stderr } = spawnSync(process.execPath, ['--conditions=source', '--import', 'tsx', file], { encoding: 'utf8', cwd: root });
+  const { stdout, stderr } = spawnSync(process.execPath, ['--conditions=source', '--import', 'tsx', file], {
+    encoding: 'utf8',
+    cwd: root,
+  });
   rmSync(file);
   return { stdout, stderr };
 }
@@ -25,7 +28,9 @@ describe('the pages', () => {
   });
 
   it('name files and tests in docs/features.md that are there', () => {
-    const rows = readFileSync(join(root, 'docs/features.md'), 'utf8').split('\n').filter((line) => /^\| [A-Z]\d+ \|/.test(line));
+    const rows = readFileSync(join(root, 'docs/features.md'), 'utf8')
+      .split('\n')
+      .filter((line) => /^\| [A-Z]\d+ \|/.test(line));
     const missing = rows.flatMap((row) => {
       const [, id, , state, shownBy] = row.split('|').map((cell) => cell.trim());
       const shown = [...shownBy.matchAll(/`([^`]+)`((?:,? "[^"]+")*)/g)];
@@ -42,6 +47,10 @@ describe('the pages', () => {
   });
 
   it('have a program in README.md that does what is said there', () => {
-    expect(run('README.md')).toEqual({ stderr: '', stdout: 'receive wants to read\nyou said hello\nreceive wants to read\nreceive timed out (block 100 ms) waiting to read\nshutdown wants to read\n' });
+    expect(run('README.md')).toEqual({
+      stderr: '',
+      stdout:
+        'receive wants to read\nyou said hello\nreceive wants to read\nreceive timed out (block 100 ms) waiting to read\nshutdown wants to read\n',
+    });
   });
 });

@@ -1,4 +1,7 @@
-/** `npm run sample -- NAME [arguments]`: runs samples/NAME.ts in this very process, so that signals and exit codes are the sample's own. */
+/**
+ * `npm run sample -- NAME [arguments]`: runs samples/NAME.ts in this very process, so that signals and exit codes are
+ * the sample's own.
+ */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -7,7 +10,10 @@ const folder = join(import.meta.dirname, '..', 'samples');
 // `.ts`, or `.js` where the sources were compiled.
 const kind = extname(import.meta.filename);
 const names = existsSync(folder)
-  ? readdirSync(folder).filter((file) => file.endsWith(kind) && !file.endsWith(`.test${kind}`)).map((file) => file.slice(0, -kind.length)).sort()
+  ? readdirSync(folder)
+      .filter((file) => file.endsWith(kind) && !file.endsWith(`.test${kind}`))
+      .map((file) => file.slice(0, -kind.length))
+      .sort()
   : [];
 
 const [name, ...rest] = process.argv.slice(2);

@@ -1,7 +1,8 @@
 /**
- * A process of servers for the matrix of resumption: of wantio and of node:tls, stateful and stateless, which keep what is to be kept by
- * themselves, in files or in Redis. Run it with what it needs in JSON. It prints `listening` with the ports by name, and to every line of
- * its input, once nothing is on its way to a store, `settled` with what became of the last client of each server.
+ * A process of servers for the matrix of resumption: of wantio and of node:tls, stateful and stateless, which keep what
+ * is to be kept by themselves, in files or in Redis. Run it with what it needs in JSON. It prints `listening` with the
+ * ports by name, and to every line of its input, once nothing is on its way to a store, `settled` with what became of
+ * the last client of each server.
  */
 
 import { constants } from 'node:crypto';
@@ -56,7 +57,10 @@ async function serveWantio(name: string, resumption: ResumptionPolicy, store: Se
   const ticketKeys = resumption === 'stateless' ? new TicketKeys({ store, storeKey: store && secret }) : undefined;
   await ticketKeys?.ready();
   const context = await TlsContext.server({
-    certificate: { pem: cert }, key: { pem }, resumption, ticketKeys,
+    certificate: { pem: cert },
+    key: { pem },
+    resumption,
+    ticketKeys,
     ...(resumption === 'stateful' && store !== undefined ? { sessionStore: store, sessionStoreKey: secret } : {}),
   });
   const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
@@ -70,41 +74,61 @@ async function serveWantio(name: string, resumption: ResumptionPolicy, store: Se
 
 async function serveNode(name: string, resumption: ResumptionPolicy, store: SessionStore | undefined): Promise<void> {
   const isStateful = resumption === 'stateful';
-  const server = createServer({
-    cert, key: pem, sessionIdContext: 'matrix', allowHalfOpen: false,
-    secureOptions: isStateful ? constants.SSL_OP_NO_TICKET : 0,
-    ticketKeys: isStateful || store === undefined ? undefined : Buffer.alloc(48, 3),
-  }, (socket) => {
-    outcomes[name] = socket.isSessionReused() ? 'resumed' : 'full';
-    socket.on('error', () => undefined).resume();
-    // What is written at once overtakes the tickets.
-    setImmediate(() => socket.write('hello\n'));
-  });
+  const server = createServer(
+    {
+      cert,
+      key: pem,
+      sessionIdContext: 'matrix',
+      allowHalfOpen: false,
+      secureOptions: isStateful ? constants.SSL_OP_NO_TICKET : 0,
+      ticketKeys: isStateful || store === undefined ? undefined : Buffer.alloc(48, 3),
+    },
+    (socket) => {
+      outcomes[name] = socket.isSessionReused() ? 'resumed' : 'full';
+      socket.on('error', () => undefined).resume();
+      // What is written at once overtakes the tickets.
+      setImmediate(() => socket.write('hello\n'));
+    },
+  );
   if (isStateful) {
     const kept = store ?? new MemorySessionStore();
     server.on('newSession', (id: Buffer, session: Buffer, done: () => void) => {
       void Promise.resolve(kept.set(id.toString('base64url'), session, 1_000_000)).then(done);
     });
     server.on('resumeSession', (id: Buffer, done: (error: Error | null, session: Buffer | null) => void) => {
-      void Promise.resolve(kept.get(id.toString('base64url'))).then((found) => { done(null, found === undefined ? null : Buffer.from(found)); });
+      void Promise.resolve(kept.get(id.toString('base64url'))).then((found) => {
+        done(null, found === undefined ? null : Buffer.from(found));
+      });
     });
   }
-  await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve); });
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve);
+  });
   ports[name] = (server.address() as AddressInfo).port;
 }
 
-const stores: [string, SessionStore | undefined][] = [['itself', undefined], ['files', counted(new FileSessionStore({ directory: folder }))]];
-if (redisPort !== undefined) stores.push(['redis', counted(new RedisSessionStore({ url: `redis://127.0.0.1:${String(redisPort)}` }))]);
-for (const resumption of ['stateful', 'stateless'] as const) for (const [place, store] of stores) {
-  await serveWantio(`wantio ${resumption} ${place}`, resumption, store);
-  await serveNode(`node:tls ${resumption} ${place}`, resumption, store);
-}
+const stores: [string, SessionStore | undefined][] = [
+  ['itself', undefined],
+  ['files', counted(new FileSessionStore({ directory: folder }))],
+];
+if (redisPort !== undefined)
+  stores.push(['redis', counted(new RedisSessionStore({ url: `redis://127.0.0.1:${String(redisPort)}` }))]);
+for (const resumption of ['stateful', 'stateless'] as const)
+  for (const [place, store] of stores) {
+    await serveWantio(`wantio ${resumption} ${place}`, resumption, store);
+    await serveNode(`node:tls ${resumption} ${place}`, resumption, store);
+  }
 console.log(`listening ${JSON.stringify(ports)}`);
 
 for await (const _ of createInterface({ input: process.stdin })) {
   // What was begun in this turn has begun to save.
-  await new Promise((resolve) => { setImmediate(resolve); });
-  if (saving > 0) await new Promise<void>((resolve) => { settled.push(resolve); });
+  await new Promise((resolve) => {
+    setImmediate(resolve);
+  });
+  if (saving > 0)
+    await new Promise<void>((resolve) => {
+      settled.push(resolve);
+    });
   console.log(`settled ${JSON.stringify(outcomes)}`);
 }
 process.exit();

@@ -1,4 +1,7 @@
-/** Ends a test run with a table of its laws and one line, `N passed, N failed, N skipped`, and tells how a failure is replayed. */
+/**
+ * Ends a test run with a table of its laws and one line, `N passed, N failed, N skipped`, and tells how a failure is
+ * replayed.
+ */
 import { writeFileSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import type { Reporter, SerializedError, TestCase, TestModule } from 'vitest/node';
@@ -27,11 +30,16 @@ export class SummaryReporter implements Reporter {
       for (const test of module.children.allTests()) {
         const { state } = test.result();
         if (state !== 'pending') count[state] += 1;
-        if (state === 'failed') failures.push(`failed: ${module.relativeModuleId} > ${test.fullName}: ${firstLine(test)}`);
+        if (state === 'failed')
+          failures.push(`failed: ${module.relativeModuleId} > ${test.fullName}: ${firstLine(test)}`);
       }
       // A file that cannot be loaded, or whose hooks fail, holds no failed test: it counts as one.
       if (module.state() === 'failed' && count.failed === before) count.failed += 1;
-      if (count.failed > before) failedFiles.set(module.project.name, (failedFiles.get(module.project.name) ?? new Set()).add(module.relativeModuleId));
+      if (count.failed > before)
+        failedFiles.set(
+          module.project.name,
+          (failedFiles.get(module.project.name) ?? new Set()).add(module.relativeModuleId),
+        );
     }
 
     this.#tellLaws(modules);
@@ -40,7 +48,8 @@ export class SummaryReporter implements Reporter {
     for (const failure of failures) print(failure);
     const seed = process.env.WANTIO_SEED ?? 'unknown';
     print(`fast-check seed ${seed}`);
-    for (const [project, files] of failedFiles) print(`replay: WANTIO_SEED=${seed} npx vitest run --project '${project}' ${[...files].join(' ')}`);
+    for (const [project, files] of failedFiles)
+      print(`replay: WANTIO_SEED=${seed} npx vitest run --project '${project}' ${[...files].join(' ')}`);
     if (this.#failOnSkipped && count.skipped > 0) {
       print(`${count.skipped} skipped: in CI every test must run`);
       process.exitCode = 1;
@@ -58,17 +67,28 @@ export class SummaryReporter implements Reporter {
 /** @returns the laws of one file; what the tests of the kit itself try are none. */
 function lawsOf(module: TestModule): TriedLaw[] {
   if (dirname(module.relativeModuleId) !== 'property-tests') return [];
-  return [...module.children.allTests()].flatMap((test) => (test.meta().laws ?? []).map((law) => ({ ...law, name: `${basename(module.relativeModuleId, '.test.ts')}: ${test.fullName}` })));
+  return [...module.children.allTests()].flatMap((test) =>
+    (test.meta().laws ?? []).map((law) => ({
+      ...law,
+      name: `${basename(module.relativeModuleId, '.test.ts')}: ${test.fullName}`,
+    })),
+  );
 }
 
-/** Tells which faults happened to the tests that ran under faults; @returns 1 when there should have been some, and were none. */
+/**
+ * Tells which faults happened to the tests that ran under faults;
+ * @returns 1 when there should have been some, and were none.
+ */
 function tellFaults(modules: readonly TestModule[]): number {
   const files = modules.map((module) => module.meta().faults).filter((faults) => faults !== undefined);
   if (files.length === 0) return 0;
   const kinds = new Map<string, number>();
-  for (const [kind, count] of files.flatMap((faults) => Object.entries(faults))) kinds.set(kind, (kinds.get(kind) ?? 0) + count);
+  for (const [kind, count] of files.flatMap((faults) => Object.entries(faults)))
+    kinds.set(kind, (kinds.get(kind) ?? 0) + count);
   const all = [...kinds.values()].reduce((sum, count) => sum + count, 0);
-  print(`under faults: ${String(all)} faults in ${String(files.length)} files (${[...kinds].map(([kind, count]) => `${kind} ${String(count)}`).join(', ')})`);
+  print(
+    `under faults: ${String(all)} faults in ${String(files.length)} files (${[...kinds].map(([kind, count]) => `${kind} ${String(count)}`).join(', ')})`,
+  );
   // A single file may have no sockets; several do.
   if (all > 0 || files.length < 4) return 0;
   print('not one fault happened: the tests under faults were not');

@@ -1,8 +1,10 @@
 /**
- * `npm run test:long [-- --minutes N] [--factor F]`: the laws on fifty times as many plans, from a random seed that is printed.
+ * `npm run test:long [-- --minutes N] [--factor F]`: the laws on fifty times as many plans, from a random seed that is
+ * printed.
  *
- * With `--minutes` a first pass tries each law on as many plans as `npm test` does and learns how long that takes; a second one, from
- * another seed, gives each law the same share of the time that is left, and what a law does not need to the others.
+ * With `--minutes` a first pass tries each law on as many plans as `npm test` does and learns how long that takes; a
+ * second one, from another seed, gives each law the same share of the time that is left, and what a law does not need
+ * to the others.
  */
 import { spawnSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
@@ -39,7 +41,12 @@ if (minutes === Infinity) run(seed, { WANTIO_LAW_FACTOR: String(factor) });
 else {
   run(seed, {});
   const share = status === 0 ? shareOf(passes[0], endsAt - performance.now()) : 0;
-  if (share > 0) run((seed + SEEDS_APART) % 0x7fffffff, { WANTIO_LAW_FACTOR: String(factor), WANTIO_LAW_MS: String(share), WANTIO_LAW_UNTIL: String(Date.now() + endsAt - performance.now()) });
+  if (share > 0)
+    run((seed + SEEDS_APART) % 0x7fffffff, {
+      WANTIO_LAW_FACTOR: String(factor),
+      WANTIO_LAW_MS: String(share),
+      WANTIO_LAW_UNTIL: String(Date.now() + endsAt - performance.now()),
+    });
   else if (status === 0) console.log('no time is left for a second pass');
 }
 
@@ -51,11 +58,21 @@ process.exit(status);
 function run(seedOfPass: number, settings: Record<string, string>): void {
   const folder = mkdtempSync(join(tmpdir(), 'wantio-'));
   const lawFile = join(folder, 'laws.json');
-  const { status: code } = spawnSync(process.execPath, [join(root, 'node_modules/vitest/vitest.mjs'), 'run', 'property-tests', '--project=!under faults', '--testTimeout=36000000'], {
-    cwd: root,
-    stdio: 'inherit',
-    env: { ...process.env, ...settings, WANTIO_SEED: String(seedOfPass), WANTIO_LAW_FILE: lawFile },
-  });
+  const { status: code } = spawnSync(
+    process.execPath,
+    [
+      join(root, 'node_modules/vitest/vitest.mjs'),
+      'run',
+      'property-tests',
+      '--project=!under faults',
+      '--testTimeout=36000000',
+    ],
+    {
+      cwd: root,
+      stdio: 'inherit',
+      env: { ...process.env, ...settings, WANTIO_SEED: String(seedOfPass), WANTIO_LAW_FILE: lawFile },
+    },
+  );
   status ||= code ?? 1;
   try {
     passes.push(JSON.parse(readFileSync(lawFile, 'utf8')) as TriedLaw[]);
@@ -66,10 +83,14 @@ function run(seedOfPass: number, settings: Record<string, string>): void {
   rmSync(folder, { recursive: true });
 }
 
-/** @returns how long each law may take so that all of them together fit; none needs more than its plans times the factor take, and none takes less than those of one pass. */
+/**
+ * @returns how long each law may take so that all of them together fit; none needs more than its plans times the factor
+ * take, and none takes less than those of one pass.
+ */
 function shareOf(laws: readonly TriedLaw[], leftMs: number): number {
   const budget = leftMs * WORKERS * USED;
-  const taken = (share: number): number => laws.reduce((sum, { ms }) => sum + Math.max(ms, Math.min(share, ms * factor)), 0);
+  const taken = (share: number): number =>
+    laws.reduce((sum, { ms }) => sum + Math.max(ms, Math.min(share, ms * factor)), 0);
   if (taken(0) > budget) return 0;
   let [low, high] = [0, leftMs];
   for (let i = 0; i < 40; i++) {

@@ -14,7 +14,8 @@ const DEFAULT_MAJORS = [20, 22, 24, 26];
 const root = join(import.meta.dirname, '..');
 
 const majors = process.argv.length > 2 ? process.argv.slice(2).map(Number) : DEFAULT_MAJORS;
-if (!majors.every((major) => Number.isInteger(major) && major >= 20)) fail('usage: npm run test:matrix [-- MAJOR …], such as 22 24', 2);
+if (!majors.every((major) => Number.isInteger(major) && major >= 20))
+  fail('usage: npm run test:matrix [-- MAJOR …], such as 22 24', 2);
 if (process.platform !== 'linux') fail('the matrix runs on Linux only', 2);
 
 const outcomes: Outcome[] = [];
@@ -31,7 +32,9 @@ for (const major of majors) {
 
 console.log('\nversion     result   seconds  tests');
 for (const { version, ok, seconds, summary } of outcomes) {
-  console.log(`${version.padEnd(11)} ${(ok ? 'passed' : 'FAILED').padEnd(8)} ${seconds.toFixed(1).padStart(7)}  ${summary}`);
+  console.log(
+    `${version.padEnd(11)} ${(ok ? 'passed' : 'FAILED').padEnd(8)} ${seconds.toFixed(1).padStart(7)}  ${summary}`,
+  );
 }
 console.log(outcomes.at(-1)?.summary);
 process.exitCode = outcomes.every(({ ok }) => ok) ? 0 : 1;

@@ -1,4 +1,7 @@
-/** `npm run test:mutants [-- NAME …]`: plants one bug after the other in a copy of the sources, and sees which test catches it: a law, or else one of the others. */
+/**
+ * `npm run test:mutants [-- NAME …]`: plants one bug after the other in a copy of the sources, and sees which test
+ * catches it: a law, or else one of the others.
+ */
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -16,7 +19,8 @@ const KILLED = 137;
 const root = join(import.meta.dirname, '..');
 const copy = join(root, '.cache', 'mutants');
 const wanted = process.argv.slice(2);
-const mutants = wanted.length === 0 ? MUTANTS : MUTANTS.filter(({ name }) => wanted.some((part) => name.includes(part)));
+const mutants =
+  wanted.length === 0 ? MUTANTS : MUTANTS.filter(({ name }) => wanted.some((part) => name.includes(part)));
 if (mutants.length === 0) {
   console.error(`no such mutant. There are: ${MUTANTS.map(({ name }) => name).join(', ')}`);
   process.exit(2);
@@ -25,7 +29,9 @@ if (mutants.length === 0) {
 makeCopy();
 const misfits = mutants.filter((mutant) => plant(readFileSync(join(copy, mutant.file), 'utf8'), mutant) === undefined);
 if (misfits.length > 0) {
-  console.error(`these mutants no longer fit their files; their place must stand there exactly once: ${misfits.map(({ name }) => name).join(', ')}`);
+  console.error(
+    `these mutants no longer fit their files; their place must stand there exactly once: ${misfits.map(({ name }) => name).join(', ')}`,
+  );
   process.exit(2);
 }
 // What fails without a mutant would catch every one.
@@ -72,14 +78,36 @@ function judge(mutant: Mutant): Verdict | undefined {
 /** Runs tests until one fails. @returns which; `undefined` when none does. */
 function run(...tests: string[]): Verdict | undefined {
   // The workers are killed with it: one that a mutant makes spin would never notice that it is alone.
-  const { stdout, stderr, status, signal } = spawnSync('timeout', ['--signal=KILL', '600', process.execPath, join(root, 'node_modules/vitest/vitest.mjs'), 'run', '--project', '!under faults', ...tests, '--bail=1', '--no-color'], {
-    cwd: copy, encoding: 'utf8', env: { ...process.env, WANTIO_SEED: '1', CI: '' }, maxBuffer: 64 * 1024 * 1024,
-  });
+  const { stdout, stderr, status, signal } = spawnSync(
+    'timeout',
+    [
+      '--signal=KILL',
+      '600',
+      process.execPath,
+      join(root, 'node_modules/vitest/vitest.mjs'),
+      'run',
+      '--project',
+      '!under faults',
+      ...tests,
+      '--bail=1',
+      '--no-color',
+    ],
+    {
+      cwd: copy,
+      encoding: 'utf8',
+      env: { ...process.env, WANTIO_SEED: '1', CI: '' },
+      maxBuffer: 64 * 1024 * 1024,
+    },
+  );
   if (signal !== null || status === KILLED) return { caughtBy: 'it never ended', plans: '' };
   if (status === 0) return undefined;
   const output = stdout + stderr;
   const failed = /FAIL\s+(?:tests\s+|\|[^|]*\|\s+)?(\S+\.test\.ts) > (.*)/.exec(output);
-  if (failed === null && output.includes('Unhandled')) return { caughtBy: `an error that nobody caught (${tests.join(', ')})`, plans: '' };
+  if (failed === null && output.includes('Unhandled'))
+    return { caughtBy: `an error that nobody caught (${tests.join(', ')})`, plans: '' };
   if (failed === null) return { caughtBy: 'tests that could not be loaded', plans: '' };
-  return { caughtBy: `${failed[1].replace('property-tests/', '').replace('.test.ts', '')}: ${failed[2]}`, plans: /Property failed after (\d+) tests/.exec(output)?.[1] ?? '' };
+  return {
+    caughtBy: `${failed[1].replace('property-tests/', '').replace('.test.ts', '')}: ${failed[2]}`,
+    plans: /Property failed after (\d+) tests/.exec(output)?.[1] ?? '',
+  };
 }

@@ -1,6 +1,7 @@
 /**
- * `npm run test:stryker [-- PIECE …]`: lets StrykerJS change every operator, bound and branch of the files where arithmetic and trust
- * are decided, one after the other, and sees which changes no test notices. In pieces, because one alone takes minutes.
+ * `npm run test:stryker [-- PIECE …]`: lets StrykerJS change every operator, bound and branch of the files where
+ * arithmetic and trust are decided, one after the other, and sees which changes no test notices. In pieces, because one
+ * alone takes minutes.
  *
  * It runs tests in worker threads, so only tests without real sockets are asked here: unit tests, and some laws.
  */
@@ -28,7 +29,10 @@ interface Report {
 
 const PIECES: Readonly<Record<string, Piece>> = {
   deadlines: { file: 'core/deadlines.ts', tests: ['core/deadlines'] },
-  timeouts: { file: 'core/timeouts.ts', tests: ['core/timeouts', 'core/operation-timeouts', 'property-tests/wait-budget'] },
+  timeouts: {
+    file: 'core/timeouts.ts',
+    tests: ['core/timeouts', 'core/operation-timeouts', 'property-tests/wait-budget'],
+  },
   'input-buffer': { file: 'core/input-buffer.ts', tests: ['core/input-buffer', 'property-tests/input-buffer'] },
   pattern: { file: 'core/pattern.ts', tests: ['core/pattern', 'core/receive', 'property-tests/receive-fragmentation'] },
   send: { file: 'core/send.ts', tests: ['core/send', 'property-tests/send-gather', 'property-tests/send-retry'] },
@@ -59,7 +63,10 @@ for (const name of wanted.length > 0 ? wanted : Object.keys(PIECES)) {
   const [all, seconds] = [killed + survivors.length, (performance.now() - startedAt) / 1_000];
   const percent = (100 * killed) / all;
   isEnough &&= percent >= GOAL;
-  table.push(`${name.padEnd(14)} ${String(killed).padStart(4)} of ${String(all).padStart(4)}  ${percent.toFixed(1).padStart(5)} %  ${seconds.toFixed(0).padStart(5)} s`, ...survivors);
+  table.push(
+    `${name.padEnd(14)} ${String(killed).padStart(4)} of ${String(all).padStart(4)}  ${percent.toFixed(1).padStart(5)} %  ${seconds.toFixed(0).padStart(5)} s`,
+    ...survivors,
+  );
 }
 console.log(`\n${table.join('\n')}`);
 process.exit(isEnough ? 0 : 1);
@@ -67,23 +74,32 @@ process.exit(isEnough ? 0 : 1);
 /** @returns how many mutants of the piece were noticed, and those that were not. */
 function mutate(name: string, { file, tests }: Piece): { killed: number; survivors: string[] } {
   const [config, report] = [join(folder, `${name}.json`), join(folder, `${name}.report.json`)];
-  writeFileSync(config, JSON.stringify({
-    mutate: [file],
-    testRunner: 'vitest',
-    vitest: { configFile: 'scripts/stryker.vitest.config.ts', related: false },
-    plugins: ['@stryker-mutator/vitest-runner'],
-    coverageAnalysis: 'perTest',
-    concurrency: 2,
-    timeoutMS: 10_000,
-    reporters: ['json', 'progress-append-only'],
-    jsonReporter: { fileName: report },
-    tempDirName: join('.cache', 'stryker', name),
-    ignorePatterns: ['dist', 'docs', 'coverage', '.cache'],
-    allowEmpty: false,
-  }));
-  const { status } = spawnSync(process.execPath, [join(root, 'node_modules/@stryker-mutator/core/bin/stryker.js'), 'run', config], {
-    cwd: root, stdio: 'inherit', env: { ...process.env, WANTIO_STRYKER_TESTS: JSON.stringify(tests), WANTIO_SEED: process.env.WANTIO_SEED ?? '1' },
-  });
+  writeFileSync(
+    config,
+    JSON.stringify({
+      mutate: [file],
+      testRunner: 'vitest',
+      vitest: { configFile: 'scripts/stryker.vitest.config.ts', related: false },
+      plugins: ['@stryker-mutator/vitest-runner'],
+      coverageAnalysis: 'perTest',
+      concurrency: 2,
+      timeoutMS: 10_000,
+      reporters: ['json', 'progress-append-only'],
+      jsonReporter: { fileName: report },
+      tempDirName: join('.cache', 'stryker', name),
+      ignorePatterns: ['dist', 'docs', 'coverage', '.cache'],
+      allowEmpty: false,
+    }),
+  );
+  const { status } = spawnSync(
+    process.execPath,
+    [join(root, 'node_modules/@stryker-mutator/core/bin/stryker.js'), 'run', config],
+    {
+      cwd: root,
+      stdio: 'inherit',
+      env: { ...process.env, WANTIO_STRYKER_TESTS: JSON.stringify(tests), WANTIO_SEED: process.env.WANTIO_SEED ?? '1' },
+    },
+  );
   if (status !== 0) {
     console.error(`StrykerJS could not try ${name}`);
     process.exit(1);
@@ -91,7 +107,11 @@ function mutate(name: string, { file, tests }: Piece): { killed: number; survivo
   const { mutants } = (JSON.parse(readFileSync(report, 'utf8')) as Report).files[file];
   const source = readFileSync(join(root, file), 'utf8').split('\n');
   const tried = mutants.filter(({ status: verdict }) => verdict !== 'Ignored' && verdict !== 'CompileError');
-  const survivors = tried.filter(({ status: verdict }) => verdict === 'Survived' || verdict === 'NoCoverage').map(({ status: verdict, mutatorName, replacement, location: { start } }) =>
-    `    ${file}:${String(start.line)}:${String(start.column)} ${verdict === 'Survived' ? '' : 'untested '}${mutatorName} -> ${String(replacement).replaceAll(/\s+/g, ' ').slice(0, 80)}\n        ${source[start.line - 1].trim().slice(0, 130)}`);
+  const survivors = tried
+    .filter(({ status: verdict }) => verdict === 'Survived' || verdict === 'NoCoverage')
+    .map(
+      ({ status: verdict, mutatorName, replacement, location: { start } }) =>
+        `    ${file}:${String(start.line)}:${String(start.column)} ${verdict === 'Survived' ? '' : 'untested '}${mutatorName} -> ${String(replacement).replaceAll(/\s+/g, ' ').slice(0, 80)}\n        ${source[start.line - 1].trim().slice(0, 130)}`,
+    );
   return { killed: tried.length - survivors.length, survivors };
 }

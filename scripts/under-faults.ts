@@ -1,6 +1,7 @@
 /**
- * Runs before each test file of the project "under faults": every reactor over real sockets stands on system calls that go wrong, in
- * ways that a correct program does not notice. Which do is drawn for each test from the run's seed and the test's name.
+ * Runs before each test file of the project "under faults": every reactor over real sockets stands on system calls that
+ * go wrong, in ways that a correct program does not notice. Which do is drawn for each test from the run's seed and the
+ * test's name.
  */
 
 import { afterAll, beforeEach, vi } from 'vitest';
@@ -40,7 +41,10 @@ const injector = new FaultInjector((context) => (exempt ? PASS : faults.rule(con
 
 vi.mock('../reactor/epoll/epoll-ground.ts', async (importOriginal) => {
   const original = await importOriginal<{ epollGround: typeof epollGround }>();
-  return { ...original, epollGround: (...wrap: Parameters<typeof epollGround>) => injector.wrap(original.epollGround(...wrap)) };
+  return {
+    ...original,
+    epollGround: (...wrap: Parameters<typeof epollGround>) => injector.wrap(original.epollGround(...wrap)),
+  };
 });
 
 beforeEach(({ task }) => {
@@ -50,7 +54,8 @@ beforeEach(({ task }) => {
 
 afterAll(({}, file) => {
   file.meta.faults = Object.fromEntries(injector.happened);
-  if (faults.calls > ENOUGH_CALLS && injector.total === 0) throw new Error(`not one fault happened in ${String(faults.calls)} system calls`);
+  if (faults.calls > ENOUGH_CALLS && injector.total === 0)
+    throw new Error(`not one fault happened in ${String(faults.calls)} system calls`);
 });
 
 // Of so many calls, drawn as they are, some go wrong.

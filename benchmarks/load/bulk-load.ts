@@ -21,7 +21,9 @@ export class BulkLoad implements Load {
   }
 
   async open(): Promise<void> {
-    await this.#pool.open(this.#plan.connections, (_socket, bytes) => { this.#count += bytes; });
+    await this.#pool.open(this.#plan.connections, (_socket, bytes) => {
+      this.#count += bytes;
+    });
     for (const socket of this.#pool.sockets) {
       if (this.#plan.kind === 'download') socket.write('d');
       else this.#upload(socket);
@@ -34,7 +36,9 @@ export class BulkLoad implements Load {
 
   #upload(socket: Socket): void {
     const block = Buffer.alloc(this.#plan.size, 'u');
-    const written = (): void => { this.#count += block.length; };
+    const written = (): void => {
+      this.#count += block.length;
+    };
     const pump = (): void => {
       while (socket.writable && socket.write(block, written));
     };

@@ -6,7 +6,8 @@ import type { Endpoint, LoadPlan } from '../messages.ts';
 
 export interface Dialer {
   /**
-   * @param index of the connection: many connections leave from several loopback addresses, for each has but some 28,000 ports.
+   * @param index of the connection: many connections leave from several loopback addresses, for each has but some
+   * 28,000 ports.
    * @param onBytes told of each read; what was read is not kept.
    */
   dial(index: number, onBytes: (count: number) => void): net.Socket;
@@ -21,27 +22,47 @@ export function dialer({ host, port, authority }: Endpoint, { resumes }: Pick<Lo
     port,
     localAddress: `127.0.0.${2 + (index % 16)}`,
     noDelay: true,
-    onread: { buffer, callback: (count: number) => { onBytes(count); return true; } },
+    onread: {
+      buffer,
+      callback: (count: number) => {
+        onBytes(count);
+        return true;
+      },
+    },
   });
-  if (authority === undefined) return { openEvent: 'connect', dial: (index, onBytes) => net.connect(options(index, onBytes)) };
+  if (authority === undefined)
+    return { openEvent: 'connect', dial: (index, onBytes) => net.connect(options(index, onBytes)) };
 
   const version = resumes ?? 'TLSv1.3';
-  const secureContext = tls.createSecureContext({ ca: readFileSync(authority), minVersion: version, maxVersion: version, ...(version === 'TLSv1.2' ? { ciphers: 'ECDHE-ECDSA-AES128-GCM-SHA256' } : {}) });
+  const secureContext = tls.createSecureContext({
+    ca: readFileSync(authority),
+    minVersion: version,
+    maxVersion: version,
+    ...(version === 'TLSv1.2' ? { ciphers: 'ECDHE-ECDSA-AES128-GCM-SHA256' } : {}),
+  });
   const sessions = new Map<number, Buffer>();
   let [offered, missed] = [0, 0];
   return {
     openEvent: 'secureConnect',
     dial: (index, onBytes) => {
       const session = sessions.get(index);
-      const socket = tls.connect({ ...options(index, onBytes), secureContext, servername: 'localhost', ...(session === undefined ? {} : { session }) });
+      const socket = tls.connect({
+        ...options(index, onBytes),
+        secureContext,
+        servername: 'localhost',
+        ...(session === undefined ? {} : { session }),
+      });
       if (resumes === undefined) return socket;
-      socket.on('session', (next: Buffer) => { sessions.set(index, next); });
+      socket.on('session', (next: Buffer) => {
+        sessions.set(index, next);
+      });
       socket.once('secureConnect', () => {
         if (session === undefined) return;
         // A client may come back before its session has reached the store; but that must be seldom.
         offered++;
         if (!socket.isSessionReused()) missed++;
-        if (missed > 20 && missed > offered / 10) socket.destroy(new Error(`the server has gone on with ${offered - missed} of ${offered} sessions only`));
+        if (missed > 20 && missed > offered / 10)
+          socket.destroy(new Error(`the server has gone on with ${offered - missed} of ${offered} sessions only`));
       });
       return socket;
     },

@@ -43,19 +43,30 @@ export class ConnectionPool {
 
   async close(): Promise<void> {
     this.#closing = true;
-    await Promise.all(this.#sockets.map(async (socket) => new Promise((resolve) => {
-      if (socket.closed) return resolve(undefined);
-      socket.once('close', resolve);
-      socket.destroy();
-    })));
+    await Promise.all(
+      this.#sockets.map(
+        async (socket) =>
+          new Promise((resolve) => {
+            if (socket.closed) return resolve(undefined);
+            socket.once('close', resolve);
+            socket.destroy();
+          }),
+      ),
+    );
   }
 
   #openOne(index: number, onBytes: (socket: Socket, bytes: number) => void): Promise<void> {
     return new Promise((resolve) => {
-      const socket = this.#dialer.dial(index, (bytes) => { onBytes(socket, bytes); });
+      const socket = this.#dialer.dial(index, (bytes) => {
+        onBytes(socket, bytes);
+      });
       this.#sockets.push(socket);
-      socket.once(this.#dialer.openEvent, () => { resolve(); });
-      socket.once('error', (error) => { this.#failure ??= error; });
+      socket.once(this.#dialer.openEvent, () => {
+        resolve();
+      });
+      socket.once('error', (error) => {
+        this.#failure ??= error;
+      });
       socket.once('close', () => {
         if (!this.#closing) this.#failure ??= new Error('the server closed a connection');
         resolve();

@@ -1,4 +1,7 @@
-/** Echo on `node:tls` with sessions in a map: its events know those of TLS 1.2 only, so that clients of 1.3 get its tickets. */
+/**
+ * Echo on `node:tls` with sessions in a map: its events know those of TLS 1.2 only, so that clients of 1.3 get its
+ * tickets.
+ */
 import tls from 'node:tls';
 import type { AddressInfo } from 'node:net';
 import { announce, nodeTlsOptions, serverOptions } from './server-process.ts';

@@ -1,4 +1,7 @@
-/** What every server of the benchmarks does beside serving: reads its options, says where it listens, and tells how much memory it has. */
+/**
+ * What every server of the benchmarks does beside serving: reads its options, says where it listens, and tells how much
+ * memory it has.
+ */
 import { readFileSync } from 'node:fs';
 import type { SecureContextOptions } from 'node:tls';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -18,7 +21,9 @@ export interface ServerOptions {
 }
 
 export function serverOptions(): ServerOptions {
-  const { values } = parseArgs({ options: { certificate: { type: 'string' }, key: { type: 'string' }, upstream: { type: 'string' } } });
+  const { values } = parseArgs({
+    options: { certificate: { type: 'string' }, key: { type: 'string' }, upstream: { type: 'string' } },
+  });
   const { certificate, key, upstream = '' } = values;
   const colon = upstream.lastIndexOf(':');
   return {
@@ -29,7 +34,13 @@ export function serverOptions(): ServerOptions {
 
 /** The same for `node:tls`. */
 export function nodeTlsOptions({ certificate, key }: NonNullable<ServerOptions['tls']>): SecureContextOptions {
-  return { cert: readFileSync(certificate), key: readFileSync(key), minVersion: 'TLSv1.3', ciphers: CIPHER, ecdhCurve: GROUP };
+  return {
+    cert: readFileSync(certificate),
+    key: readFileSync(key),
+    minVersion: 'TLSv1.3',
+    ciphers: CIPHER,
+    ecdhCurve: GROUP,
+  };
 }
 
 /** Says where the server listens; from then on it can be asked. */

@@ -31,7 +31,9 @@ export function secured(connection: Connection): Connection {
 /** Serves by operations; every wait is bounded, as a server's should be. */
 export async function serve(handler: (connection: Connection, reactor: Reactor) => Promise<void>): Promise<void> {
   const { reactor, listener } = await listen();
-  listener.serve({ ...(context && { secure: context }), timeouts: { blockMs: 30_000 } }, async (connection) => handler(connection, reactor));
+  listener.serve({ ...(context && { secure: context }), timeouts: { blockMs: 30_000 } }, async (connection) =>
+    handler(connection, reactor),
+  );
   listener.on('clientError', () => {}); // clients come and go
 }
 

@@ -1,8 +1,13 @@
-/** Moves bytes from one connection to another in the style of select: try, and when that does not go, wait for readiness. */
+/**
+ * Moves bytes from one connection to another in the style of select: try, and when that does not go, wait for
+ * readiness.
+ */
 import type { Subscription } from 'rxjs';
 import { END, type Connection } from '../../reactor/index.ts';
 
-/** @param ended called once, at the end of `from` or at the first failure; everything before it has been handed to `to`. */
+/**
+ * @param ended called once, at the end of `from` or at the first failure; everything before it has been handed to `to`.
+ */
 export function pump(from: Connection, to: Connection, ended: () => void): void {
   let rest: Uint8Array | undefined;
   let waiting: Subscription;

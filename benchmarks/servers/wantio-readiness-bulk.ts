@@ -1,4 +1,7 @@
-/** Bulk on wantio, by readiness: a client whose first byte is `d` downloads without end; of all others the bytes are dropped. */
+/**
+ * Bulk on wantio, by readiness: a client whose first byte is `d` downloads without end; of all others the bytes are
+ * dropped.
+ */
 import { END, type Connection } from '../../reactor/index.ts';
 import { listen, secured } from './wantio-listen.ts';
 
@@ -7,7 +10,9 @@ const buffer = new Uint8Array(64 * 1024);
 const STEPS_PER_TURN = 16;
 
 const { listener } = await listen();
-listener.connections$.subscribe((accepted) => { serve(secured(accepted)); });
+listener.connections$.subscribe((accepted) => {
+  serve(secured(accepted));
+});
 
 function serve(connection: Connection): void {
   let begun = false;
@@ -15,7 +20,10 @@ function serve(connection: Connection): void {
     const count = connection.tryReceiveInto(buffer);
     if (count === END) void connection.close();
     if (count < 0) return false;
-    if (!begun && buffer[0] === 'd'.charCodeAt(0)) connection.writable$.subscribe(() => { repeat(connection, send); });
+    if (!begun && buffer[0] === 'd'.charCodeAt(0))
+      connection.writable$.subscribe(() => {
+        repeat(connection, send);
+      });
     begun = true;
     return true;
   };
@@ -26,7 +34,9 @@ function serve(connection: Connection): void {
     sent = (sent + count) % block.length;
     return true;
   };
-  connection.readable$.subscribe(() => { repeat(connection, receive); });
+  connection.readable$.subscribe(() => {
+    repeat(connection, receive);
+  });
 }
 
 function repeat(connection: Connection, step: () => boolean): void {

@@ -13,4 +13,7 @@ const port = 11_000 + Math.floor(Math.random() * 11_000);
 const command = `redis-server --bind 127.0.0.1 --port ${port} --dir "$0" --save "" --appendonly no & cat > /dev/null; kill -9 $!; rm -rf "$0"`;
 const redis = spawn('sh', ['-c', command, folder], { stdio: ['pipe', 'pipe', 'ignore'] });
 for (let said = ''; !/ready to accept connections/i.test(said); said += String((await once(redis.stdout, 'data'))[0]));
-await serveResuming({ resumption: 'stateful', sessionStore: new RedisSessionStore({ url: `redis://127.0.0.1:${port}` }) });
+await serveResuming({
+  resumption: 'stateful',
+  sessionStore: new RedisSessionStore({ url: `redis://127.0.0.1:${port}` }),
+});

@@ -7,7 +7,14 @@ import { Reactor } from '../../reactor/index.ts';
 export async function serveResuming(options: Partial<TlsServerOptions>, reactor = new Reactor()): Promise<void> {
   const { tls } = serverOptions();
   if (tls === undefined) throw new Error('sessions need TLS');
-  const secure = await TlsContext.server({ certificate: { file: tls.certificate }, key: { file: tls.key }, ciphersuites: CIPHER, groups: GROUP, tickets: 1, ...options });
+  const secure = await TlsContext.server({
+    certificate: { file: tls.certificate },
+    key: { file: tls.key },
+    ciphersuites: CIPHER,
+    groups: GROUP,
+    tickets: 1,
+    ...options,
+  });
   const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
   const { address } = listener;
   if (address.family === 'unix') throw new Error('listens on a path, not on a port');

@@ -10,7 +10,9 @@ import { serveResuming } from './wantio-resume.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'wantio-bench-'));
 const path = join(folder, 'sessions.sock');
-const server = spawn(process.execPath, [join(import.meta.dirname, 'session-server.js'), path], { stdio: ['pipe', 'pipe', 'ignore'] });
+const server = spawn(process.execPath, [join(import.meta.dirname, 'session-server.js'), path], {
+  stdio: ['pipe', 'pipe', 'ignore'],
+});
 await once(server.stdout, 'data');
 const reactor = new Reactor();
 await serveResuming({ resumption: 'stateful', sessionStore: new SessionServerStore(reactor, { path }) }, reactor);

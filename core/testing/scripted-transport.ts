@@ -4,7 +4,10 @@ import type { Transport } from '../transport.ts';
 import { DONE, END, WANT_READ } from '../want.ts';
 import type { StepCode, WantCode } from '../want.ts';
 
-/** What one `read` meets: a piece of bytes (longer than the reader's memory, it takes several), the end, a want, or a failure. */
+/**
+ * What one `read` meets: a piece of bytes (longer than the reader's memory, it takes several), the end, a want, or a
+ * failure.
+ */
 export type ReadEvent = Uint8Array | string | typeof END | WantCode | Error;
 /** What one `write` meets: room for so many bytes, which may be none, a want, or a failure. */
 export type WriteEvent = number | Error;

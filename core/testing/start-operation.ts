@@ -31,5 +31,8 @@ export function start(attempts: Attempt[], { timeouts = {}, signal, exhausted = 
 
 /** @returns why `operation` failed; `undefined` when it succeeded. */
 export function failureOf(operation: Operation<string>): Promise<unknown> {
-  return operation.then(() => undefined, (reason: unknown) => reason);
+  return operation.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
 }

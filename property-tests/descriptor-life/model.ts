@@ -1,4 +1,7 @@
-/** Descriptors as one would draw them on paper: who is open under which number, who waits for what, and what is on its way. */
+/**
+ * Descriptors as one would draw them on paper: who is open under which number, who waits for what, and what is on its
+ * way.
+ */
 
 /** One end of a connection. */
 export class End {
@@ -48,7 +51,15 @@ export class Model {
   readonly #used = new Set<number>();
 
   listen(port: number): ListenerModel {
-    const listener: ListenerModel = { port, fd: this.#take(), reserve: this.#take(), open: true, accepting: false, backlog: [], pauseMs: 0 };
+    const listener: ListenerModel = {
+      port,
+      fd: this.#take(),
+      reserve: this.#take(),
+      open: true,
+      accepting: false,
+      backlog: [],
+      pauseMs: 0,
+    };
     this.listeners.push(listener);
     return listener;
   }
@@ -74,7 +85,10 @@ export class Model {
     return end;
   }
 
-  /** Descriptors run out in the middle of an accept: the first of the backlog is turned away, the next one gets its turn. */
+  /**
+   * Descriptors run out in the middle of an accept: the first of the backlog is turned away, the next one gets its
+   * turn.
+   */
   turnAway(listener: ListenerModel): End | undefined {
     this.open.delete(listener.reserve);
     listener.reserve = this.#take();
@@ -154,7 +168,10 @@ export class Model {
     }
   }
 
-  /** The goodbye of a polite close, once what is being sent has gone out: everything that comes is dropped until the peer ends. */
+  /**
+   * The goodbye of a polite close, once what is being sent has gone out: everything that comes is dropped until the
+   * peer ends.
+   */
   #sayGoodbye(end: End): void {
     if (end.flooding) return;
     end.inbox = 0;

@@ -58,7 +58,13 @@ export class Real {
   async settle(model: Model, ms = 1): Promise<void> {
     await this.world.sleep(ms);
     // A moment at which a polite close may end or not is left behind.
-    while (model.ends.some(({ open, closingUntil }) => open && closingUntil !== undefined && Math.abs(closingUntil - this.world.now()) <= 5)) await this.world.sleep(5);
+    while (
+      model.ends.some(
+        ({ open, closingUntil }) =>
+          open && closingUntil !== undefined && Math.abs(closingUntil - this.world.now()) <= 5,
+      )
+    )
+      await this.world.sleep(5);
     model.pass(this.world.now());
   }
 
@@ -72,9 +78,13 @@ export class Real {
       offend('dispatch');
       dispatch();
     };
-    connection.wants$.subscribe(() => { offend('want'); });
+    connection.wants$.subscribe(() => {
+      offend('want');
+    });
     // Readiness that nobody answers is told in 64 turns; in each of them it must be that of an open connection.
-    connection.writable$.subscribe(() => { offend('writable'); });
+    connection.writable$.subscribe(() => {
+      offend('writable');
+    });
     let closes = 0;
     connection.on('close', () => {
       if (++closes > 1) this.offences.push(`second end of connection ${String(end.fd)}`);
@@ -104,8 +114,13 @@ export class Real {
       assert.equal(connection.closed, !end.open, `whether connection ${String(end.fd)} is closed`);
       assert.equal(handle.owner, end.open ? connection : undefined, `the owner of descriptor ${String(end.fd)}`);
     }
-    for (const [listener, real] of this.listeners) assert.equal(real.closed, !listener.open, 'whether a listener is closed');
-    assert.equal(reactor.openListeners.size, model.listeners.filter(({ open }) => open).length, 'listeners of the reactor');
+    for (const [listener, real] of this.listeners)
+      assert.equal(real.closed, !listener.open, 'whether a listener is closed');
+    assert.equal(
+      reactor.openListeners.size,
+      model.listeners.filter(({ open }) => open).length,
+      'listeners of the reactor',
+    );
     const expected = [
       ...model.listeners.filter(({ accepting }) => accepting).map(() => 'accept'),
       ...living.flatMap(({ receiving, flooding, closingUntil }) => [
@@ -113,7 +128,14 @@ export class Real {
         ...(flooding ? ['send'] : closingUntil === undefined ? [] : ['shutdown']),
       ]),
     ];
-    assert.deepEqual(reactor.operations().map(({ name }) => name).sort(), expected.sort(), 'pending operations');
+    assert.deepEqual(
+      reactor
+        .operations()
+        .map(({ name }) => name)
+        .sort(),
+      expected.sort(),
+      'pending operations',
+    );
     assert.deepEqual(this.offences, []);
   }
 }

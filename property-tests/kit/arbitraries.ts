@@ -11,7 +11,9 @@ import type { Moment, Scheduled } from './schedule.ts';
 export function payload(maxLength = 4096): fc.Arbitrary<Uint8Array> {
   return fc.oneof(
     fc.uint8Array({ maxLength: Math.min(64, maxLength) }),
-    fc.tuple(fc.nat(maxLength), fc.nat(255)).map(([length, seed]) => Uint8Array.from({ length }, (_, index) => (index * 31 + seed) & 0xff)),
+    fc
+      .tuple(fc.nat(maxLength), fc.nat(255))
+      .map(([length, seed]) => Uint8Array.from({ length }, (_, index) => (index * 31 + seed) & 0xff)),
   );
 }
 
@@ -35,14 +37,20 @@ export function moment(maxMs = 60): fc.Arbitrary<Moment> {
 }
 
 /**
- * A schedule: how many things happen, which, in which order, and when, each counted from the one before. Half of them happen within
- * the same millisecond as the one before, in the same turn or in a later one. {@link follow} follows it.
+ * A schedule: how many things happen, which, in which order, and when, each counted from the one before. Half of them
+ * happen within the same millisecond as the one before, in the same turn or in a later one. {@link follow} follows it.
  * @param what draws what happens.
  * @param options.maxLength how many at most; 10 unless given.
  * @param options.maxMs how long after the one before at most, in milliseconds; 60 unless given.
  */
-export function schedule<T>(what: fc.Arbitrary<T>, { maxLength = 10, maxMs = 60 }: { maxLength?: number; maxMs?: number } = {}): fc.Arbitrary<Scheduled<T>[]> {
-  return fc.array(fc.tuple(what, moment(maxMs)).map(([drawn, at]) => ({ what: drawn, ...at })), { maxLength });
+export function schedule<T>(
+  what: fc.Arbitrary<T>,
+  { maxLength = 10, maxMs = 60 }: { maxLength?: number; maxMs?: number } = {},
+): fc.Arbitrary<Scheduled<T>[]> {
+  return fc.array(
+    fc.tuple(what, moment(maxMs)).map(([drawn, at]) => ({ what: drawn, ...at })),
+    { maxLength },
+  );
 }
 
 /** The given things, each once, in any order and at any moments. */
@@ -52,21 +60,37 @@ export function scheduleOf<T>(things: readonly T[], maxMs = 60): fc.Arbitrary<Sc
   return fc.tuple(ordered, moments).map(([order, at]) => order.map((what, index) => ({ what, ...at[index] })));
 }
 
-/** Both limits of an operation: up to `maxMs` milliseconds, zero (one try and no wait), and every way to say that there is none. */
+/**
+ * Both limits of an operation: up to `maxMs` milliseconds, zero (one try and no wait), and every way to say that there
+ * is none.
+ */
 export function timeouts(maxMs = 200): fc.Arbitrary<Timeouts> {
-  const limit = fc.oneof({ weight: 6, arbitrary: fc.nat(maxMs) }, { weight: 1, arbitrary: fc.constant(0) }, { weight: 3, arbitrary: fc.constantFrom(undefined, Infinity, -1) });
+  const limit = fc.oneof(
+    { weight: 6, arbitrary: fc.nat(maxMs) },
+    { weight: 1, arbitrary: fc.constant(0) },
+    { weight: 3, arbitrary: fc.constantFrom(undefined, Infinity, -1) },
+  );
   return fc.record({ blockMs: limit, totalMs: limit });
 }
 
 /** Faults that a correct program does not notice: delays, short counts, interruptions. */
 export function harmlessFaults(): fc.Arbitrary<FaultPlan> {
-  return fc.record({ recv: many(harmless()), send: many(fc.oneof(harmless(), fc.constant<Fault>({ kind: 'errno', code: 'ENOBUFS' }))) });
+  return fc.record({
+    recv: many(harmless()),
+    send: many(fc.oneof(harmless(), fc.constant<Fault>({ kind: 'errno', code: 'ENOBUFS' }))),
+  });
 }
 
 /** Faults of every kind. */
 export function anyFaults(): fc.Arbitrary<FaultPlan> {
   const lasting = fc.constantFrom<Fault>({ kind: 'reset' }, { kind: 'end' }, { kind: 'hold' });
-  const bytes = many(fc.oneof({ arbitrary: harmless(), weight: 8 }, { arbitrary: errno('ECONNRESET', 'EPIPE', 'ETIMEDOUT'), weight: 1 }, { arbitrary: lasting, weight: 1 }));
+  const bytes = many(
+    fc.oneof(
+      { arbitrary: harmless(), weight: 8 },
+      { arbitrary: errno('ECONNRESET', 'EPIPE', 'ETIMEDOUT'), weight: 1 },
+      { arbitrary: lasting, weight: 1 },
+    ),
+  );
   return fc.record({
     recv: bytes,
     send: bytes,
@@ -95,5 +119,8 @@ function many(fault: fc.Arbitrary<Fault>): fc.Arbitrary<Fault[]> {
 }
 
 function sparse(fault: fc.Arbitrary<Fault>): fc.Arbitrary<Fault[]> {
-  return fc.array(fc.oneof({ arbitrary: fc.constant<Fault>({ kind: 'pass' }), weight: 3 }, { arbitrary: fault, weight: 1 }), { maxLength: 4 });
+  return fc.array(
+    fc.oneof({ arbitrary: fc.constant<Fault>({ kind: 'pass' }), weight: 3 }, { arbitrary: fault, weight: 1 }),
+    { maxLength: 4 },
+  );
 }

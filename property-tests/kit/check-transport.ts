@@ -79,48 +79,58 @@ export function checkTransport(make: () => Promise<TransportPair>, makeClogged: 
       assert.equal(far.read(one), WANT_READ);
       assert.equal(far.hasBuffered, false);
     }),
-    check('a reader that stops makes the writer want to write, and nothing is lost', async ({ near, far, settle }) => {
-      const sent = pattern(200_000);
-      const received: Uint8Array[] = [];
-      let [written, read, wants] = [0, 0, 0];
-      while (read < sent.length) {
-        const count = written < sent.length ? near.write(sent.subarray(written)) : 0;
-        if (count === WANT_WRITE) wants++;
-        else assert(count >= 0, `write ${String(count)}`);
-        written += Math.max(0, count);
-        if (count > 0) continue;
-        if (near.hasUnflushed) near.flush();
-        await settle();
-        for (const into = new Uint8Array(10_000); ;) {
-          const got = far.read(into);
-          if (got < 0) break;
-          received.push(into.slice(0, got));
-          read += got;
+    check(
+      'a reader that stops makes the writer want to write, and nothing is lost',
+      async ({ near, far, settle }) => {
+        const sent = pattern(200_000);
+        const received: Uint8Array[] = [];
+        let [written, read, wants] = [0, 0, 0];
+        while (read < sent.length) {
+          const count = written < sent.length ? near.write(sent.subarray(written)) : 0;
+          if (count === WANT_WRITE) wants++;
+          else assert(count >= 0, `write ${String(count)}`);
+          written += Math.max(0, count);
+          if (count > 0) continue;
+          if (near.hasUnflushed) near.flush();
+          await settle();
+          for (const into = new Uint8Array(10_000); ;) {
+            const got = far.read(into);
+            if (got < 0) break;
+            received.push(into.slice(0, got));
+            read += got;
+          }
+          await settle();
         }
+        assert(wants > 0, 'it never wanted to write');
+        assert(Buffer.concat(received).equals(sent));
+      },
+      makeClogged,
+    ),
+    check(
+      'an end arrives after the bytes before it, and the other direction goes on',
+      async ({ near, far, settle }) => {
+        near.write(pattern(100));
+        assert.equal(near.shutdown(), DONE);
         await settle();
-      }
-      assert(wants > 0, 'it never wanted to write');
-      assert(Buffer.concat(received).equals(sent));
-    }, makeClogged),
-    check('an end arrives after the bytes before it, and the other direction goes on', async ({ near, far, settle }) => {
-      near.write(pattern(100));
-      assert.equal(near.shutdown(), DONE);
-      await settle();
-      assert.equal(far.read(new Uint8Array(200)), 100);
-      await settle();
-      assert.equal(far.read(new Uint8Array(8)), END);
-      assert.equal(far.write(pattern(50)), 50);
-      await settle();
-      assert.equal(near.read(new Uint8Array(200)), 50);
-    }),
-    check('an abort is a failure at the other end, where that can be told', async ({ near, far, settle, tellsAborts }) => {
-      near.abort();
-      await settle();
-      if (tellsAborts) {
-        assert.throws(() => far.read(new Uint8Array(8)));
-        assert.notEqual(far.failure, undefined);
-      } else assert.equal(far.read(new Uint8Array(8)), END);
-    }),
+        assert.equal(far.read(new Uint8Array(200)), 100);
+        await settle();
+        assert.equal(far.read(new Uint8Array(8)), END);
+        assert.equal(far.write(pattern(50)), 50);
+        await settle();
+        assert.equal(near.read(new Uint8Array(200)), 50);
+      },
+    ),
+    check(
+      'an abort is a failure at the other end, where that can be told',
+      async ({ near, far, settle, tellsAborts }) => {
+        near.abort();
+        await settle();
+        if (tellsAborts) {
+          assert.throws(() => far.read(new Uint8Array(8)));
+          assert.notEqual(far.failure, undefined);
+        } else assert.equal(far.read(new Uint8Array(8)), END);
+      },
+    ),
     check('closing and aborting again does nothing', ({ near }) => {
       near.close();
       near.close();

@@ -17,12 +17,16 @@ export interface LawPlace {
   readonly name?: string | undefined;
 }
 
-/** Where a law stands by the stack of its call: the file of the test, or else the first one outside of `kit`, the folder of laws. */
+/**
+ * Where a law stands by the stack of its call: the file of the test, or else the first one outside of `kit`, the folder
+ * of laws.
+ */
 export function placeOf(stack: string | undefined): LawPlace | undefined {
   const files = [...(stack ?? '').matchAll(/[\s(]((?:file:\/\/)?\/[^\n()]+?):\d+:\d+\)?$/gm)]
     .map(([, file]) => (file.startsWith('file:') ? fileURLToPath(file) : file))
     .filter((file) => !file.startsWith(import.meta.dirname + sep) || TEST.test(file));
-  const file = files.find((each) => TEST.test(each)) ?? files.find((each) => !each.includes(`${sep}node_modules${sep}`));
+  const file =
+    files.find((each) => TEST.test(each)) ?? files.find((each) => !each.includes(`${sep}node_modules${sep}`));
   return file === undefined ? undefined : { file: relative(process.cwd(), file) };
 }
 
@@ -63,8 +67,13 @@ function picture(trace: Trace, seed: number, place: LawPlace | undefined): strin
 
 function replayCommand(seed: number, path: string, plan: string, place: LawPlace | undefined): string {
   const [, commands] = /replayPath="([^"]*)"/.exec(plan) ?? [];
-  const variables = [`WANTIO_SEED=${String(seed)}`, `WANTIO_PATH=${path}`, ...(commands === undefined ? [] : [`WANTIO_COMMANDS=${commands}`])];
-  const filter = place?.name === undefined ? '' : ` -t ${quoted(`^${place.name.replaceAll(/[$()*+.?[\\\]^{|}]/g, '\\$&')}$`)}`;
+  const variables = [
+    `WANTIO_SEED=${String(seed)}`,
+    `WANTIO_PATH=${path}`,
+    ...(commands === undefined ? [] : [`WANTIO_COMMANDS=${commands}`]),
+  ];
+  const filter =
+    place?.name === undefined ? '' : ` -t ${quoted(`^${place.name.replaceAll(/[$()*+.?[\\\]^{|}]/g, '\\$&')}$`)}`;
   const target = `npx vitest run ${place?.file ?? 'FILE'}${filter}`;
   return `${variables.join(' ')} ${target}`;
 }

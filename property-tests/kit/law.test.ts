@@ -15,37 +15,53 @@ function wrongLaw(): { plans: number[]; check: () => Promise<void> } {
   const plans: number[] = [];
   return {
     plans,
-    check: () => tryLaw(fc.record({ length: fc.integer({ min: 1, max: 200 }), link: link(), faults: harmlessFaults() }), 100, ({ length, link: carrying, faults }) => {
-      plans.push(length);
-      return simulate({ link: carrying, faults }, async (world) => {
-        const { client, server } = await pairIn(world);
-        await Promise.all([client.send(new Uint8Array(length)), server.receive(length)]);
-        if (length > 3) throw new Error(`${String(length)} bytes are too many`);
-      });
-    }),
+    check: () =>
+      tryLaw(
+        fc.record({ length: fc.integer({ min: 1, max: 200 }), link: link(), faults: harmlessFaults() }),
+        100,
+        ({ length, link: carrying, faults }) => {
+          plans.push(length);
+          return simulate({ link: carrying, faults }, async (world) => {
+            const { client, server } = await pairIn(world);
+            await Promise.all([client.send(new Uint8Array(length)), server.receive(length)]);
+            if (length > 3) throw new Error(`${String(length)} bytes are too many`);
+          });
+        },
+      ),
   };
 }
 
 async function failureOf(promise: Promise<unknown>): Promise<Error> {
-  const error = await promise.then(() => undefined, (reason: unknown) => reason);
+  const error = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
   expect(error).toBeInstanceOf(Error);
   return error as Error;
 }
 
 describe('a law that does not hold', () => {
-  afterEach(() => { vi.unstubAllEnvs(); });
+  afterEach(() => {
+    vi.unstubAllEnvs();
+  });
 
   it("fails with the smallest plan, the picture of its run, and the command that replays it (it's all there)", async () => {
     vi.stubEnv('WANTIO_TRACE_DIR', undefined);
     const { message, cause } = await failureOf(wrongLaw().check());
-    expect(message).toMatch(/^Property failed after \d+ tests, shrunk \d+ times\n\{ seed: -?\d+, path: "[\d:]+", endOnFailure: true \}\nCounterexample: \[/);
+    expect(message).toMatch(
+      /^Property failed after \d+ tests, shrunk \d+ times\n\{ seed: -?\d+, path: "[\d:]+", endOnFailure: true \}\nCounterexample: \[/,
+    );
     expect(message).toContain('Counterexample: [{"length":4,');
     expect(message).toContain('\nError: 4 bytes are too many\n\ntrace:\n      0.0 ms  there    socket(IPv4) = 3\n');
     expect(message).toContain('send(3, 4 B) = 4\n');
     expect(message).toContain('\ndiagram (Mermaid):\nsequenceDiagram\n  participant there\n  participant here\n');
     expect(message).toMatch(/\n {2}Note over here: \S+ ms send 3 4 of 4 B\n/);
-    const command = /\nreplay: WANTIO_SEED=-?\d+ WANTIO_PATH=[\d:]+ npx vitest run property-tests\/kit\/law\.test\.ts -t '(.*)'$/.exec(message);
-    const name = "a law that does not hold fails with the smallest plan, the picture of its run, and the command that replays it (it's all there)";
+    const command =
+      /\nreplay: WANTIO_SEED=-?\d+ WANTIO_PATH=[\d:]+ npx vitest run property-tests\/kit\/law\.test\.ts -t '(.*)'$/.exec(
+        message,
+      );
+    const name =
+      "a law that does not hold fails with the smallest plan, the picture of its run, and the command that replays it (it's all there)";
     expect(name).toMatch(new RegExp(String(command?.[1].replace("'\\''", "'"))));
     // The cause is told once, and its trace as well.
     expect((cause as Error).message).toBe('4 bytes are too many');
@@ -79,21 +95,37 @@ describe('a law that does not hold', () => {
   it('says how a sequence of commands is replayed', async () => {
     class Fails implements fc.Command<object, object> {
       check = (): boolean => true;
-      run = (): void => { throw new Error('never works'); };
+      run = (): void => {
+        throw new Error('never works');
+      };
       toString = (): string => 'Fails';
     }
-    const { message } = await failureOf(checkLaw(fc.property(fc.commands([fc.constant(new Fails())]), (commands) => { fc.modelRun(() => ({ model: {}, real: {} }), commands); }), 50));
+    const { message } = await failureOf(
+      checkLaw(
+        fc.property(fc.commands([fc.constant(new Fails())]), (commands) => {
+          fc.modelRun(() => ({ model: {}, real: {} }), commands);
+        }),
+        50,
+      ),
+    );
     expect(message).toMatch(/\nreplay: WANTIO_SEED=-?\d+ WANTIO_PATH=[\d:]+ WANTIO_COMMANDS=\S+ npx vitest/);
   });
 });
 
 describe('a law that holds', () => {
-  afterEach(() => { vi.unstubAllEnvs(); });
+  afterEach(() => {
+    vi.unstubAllEnvs();
+  });
 
   /** @returns how many plans were tried. */
   async function plansOf(count: number): Promise<number> {
     let plans = 0;
-    await checkLaw(fc.property(fc.nat(), () => { plans++; }), count);
+    await checkLaw(
+      fc.property(fc.nat(), () => {
+        plans++;
+      }),
+      count,
+    );
     return plans;
   }
 
@@ -113,6 +145,8 @@ describe('a law that holds', () => {
   });
 
   it('fails when it is about faults and met none', async () => {
-    await expect(tryLaw(fc.constant({}), 5, (plan) => simulate(plan, () => Promise.resolve()))).rejects.toThrow('not one fault happened: the law was not tried');
+    await expect(tryLaw(fc.constant({}), 5, (plan) => simulate(plan, () => Promise.resolve()))).rejects.toThrow(
+      'not one fault happened: the law was not tried',
+    );
   });
 });

@@ -21,13 +21,26 @@ export interface Contexts {
 }
 
 /** Connects a machine named `here` to one named `there`; over TLS when contexts are given, before the handshake. */
-export async function pairIn(world: World, hosts: HostOptions = {}, contexts?: Contexts, timeouts: Timeouts = {}): Promise<Pair> {
+export async function pairIn(
+  world: World,
+  hosts: HostOptions = {},
+  contexts?: Contexts,
+  timeouts: Timeouts = {},
+): Promise<Pair> {
   const here = world.machine('here', hosts);
   const there = world.machine('there', hosts);
   const listener = await there.reactor.listen({ host: '0.0.0.0', port: PORT });
-  const [client, server] = await Promise.all([here.reactor.connect({ host: 'there', port: PORT, timeouts }), listener.accept({ timeouts })]);
+  const [client, server] = await Promise.all([
+    here.reactor.connect({ host: 'there', port: PORT, timeouts }),
+    listener.accept({ timeouts }),
+  ]);
   if (contexts === undefined) return { here, there, client, server };
-  return { here, there, client: client.secure(contexts.client, { serverName: 'there' }), server: server.secure(contexts.server) };
+  return {
+    here,
+    there,
+    client: client.secure(contexts.client, { serverName: 'there' }),
+    server: server.secure(contexts.server),
+  };
 }
 
 /** Sends `data` in pieces of the given sizes, over and over, then says that this is all. */

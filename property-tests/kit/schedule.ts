@@ -26,7 +26,11 @@ export async function until(world: World, { afterMs, turns }: Moment): Promise<v
  * Follows a schedule: calls `act` for each thing when its moment has come. It does not wait for what `act` has begun.
  * @returns resolves after the last one.
  */
-export async function follow<T>(world: World, schedule: readonly Scheduled<T>[], act: (what: T) => void): Promise<void> {
+export async function follow<T>(
+  world: World,
+  schedule: readonly Scheduled<T>[],
+  act: (what: T) => void,
+): Promise<void> {
   for (const { what, ...moment } of schedule) {
     await until(world, moment);
     act(what);

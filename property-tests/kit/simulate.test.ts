@@ -23,7 +23,9 @@ it('a run ends at the moment at which its scenario settles, whatever limits were
 
 it('a deadlock tells of a real timer that is awaited in the world', async () => {
   const cancel = new AbortController();
-  const error: unknown = await simulate({}, () => sleepReally(60_000, undefined, { signal: cancel.signal })).catch((reason: unknown) => reason);
+  const error: unknown = await simulate({}, () => sleepReally(60_000, undefined, { signal: cancel.signal })).catch(
+    (reason: unknown) => reason,
+  );
   cancel.abort();
   expect(error).toBeInstanceOf(DeadlockError);
   expect((error as DeadlockError).pending).toEqual(['Timeout']);
@@ -46,7 +48,12 @@ it('the errors of worlds have their own names', () => {
 });
 
 it('a sleep takes virtual time in a world', async () => {
-  const { endedAtMs } = await simulate({}, (world) => world.machine('here').reactor.sleep(86_400_000).then(() => undefined));
+  const { endedAtMs } = await simulate({}, (world) =>
+    world
+      .machine('here')
+      .reactor.sleep(86_400_000)
+      .then(() => undefined),
+  );
   expect(endedAtMs).toBe(86_400_000);
 });
 
@@ -57,7 +64,12 @@ it('a sleep that is aborted rejects and frees its deadline', async () => {
   const sleeping = reactor.sleep(1_000, { signal: cancel.signal });
   expect(reactor.operations()).toMatchObject([{ name: 'sleep' }]);
   cancel.abort('enough');
-  const error: unknown = await world.run(sleeping.then(() => undefined, (reason: unknown) => reason));
+  const error: unknown = await world.run(
+    sleeping.then(
+      () => undefined,
+      (reason: unknown) => reason,
+    ),
+  );
   expect(error).toBeInstanceOf(AbortError);
   expect(error).toMatchObject({ message: 'sleep was cancelled', cause: 'enough', operation: 'sleep' });
   expect(reactor.deadlines.size).toBe(0);

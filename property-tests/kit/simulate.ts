@@ -65,9 +65,13 @@ export class LeakError extends WantioError {
  * Runs `scenario` in a new world. When it has settled, what it left open is aborted, and everything must be given back.
  * @throws what `scenario` throws, with the trace of the run appended to its message.
  * @throws {DeadlockError} when it can never settle; {LivelockError} when it takes too many steps.
- * @throws {LeakError} when a descriptor, a deadline or a TLS object is left, or a descriptor was closed that was not open.
+ * @throws {LeakError} when a descriptor, a deadline or a TLS object is left, or a descriptor was closed that was not
+ * open.
  */
-export async function simulate<T>(plan: SimulationPlan, scenario: (world: World, evidence: Evidence) => Promise<T>): Promise<Simulation<T>> {
+export async function simulate<T>(
+  plan: SimulationPlan,
+  scenario: (world: World, evidence: Evidence) => Promise<T>,
+): Promise<Simulation<T>> {
   checkOptions('simulate', plan, PLAN_RULES);
   checkArgument('simulate', 'the scenario', scenario, func);
   const trace = new Trace();
@@ -78,13 +82,19 @@ export async function simulate<T>(plan: SimulationPlan, scenario: (world: World,
     return { ...ground, calls: ledger.wrap(ground.calls) };
   };
   const injector = new FaultInjector(typeof plan.faults === 'function' ? plan.faults : ruleOf(plan.faults ?? {}));
-  const world = new World({ link: plan.link, wrap: (ground, host) => trace.wrap(injector.wrap(account(ground, host.name)), host.name) });
+  const world = new World({
+    link: plan.link,
+    wrap: (ground, host) => trace.wrap(injector.wrap(account(ground, host.name)), host.name),
+  });
   const tlsBefore = livingTlsTransports();
   try {
     let endedAtMs = 0;
-    const result = await world.run(scenario(world, { trace, books }).finally(() => {
-      endedAtMs = world.now();
-    }), plan.steps);
+    const result = await world.run(
+      scenario(world, { trace, books }).finally(() => {
+        endedAtMs = world.now();
+      }),
+      plan.steps,
+    );
     await end(world, books, tlsBefore);
     return { result, trace, faults: injector.happened, faultsInAll: injector.total, endedAtMs, steps: world.steps };
   } catch (error) {
@@ -100,7 +110,8 @@ async function end(world: World, books: ReadonlyMap<string, Ledger>, tlsBefore: 
     ...(host.openDescriptors === 0 ? [] : [`${String(host.openDescriptors)} descriptors of ${host.name}`]),
     ...(reactor.deadlines.size === 0 ? [] : [`${String(reactor.deadlines.size)} deadlines of ${host.name}`]),
   ]);
-  for (const [name, { closedTwice }] of books) if (closedTwice.length > 0) leaks.push(`${name} closed descriptors that were not open: ${closedTwice.join(', ')}`);
+  for (const [name, { closedTwice }] of books)
+    if (closedTwice.length > 0) leaks.push(`${name} closed descriptors that were not open: ${closedTwice.join(', ')}`);
   const tls = livingTlsTransports() - tlsBefore;
   if (tls > 0) leaks.push(`${String(tls)} TLS objects`);
   if (leaks.length > 0) throw new LeakError(leaks);

@@ -55,16 +55,24 @@ export class Trace {
   /** One line a call: when, who, what, and what came of it. */
   toString(): string {
     return this.entries
-      .map(({ atMs, host, call, fd, subject, result }) => `${atMs.toFixed(1).padStart(9)} ms  ${host.padEnd(8)} ${call}(${[fd, subject].filter((part) => part !== -1 && part !== '').join(', ')}) = ${String(result)}`)
+      .map(
+        ({ atMs, host, call, fd, subject, result }) =>
+          `${atMs.toFixed(1).padStart(9)} ms  ${host.padEnd(8)} ${call}(${[fd, subject].filter((part) => part !== -1 && part !== '').join(', ')}) = ${String(result)}`,
+      )
       .join('\n');
   }
 
-  /** A sequence diagram in Mermaid's notation of what the hosts did, one line for each call that moved or changed something. */
+  /**
+   * A sequence diagram in Mermaid's notation of what the hosts did, one line for each call that moved or changed
+   * something.
+   */
   toMermaid(): string {
     const hosts = [...new Set(this.entries.map(({ host }) => host))];
     const lines = this.entries
       .filter(({ call, result }) => result >= 0 && call !== 'socket')
-      .map(({ atMs, host, call, fd, subject, result }) => `  Note over ${host}: ${atMs.toFixed(1)} ms ${call} ${String(fd)} ${call === 'recv' || call === 'send' ? `${String(result)} of ${subject}` : subject}`.trimEnd());
+      .map(({ atMs, host, call, fd, subject, result }) =>
+        `  Note over ${host}: ${atMs.toFixed(1)} ms ${call} ${String(fd)} ${call === 'recv' || call === 'send' ? `${String(result)} of ${subject}` : subject}`.trimEnd(),
+      );
     return ['sequenceDiagram', ...hosts.map((host) => `  participant ${host}`), ...lines].join('\n');
   }
 }

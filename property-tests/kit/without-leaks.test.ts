@@ -17,48 +17,65 @@ async function pairOf(reactor: Reactor): Promise<[Connection, Connection]> {
 
 describe('withoutLeaks', () => {
   it('gives back what the scenario gives, when that has given back everything', async () => {
-    expect(await withoutLeaks(async (reactor) => {
-      const [client, server] = await pairOf(reactor);
-      await client.send('hello\n');
-      const line = await server.receive();
-      await Promise.all([client.close(), server.close()]);
-      return line;
-    })).toBe('hello');
+    expect(
+      await withoutLeaks(async (reactor) => {
+        const [client, server] = await pairOf(reactor);
+        await client.send('hello\n');
+        const line = await server.receive();
+        await Promise.all([client.close(), server.close()]);
+        return line;
+      }),
+    ).toBe('hello');
   });
 
   it('names connections and operations that are left', async () => {
-    const leak = withoutLeaks(async (reactor) => {
-      const [client] = await pairOf(reactor);
-      client.receive().catch(() => undefined);
-    }, { timeoutMs: 20 });
+    const leak = withoutLeaks(
+      async (reactor) => {
+        const [client] = await pairOf(reactor);
+        client.receive().catch(() => undefined);
+      },
+      { timeoutMs: 20 },
+    );
     await expect(leak).rejects.toBeInstanceOf(LeakError);
-    await expect(leak).rejects.toThrow(/^not given back: the connection with 127\.0\.0\.1:\d+, the connection with 127\.0\.0\.1:\d+, the operation receive, which wants to read$/);
+    await expect(leak).rejects.toThrow(
+      /^not given back: the connection with 127\.0\.0\.1:\d+, the connection with 127\.0\.0\.1:\d+, the operation receive, which wants to read$/,
+    );
   });
 
   it('names descriptors that nobody closed, or closed twice', async () => {
-    await expect(withoutLeaks((reactor) => Promise.resolve(reactor.ground.calls.socket('IPv4')))).rejects.toThrow(/^not given back: 1 descriptors \(\d+\)$/);
-    await expect(withoutLeaks((reactor) => Promise.resolve(reactor.ground.calls.close(1_000_000)))).rejects.toThrow('descriptors closed that were not open: 1000000');
+    await expect(withoutLeaks((reactor) => Promise.resolve(reactor.ground.calls.socket('IPv4')))).rejects.toThrow(
+      /^not given back: 1 descriptors \(\d+\)$/,
+    );
+    await expect(withoutLeaks((reactor) => Promise.resolve(reactor.ground.calls.close(1_000_000)))).rejects.toThrow(
+      'descriptors closed that were not open: 1000000',
+    );
   });
 
   it('counts deadlines and TLS objects', async () => {
-    await expect(withoutLeaks((reactor) => Promise.resolve(reactor.after(60_000, () => undefined)))).rejects.toThrow('not given back: 1 deadlines');
+    await expect(withoutLeaks((reactor) => Promise.resolve(reactor.after(60_000, () => undefined)))).rejects.toThrow(
+      'not given back: 1 deadlines',
+    );
     const { certificate, key } = selfSigned();
     const context = await TlsContext.server({ certificate: { pem: certificate }, key: { pem: key } });
     let transport: TlsTransport | undefined;
-    await expect(withoutLeaks(async (reactor) => {
-      const [client, server] = await pairOf(reactor);
-      transport = new TlsTransport(server.transport, context.settings, {});
-      client.abort();
-      server.abort();
-    })).rejects.toThrow('not given back: 1 TLS objects');
+    await expect(
+      withoutLeaks(async (reactor) => {
+        const [client, server] = await pairOf(reactor);
+        transport = new TlsTransport(server.transport, context.settings, {});
+        client.abort();
+        server.abort();
+      }),
+    ).rejects.toThrow('not given back: 1 TLS objects');
     transport?.close();
     context.close();
   });
 
   it('passes on what the scenario throws, and leaves nothing open', async () => {
-    await expect(withoutLeaks(async (reactor) => {
-      await pairOf(reactor);
-      throw new RangeError('of the scenario');
-    })).rejects.toThrow('of the scenario');
+    await expect(
+      withoutLeaks(async (reactor) => {
+        await pairOf(reactor);
+        throw new RangeError('of the scenario');
+      }),
+    ).rejects.toThrow('of the scenario');
   });
 });

@@ -21,8 +21,9 @@ export interface LeakOptions {
 export const LEAK_RULES = { timeoutMs: finiteSpan, wrap: func } satisfies Rules<LeakOptions>;
 
 /**
- * Runs `use` with a reactor over real sockets, drains it, and checks that every descriptor, connection, deadline and TLS object was given
- * back, and no descriptor twice. TLS objects are counted in the whole process: nothing else may use TLS meanwhile.
+ * Runs `use` with a reactor over real sockets, drains it, and checks that every descriptor, connection, deadline and
+ * TLS object was given back, and no descriptor twice. TLS objects are counted in the whole process: nothing else may
+ * use TLS meanwhile.
  * @returns what `use` returns. @throws what it throws; what was open is aborted then.
  * @throws {LeakError} that names what is left.
  */
@@ -43,14 +44,19 @@ export async function withoutLeaks<T>(use: (reactor: Reactor) => Promise<T>, opt
   }
   const leaks: string[] = [];
   const cancel = reactor.after(timeoutMs, () => {
-    for (const { remoteAddress } of reactor.connections) leaks.push(`the connection with ${formatAddress(remoteAddress)}`);
-    for (const { name, want } of reactor.operations()) leaks.push(`the operation ${name}${want === null ? '' : `, which wants ${want === 'lookup' ? 'a lookup' : `to ${want}`}`}`);
+    for (const { remoteAddress } of reactor.connections)
+      leaks.push(`the connection with ${formatAddress(remoteAddress)}`);
+    for (const { name, want } of reactor.operations())
+      leaks.push(
+        `the operation ${name}${want === null ? '' : `, which wants ${want === 'lookup' ? 'a lookup' : `to ${want}`}`}`,
+      );
     reactor.abort();
   });
   await reactor.close({ timeoutMs: Infinity });
   cancel();
   if (ledger.open.size > 0) leaks.push(`${String(ledger.open.size)} descriptors (${[...ledger.open].join(', ')})`);
-  if (ledger.closedTwice.length > 0) leaks.push(`descriptors closed that were not open: ${ledger.closedTwice.join(', ')}`);
+  if (ledger.closedTwice.length > 0)
+    leaks.push(`descriptors closed that were not open: ${ledger.closedTwice.join(', ')}`);
   if (reactor.deadlines.size > 0) leaks.push(`${String(reactor.deadlines.size)} deadlines`);
   const tls = livingTlsTransports() - tlsBefore;
   if (tls > 0) leaks.push(`${String(tls)} TLS objects`);

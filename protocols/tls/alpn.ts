@@ -12,11 +12,14 @@ export type ApplicationProtocolChooser = (offered: readonly string[]) => string 
  * @throws {RangeError} when a name is empty or has more than 255 bytes.
  */
 export function encodeProtocols(names: readonly string[]): Uint8Array {
-  return Buffer.concat(names.map((name) => {
-    const bytes = Buffer.from(name);
-    if (bytes.length === 0 || bytes.length > 255) throw new RangeError(`an application protocol has 1…255 bytes: "${name}"`);
-    return Buffer.from([bytes.length, ...bytes]);
-  }));
+  return Buffer.concat(
+    names.map((name) => {
+      const bytes = Buffer.from(name);
+      if (bytes.length === 0 || bytes.length > 255)
+        throw new RangeError(`an application protocol has 1…255 bytes: "${name}"`);
+      return Buffer.from([bytes.length, ...bytes]);
+    }),
+  );
 }
 
 /** The opposite; it ends at the first name that is cut off. */
@@ -32,9 +35,19 @@ export function decodeProtocols(bytes: Uint8Array): string[] {
 }
 
 /**
- * Answers OpenSSL with the first of `names` that is offered. `names` must stay referenced until OpenSSL has copied the answer.
+ * Answers OpenSSL with the first of `names` that is offered. `names` must stay referenced until OpenSSL has copied the
+ * answer.
  * @returns whether there is one.
  */
-export function selectProtocol(names: Uint8Array, out: Pointer, outLength: Pointer, offered: Pointer, offeredLength: number): boolean {
-  return openssl().SSL_select_next_proto(out, outLength, names, names.length, offered, offeredLength) === OPENSSL_NPN_NEGOTIATED;
+export function selectProtocol(
+  names: Uint8Array,
+  out: Pointer,
+  outLength: Pointer,
+  offered: Pointer,
+  offeredLength: number,
+): boolean {
+  return (
+    openssl().SSL_select_next_proto(out, outLength, names, names.length, offered, offeredLength) ===
+    OPENSSL_NPN_NEGOTIATED
+  );
 }

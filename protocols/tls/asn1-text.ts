@@ -5,8 +5,8 @@ import type { Pointer } from './openssl.ts';
 import { takeErrorQueue } from './tls-error.ts';
 
 /**
- * How texts of a certificate are given. `'utf8'`: as they are. `'ascii'`: printable ASCII only; the backslash and everything else
- * become, for each byte of their UTF-8 form, a backslash and two hexadecimal digits, as in RFC 4514.
+ * How texts of a certificate are given. `'utf8'`: as they are. `'ascii'`: printable ASCII only; the backslash and
+ * everything else become, for each byte of their UTF-8 form, a backslash and two hexadecimal digits, as in RFC 4514.
  */
 export type TextEncoding = 'utf8' | 'ascii';
 
@@ -34,7 +34,9 @@ export function textOf(string: Pointer, encoding: TextEncoding): string {
 /** @returns `text` in the encoding that is asked for. */
 export function encoded(text: string, encoding: TextEncoding): string {
   if (encoding === 'utf8') return text;
-  return text.replace(/[^\x20-\x7e]|\\/gu, (character) => Array.from(Buffer.from(character), (byte) => `\\${byte.toString(16).toUpperCase().padStart(2, '0')}`).join(''));
+  return text.replace(/[^\x20-\x7e]|\\/gu, (character) =>
+    Array.from(Buffer.from(character), (byte) => `\\${byte.toString(16).toUpperCase().padStart(2, '0')}`).join(''),
+  );
 }
 
 /** @returns the text in an ASN.1 string with this tag. */
@@ -45,9 +47,16 @@ export function decoded(tag: number, bytes: Uint8Array): string {
       return buffer.toString();
     case BMP_STRING:
       // Through UTF-8, so that half a surrogate pair does not stay one.
-      return Buffer.from(buffer.subarray(0, buffer.length & ~1).swap16().toString('utf16le')).toString();
+      return Buffer.from(
+        buffer
+          .subarray(0, buffer.length & ~1)
+          .swap16()
+          .toString('utf16le'),
+      ).toString();
     case UNIVERSAL_STRING:
-      return Array.from({ length: buffer.length >> 2 }, (_, index) => characterOf(buffer.readUInt32BE(index * 4))).join('');
+      return Array.from({ length: buffer.length >> 2 }, (_, index) => characterOf(buffer.readUInt32BE(index * 4))).join(
+        '',
+      );
     default:
       // The others hold ASCII; OpenSSL reads them as Latin-1.
       return buffer.toString('latin1');
@@ -59,7 +68,11 @@ export function objectOf(object: Pointer): Asn1Object {
   const ssl = openssl();
   const oid = oidOf(object);
   const nid = ssl.OBJ_obj2nid(object);
-  return { oid, name: (nid === NID_UNDEF ? null : ssl.OBJ_nid2ln(nid)) ?? oid, shortName: (nid === NID_UNDEF ? null : ssl.OBJ_nid2sn(nid)) ?? oid };
+  return {
+    oid,
+    name: (nid === NID_UNDEF ? null : ssl.OBJ_nid2ln(nid)) ?? oid,
+    shortName: (nid === NID_UNDEF ? null : ssl.OBJ_nid2sn(nid)) ?? oid,
+  };
 }
 
 /** @returns the moment of an `ASN1_TIME`; an invalid `Date` when it holds none. */

@@ -1,7 +1,7 @@
 /**
- * What OpenSSL calls while it works. There is one function of each kind for the whole process; it finds the connection by the
- * SSL pointer, asks it, and never throws into C. The connections only record and answer: what they have to tell goes out when
- * the foreign call is over.
+ * What OpenSSL calls while it works. There is one function of each kind for the whole process; it finds the connection
+ * by the SSL pointer, asks it, and never throws into C. The connections only record and answer: what they have to tell
+ * goes out when the foreign call is over.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -111,7 +111,8 @@ function register(ssl: OpenSsl) {
       ask(connection, 0, (who) => {
         if (who.wantsSessions) who.sessionMade(TlsSession.of(session));
         return 0;
-      })),
+      }),
+    ),
     sessionGet: ssl.register(types.sessionGet, (connection, id, idLength, copy) =>
       ask(connection, 0, (who) => {
         // 0: the reference is given away.
@@ -136,7 +137,8 @@ function register(ssl: OpenSsl) {
         ssl.SSL_SESSION_free(session);
         who.missed(isIt ? 'expired' : 'corrupted');
         return 0;
-      })),
+      }),
+    ),
     sessionRemove: ssl.register(types.sessionRemove, (context, session) => {
       try {
         caches.get(context)?.left(session);
@@ -150,7 +152,8 @@ function register(ssl: OpenSsl) {
         ssl.copyTo(id, made, made.length);
         ssl.copyTo(idLength, bytesOf(new Uint32Array([made.length])), 4);
         return 1;
-      })),
+      }),
+    ),
     ticketKey: ssl.register(types.ticketKey, (connection, name, iv, cipher, mac, encrypts) =>
       ask(connection, 0, (who) => {
         if (encrypts !== 0) {
@@ -162,24 +165,32 @@ function register(ssl: OpenSsl) {
           return Number(useTicketKey(key, fresh, cipher, mac, ssl.EVP_EncryptInit_ex));
         }
         const found = who.openingKey(ssl.copyOf(BigInt(name), 16));
-        if (found === undefined || !useTicketKey(found.key, ssl.copyOf(BigInt(iv), 16), cipher, mac, ssl.EVP_DecryptInit_ex)) return 0;
+        if (
+          found === undefined ||
+          !useTicketKey(found.key, ssl.copyOf(BigInt(iv), 16), cipher, mac, ssl.EVP_DecryptInit_ex)
+        )
+          return 0;
         return found.isOld ? 2 : 1;
-      })),
+      }),
+    ),
     ticketMade: ssl.register(types.ticketMade, (connection) =>
       ask(connection, 0, (who) => {
         const note = who.ticketNote();
         return ssl.SSL_SESSION_set1_ticket_appdata(ssl.SSL_get_session(connection), note, note.length);
-      })),
+      }),
+    ),
     ticketOpened: ssl.register(types.ticketOpened, (connection, session, _name, _nameLength, status) =>
       ask(connection, c.SSL_TICKET_RETURN_IGNORE_RENEW, (who) => {
         if (status === c.SSL_TICKET_NO_DECRYPT) who.missed('corrupted');
-        if (status !== c.SSL_TICKET_SUCCESS && status !== c.SSL_TICKET_SUCCESS_RENEW) return c.SSL_TICKET_RETURN_IGNORE_RENEW;
+        if (status !== c.SSL_TICKET_SUCCESS && status !== c.SSL_TICKET_SUCCESS_RENEW)
+          return c.SSL_TICKET_RETURN_IGNORE_RENEW;
         const [address, length] = [new BigUint64Array(1), new BigUint64Array(1)];
         ssl.SSL_SESSION_get0_ticket_appdata(session, address, length);
         const note = length[0] === 0n ? new Uint8Array(0) : ssl.copyOf(address[0], Number(length[0]));
         if (!who.admits(session, note)) return c.SSL_TICKET_RETURN_IGNORE_RENEW;
         return status === c.SSL_TICKET_SUCCESS ? c.SSL_TICKET_RETURN_USE : c.SSL_TICKET_RETURN_USE_RENEW;
-      })),
+      }),
+    ),
     info: ssl.register(types.info, (connection, where, result) => {
       if ((where & (c.SSL_CB_HANDSHAKE_START | c.SSL_CB_HANDSHAKE_DONE | c.SSL_CB_ALERT)) === 0) return;
       ask(connection, undefined, (who) => {
@@ -196,7 +207,9 @@ function register(ssl: OpenSsl) {
     verify: ssl.register(types.verify, (accepted, store) => {
       if (accepted !== 0) return 1;
       const connection = ssl.X509_STORE_CTX_get_ex_data(store, ssl.SSL_get_ex_data_X509_STORE_CTX_idx());
-      return ask(connection, 0, (who) => Number(who.accepts(ssl.X509_STORE_CTX_get_error(store), ssl.X509_STORE_CTX_get_error_depth(store))));
+      return ask(connection, 0, (who) =>
+        Number(who.accepts(ssl.X509_STORE_CTX_get_error(store), ssl.X509_STORE_CTX_get_error_depth(store))),
+      );
     }),
     clientHello: ssl.register(types.clientHello, (connection, alert) =>
       ask(connection, c.SSL_CLIENT_HELLO_ERROR, (who) => {
@@ -205,13 +218,16 @@ function register(ssl: OpenSsl) {
         if (verdict === 'wait') return c.SSL_CLIENT_HELLO_RETRY;
         ssl.copyTo(alert, bytesOf(new Int32Array([verdict.alert])), 4);
         return c.SSL_CLIENT_HELLO_ERROR;
-      })),
+      }),
+    ),
     alpnSelect: ssl.register(types.alpnSelect, (connection, out, outLength, offered, offeredLength) =>
       ask(connection, c.SSL_TLSEXT_ERR_ALERT_FATAL, (who) => {
         const { names, ignoresMismatch } = who.protocols();
-        if (names !== undefined && selectProtocol(names, out, outLength, offered, offeredLength)) return c.SSL_TLSEXT_ERR_OK;
+        if (names !== undefined && selectProtocol(names, out, outLength, offered, offeredLength))
+          return c.SSL_TLSEXT_ERR_OK;
         return ignoresMismatch ? c.SSL_TLSEXT_ERR_NOACK : c.SSL_TLSEXT_ERR_ALERT_FATAL;
-      })),
+      }),
+    ),
     status: ssl.register(types.status, (connection) =>
       ask(connection, c.SSL_TLSEXT_ERR_NOACK, (who) => {
         const staple = who.staple();
@@ -220,7 +236,8 @@ function register(ssl: OpenSsl) {
         const copy = ssl.CRYPTO_memdup(staple, staple.length, 'wantio', 0);
         ssl.SSL_ctrl(connection, c.SSL_CTRL_SET_TLSEXT_STATUS_REQ_OCSP_RESP, staple.length, copy);
         return c.SSL_TLSEXT_ERR_OK;
-      })),
+      }),
+    ),
     pskClient: ssl.register(types.pskClient, (connection, hint, identity, identityRoom, key, keyRoom) =>
       ask(connection, 0, (who) => {
         const own = who.ownKey(hint === null || hint === '' ? undefined : hint);
@@ -228,35 +245,49 @@ function register(ssl: OpenSsl) {
         if (own === undefined || own.identity.length >= identityRoom) return 0;
         ssl.copyTo(identity, Buffer.concat([own.identity, Buffer.alloc(1)]), own.identity.length + 1);
         return giveKey(own.psk.key, key, keyRoom);
-      })),
+      }),
+    ),
     pskServer: ssl.register(types.pskServer, (connection, identity, key, keyRoom) =>
       ask(connection, 0, (who) => {
         const psk = identity === null ? undefined : who.keyOf(Buffer.from(identity), 'TLSv1.2');
         return psk === undefined ? 0 : giveKey(psk.key, key, keyRoom);
-      })),
+      }),
+    ),
     pskUse: ssl.register(types.pskUse, (connection, digest, identity, identityLength, session) =>
       ask(connection, 0, (who) => {
         const own = who.ownKey(undefined);
         if (own === undefined) return 1;
         // After a HelloRetryRequest the suite is settled, and a key of another digest cannot be used.
-        if (digest !== 0 && ssl.EVP_MD_get_type(digest) !== (own.psk.digest === 'sha384' ? c.NID_sha384 : c.NID_sha256)) return 1;
+        if (digest !== 0 && ssl.EVP_MD_get_type(digest) !== (own.psk.digest === 'sha384' ? c.NID_sha384 : c.NID_sha256))
+          return 1;
         const made = sessionOf(connection, own.psk);
         if (made === 0) return 1;
         store(identity, ssl.addressOf(own.identity));
         store(identityLength, BigInt(own.identity.length));
         store(session, BigInt(made));
         return 1;
-      })),
+      }),
+    ),
     pskFind: ssl.register(types.pskFind, (connection, identity, identityLength, session) =>
       ask(connection, 0, (who) => {
         const psk = who.keyOf(ssl.copyOf(BigInt(identity), identityLength), 'TLSv1.3');
         if (psk !== undefined) store(session, BigInt(sessionOf(connection, psk)));
         return 1;
-      })),
+      }),
+    ),
   };
 
-  function useTicketKey({ cipherKey, macKey }: TicketKey, iv: Uint8Array, cipher: Pointer, mac: Pointer, init: OpenSsl['EVP_EncryptInit_ex']): boolean {
-    return init(cipher, ssl.EVP_aes_256_cbc(), null, cipherKey, iv) > 0 && ssl.HMAC_Init_ex(mac, macKey, macKey.length, ssl.EVP_sha256(), null) > 0;
+  function useTicketKey(
+    { cipherKey, macKey }: TicketKey,
+    iv: Uint8Array,
+    cipher: Pointer,
+    mac: Pointer,
+    init: OpenSsl['EVP_EncryptInit_ex'],
+  ): boolean {
+    return (
+      init(cipher, ssl.EVP_aes_256_cbc(), null, cipherKey, iv) > 0 &&
+      ssl.HMAC_Init_ex(mac, macKey, macKey.length, ssl.EVP_sha256(), null) > 0
+    );
   }
 
   function giveKey(bytes: Uint8Array, key: Pointer, room: number): number {
@@ -283,4 +314,5 @@ function ask<T>(ssl: Pointer, refusal: T, question: (who: Answering) => T): T {
   }
 }
 
-const bytesOf = (words: ArrayBufferView): Uint8Array => new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
+const bytesOf = (words: ArrayBufferView): Uint8Array =>
+  new Uint8Array(words.buffer, words.byteOffset, words.byteLength);

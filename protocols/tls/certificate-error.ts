@@ -25,7 +25,9 @@ export class WrongCertificateError extends CertificateError {
   }
 }
 
-/** The certificate is that of another host. `field` is `'subjectAltName'` or `'commonName'`, and `actual` what it holds. */
+/**
+ * The certificate is that of another host. `field` is `'subjectAltName'` or `'commonName'`, and `actual` what it holds.
+ */
 export class WrongHostError extends CertificateError {
   constructor(message: string, details: CertificateErrorDetails) {
     super(message, details, 'ERR_WANTIO_WRONG_HOST');

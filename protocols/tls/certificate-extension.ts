@@ -8,7 +8,10 @@ import { subjectAltNameOf } from './subject-alt-name.ts';
 import type { SubjectAltName } from './subject-alt-name.ts';
 import { takeErrorQueue } from './tls-error.ts';
 
-/** One extension. Its `name` is OpenSSL's long one, such as `"X509v3 Subject Alternative Name"`, its `shortName` is `"subjectAltName"`. */
+/**
+ * One extension. Its `name` is OpenSSL's long one, such as `"X509v3 Subject Alternative Name"`, its `shortName` is
+ * `"subjectAltName"`.
+ */
 export interface CertificateExtension extends Asn1Object {
   /** Whether whoever does not know the extension must refuse the certificate. */
   readonly critical: boolean;
@@ -23,7 +26,9 @@ export interface CertificateExtension extends Asn1Object {
 /** @returns the extensions of an `X509`, which stays its owner's, in their order. */
 export function extensionsOf(certificate: Pointer, encoding: TextEncoding): CertificateExtension[] {
   const ssl = openssl();
-  return Array.from({ length: ssl.X509_get_ext_count(certificate) }, (_, index) => extensionOf(ssl.X509_get_ext(certificate, index), encoding));
+  return Array.from({ length: ssl.X509_get_ext_count(certificate) }, (_, index) =>
+    extensionOf(ssl.X509_get_ext(certificate, index), encoding),
+  );
 }
 
 /** Whether the subjectAltName speaks of hosts, so that the commonName does not. One that cannot be parsed may do so. */

@@ -28,9 +28,9 @@ import { canonical, encodingOf, publicKeyOf, withX509 } from './x509.ts';
 export type CertificateDigest = 'sha1' | 'sha256' | 'sha512';
 
 /**
- * How names are compared. `'rfc9525'`: with the subjectAltName only, and a wildcard is a whole left-most label. `'rfc2818'`: as it
- * was done before 2011; a wildcard may be a part of the left-most label, and without a host name or address in the subjectAltName
- * the subject's commonName is compared, which no certificate needs any more.
+ * How names are compared. `'rfc9525'`: with the subjectAltName only, and a wildcard is a whole left-most label.
+ * `'rfc2818'`: as it was done before 2011; a wildcard may be a part of the left-most label, and without a host name or
+ * address in the subjectAltName the subject's commonName is compared, which no certificate needs any more.
  */
 export type NameRules = 'rfc9525' | 'rfc2818';
 
@@ -63,13 +63,20 @@ export interface NameOptions {
 }
 
 export const TEXT_RULES = { encoding: oneOf('utf8', 'ascii') } satisfies Rules<TextOptions>;
-export const LOAD_RULES = { maxBytes: number('a number of bytes of at least 1', (value) => value >= 1) } satisfies Rules<LoadOptions>;
+export const LOAD_RULES = {
+  maxBytes: number('a number of bytes of at least 1', (value) => value >= 1),
+} satisfies Rules<LoadOptions>;
 export const NAME_RULES = { rules: oneOf('rfc9525', 'rfc2818') } satisfies Rules<NameOptions>;
-const source = secret(either(thing('PEM as text, or bytes', (value) => typeof value === 'string'), bytes));
+const source = secret(
+  either(
+    thing('PEM as text, or bytes', (value) => typeof value === 'string'),
+    bytes,
+  ),
+);
 
 /**
- * A certificate. It is immutable and holds its bytes, no memory of OpenSSL's: it need not be freed. Nothing here says that it can be
- * trusted; that is what a handshake finds out.
+ * A certificate. It is immutable and holds its bytes, no memory of OpenSSL's: it need not be freed. Nothing here says
+ * that it can be trusted; that is what a handshake finds out.
  */
 export class Certificate {
   readonly #der: Uint8Array;
@@ -82,7 +89,8 @@ export class Certificate {
 
   /**
    * Parses a certificate.
-   * @param source PEM, as a text or in bytes, of which the first certificate is taken; or DER. Bytes that begin with 0x30 are DER.
+   * @param source PEM, as a text or in bytes, of which the first certificate is taken; or DER. Bytes that begin with
+   * 0x30 are DER.
    * @throws {TlsError} when it cannot be parsed, or when something follows on the DER.
    * @throws {BoundsError} when it is longer than `maxBytes`.
    */
@@ -127,7 +135,10 @@ export class Certificate {
     return createHash(algorithm).update(this.#der).digest('hex');
   }
 
-  /** Whose certificate it is: the attributes in their order. Hosts are named by the subjectAltName, in {@link extensions}. */
+  /**
+   * Whose certificate it is: the attributes in their order. Hosts are named by the subjectAltName, in {@link
+   * extensions}.
+   */
   subject(options: TextOptions = {}): readonly NameAttribute[] {
     const encoding = encodingIn('subject', options);
     return this.#use((x509) => attributesOf(openssl().X509_get_subject_name(x509), encoding));
@@ -161,7 +172,10 @@ export class Certificate {
     return this.#use((x509) => timeOf(openssl().X509_getm_notAfter(x509)));
   }
 
-  /** Whether its life, the first and the last second included (RFC 5280, section 4.1.2.5), holds the moment `date`, now by default. False when it does not tell. */
+  /**
+   * Whether its life, the first and the last second included (RFC 5280, section 4.1.2.5), holds the moment `date`, now
+   * by default. False when it does not tell.
+   */
   validAt(date: Date = new Date()): boolean {
     const second = Math.floor(date.getTime() / 1000) * 1000;
     return this.notBefore.getTime() <= second && second <= this.notAfter.getTime();
@@ -173,7 +187,8 @@ export class Certificate {
     return this.#use((x509) => {
       const pem = pemOf('PUBLIC KEY', publicKeyOf(x509));
       const key = ssl.X509_get0_pubkey(x509);
-      if (key !== 0) return { pem, type: (ssl.EVP_PKEY_get0_type_name(key) ?? '').toLowerCase(), bits: ssl.EVP_PKEY_get_bits(key) };
+      if (key !== 0)
+        return { pem, type: (ssl.EVP_PKEY_get0_type_name(key) ?? '').toLowerCase(), bits: ssl.EVP_PKEY_get_bits(key) };
       takeErrorQueue();
       const algorithm = new BigUint64Array(1);
       ssl.X509_PUBKEY_get0_param(algorithm, null, null, null, ssl.X509_get_X509_PUBKEY(x509));
@@ -181,12 +196,17 @@ export class Certificate {
     });
   }
 
-  /** The SHA-256 digest of the key (of its SubjectPublicKeyInfo) in base64: what a key pin is compared with (RFC 7469). */
+  /**
+   * The SHA-256 digest of the key (of its SubjectPublicKeyInfo) in base64: what a key pin is compared with (RFC 7469).
+   */
   publicKeyDigest(): string {
     return this.#use((x509) => createHash('sha256').update(publicKeyOf(x509)).digest('base64'));
   }
 
-  /** What it is signed with, such as `"sha256WithRSAEncryption"` or `"ecdsa-with-SHA256"`; the OID if OpenSSL has no name for it. */
+  /**
+   * What it is signed with, such as `"sha256WithRSAEncryption"` or `"ecdsa-with-SHA256"`; the OID if OpenSSL has no
+   * name for it.
+   */
   get signatureName(): string {
     return this.#use((x509) => {
       const ssl = openssl();
@@ -197,8 +217,8 @@ export class Certificate {
   }
 
   /**
-   * Whether this certificate's key signed `other`: this one may sign certificates, its name is the other's issuer, and the signature
-   * verifies. Whether this one can be trusted, and whether both are valid now, is another question.
+   * Whether this certificate's key signed `other`: this one may sign certificates, its name is the other's issuer, and
+   * the signature verifies. Whether this one can be trusted, and whether both are valid now, is another question.
    */
   issued(other: Certificate): boolean {
     if (this.#use((x509) => openssl().X509_check_ca(x509)) === 0) return false;
@@ -213,8 +233,8 @@ export class Certificate {
   }
 
   /**
-   * Whether it is the certificate of the host `name`. A name in other letters than ASCII is compared in its `xn--` form, and one dot at the
-   * end is ignored. A wildcard may cover a left-most label with an underscore.
+   * Whether it is the certificate of the host `name`. A name in other letters than ASCII is compared in its `xn--`
+   * form, and one dot at the end is ignored. A wildcard may cover a left-most label with an underscore.
    * @returns the name in the certificate that matches, possibly a wildcard; `undefined` when none does.
    */
   checkHost(name: string, given: NameOptions = {}): string | undefined {
@@ -228,15 +248,18 @@ export class Certificate {
     return this.#matches(host, { ...options, subject: 'always' });
   }
 
-  /** Whether it is the certificate of an IPv4 or IPv6 address. The zone of an address is ignored. @returns the address, or `undefined`. */
+  /**
+   * Whether it is the certificate of an IPv4 or IPv6 address. The zone of an address is ignored.
+   * @returns the address, or `undefined`.
+   */
   checkIp(address: string): string | undefined {
     const host = canonicalAddress(address)?.replace(/%.*/, '');
     return host === undefined ? undefined : this.#x509Certificate.checkIP(host);
   }
 
   /**
-   * Whether it is the certificate of a mail address; upper and lower case differ before the `@` only. The subject's emailAddress
-   * counts under the older rules only. @returns the address, or `undefined`.
+   * Whether it is the certificate of a mail address; upper and lower case differ before the `@` only. The subject's
+   * emailAddress counts under the older rules only. @returns the address, or `undefined`.
    */
   checkEmail(address: string, options: NameOptions = {}): string | undefined {
     checkOptions('checkEmail', options, NAME_RULES);
@@ -262,16 +285,22 @@ export class Certificate {
   }
 
   [inspect.custom](_depth: number, options: object): string {
-    const names = this.extensions().flatMap(({ subjectAltName }) => subjectAltName ?? []).map(lineOfNames).join(', ');
-    return `Certificate ${inspect({
-      subject: lineOf(this.subject()),
-      ...(names === '' ? {} : { names }),
-      issuer: lineOf(this.issuer()),
-      notBefore: this.notBefore,
-      notAfter: this.notAfter,
-      serial: this.serial,
-      digest: this.digest(),
-    }, options)}`;
+    const names = this.extensions()
+      .flatMap(({ subjectAltName }) => subjectAltName ?? [])
+      .map(lineOfNames)
+      .join(', ');
+    return `Certificate ${inspect(
+      {
+        subject: lineOf(this.subject()),
+        ...(names === '' ? {} : { names }),
+        issuer: lineOf(this.issuer()),
+        notBefore: this.notBefore,
+        notAfter: this.notAfter,
+        serial: this.serial,
+        digest: this.digest(),
+      },
+      options,
+    )}`;
   }
 
   #matches(host: string, options: X509CheckOptions): string | undefined {
@@ -299,7 +328,9 @@ export function certificateOf(certificate: Pointer): Certificate {
 export function chainOf(stack: Pointer): Certificate[] {
   if (stack === 0) return [];
   const ssl = openssl();
-  return Array.from({ length: ssl.OPENSSL_sk_num(stack) }, (_, index) => certificateOf(ssl.OPENSSL_sk_value(stack, index)));
+  return Array.from({ length: ssl.OPENSSL_sk_num(stack) }, (_, index) =>
+    certificateOf(ssl.OPENSSL_sk_value(stack, index)),
+  );
 }
 
 function encodingIn(call: string, options: TextOptions): TextEncoding {
@@ -316,7 +347,9 @@ function bounded(given: string | Uint8Array, options: LoadOptions): Uint8Array {
   return typeof given === 'string' ? Buffer.from(given) : given;
 }
 
-/** @returns the name as it stands in certificates; `undefined` when no host has such a name, as when it is an address. */
+/**
+ * @returns the name as it stands in certificates; `undefined` when no host has such a name, as when it is an address.
+ */
 function hostOf(name: string): string | undefined {
   const read = readHostName(name);
   return 'fault' in read || isIP(read.name) !== 0 ? undefined : read.name;

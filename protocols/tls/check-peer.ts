@@ -17,9 +17,15 @@ import { VERIFY_ERRORS } from './verify-errors.ts';
 export interface PeerExpectation {
   /** The host name, or the address, that the certificate must be for. */
   readonly name?: string | undefined;
-  /** The certificate: its SHA-256 or SHA-512 digest in hexadecimal, with colons or without; or several, of which one must match. */
+  /**
+   * The certificate: its SHA-256 or SHA-512 digest in hexadecimal, with colons or without; or several, of which one
+   * must match.
+   */
   readonly digest?: string | readonly string[] | undefined;
-  /** The key: the SHA-256 digest of its SubjectPublicKeyInfo in base64, or several, of which one must match. It outlives a renewal with the same key. */
+  /**
+   * The key: the SHA-256 digest of its SubjectPublicKeyInfo in base64, or several, of which one must match. It outlives
+   * a renewal with the same key.
+   */
   readonly publicKeyDigest?: string | readonly string[] | undefined;
   /** Compares names by RFC 2818 instead of RFC 9525; see the option of the same name of a client's context. */
   readonly dangerouslyUseOldNameRules?: boolean | undefined;
@@ -27,7 +33,12 @@ export interface PeerExpectation {
 
 const word = thing('text', (value) => typeof value === 'string');
 const pins = trust(either(word, listOf(word)));
-export const EXPECTATION_RULES = { name: trust(word), digest: pins, publicKeyDigest: pins, dangerouslyUseOldNameRules: flag } satisfies Rules<PeerExpectation>;
+export const EXPECTATION_RULES = {
+  name: trust(word),
+  digest: pins,
+  publicKeyDigest: pins,
+  dangerouslyUseOldNameRules: flag,
+} satisfies Rules<PeerExpectation>;
 
 /** What was found to match; a key is there for each expectation. */
 export interface PeerMatch {
@@ -41,8 +52,8 @@ export interface PeerMatch {
 }
 
 /**
- * Checks that a certificate is the one that is expected. It does not find out whether the certificate can be trusted: without a pin,
- * do this after a handshake that has verified the peer. Pins are compared in constant time.
+ * Checks that a certificate is the one that is expected. It does not find out whether the certificate can be trusted:
+ * without a pin, do this after a handshake that has verified the peer. Pins are compared in constant time.
  * @param certificate the peer's, or `undefined` when it showed none.
  * @returns what matched.
  * @throws {NoCertificateError} when there is no certificate.
@@ -52,11 +63,13 @@ export interface PeerMatch {
  */
 export function checkPeer(certificate: Certificate | undefined, expectation: PeerExpectation = {}): PeerMatch {
   checkOptions('checkPeer', expectation, EXPECTATION_RULES);
-  if (certificate !== undefined) checkArgument('checkPeer', 'the certificate', certificate, partWith('a Certificate', 'digest', 'checkHost'));
+  if (certificate !== undefined)
+    checkArgument('checkPeer', 'the certificate', certificate, partWith('a Certificate', 'digest', 'checkHost'));
   const { name, digest, publicKeyDigest, dangerouslyUseOldNameRules = false } = expectation;
   // A pin with a slip of the pen must not wait for an attacker to be noticed.
   const digests = digest === undefined ? undefined : oneOrMore(digest, 'digest').map(digestOf);
-  const keys = publicKeyDigest === undefined ? undefined : oneOrMore(publicKeyDigest, 'publicKeyDigest').map(keyDigestOf);
+  const keys =
+    publicKeyDigest === undefined ? undefined : oneOrMore(publicKeyDigest, 'publicKeyDigest').map(keyDigestOf);
   const host = name === undefined ? undefined : expectedName(name);
   if (certificate === undefined) throw new NoCertificateError('the peer showed no certificate', { expected: host });
   return {
@@ -74,15 +87,26 @@ export function expectedName(name: string): string {
 }
 
 /** Where a certificate names its hosts under these rules, and what stands there, in printable ASCII. */
-export function hostsOf(certificate: Certificate, rules: NameRules = 'rfc9525'): { readonly field: 'subjectAltName' | 'commonName'; readonly actual: string } {
+export function hostsOf(
+  certificate: Certificate,
+  rules: NameRules = 'rfc9525',
+): { readonly field: 'subjectAltName' | 'commonName'; readonly actual: string } {
   const extensions = certificate.extensions();
   const names = extensions.flatMap(({ subjectAltName }) => subjectAltName ?? []);
-  if (rules === 'rfc9525' || namesHosts(extensions)) return { field: 'subjectAltName', actual: shortened(names.map(lineOfNames).join(', ')) };
-  const values = certificate.subject({ encoding: 'ascii' }).filter(({ oid }) => oid === COMMON_NAME).map(({ value }) => value);
+  if (rules === 'rfc9525' || namesHosts(extensions))
+    return { field: 'subjectAltName', actual: shortened(names.map(lineOfNames).join(', ')) };
+  const values = certificate
+    .subject({ encoding: 'ascii' })
+    .filter(({ oid }) => oid === COMMON_NAME)
+    .map(({ value }) => value);
   return { field: 'commonName', actual: shortened(values.join(', ')) };
 }
 
-function checkName(certificate: Certificate, name: string, rules: NameRules): { name: string; field: 'subjectAltName' | 'commonName' } {
+function checkName(
+  certificate: Certificate,
+  name: string,
+  rules: NameRules,
+): { name: string; field: 'subjectAltName' | 'commonName' } {
   const isAddress = isIP(name) !== 0;
   const strict = isAddress ? certificate.checkIp(name) : certificate.checkHost(name);
   if (strict !== undefined) return { name: strict, field: 'subjectAltName' };
@@ -90,7 +114,10 @@ function checkName(certificate: Certificate, name: string, rules: NameRules): { 
   const { field, actual } = hostsOf(certificate, rules);
   if (loose !== undefined) return { name: loose, field };
   const result = isAddress ? VERIFY_ERRORS.IP_ADDRESS_MISMATCH : VERIFY_ERRORS.HOSTNAME_MISMATCH;
-  throw new WrongHostError(`the certificate is not for ${encoded(name, 'ascii')} but for ${actual === '' ? 'no host' : actual}`, { result, expected: name, actual, field });
+  throw new WrongHostError(
+    `the certificate is not for ${encoded(name, 'ascii')} but for ${actual === '' ? 'no host' : actual}`,
+    { result, expected: name, actual, field },
+  );
 }
 
 function checkDigest(certificate: Certificate, pins: readonly Buffer[]): string {
@@ -100,7 +127,11 @@ function checkDigest(certificate: Certificate, pins: readonly Buffer[]): string 
   const [match] = pins.filter((pin) => timingSafeEqual(pin, pin.length === sha256.length ? sha256 : sha512));
   if (match !== undefined) return match.toString('hex');
   const actual = (pins[0].length === sha256.length ? sha256 : sha512).toString('hex');
-  throw new WrongCertificateError(`the certificate has the digest ${actual}, not ${expected.join(' or ')}`, { expected: expected.join(', '), actual, field: 'digest' });
+  throw new WrongCertificateError(`the certificate has the digest ${actual}, not ${expected.join(' or ')}`, {
+    expected: expected.join(', '),
+    actual,
+    field: 'digest',
+  });
 }
 
 function checkKey(certificate: Certificate, pins: readonly Buffer[]): string {
@@ -109,7 +140,11 @@ function checkKey(certificate: Certificate, pins: readonly Buffer[]): string {
   // Every pin is compared, whichever matches.
   if (pins.filter((pin) => timingSafeEqual(pin, bytes)).length > 0) return actual;
   const expected = pins.map((pin) => pin.toString('base64'));
-  throw new WrongCertificateError(`the certificate's key has the digest ${actual}, not ${expected.join(' or ')}`, { expected: expected.join(', '), actual, field: 'publicKeyDigest' });
+  throw new WrongCertificateError(`the certificate's key has the digest ${actual}, not ${expected.join(' or ')}`, {
+    expected: expected.join(', '),
+    actual,
+    field: 'publicKeyDigest',
+  });
 }
 
 function oneOrMore(pins: string | readonly string[], what: string): readonly string[] {
@@ -120,12 +155,14 @@ function oneOrMore(pins: string | readonly string[], what: string): readonly str
 
 function digestOf(pin: string): Buffer {
   const hex = pin.replaceAll(':', '');
-  if (!/^(?:[0-9a-f]{64}|[0-9a-f]{128})$/i.test(hex)) throw new TypeError(`digest ${JSON.stringify(pin)} is neither SHA-256 nor SHA-512 in hexadecimal`);
+  if (!/^(?:[0-9a-f]{64}|[0-9a-f]{128})$/i.test(hex))
+    throw new TypeError(`digest ${JSON.stringify(pin)} is neither SHA-256 nor SHA-512 in hexadecimal`);
   return Buffer.from(hex, 'hex');
 }
 
 function keyDigestOf(pin: string): Buffer {
-  if (!/^[A-Za-z0-9+/]{43}=$/.test(pin)) throw new TypeError(`publicKeyDigest ${JSON.stringify(pin)} is not SHA-256 in base64`);
+  if (!/^[A-Za-z0-9+/]{43}=$/.test(pin))
+    throw new TypeError(`publicKeyDigest ${JSON.stringify(pin)} is not SHA-256 in base64`);
   return Buffer.from(pin, 'base64');
 }
 

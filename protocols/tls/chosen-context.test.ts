@@ -1,4 +1,7 @@
-/** A connection for which another context was chosen is, in all that can be seen of it, as if it had come to that context; nothing of the first one is left. */
+/**
+ * A connection for which another context was chosen is, in all that can be seen of it, as if it had come to that
+ * context; nothing of the first one is left.
+ */
 
 import { describe, expect, it } from 'vitest';
 
@@ -16,7 +19,10 @@ const NAME = 'a.test';
 const authority = new Authority();
 const others = new Authority();
 const ca = { pem: authority.pem };
-const identity = ({ certificate, key }: ReturnType<Authority['issue']>) => ({ certificate: { pem: certificate }, key: { pem: key } });
+const identity = ({ certificate, key }: ReturnType<Authority['issue']>) => ({
+  certificate: { pem: certificate },
+  key: { pem: key },
+});
 const [own, front] = [authority.issue({ names: [NAME] }), authority.issue({ names: [NAME] })];
 const person = authority.issue({ names: ['somebody'], purpose: 'client' });
 const staple = new Uint8Array([1, 2, 3]);
@@ -24,64 +30,136 @@ const PSK_KEY = new Uint8Array(32).fill(7);
 
 type Variant = Partial<TlsServerOptions>;
 
-/** A value of each option that a connection can show, and one that shows something else. Those that are named below show nothing of themselves. */
+/**
+ * A value of each option that a connection can show, and one that shows something else. Those that are named below show
+ * nothing of themselves.
+ */
 const VARIANTS: { readonly [K in keyof typeof SERVER_RULES]?: readonly [Variant, Variant] } = {
   certificate: [{}, {}],
-  ca: [{ verify: ['peer', 'fail_if_no_peer_cert'], ca }, { verify: ['peer', 'fail_if_no_peer_cert'], ca: { pem: others.pem } }],
-  crls: [{ verify: 'peer', ca, crls: { pem: authority.crl([person.serial]) } }, { verify: 'peer', ca, crls: { pem: authority.crl() } }],
+  ca: [
+    { verify: ['peer', 'fail_if_no_peer_cert'], ca },
+    { verify: ['peer', 'fail_if_no_peer_cert'], ca: { pem: others.pem } },
+  ],
+  crls: [
+    { verify: 'peer', ca, crls: { pem: authority.crl([person.serial]) } },
+    { verify: 'peer', ca, crls: { pem: authority.crl() } },
+  ],
   verify: [{ verify: 'peer', ca }, { verify: 'none' }],
-  dangerouslyAccept: [{ verify: 'peer', ca: { pem: others.pem }, dangerouslyAccept: 'all' }, { verify: 'peer', ca: { pem: others.pem } }],
-  dangerouslyIgnorePurpose: [{ verify: 'peer', ca, dangerouslyIgnorePurpose: true }, { verify: 'peer', ca }],
-  expect: [{ verify: 'peer', ca, expect: { name: 'somebody' } }, { verify: 'peer', ca, expect: { name: 'nobody' } }],
-  depth: [{ verify: 'peer', ca, depth: 0 }, { verify: 'peer', ca, depth: 3 }],
+  dangerouslyAccept: [
+    { verify: 'peer', ca: { pem: others.pem }, dangerouslyAccept: 'all' },
+    { verify: 'peer', ca: { pem: others.pem } },
+  ],
+  dangerouslyIgnorePurpose: [
+    { verify: 'peer', ca, dangerouslyIgnorePurpose: true },
+    { verify: 'peer', ca },
+  ],
+  expect: [
+    { verify: 'peer', ca, expect: { name: 'somebody' } },
+    { verify: 'peer', ca, expect: { name: 'nobody' } },
+  ],
+  depth: [
+    { verify: 'peer', ca, depth: 0 },
+    { verify: 'peer', ca, depth: 3 },
+  ],
   protocols: [{ protocols: { max: 'TLSv1.2' } }, { protocols: { min: 'TLSv1.3' } }],
   options: [{ options: ['no_ticket'], resumption: 'stateless' }, { resumption: 'stateless' }],
-  ciphers: [{ protocols: { max: 'TLSv1.2' }, ciphers: 'ECDHE-ECDSA-AES256-GCM-SHA384' }, { protocols: { max: 'TLSv1.2' }, ciphers: 'ECDHE-ECDSA-AES128-GCM-SHA256' }],
+  ciphers: [
+    { protocols: { max: 'TLSv1.2' }, ciphers: 'ECDHE-ECDSA-AES256-GCM-SHA384' },
+    { protocols: { max: 'TLSv1.2' }, ciphers: 'ECDHE-ECDSA-AES128-GCM-SHA256' },
+  ],
   ciphersuites: [{ ciphersuites: 'TLS_AES_128_GCM_SHA256' }, { ciphersuites: 'TLS_CHACHA20_POLY1305_SHA256' }],
   groups: [{ groups: 'P-384' }, { groups: 'P-256' }],
   signatureAlgorithms: [{ signatureAlgorithms: 'RSA-PSS+SHA256' }, { signatureAlgorithms: 'ECDSA+SHA256' }],
   alpn: [{ alpn: ['one'] }, { alpn: ['two'] }],
-  dangerouslyIgnoreAlpnMismatch: [{ alpn: ['none of these'], dangerouslyIgnoreAlpnMismatch: true }, { alpn: ['none of these'] }],
+  dangerouslyIgnoreAlpnMismatch: [
+    { alpn: ['none of these'], dangerouslyIgnoreAlpnMismatch: true },
+    { alpn: ['none of these'] },
+  ],
   ocspStaple: [{ ocspStaple: staple }, {}],
   // Its digest is SHA-256, and must be that of the cipher.
-  psk: [{ ciphersuites: 'TLS_AES_128_GCM_SHA256', psk: (name) => (name === 'somebody' ? PSK_KEY : undefined) }, { ciphersuites: 'TLS_AES_128_GCM_SHA256', psk: () => undefined }],
-  allowPeerRenegotiations: [{ protocols: { max: 'TLSv1.2' }, allowPeerRenegotiations: 1 }, { protocols: { max: 'TLSv1.2' } }],
+  psk: [
+    { ciphersuites: 'TLS_AES_128_GCM_SHA256', psk: (name) => (name === 'somebody' ? PSK_KEY : undefined) },
+    { ciphersuites: 'TLS_AES_128_GCM_SHA256', psk: () => undefined },
+  ],
+  allowPeerRenegotiations: [
+    { protocols: { max: 'TLSv1.2' }, allowPeerRenegotiations: 1 },
+    { protocols: { max: 'TLSv1.2' } },
+  ],
   resumption: [{ resumption: 'stateful' }, { resumption: 'off' }],
   sessionStore: [{ resumption: 'stateful', sessionStore: new MemorySessionStore() }, { resumption: 'stateful' }],
-  sessionTimeoutSeconds: [{ resumption: 'stateless', sessionTimeoutSeconds: 100 }, { resumption: 'stateless', sessionTimeoutSeconds: 200 }],
-  tickets: [{ resumption: 'stateless', tickets: 0 }, { resumption: 'stateless', tickets: 3 }],
+  sessionTimeoutSeconds: [
+    { resumption: 'stateless', sessionTimeoutSeconds: 100 },
+    { resumption: 'stateless', sessionTimeoutSeconds: 200 },
+  ],
+  tickets: [
+    { resumption: 'stateless', tickets: 0 },
+    { resumption: 'stateless', tickets: 3 },
+  ],
 };
 
 /** What is no matter of one connection's handshake, or stands with another option above. */
 const UNSEEN = new Set([
-  'key', 'password', 'identities', 'crlCheck', 'dangerouslyEnable', 'dhParameters', 'dangerouslyLowerSecurityLevel', 'minimumSecurityLevel', 'sessionScope', 'sessionCache', 'dangerouslyLogKeys',
-  'serverNames', 'strictServerNames', 'chooseContext', 'pskHint', 'sessionStoreKey', 'sessionLookupMs', 'ticketKeys',
+  'key',
+  'password',
+  'identities',
+  'crlCheck',
+  'dangerouslyEnable',
+  'dhParameters',
+  'dangerouslyLowerSecurityLevel',
+  'minimumSecurityLevel',
+  'sessionScope',
+  'sessionCache',
+  'dangerouslyLogKeys',
+  'serverNames',
+  'strictServerNames',
+  'chooseContext',
+  'pskHint',
+  'sessionStoreKey',
+  'sessionLookupMs',
+  'ticketKeys',
 ]);
 
 /** Ways to come to a context: at once, by its name, by a choice, by a choice that takes a while. */
 const WAYS: Record<string, (chosen: TlsContext) => Variant> = {
   'by name': (chosen) => ({ serverNames: { [NAME]: chosen } }),
   'by choice': (chosen) => ({ chooseContext: () => chosen }),
-  'by a choice that takes a while': (chosen) => ({ chooseContext: async () => {
-    await Promise.resolve();
-    return chosen;
-  } }),
+  'by a choice that takes a while': (chosen) => ({
+    chooseContext: async () => {
+      await Promise.resolve();
+      return chosen;
+    },
+  }),
 };
 
 /** Two visits of the same client; what each side saw of them. */
 async function visits(secure: SecureReactor, server: TlsContext, offersPsk: boolean): Promise<unknown[]> {
   const sessions = new ClientSessions();
   const client = await secure.client({
-    ca, ...identity(person), sessions, alpn: ['one', 'two'], requestOcspStaple: true, groups: 'X25519:P-256:P-384',
+    ca,
+    ...identity(person),
+    sessions,
+    alpn: ['one', 'two'],
+    requestOcspStaple: true,
+    groups: 'X25519:P-256:P-384',
     ...(offersPsk ? { psk: { identity: 'somebody', key: PSK_KEY } } : {}),
   });
   const seen: unknown[] = [];
   for (let visit = 0; visit < 2; visit++) {
-    const [near, far] = await securePair(secure, { client: client.with({ peer: 'one place' }), server, serverName: NAME });
+    const [near, far] = await securePair(secure, {
+      client: client.with({ peer: 'one place' }),
+      server,
+      serverName: NAME,
+    });
     let tickets = 0;
     near.session$.subscribe(() => tickets++);
     const outcomes = await Promise.allSettled([near.handshake(), far.handshake()]);
-    seen.push(outcomes.map((outcome) => (outcome.status === 'rejected' ? `${(outcome.reason as Error).name}: ${(outcome.reason as Error).message}` : 'done')));
+    seen.push(
+      outcomes.map((outcome) =>
+        outcome.status === 'rejected'
+          ? `${(outcome.reason as Error).name}: ${(outcome.reason as Error).message}`
+          : 'done',
+      ),
+    );
     if (outcomes.every(({ status }) => status === 'fulfilled')) {
       // Under TLS 1.3 a server that refuses is heard of with the first data.
       const lines = await Promise.allSettled([near.receive(), far.receive(), near.send('hello\n'), far.send('hi\n')]);
@@ -96,30 +174,47 @@ async function visits(secure: SecureReactor, server: TlsContext, offersPsk: bool
 async function look(near: Awaited<ReturnType<typeof securePair>>[0], far: typeof near): Promise<unknown> {
   const { protocol, cipher, alpn, group } = near.info() as unknown as Record<string, unknown>;
   const shown = {
-    protocol, cipher, alpn, group, resumption: [near.resumption, far.resumption], staple: near.ocspStaple(), shownBy: near.peerCertificate()?.digest(),
-    client: far.peerCertificate()?.digest(), verified: far.verification(), lifetime: near.session === undefined ? 0 : near.session.expiresAt.getTime() - near.session.time.getTime(),
+    protocol,
+    cipher,
+    alpn,
+    group,
+    resumption: [near.resumption, far.resumption],
+    staple: near.ocspStaple(),
+    shownBy: near.peerCertificate()?.digest(),
+    client: far.peerCertificate()?.digest(),
+    verified: far.verification(),
+    lifetime: near.session === undefined ? 0 : near.session.expiresAt.getTime() - near.session.time.getTime(),
   };
   if (protocol !== 'TLSv1.2') return shown;
   const receiving = [near, far].map((each) => each.receive('*a').catch((error: unknown) => (error as Error).message));
-  const renewed = await near.renegotiate({ timeouts: { totalMs: 2_000 } }).then(() => 'renewed', (error: unknown) => (error as Error).message);
+  const renewed = await near.renegotiate({ timeouts: { totalMs: 2_000 } }).then(
+    () => 'renewed',
+    (error: unknown) => (error as Error).message,
+  );
   abort(near, far);
   await Promise.all(receiving);
   return { ...shown, renewed };
 }
 
 describe.each(Object.entries(VARIANTS))('the option %s of a chosen context', (option, [value, other]) => {
-  it.each(Object.keys(WAYS))('counts, and not that of the one before: %s', (way) => withSecureReactor(async (secure) => {
-    const seen: unknown[][] = [];
-    for (const [chosen, before] of [[value, other], [other, value]] as const) {
-      const direct = await secure.server({ ...identity(own), ...chosen });
-      seen.push(await visits(secure, direct, option === 'psk'));
-      const aside = await secure.server({ ...identity(own), ...chosen });
-      const switched = await secure.server({ ...identity(front), ...before, ...WAYS[way](aside) });
-      expect(await visits(secure, switched, option === 'psk')).toEqual(seen.at(-1));
-    }
-    // What cannot be told apart would prove nothing.
-    if (!['certificate', 'sessionStore', 'depth', 'dangerouslyIgnorePurpose'].includes(option)) expect(seen[0]).not.toEqual(seen[1]);
-  }));
+  it.each(Object.keys(WAYS))('counts, and not that of the one before: %s', (way) =>
+    withSecureReactor(async (secure) => {
+      const seen: unknown[][] = [];
+      for (const [chosen, before] of [
+        [value, other],
+        [other, value],
+      ] as const) {
+        const direct = await secure.server({ ...identity(own), ...chosen });
+        seen.push(await visits(secure, direct, option === 'psk'));
+        const aside = await secure.server({ ...identity(own), ...chosen });
+        const switched = await secure.server({ ...identity(front), ...before, ...WAYS[way](aside) });
+        expect(await visits(secure, switched, option === 'psk')).toEqual(seen.at(-1));
+      }
+      // What cannot be told apart would prove nothing.
+      if (!['certificate', 'sessionStore', 'depth', 'dangerouslyIgnorePurpose'].includes(option))
+        expect(seen[0]).not.toEqual(seen[1]);
+    }),
+  );
 });
 
 it('knows every option of a server', () => {

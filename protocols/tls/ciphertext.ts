@@ -1,8 +1,8 @@
 /**
  * The sealed side of a TLS connection: two memory BIOs, and the transport below that fills one and empties the other.
  *
- * What OpenSSL has sealed is taken out, goes to the transport below, and what that does not take waits here; it is never sealed
- * again. What is received goes in, as much as one read gives.
+ * What OpenSSL has sealed is taken out, goes to the transport below, and what that does not take waits here; it is
+ * never sealed again. What is received goes in, as much as one read gives.
  */
 
 import type { Transport } from '../../core/transport.ts';
@@ -102,7 +102,7 @@ export class Ciphertext {
         // What comes out of the shared buffer must be kept; what was kept already is only shortened.
         const rest = written > 0 ? bytes.subarray(written) : bytes;
         this.#pending = this.#pending === undefined ? rest.slice() : rest;
-        if (written <= 0) return written === 0 ? WANT_WRITE : written as StepCode;
+        if (written <= 0) return written === 0 ? WANT_WRITE : (written as StepCode);
       }
     } catch (error) {
       this.sendFailure = error as Error;
@@ -115,7 +115,8 @@ export class Ciphertext {
 
   /** Like {@link seal}, for readers: a peer that takes nothing any more may still have sent something. */
   trySeal(): StepCode {
-    if (this.#pending === undefined && (this.isFinal || this.#openssl.BIO_ctrl_pending(this.#writeBio) === 0)) return DONE;
+    if (this.#pending === undefined && (this.isFinal || this.#openssl.BIO_ctrl_pending(this.#writeBio) === 0))
+      return DONE;
     return this.sealOrNote();
   }
 
@@ -129,7 +130,8 @@ export class Ciphertext {
   }
 
   /**
-   * Moves what one read gives from the transport below to OpenSSL, the end too; `DONE` when there is something to look at.
+   * Moves what one read gives from the transport below to OpenSSL, the end too; `DONE` when there is something to look
+   * at.
    * @throws what the transport below throws. @throws {TlsError} when more is recorded than a client can have to say.
    */
   feed(): StepCode {
@@ -163,7 +165,10 @@ export class Ciphertext {
 
   /** They may come one by one. */
   #lookAtFirst(count: number): void {
-    const first = Buffer.concat([this.firstBytes ?? NOTHING, opened.subarray(0, Math.min(count, FIRST_BYTES))]).subarray(0, FIRST_BYTES);
+    const first = Buffer.concat([
+      this.firstBytes ?? NOTHING,
+      opened.subarray(0, Math.min(count, FIRST_BYTES)),
+    ]).subarray(0, FIRST_BYTES);
     const looksLikeTls = first[0] === RECORD_HANDSHAKE || first[0] === RECORD_ALERT;
     this.firstBytes = looksLikeTls ? undefined : first;
     this.#looksAtFirst = !looksLikeTls && first.length < FIRST_BYTES;
@@ -172,7 +177,11 @@ export class Ciphertext {
   #keep(recorded: Uint8Array[], bytes: Uint8Array): void {
     recorded.push(bytes);
     this.#recordedBytes += bytes.length;
-    if (this.#recordedBytes > HELLO_AT_MOST) throw new TlsError(`handshake failed: the first message of the client is longer than ${String(HELLO_AT_MOST)} bytes`, { reason: 'excessive message size' });
+    if (this.#recordedBytes > HELLO_AT_MOST)
+      throw new TlsError(
+        `handshake failed: the first message of the client is longer than ${String(HELLO_AT_MOST)} bytes`,
+        { reason: 'excessive message size' },
+      );
   }
 }
 
@@ -184,7 +193,8 @@ function memoryBio(ssl: OpenSsl): Pointer {
 
 // Shared by all connections: it is used up before anyone else can run.
 const opened = new Uint8Array(64 * 1024);
-// Ciphertext on its way down, one buffer for each layer of TLS over TLS: the layer below fills its own while this one waits.
+// Ciphertext on its way down, one buffer for each layer of TLS over TLS: the layer below fills its own while this one
+// waits.
 const scratch: Uint8Array[] = [];
 let depth = 0;
 // What is sealed at most, and what four records add to it.

@@ -17,7 +17,10 @@ import { TlsError } from './tls-error.ts';
 
 /** The first message of a client, as far as it matters for choosing. Nothing in it is proved. */
 export interface ClientHello {
-  /** The name that it asks for: in lower case and A-labels, without a dot at its end. What no host can be named is here as it came, in lower case. */
+  /**
+   * The name that it asks for: in lower case and A-labels, without a dot at its end. What no host can be named is here
+   * as it came, in lower case.
+   */
   readonly serverName: string | undefined;
   /** The application protocols that it offers, the preferred one first. */
   readonly alpn: readonly string[];
@@ -33,7 +36,10 @@ export interface ParsedHello extends ClientHello {
   readonly makesUpIds: boolean;
 }
 
-/** Chooses a context, now or later; `undefined` stays with the present one. @throws {TlsError} with an alert to refuse the client. */
+/**
+ * Chooses a context, now or later; `undefined` stays with the present one.
+ * @throws {TlsError} with an alert to refuse the client.
+ */
 export type Chooser = (hello: ClientHello) => SettingsOwner | undefined | Promise<SettingsOwner | undefined>;
 
 /** What was decided before the server answers. */
@@ -46,27 +52,49 @@ export interface Decision {
   /** Shared keys by the identity that was offered. */
   readonly keys: ReadonlyMap<string, PresharedKey>;
   /** The stored session that was found, with its id; or why there is none. */
-  readonly session: { readonly id: Uint8Array; readonly der: Uint8Array } | { readonly miss: ResumptionMiss } | undefined;
+  readonly session:
+    { readonly id: Uint8Array; readonly der: Uint8Array } | { readonly miss: ResumptionMiss } | undefined;
 }
 
 /** Whether connections of a context must pause in the client hello. */
 export function mustDecide({ choose, alpn, staple, pskServer, vault }: ContextSettings): boolean {
-  return vault !== undefined || choose !== undefined || typeof alpn === 'function' || typeof staple === 'function' || pskServer !== undefined;
+  return (
+    vault !== undefined ||
+    choose !== undefined ||
+    typeof alpn === 'function' ||
+    typeof staple === 'function' ||
+    pskServer !== undefined
+  );
 }
 
 /** Asks everybody who has a say. @returns the decision, as a Promise only when somebody takes his time. */
 export function decide(settings: ContextSettings, hello: ParsedHello, time: TimeSource): Decision | Promise<Decision> {
   if (settings.choose === undefined) return prepare(settings, undefined, hello, time);
-  return andThen(settings.choose({ serverName: hello.serverName, alpn: hello.alpn }), (chosen) => prepare(settings, chosen, hello, time));
+  return andThen(settings.choose({ serverName: hello.serverName, alpn: hello.alpn }), (chosen) =>
+    prepare(settings, chosen, hello, time),
+  );
 }
 
-function prepare(present: ContextSettings, chosen: SettingsOwner | undefined, hello: ParsedHello, time: TimeSource): Decision | Promise<Decision> {
+function prepare(
+  present: ContextSettings,
+  chosen: SettingsOwner | undefined,
+  hello: ParsedHello,
+  time: TimeSource,
+): Decision | Promise<Decision> {
   const settings = chosen === undefined ? present : settingsOf(chosen);
   const { alpn, staple, pskServer } = settings;
   const protocol = typeof alpn === 'function' && hello.alpn.length > 0 ? alpn(hello.alpn) : undefined;
   return andThen(typeof staple === 'function' ? staple() : staple, (stapled) =>
     andThen(pskServer === undefined ? NO_KEYS : keysOf(pskServer, hello.identities), (keys) =>
-      andThen(sessionOf(settings, hello, time), (session) => ({ chosen, alpn: protocol, staple: stapled, keys, session }))));
+      andThen(sessionOf(settings, hello, time), (session) => ({
+        chosen,
+        alpn: protocol,
+        staple: stapled,
+        keys,
+        session,
+      })),
+    ),
+  );
 }
 
 /** A choice that is none must not mean the context that was not chosen. */
@@ -77,19 +105,37 @@ function settingsOf(chosen: SettingsOwner): ContextSettings {
 }
 
 /** Asks the store for what the client offers: ids of ours only, and of the first few. */
-function sessionOf({ vault, scope }: ContextSettings, { identities, sessionId, serverName, makesUpIds }: ParsedHello, time: TimeSource): Decision['session'] | Promise<Decision['session']> {
+function sessionOf(
+  { vault, scope }: ContextSettings,
+  { identities, sessionId, serverName, makesUpIds }: ParsedHello,
+  time: TimeSource,
+): Decision['session'] | Promise<Decision['session']> {
   if (vault === undefined) return undefined;
   const offered = identities.length > 0 ? identities : sessionId.length > 0 ? [sessionId] : [];
   const id = offered.slice(0, IDENTITIES_AT_MOST).find((each) => vault.isOwn(each));
-  if (id === undefined) return { miss: offered.length === 0 || (identities.length === 0 && makesUpIds) ? 'not offered' : 'unknown' };
-  return andThen(vault.find(id, { scope, serverName }, time), (found) => ('der' in found ? { id, der: found.der } : found));
+  if (id === undefined)
+    return { miss: offered.length === 0 || (identities.length === 0 && makesUpIds) ? 'not offered' : 'unknown' };
+  return andThen(vault.find(id, { scope, serverName }, time), (found) =>
+    'der' in found ? { id, der: found.der } : found,
+  );
 }
 
 /** A client may offer many identities, most of them sessions: the first few are asked for. */
-function keysOf(find: NonNullable<ContextSettings['pskServer']>, identities: readonly Uint8Array[]): ReadonlyMap<string, PresharedKey> | Promise<ReadonlyMap<string, PresharedKey>> {
-  const names = identities.slice(0, IDENTITIES_AT_MOST).map(identityOf).filter((name) => name !== undefined);
-  return names.reduce<ReadonlyMap<string, PresharedKey> | Promise<ReadonlyMap<string, PresharedKey>>>((before, name) =>
-    andThen(before, (keys) => andThen(find(name), (key) => (key === undefined ? keys : new Map([...keys, [name, presharedKey(key)]])))), NO_KEYS);
+function keysOf(
+  find: NonNullable<ContextSettings['pskServer']>,
+  identities: readonly Uint8Array[],
+): ReadonlyMap<string, PresharedKey> | Promise<ReadonlyMap<string, PresharedKey>> {
+  const names = identities
+    .slice(0, IDENTITIES_AT_MOST)
+    .map(identityOf)
+    .filter((name) => name !== undefined);
+  return names.reduce<ReadonlyMap<string, PresharedKey> | Promise<ReadonlyMap<string, PresharedKey>>>(
+    (before, name) =>
+      andThen(before, (keys) =>
+        andThen(find(name), (key) => (key === undefined ? keys : new Map([...keys, [name, presharedKey(key)]]))),
+      ),
+    NO_KEYS,
+  );
 }
 
 /** @returns the chooser of a server with contexts by name. */
@@ -101,21 +147,38 @@ export function byServerName(names: Readonly<Record<string, SettingsOwner>>, str
     contexts.set(name, context);
   }
   return ({ serverName }) => {
-    const wildcard = serverName === undefined ? undefined : `*${serverName.slice(Math.max(0, serverName.indexOf('.')))}`;
-    const found = serverName === undefined ? undefined : contexts.get(serverName) ?? contexts.get(wildcard as string);
+    const wildcard =
+      serverName === undefined ? undefined : `*${serverName.slice(Math.max(0, serverName.indexOf('.')))}`;
+    const found = serverName === undefined ? undefined : (contexts.get(serverName) ?? contexts.get(wildcard as string));
     if (found === undefined && strict) {
-      throw new TlsError(serverName === undefined ? 'handshake refused: the client names no server' : `handshake refused: there is no server ${JSON.stringify(serverName)}`, { reason: 'unrecognized name', sent: c.ALERT_UNRECOGNIZED_NAME });
+      throw new TlsError(
+        serverName === undefined
+          ? 'handshake refused: the client names no server'
+          : `handshake refused: there is no server ${JSON.stringify(serverName)}`,
+        { reason: 'unrecognized name', sent: c.ALERT_UNRECOGNIZED_NAME },
+      );
     }
     return found;
   };
 }
 
-/** @returns a name of `serverNames` in the form in which clients' names are compared. @throws {RangeError} when no client can ask for it. */
+/**
+ * @returns a name of `serverNames` in the form in which clients' names are compared.
+ * @throws {RangeError} when no client can ask for it.
+ */
 export function checkedName(name: string): string {
   const [, star = '', host = ''] = /^(\*\.)?([^]*)$/.exec(name) ?? [];
   const read = readHostName(host);
-  const fault = 'fault' in read ? read.fault : isIP(read.name) === 0 ? undefined : 'clients ask for names only, never for addresses (RFC 6066, section 3)';
-  if (fault !== undefined) throw new RangeError(`serverNames takes names such as "example.com" and "*.example.com", not ${JSON.stringify(name)}: ${fault}`);
+  const fault =
+    'fault' in read
+      ? read.fault
+      : isIP(read.name) === 0
+        ? undefined
+        : 'clients ask for names only, never for addresses (RFC 6066, section 3)';
+  if (fault !== undefined)
+    throw new RangeError(
+      `serverNames takes names such as "example.com" and "*.example.com", not ${JSON.stringify(name)}: ${fault}`,
+    );
   return star + (read as { readonly name: string }).name;
 }
 
@@ -127,7 +190,13 @@ export function parseHello(connection: Pointer): ParsedHello {
   const idLength = openssl().SSL_client_hello_get0_session_id(connection, address);
   const sessionId = idLength === 0 ? new Uint8Array(0) : openssl().copyOf(address[0], idLength);
   const versions = extension(connection, c.TLSEXT_TYPE_SUPPORTED_VERSIONS);
-  return { sessionId, makesUpIds: versions !== undefined && offersTls13(versions), serverName: name && parseServerName(name), alpn: alpn === undefined ? [] : decodeProtocols(alpn.subarray(2)).slice(0, PROTOCOLS_AT_MOST), identities: psk === undefined ? [] : parseIdentities(psk) };
+  return {
+    sessionId,
+    makesUpIds: versions !== undefined && offersTls13(versions),
+    serverName: name && parseServerName(name),
+    alpn: alpn === undefined ? [] : decodeProtocols(alpn.subarray(2)).slice(0, PROTOCOLS_AT_MOST),
+    identities: psk === undefined ? [] : parseIdentities(psk),
+  };
 }
 
 /** @returns a copy of the extension's content; `undefined` when the client has not sent it. */

@@ -38,7 +38,10 @@ export function verifyModesOf(verify: VerifyMode | readonly VerifyMode[]): numbe
   return words.reduce((bits, mode) => bits | VERIFY_MODES[mode], 0);
 }
 
-/** Puts `options` and `files` into the SSL_CTX of `settings`. @throws {TlsError} when OpenSSL refuses something, with its reason. */
+/**
+ * Puts `options` and `files` into the SSL_CTX of `settings`.
+ * @throws {TlsError} when OpenSSL refuses something, with its reason.
+ */
 export function configure(settings: ContextSettings, options: AnyOptions, files: LoadedFiles): void {
   const ssl = openssl();
   const context = settings.pointer;
@@ -46,14 +49,19 @@ export function configure(settings: ContextSettings, options: AnyOptions, files:
   setModes(context);
   setAlgorithms(context, options);
   // A new handshake in the middle of a connection is there to look at certificates anew.
-  let bits = c.SSL_OP_NO_COMPRESSION | c.SSL_OP_CIPHER_SERVER_PREFERENCE | c.SSL_OP_NO_SESSION_RESUMPTION_ON_RENEGOTIATION | optionBits(options.options ?? [], options.dangerouslyEnable ?? []);
+  let bits =
+    c.SSL_OP_NO_COMPRESSION |
+    c.SSL_OP_CIPHER_SERVER_PREFERENCE |
+    c.SSL_OP_NO_SESSION_RESUMPTION_ON_RENEGOTIATION |
+    optionBits(options.options ?? [], options.dangerouslyEnable ?? []);
   // Tickets are for stateless servers, and for clients, whose servers may be.
   if (settings.role === 'server' && settings.resumption !== 'stateless') bits |= c.SSL_OP_NO_TICKET;
   bits |= settings.peerRenegotiations > 0 ? c.SSL_OP_ALLOW_CLIENT_RENEGOTIATION : c.SSL_OP_NO_RENEGOTIATION;
   ssl.SSL_CTX_set_options(context, bits);
   ssl.SSL_CTX_set_verify(context, settings.verifyModes, callbacks().verify);
   ssl.SSL_CTX_set_verify_depth(context, options.depth ?? DEPTH);
-  if (options.dangerouslyIgnorePurpose === true) check(ssl.SSL_CTX_set_purpose(context, c.X509_PURPOSE_ANY), 'the purpose cannot be ignored');
+  if (options.dangerouslyIgnorePurpose === true)
+    check(ssl.SSL_CTX_set_purpose(context, c.X509_PURPOSE_ANY), 'the purpose cannot be ignored');
   for (const identity of files.identities) useIdentity(context, identity);
   if (files.trust !== undefined) trust(settings, files.trust, options);
   if (files.dhParameters === undefined) check(ssl.SSL_CTX_ctrl(context, c.SSL_CTRL_SET_DH_AUTO, 1, 0), 'dhParameters');
@@ -79,7 +87,10 @@ export function configure(settings: ContextSettings, options: AnyOptions, files:
   }
 }
 
-/** Makes `identity` the one to show, in the place of one with the same kind of key. Connections that have begun keep theirs. */
+/**
+ * Makes `identity` the one to show, in the place of one with the same kind of key. Connections that have begun keep
+ * theirs.
+ */
 export function useIdentity(context: Pointer, { certificate, key, password }: LoadedIdentity): void {
   const ssl = openssl();
   withCertificates(certificate, 'certificate', ([own, ...issuers]) => {
@@ -110,24 +121,44 @@ function setModes(context: Pointer): void {
   // Those of TLS 1.3 are given out later, one by one.
   ssl.SSL_CTX_set_num_tickets(context, 0);
   ssl.SSL_CTX_ctrl(context, c.SSL_CTRL_CLEAR_MODE, c.SSL_MODE_ENABLE_PARTIAL_WRITE, 0);
-  ssl.SSL_CTX_ctrl(context, c.SSL_CTRL_MODE, c.SSL_MODE_AUTO_RETRY | c.SSL_MODE_RELEASE_BUFFERS | c.SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER, 0);
+  ssl.SSL_CTX_ctrl(
+    context,
+    c.SSL_CTRL_MODE,
+    c.SSL_MODE_AUTO_RETRY | c.SSL_MODE_RELEASE_BUFFERS | c.SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER,
+    0,
+  );
 }
 
 function setAlgorithms(context: Pointer, options: AnyOptions): void {
   const ssl = openssl();
-  ssl.SSL_CTX_set_security_level(context, options.dangerouslyLowerSecurityLevel ?? options.minimumSecurityLevel ?? SECURITY_LEVEL);
-  const { ciphers = options.psk === undefined ? CIPHERS : `${CIPHERS}:${PSK_CIPHERS}`, ciphersuites = CIPHERSUITES, groups = GROUPS, signatureAlgorithms } = options;
+  ssl.SSL_CTX_set_security_level(
+    context,
+    options.dangerouslyLowerSecurityLevel ?? options.minimumSecurityLevel ?? SECURITY_LEVEL,
+  );
+  const {
+    ciphers = options.psk === undefined ? CIPHERS : `${CIPHERS}:${PSK_CIPHERS}`,
+    ciphersuites = CIPHERSUITES,
+    groups = GROUPS,
+    signatureAlgorithms,
+  } = options;
   check(ssl.SSL_CTX_set_cipher_list(context, ciphers), `ciphers "${ciphers}" select nothing`);
   check(ssl.SSL_CTX_set_ciphersuites(context, ciphersuites), `ciphersuites "${ciphersuites}" are not valid`);
-  if ((options.protocols?.max ?? 'TLSv1.3') === 'TLSv1.3' && !hasTls13Suite(context)) throw refused(`ciphersuites "${ciphersuites}" select nothing`);
+  if ((options.protocols?.max ?? 'TLSv1.3') === 'TLSv1.3' && !hasTls13Suite(context))
+    throw refused(`ciphersuites "${ciphersuites}" select nothing`);
   check(ssl.SSL_CTX_ctrl_text(context, c.SSL_CTRL_SET_GROUPS_LIST, 0, groups), `groups "${groups}" are not valid`);
-  if (signatureAlgorithms !== undefined) check(ssl.SSL_CTX_ctrl_text(context, c.SSL_CTRL_SET_SIGALGS_LIST, 0, signatureAlgorithms), `signatureAlgorithms "${signatureAlgorithms}" are not valid`);
+  if (signatureAlgorithms !== undefined)
+    check(
+      ssl.SSL_CTX_ctrl_text(context, c.SSL_CTRL_SET_SIGALGS_LIST, 0, signatureAlgorithms),
+      `signatureAlgorithms "${signatureAlgorithms}" are not valid`,
+    );
 }
 
 function hasTls13Suite(context: Pointer): boolean {
   const ssl = openssl();
   const ciphers = ssl.SSL_CTX_get_ciphers(context);
-  return Array.from({ length: ssl.OPENSSL_sk_num(ciphers) }, (_, index) => ssl.SSL_CIPHER_get_protocol_id(ssl.OPENSSL_sk_value(ciphers, index))).some((id) => id >> 8 === TLS13_SUITES);
+  return Array.from({ length: ssl.OPENSSL_sk_num(ciphers) }, (_, index) =>
+    ssl.SSL_CIPHER_get_protocol_id(ssl.OPENSSL_sk_value(ciphers, index)),
+  ).some((id) => id >> 8 === TLS13_SUITES);
 }
 
 function trust({ pointer, role }: ContextSettings, files: TrustFiles, options: TlsOptions): void {
@@ -140,20 +171,27 @@ function trust({ pointer, role }: ContextSettings, files: TrustFiles, options: T
     assertKnown(CRL_CHECKS, [crlCheck], 'crlCheck');
     ssl.X509_VERIFY_PARAM_set_flags(ssl.SSL_CTX_get0_param(pointer), CRL_CHECKS[crlCheck]);
   }
-  if (role === 'server') for (const pem of files.named) withAuthorities(pem, 'CA file', (certificates) => {
-    for (const certificate of certificates) ssl.SSL_CTX_add_client_CA(pointer, certificate);
-  });
+  if (role === 'server')
+    for (const pem of files.named)
+      withAuthorities(pem, 'CA file', (certificates) => {
+        for (const certificate of certificates) ssl.SSL_CTX_add_client_CA(pointer, certificate);
+      });
 }
 
 function setSessions(settings: ContextSettings, { sessionCache }: AnyOptions): void {
   const ssl = openssl();
   const { pointer, role, resumption, vault, scope, sessionTtlMs, ticketKeys, clientSessions } = settings;
   ssl.SSL_CTX_set_timeout(pointer, sessionTtlMs / 1000);
-  if (role === 'server' && resumption !== 'stateful' && sessionCache !== undefined && sessionCache.mode !== 'off') throw new TypeError("sessionCache is for resumption: 'stateful'");
+  if (role === 'server' && resumption !== 'stateful' && sessionCache !== undefined && sessionCache.mode !== 'off')
+    throw new TypeError("sessionCache is for resumption: 'stateful'");
   const isOn = role === 'client' ? clientSessions !== undefined : resumption === 'stateful';
   // What is kept elsewhere is not kept twice.
   const keepsElsewhere = role === 'client' || vault !== undefined;
-  setInternalCache(pointer, role, sessionCache ?? { mode: isOn ? role : 'off', ...(keepsElsewhere ? { lookup: false, store: false } : {}) });
+  setInternalCache(
+    pointer,
+    role,
+    sessionCache ?? { mode: isOn ? role : 'off', ...(keepsElsewhere ? { lookup: false, store: false } : {}) },
+  );
   const given = callbacks();
   ssl.SSL_CTX_sess_set_new_cb(pointer, given.sessionNew);
   if (role === 'client' || resumption === 'off') return;
@@ -181,9 +219,11 @@ function listen(settings: ContextSettings): void {
     ssl.SSL_CTX_set_psk_use_session_callback(pointer, given.pskUse);
     return;
   }
-  if (mustDecide(settings) || settings.resumption !== 'off') ssl.SSL_CTX_set_client_hello_cb(pointer, given.clientHello, 0);
+  if (mustDecide(settings) || settings.resumption !== 'off')
+    ssl.SSL_CTX_set_client_hello_cb(pointer, given.clientHello, 0);
   if (settings.alpn !== undefined) ssl.SSL_CTX_set_alpn_select_cb(pointer, given.alpnSelect, 0);
-  if (settings.staple !== undefined) ssl.SSL_CTX_callback_ctrl(pointer, c.SSL_CTRL_SET_TLSEXT_STATUS_REQ_CB, given.status);
+  if (settings.staple !== undefined)
+    ssl.SSL_CTX_callback_ctrl(pointer, c.SSL_CTRL_SET_TLSEXT_STATUS_REQ_CB, given.status);
   if (settings.pskServer === undefined) return;
   ssl.SSL_CTX_set_psk_server_callback(pointer, given.pskServer);
   ssl.SSL_CTX_set_psk_find_session_callback(pointer, given.pskFind);
@@ -195,7 +235,9 @@ function check(result: number, what: string): void {
 
 /** @throws {RangeError} when one of `words` is not a key of `table`. */
 function assertKnown(table: object, words: readonly string[], option: string): void {
-  for (const word of words) if (!Object.hasOwn(table, word)) throw new RangeError(`${option} knows ${Object.keys(table).join(', ')}, not ${word}`);
+  for (const word of words)
+    if (!Object.hasOwn(table, word))
+      throw new RangeError(`${option} knows ${Object.keys(table).join(', ')}, not ${word}`);
 }
 
 const VERIFY_MODES: Record<VerifyMode, number> = {
@@ -211,7 +253,8 @@ const DEPTH = 9;
 // Versions of Node.js differ in their defaults; these are set for all of them.
 const CIPHERS = 'ECDHE+AESGCM:ECDHE+CHACHA20';
 // Those of shared keys that have forward secrecy and authenticated encryption.
-const PSK_CIPHERS = 'ECDHE-PSK-CHACHA20-POLY1305:DHE-PSK-AES256-GCM-SHA384:DHE-PSK-AES128-GCM-SHA256:DHE-PSK-CHACHA20-POLY1305';
+const PSK_CIPHERS =
+  'ECDHE-PSK-CHACHA20-POLY1305:DHE-PSK-AES256-GCM-SHA384:DHE-PSK-AES128-GCM-SHA256:DHE-PSK-CHACHA20-POLY1305';
 const CIPHERSUITES = 'TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256';
 const GROUPS = 'X25519:P-256:P-384';
 // The first byte of the numbers of all of them.

@@ -147,4 +147,4 @@ export const SSL_R_HTTPS_PROXY_REQUEST = 155;
 export const ERR_LIB_SSL = 20;
 
 /** Versions of the protocol as they stand on the wire. */
-export const VERSIONS = { 'TLSv1': 0x301, 'TLSv1.1': 0x302, 'TLSv1.2': 0x303, 'TLSv1.3': 0x304 } as const;
+export const VERSIONS = { TLSv1: 0x301, 'TLSv1.1': 0x302, 'TLSv1.2': 0x303, 'TLSv1.3': 0x304 } as const;

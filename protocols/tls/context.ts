@@ -17,7 +17,13 @@ import { configure, useIdentity, verifyModesOf } from './configure.ts';
 import type { LoadedFiles, LoadedIdentity } from './configure.ts';
 import * as c from './constants.ts';
 import { KeyLogWriter } from './key-log.ts';
-import { checkClientOptions, checkServerOptions, CONNECTION_RULES, IDENTITY_RULES, password as passwordRule } from './option-rules.ts';
+import {
+  checkClientOptions,
+  checkServerOptions,
+  CONNECTION_RULES,
+  IDENTITY_RULES,
+  password as passwordRule,
+} from './option-rules.ts';
 import { openssl } from './openssl.ts';
 import type { Pointer } from './openssl.ts';
 import type { AnyOptions, Identity, TlsClientOptions, TlsConnectionOptions, TlsServerOptions } from './options.ts';
@@ -38,7 +44,9 @@ import { readTrust } from './trust.ts';
 import { VERIFY_ERRORS, verifyErrorNumber } from './verify-errors.ts';
 import type { VerifyErrorName } from './verify-errors.ts';
 
-/** A TLS context: made once, shared by many connections, unchangeable. Closing it leaves its connections as they are. */
+/**
+ * A TLS context: made once, shared by many connections, unchangeable. Closing it leaves its connections as they are.
+ */
 export class TlsContext implements TransportLayer<SecureConnection, ConnectionBasis>, SettingsOwner {
   readonly role: 'client' | 'server';
   /** Files of the directories in `ca` that were not used, and why. */
@@ -89,7 +97,11 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
     this.#settings = settings;
     const { keyLog, sessions, vault, ticketKeys, ownsTicketKeys, clientSessions, ownsClientSessions } = settings;
     // Without those who choose, for they may hold on to the context.
-    abandoned.register(this, { pointer, keyLog, sessions, vault, ticketKeys, ownsTicketKeys, clientSessions, ownsClientSessions }, this);
+    abandoned.register(
+      this,
+      { pointer, keyLog, sessions, vault, ticketKeys, ownsTicketKeys, clientSessions, ownsClientSessions },
+      this,
+    );
   }
 
   /** What connections take from it. @internal */
@@ -108,13 +120,20 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
 
   /** @internal */
   redial(failed: Transport, error: unknown): TransportLayer<SecureConnection, ConnectionBasis> | undefined {
-    if (!(failed instanceof TlsTransport) || !failed.sessions.isBlamed || !mayHelpWithoutSession(error)) return undefined;
+    if (!(failed instanceof TlsTransport) || !failed.sessions.isBlamed || !mayHelpWithoutSession(error))
+      return undefined;
     return this.#layer(failed.options, true);
   }
 
   #layer(options: TlsConnectionOptions, offersNone: boolean): TransportLayer<SecureConnection, ConnectionBasis> {
     return {
-      transport: (below, layered) => this.#transport(below, { ...layered, serverName: options.serverName ?? layered.serverName }, options, offersNone),
+      transport: (below, layered) =>
+        this.#transport(
+          below,
+          { ...layered, serverName: options.serverName ?? layered.serverName },
+          options,
+          offersNone,
+        ),
       connection: (transport, basis) => this.connection(transport, basis),
       redial: (failed, error) => this.redial(failed, error),
     };
@@ -127,7 +146,8 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
 
   /** @internal */
   connection(transport: Transport, basis: ConnectionBasis): SecureConnection {
-    if (!(transport instanceof TlsTransport)) throw new TypeError('a secure connection needs the transport that its context has made');
+    if (!(transport instanceof TlsTransport))
+      throw new TypeError('a secure connection needs the transport that its context has made');
     return new SecureConnection(transport, basis);
   }
 
@@ -160,10 +180,20 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
     this.close();
   }
 
-  #transport(below: Transport, { role, serverName, peer }: LayerOptions, options: TlsConnectionOptions, offersNone = false): TlsTransport {
+  #transport(
+    below: Transport,
+    { role, serverName, peer }: LayerOptions,
+    options: TlsConnectionOptions,
+    offersNone = false,
+  ): TlsTransport {
     const { settings } = this;
-    if (role !== this.role) throw new TypeError(`a context made for a ${this.role} cannot ${role === 'server' ? 'accept' : 'connect'}`);
-    if (role === 'client' && (settings.verifiesName || options.tlsa !== undefined) && (serverName === undefined || serverName === '')) {
+    if (role !== this.role)
+      throw new TypeError(`a context made for a ${this.role} cannot ${role === 'server' ? 'accept' : 'connect'}`);
+    if (
+      role === 'client' &&
+      (settings.verifiesName || options.tlsa !== undefined) &&
+      (serverName === undefined || serverName === '')
+    ) {
       throw new TypeError('a TLS client needs the serverName that the certificate must be for');
     }
     const name = serverName === undefined || serverName === '' ? undefined : hostName(serverName, 'serverName');
@@ -175,7 +205,12 @@ function modesOf(role: 'client' | 'server', { verify = 'none', dangerouslyVerify
   return verifyModesOf(role === 'server' ? verify : dangerouslyVerifyNobody ? 'none' : 'peer');
 }
 
-function settingsOf(role: 'client' | 'server', pointer: Pointer, options: AnyOptions, files: LoadedFiles): ContextSettings {
+function settingsOf(
+  role: 'client' | 'server',
+  pointer: Pointer,
+  options: AnyOptions,
+  files: LoadedFiles,
+): ContextSettings {
   const verifyModes = modesOf(role, options);
   const { dangerouslyAccept = [], alpn, psk, dangerouslyLogKeys, allowPeerRenegotiations = 0 } = options;
   return {
@@ -183,24 +218,34 @@ function settingsOf(role: 'client' | 'server', pointer: Pointer, options: AnyOpt
     pointer,
     verifyModes,
     trusts: files.trust !== undefined,
-    verifiesName: role === 'client' && (verifyModes & c.SSL_VERIFY_PEER) !== 0 && options.dangerouslySkipNameCheck !== true,
+    verifiesName:
+      role === 'client' && (verifyModes & c.SSL_VERIFY_PEER) !== 0 && options.dangerouslySkipNameCheck !== true,
     nameRules: options.dangerouslyUseOldNameRules === true ? 'rfc2818' : 'rfc9525',
     accepts: dangerouslyAccept === 'all' ? 'all' : new Set(dangerouslyAccept.map(faultOf)),
     expect: normalExpectation(options.expect),
-    alpn: role === 'client' || alpn === undefined ? undefined : typeof alpn === 'function' ? alpn : encodeProtocols(alpn),
+    alpn:
+      role === 'client' || alpn === undefined ? undefined : typeof alpn === 'function' ? alpn : encodeProtocols(alpn),
     ignoresAlpnMismatch: options.dangerouslyIgnoreAlpnMismatch === true,
     choose: chooserOf(options),
     staple: options.ocspStaple,
     requestsStaple: options.requestOcspStaple === true,
-    pskServer: role === 'server' ? options.psk as TlsServerOptions['psk'] : undefined,
-    pskClient: role === 'server' || psk === undefined ? undefined : typeof psk === 'function' ? psk as Exclude<PskClient, PskIdentity> : () => psk,
+    pskServer: role === 'server' ? (options.psk as TlsServerOptions['psk']) : undefined,
+    pskClient:
+      role === 'server' || psk === undefined
+        ? undefined
+        : typeof psk === 'function'
+          ? (psk as Exclude<PskClient, PskIdentity>)
+          : () => psk,
     ...sessionsOf(role, pointer, options, files),
     keyLog: dangerouslyLogKeys === undefined ? undefined : new KeyLogWriter(dangerouslyLogKeys),
     peerRenegotiations: allowPeerRenegotiations,
   };
 }
 
-/** One name has one spelling from here on: sessions are kept by it too. @throws {TypeError} when no host can have it. */
+/**
+ * One name has one spelling from here on: sessions are kept by it too.
+ * @throws {TypeError} when no host can have it.
+ */
 function normalExpectation(expect: PeerExpectation | undefined): PeerExpectation | undefined {
   return expect?.name === undefined ? expect : { ...expect, name: expectedName(expect.name) };
 }
@@ -212,15 +257,46 @@ function normalPeer(peer: string): string {
   return 'fault' in read ? peer : `${read.name}:${port}`;
 }
 
-type SessionSettings = Pick<ContextSettings, 'resumption' | 'scope' | 'trustScope' | 'sessionTtlMs' | 'vault' | 'ticketKeys' | 'ownsTicketKeys' | 'tickets' | 'sessions' | 'clientSessions' | 'ownsClientSessions'>;
+type SessionSettings = Pick<
+  ContextSettings,
+  | 'resumption'
+  | 'scope'
+  | 'trustScope'
+  | 'sessionTtlMs'
+  | 'vault'
+  | 'ticketKeys'
+  | 'ownsTicketKeys'
+  | 'tickets'
+  | 'sessions'
+  | 'clientSessions'
+  | 'ownsClientSessions'
+>;
 
-function sessionsOf(role: 'client' | 'server', pointer: Pointer, options: AnyOptions, files: LoadedFiles): SessionSettings {
-  const { resumption = 'off', sessionStore, sessionStoreKey, sessionLookupMs = LOOKUP_MS, tickets = TICKETS, sessions } = options;
-  if (sessionStore !== undefined && resumption !== 'stateful') throw new TypeError("sessionStore is for resumption: 'stateful'");
-  if (options.ticketKeys !== undefined && resumption !== 'stateless') throw new TypeError("ticketKeys are for resumption: 'stateless'");
-  if (sessionStoreKey !== undefined && sessionStore === undefined) throw new TypeError('sessionStoreKey is for a sessionStore, and there is none');
-  const vault = sessionStore === undefined ? undefined : new Vault({ store: sessionStore, key: sessionStoreKey, lookupMs: sessionLookupMs });
-  const ticketKeys = resumption === 'stateless' ? options.ticketKeys ?? new TicketKeys() : undefined;
+function sessionsOf(
+  role: 'client' | 'server',
+  pointer: Pointer,
+  options: AnyOptions,
+  files: LoadedFiles,
+): SessionSettings {
+  const {
+    resumption = 'off',
+    sessionStore,
+    sessionStoreKey,
+    sessionLookupMs = LOOKUP_MS,
+    tickets = TICKETS,
+    sessions,
+  } = options;
+  if (sessionStore !== undefined && resumption !== 'stateful')
+    throw new TypeError("sessionStore is for resumption: 'stateful'");
+  if (options.ticketKeys !== undefined && resumption !== 'stateless')
+    throw new TypeError("ticketKeys are for resumption: 'stateless'");
+  if (sessionStoreKey !== undefined && sessionStore === undefined)
+    throw new TypeError('sessionStoreKey is for a sessionStore, and there is none');
+  const vault =
+    sessionStore === undefined
+      ? undefined
+      : new Vault({ store: sessionStore, key: sessionStoreKey, lookupMs: sessionLookupMs });
+  const ticketKeys = resumption === 'stateless' ? (options.ticketKeys ?? new TicketKeys()) : undefined;
   const trusted = { ...options, expect: normalExpectation(options.expect) };
   const scope = scopeOf(role, trusted, files);
   return {
@@ -233,32 +309,45 @@ function sessionsOf(role: 'client' | 'server', pointer: Pointer, options: AnyOpt
     ownsTicketKeys: ticketKeys !== undefined && options.ticketKeys === undefined,
     tickets,
     sessions: new SessionCache({ pointer, scope, vault, ticketKeys, now: () => performance.now() }),
-    clientSessions: role === 'server' || sessions === 'off' ? undefined : sessions ?? new ClientSessions(),
+    clientSessions: role === 'server' || sessions === 'off' ? undefined : (sessions ?? new ClientSessions()),
     ownsClientSessions: sessions === undefined,
   };
 }
 
 /** @throws {RangeError} for a name that OpenSSL does not give to any fault. */
 function faultOf(name: VerifyErrorName): number {
-  if (!Object.hasOwn(VERIFY_ERRORS, name)) throw new RangeError(`dangerouslyAccept knows 'all' and the names of OpenSSL's X509_V_ERR_… without that prefix, not ${name}`);
+  if (!Object.hasOwn(VERIFY_ERRORS, name))
+    throw new RangeError(
+      `dangerouslyAccept knows 'all' and the names of OpenSSL's X509_V_ERR_… without that prefix, not ${name}`,
+    );
   return verifyErrorNumber(name);
 }
 
 /** The names decide first, then the one who chooses. */
 function chooserOf({ serverNames, strictServerNames, chooseContext }: AnyOptions): Chooser | undefined {
-  for (const [name, context] of Object.entries(serverNames ?? {})) if (!(context instanceof TlsContext) || context.role !== 'server') throw new TypeError(`serverNames has no TlsContext.server for ${JSON.stringify(name)}`);
-  const byName = serverNames === undefined ? undefined : byServerName(serverNames, strictServerNames === true && chooseContext === undefined);
+  for (const [name, context] of Object.entries(serverNames ?? {}))
+    if (!(context instanceof TlsContext) || context.role !== 'server')
+      throw new TypeError(`serverNames has no TlsContext.server for ${JSON.stringify(name)}`);
+  const byName =
+    serverNames === undefined
+      ? undefined
+      : byServerName(serverNames, strictServerNames === true && chooseContext === undefined);
   if (byName === undefined || chooseContext === undefined) return byName ?? chooseContext;
   return (hello) => byName(hello) ?? chooseContext(hello);
 }
 
 async function load(role: 'client' | 'server', options: AnyOptions): Promise<LoadedFiles> {
   const { certificate, key, password } = options;
-  if ((certificate === undefined) !== (key === undefined)) throw new TypeError('a certificate needs its key, and a key its certificate');
-  const identities = [...(certificate === undefined || key === undefined ? [] : [{ certificate, key, password }]), ...(options.identities ?? [])];
+  if ((certificate === undefined) !== (key === undefined))
+    throw new TypeError('a certificate needs its key, and a key its certificate');
+  const identities = [
+    ...(certificate === undefined || key === undefined ? [] : [{ certificate, key, password }]),
+    ...(options.identities ?? []),
+  ];
   const verifies = (modesOf(role, options) & c.SSL_VERIFY_PEER) !== 0;
   // Roots of the web vouch for hosts; whoever has a host's certificate is not for that reason somebody to let in.
-  if (verifies && role === 'server' && options.ca === undefined) throw new TypeError("a server that verifies its clients needs `ca`: the authorities whose clients may come in");
+  if (verifies && role === 'server' && options.ca === undefined)
+    throw new TypeError('a server that verifies its clients needs `ca`: the authorities whose clients may come in');
   const { ca = verifies ? 'bundled' : undefined, dhParameters = 'auto' } = options;
   // One after the other, so that it is always the same file that is complained of first.
   const loaded = [];
@@ -274,10 +363,23 @@ async function loadIdentity({ certificate, key, password }: Identity): Promise<L
   const known = typeof password === 'function' ? await password() : password;
   // Nobody has checked what the function gives.
   if (known !== undefined) checkArgument('TlsContext', 'password', known, passwordRule);
-  return { certificate: await readPem(certificate, 'certificate'), key: await readPem(key, 'private key'), password: known };
+  return {
+    certificate: await readPem(certificate, 'certificate'),
+    key: await readPem(key, 'private key'),
+    password: known,
+  };
 }
 
-function release({ pointer, keyLog, sessions, vault, ticketKeys, ownsTicketKeys, clientSessions, ownsClientSessions }: Belongings): void {
+function release({
+  pointer,
+  keyLog,
+  sessions,
+  vault,
+  ticketKeys,
+  ownsTicketKeys,
+  clientSessions,
+  ownsClientSessions,
+}: Belongings): void {
   sessions.close();
   vault?.close();
   if (ownsClientSessions) clientSessions?.close();
@@ -293,5 +395,14 @@ const SESSION_SECONDS = 7_200;
 const abandoned = new FinalizationRegistry<Belongings>(release);
 
 /** What a context gives back. */
-type Belongings = Pick<ContextSettings, 'pointer' | 'keyLog' | 'sessions' | 'vault' | 'ticketKeys' | 'ownsTicketKeys' | 'clientSessions' | 'ownsClientSessions'>;
-
+type Belongings = Pick<
+  ContextSettings,
+  | 'pointer'
+  | 'keyLog'
+  | 'sessions'
+  | 'vault'
+  | 'ticketKeys'
+  | 'ownsTicketKeys'
+  | 'clientSessions'
+  | 'ownsClientSessions'
+>;

@@ -24,7 +24,8 @@ export interface TlsaMatch extends TlsaRecord {
 }
 
 /**
- * Lets `records` decide about the certificate of `name`. Records that OpenSSL cannot use are left out, as RFC 7671 wants it;
+ * Lets `records` decide about the certificate of `name`. Records that OpenSSL cannot use are left out, as RFC 7671
+ * wants it;
  * @throws {TlsError} when none is left, or the name is refused.
  */
 export function requireTlsa(connection: Pointer, name: string, records: readonly TlsaRecord[]): void {
@@ -40,7 +41,10 @@ export function requireTlsa(connection: Pointer, name: string, records: readonly
   ssl.SSL_set_hostflags(connection, c.X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | c.X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
 }
 
-/** @returns the record that proved the peer; `undefined` when none did, because the authorities were enough or DANE is not used. */
+/**
+ * @returns the record that proved the peer; `undefined` when none did, because the authorities were enough or DANE is
+ * not used.
+ */
 export function tlsaMatch(connection: Pointer): TlsaMatch | undefined {
   const ssl = openssl();
   const [usage, selector, matchingType] = [new Uint8Array(1), new Uint8Array(1), new Uint8Array(1)];

@@ -15,11 +15,19 @@ export function attributesOf(name: Pointer, encoding: TextEncoding): NameAttribu
   const ssl = openssl();
   return Array.from({ length: ssl.X509_NAME_entry_count(name) }, (_, index) => {
     const entry = ssl.X509_NAME_get_entry(name, index);
-    return { ...objectOf(ssl.X509_NAME_ENTRY_get_object(entry)), value: textOf(ssl.X509_NAME_ENTRY_get_data(entry), encoding) };
+    return {
+      ...objectOf(ssl.X509_NAME_ENTRY_get_object(entry)),
+      value: textOf(ssl.X509_NAME_ENTRY_get_data(entry), encoding),
+    };
   });
 }
 
 /** @returns one line for people, such as `C=SE, CN=example.org`, in printable ASCII; from values in UTF-8. */
 export function lineOf(attributes: readonly NameAttribute[]): string {
-  return attributes.map(({ shortName, value }) => `${shortName}=${encoded(value, 'ascii').replace(/[,+"<>;=]/g, (special) => `\\${special}`)}`).join(', ');
+  return attributes
+    .map(
+      ({ shortName, value }) =>
+        `${shortName}=${encoded(value, 'ascii').replace(/[,+"<>;=]/g, (special) => `\\${special}`)}`,
+    )
+    .join(', ');
 }

@@ -9,7 +9,16 @@ export type { KeyLog } from './key-log.ts';
 export type { CertificateFault } from './negotiation.ts';
 export { isIgnoredOption } from './option-names.ts';
 export type { DangerousOptionName, TlsOptionName } from './option-names.ts';
-export type { Identity, SecurityLevel, TlsClientOptions, TlsConnectionOptions, TlsOptions, TlsServerOptions, TlsVersion, VerifyMode } from './options.ts';
+export type {
+  Identity,
+  SecurityLevel,
+  TlsClientOptions,
+  TlsConnectionOptions,
+  TlsOptions,
+  TlsServerOptions,
+  TlsVersion,
+  VerifyMode,
+} from './options.ts';
 export type { PresharedKey, PskClient, PskIdentity, PskServer } from './psk.ts';
 export type { CaSource } from './trust.ts';
 export { FileError } from './pem.ts';

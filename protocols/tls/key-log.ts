@@ -5,8 +5,8 @@ import { closeSync, fchmodSync, openSync, writeSync } from 'node:fs';
 import { FileError } from './pem.ts';
 
 /**
- * Where the secrets go: `'event'` to the event `'keylog'` of each connection, a file (appended, readable by its owner only)
- * to that file, `'SSLKEYLOGFILE'` to the file that this variable of the environment names, if it is set.
+ * Where the secrets go: `'event'` to the event `'keylog'` of each connection, a file (appended, readable by its owner
+ * only) to that file, `'SSLKEYLOGFILE'` to the file that this variable of the environment names, if it is set.
  */
 export type KeyLog = 'event' | 'SSLKEYLOGFILE' | { readonly file: string };
 

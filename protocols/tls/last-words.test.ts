@@ -65,7 +65,11 @@ interface Ends {
 }
 
 /** Runs `use` with the two ends of a connection, before their handshake. */
-function withEnds(version: TlsVersion, use: (ends: Ends) => void, options: Partial<TlsServerOptions> = {}): Promise<void> {
+function withEnds(
+  version: TlsVersion,
+  use: (ends: Ends) => void,
+  options: Partial<TlsServerOptions> = {},
+): Promise<void> {
   return withSecureReactor(async (secure) => {
     const protocols = { min: version, max: version };
     const contexts = [await secure.client({ protocols }), await secure.server({ protocols, ...options })] as const;
@@ -75,7 +79,9 @@ function withEnds(version: TlsVersion, use: (ends: Ends) => void, options: Parti
     const server = contexts[1].transport(under.server, { role: 'server', serverName: undefined, peer: undefined });
     try {
       use({
-        client, server, under,
+        client,
+        server,
+        under,
         shake: () => {
           for (let turns = 0; turns < 4; turns++) {
             client.handshake();
@@ -124,120 +130,137 @@ function breakBehindLastFlight({ client, server, under }: Ends, serverSays: () =
 }
 
 describe('a handshake of TLS 1.3 whose last flight breaks the wire', () => {
-  it('tells the alert of the peer', () => withEnds('TLSv1.3', (ends) => {
-    breakBehindLastFlight(ends, () => outcome(() => ends.server.handshake()));
-    expect(outcome(() => ends.client.handshake())).toEqual(refused);
-    expect(ends.client.established).toBe(false);
-    expect(outcome(() => readFrom(ends.client))).toEqual(refused);
-  }, { verify: ['peer', 'fail_if_no_peer_cert'], ca: { pem: localhost.certificate } }));
+  it('tells the alert of the peer', () =>
+    withEnds(
+      'TLSv1.3',
+      (ends) => {
+        breakBehindLastFlight(ends, () => outcome(() => ends.server.handshake()));
+        expect(outcome(() => ends.client.handshake())).toEqual(refused);
+        expect(ends.client.established).toBe(false);
+        expect(outcome(() => readFrom(ends.client))).toEqual(refused);
+      },
+      { verify: ['peer', 'fail_if_no_peer_cert'], ca: { pem: localhost.certificate } },
+    ));
 
-  it('is complete when data of the peer have come behind it, which are read before the break is told', () => withEnds('TLSv1.3', (ends) => {
-    const { client, server, under } = ends;
-    breakBehindLastFlight(ends, () => {
-      expect(server.handshake()).toBe(DONE);
-      expect(server.write(hello)).toBe(hello.length);
-      under.client.onWritten = () => undefined;
-    });
-    expect(client.handshake()).toBe(DONE);
-    expect(outcome(() => client.write(hello))).toEqual(broken);
-    expect(readFrom(client)).toBe('hello');
-    expect(readFrom(client)).toBe(WANT_READ);
-  }));
+  it('is complete when data of the peer have come behind it, which are read before the break is told', () =>
+    withEnds('TLSv1.3', (ends) => {
+      const { client, server, under } = ends;
+      breakBehindLastFlight(ends, () => {
+        expect(server.handshake()).toBe(DONE);
+        expect(server.write(hello)).toBe(hello.length);
+        under.client.onWritten = () => undefined;
+      });
+      expect(client.handshake()).toBe(DONE);
+      expect(outcome(() => client.write(hello))).toEqual(broken);
+      expect(readFrom(client)).toBe('hello');
+      expect(readFrom(client)).toBe(WANT_READ);
+    }));
 
   it.each([
     ['when the peer says nothing', () => undefined],
     ['when the peer ends there', ({ under }: Ends) => (under.client.ended = true)],
-  ])('has failed by that %s', (_, serverDoes) => withEnds('TLSv1.3', (ends) => {
-    breakBehindLastFlight(ends, () => serverDoes(ends));
-    for (let turn = 0; turn < 2; turn++) expect(outcome(() => ends.client.handshake())).toEqual(broken);
-    expect(outcome(() => readFrom(ends.client))).toEqual(broken);
-    expect(ends.client.established).toBe(false);
-  }));
+  ])('has failed by that %s', (_, serverDoes) =>
+    withEnds('TLSv1.3', (ends) => {
+      breakBehindLastFlight(ends, () => serverDoes(ends));
+      for (let turn = 0; turn < 2; turn++) expect(outcome(() => ends.client.handshake())).toEqual(broken);
+      expect(outcome(() => readFrom(ends.client))).toEqual(broken);
+      expect(ends.client.established).toBe(false);
+    }),
+  );
 });
 
 describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a connection of %s that breaks when it sends', (version) => {
-  it('tells the alert of the peer', () => withEnds(version, ({ client, under, shake, alert }) => {
-    shake();
-    alert();
-    under.client.breaks = true;
-    expect(outcome(() => client.write(hello))).toEqual(alerted);
-    expect(outcome(() => readFrom(client))).toEqual(alerted);
-  }));
+  it('tells the alert of the peer', () =>
+    withEnds(version, ({ client, under, shake, alert }) => {
+      shake();
+      alert();
+      under.client.breaks = true;
+      expect(outcome(() => client.write(hello))).toEqual(alerted);
+      expect(outcome(() => readFrom(client))).toEqual(alerted);
+    }));
 
-  it('tells the break when data come before the alert, which are read first', () => withEnds(version, ({ client, server, under, shake, alert }) => {
-    shake();
-    server.write(hello);
-    alert();
-    under.client.breaks = true;
-    expect(outcome(() => client.write(hello))).toEqual(broken);
-    expect(readFrom(client)).toBe('hello');
-    expect(outcome(() => client.write(hello))).toEqual(alerted);
-    expect(outcome(() => readFrom(client))).toEqual(alerted);
-  }));
+  it('tells the break when data come before the alert, which are read first', () =>
+    withEnds(version, ({ client, server, under, shake, alert }) => {
+      shake();
+      server.write(hello);
+      alert();
+      under.client.breaks = true;
+      expect(outcome(() => client.write(hello))).toEqual(broken);
+      expect(readFrom(client)).toBe('hello');
+      expect(outcome(() => client.write(hello))).toEqual(alerted);
+      expect(outcome(() => readFrom(client))).toEqual(alerted);
+    }));
 
-  it('tells the break when the peer has ended without a word, and a read the truncation', () => withEnds(version, ({ client, under, shake }) => {
-    shake();
-    under.client.ended = under.client.breaks = true;
-    for (let turn = 0; turn < 2; turn++) expect(outcome(() => client.write(hello))).toEqual(broken);
-    expect(outcome(() => readFrom(client))).toMatchObject({ name: 'TruncatedError' });
-  }));
+  it('tells the break when the peer has ended without a word, and a read the truncation', () =>
+    withEnds(version, ({ client, under, shake }) => {
+      shake();
+      under.client.ended = under.client.breaks = true;
+      for (let turn = 0; turn < 2; turn++) expect(outcome(() => client.write(hello))).toEqual(broken);
+      expect(outcome(() => readFrom(client))).toMatchObject({ name: 'TruncatedError' });
+    }));
 
-  it('tells a send the break and a read the reset, when there is no more', () => withEnds(version, ({ client, under, shake }) => {
-    shake();
-    under.client.inbox.push(new Error('reset'));
-    under.client.breaks = true;
-    expect(outcome(() => client.write(hello))).toEqual(broken);
-    expect(client.failure).toBeUndefined();
-    expect(outcome(() => readFrom(client))).toMatchObject({ message: 'reset' });
-  }));
+  it('tells a send the break and a read the reset, when there is no more', () =>
+    withEnds(version, ({ client, under, shake }) => {
+      shake();
+      under.client.inbox.push(new Error('reset'));
+      under.client.breaks = true;
+      expect(outcome(() => client.write(hello))).toEqual(broken);
+      expect(client.failure).toBeUndefined();
+      expect(outcome(() => readFrom(client))).toMatchObject({ message: 'reset' });
+    }));
 
-  it('tells the flush that has lost bytes, and what waits for it', () => withEnds(version, ({ client, under, shake }) => {
-    shake();
-    under.client.takes = 10;
-    expect(client.write(hello)).toBe(hello.length);
-    expect(client.flush()).toBe(WANT_WRITE);
-    expect(client.hasUnflushed).toBe(true);
-    under.client.breaks = true;
-    for (let turn = 0; turn < 3; turn++) expect(outcome(() => client.flush())).toEqual(broken);
-    expect(outcome(() => client.shutdown())).toEqual(broken);
-  }));
+  it('tells the flush that has lost bytes, and what waits for it', () =>
+    withEnds(version, ({ client, under, shake }) => {
+      shake();
+      under.client.takes = 10;
+      expect(client.write(hello)).toBe(hello.length);
+      expect(client.flush()).toBe(WANT_WRITE);
+      expect(client.hasUnflushed).toBe(true);
+      under.client.breaks = true;
+      for (let turn = 0; turn < 3; turn++) expect(outcome(() => client.flush())).toEqual(broken);
+      expect(outcome(() => client.shutdown())).toEqual(broken);
+    }));
 
-  it('tells the alert that comes byte by byte', () => withEnds(version, ({ client, under, shake, alert }) => {
-    shake();
-    alert();
-    const bytes = under.client.inbox.splice(0).flatMap((piece) => [...(piece as Uint8Array)]);
-    under.client.inbox.push(...bytes.map((byte) => Uint8Array.of(byte)));
-    under.client.breaks = true;
-    expect(outcome(() => client.write(hello))).toEqual(alerted);
-  }));
+  it('tells the alert that comes byte by byte', () =>
+    withEnds(version, ({ client, under, shake, alert }) => {
+      shake();
+      alert();
+      const bytes = under.client.inbox.splice(0).flatMap((piece) => [...(piece as Uint8Array)]);
+      under.client.inbox.push(...bytes.map((byte) => Uint8Array.of(byte)));
+      under.client.breaks = true;
+      expect(outcome(() => client.write(hello))).toEqual(alerted);
+    }));
 
-  it('seals nothing more after it', () => withEnds(version, ({ client, under, shake }) => {
-    shake();
-    under.client.breaks = true;
-    expect(outcome(() => client.write(hello))).toEqual(broken);
-    const seal = vi.spyOn(openssl(), 'SSL_write');
-    for (let turn = 0; turn < 10; turn++) expect(outcome(() => client.write(hello))).toEqual(broken);
-    expect(seal).not.toHaveBeenCalled();
-    seal.mockRestore();
-  }));
+  it('seals nothing more after it', () =>
+    withEnds(version, ({ client, under, shake }) => {
+      shake();
+      under.client.breaks = true;
+      expect(outcome(() => client.write(hello))).toEqual(broken);
+      const seal = vi.spyOn(openssl(), 'SSL_write');
+      for (let turn = 0; turn < 10; turn++) expect(outcome(() => client.write(hello))).toEqual(broken);
+      expect(seal).not.toHaveBeenCalled();
+      seal.mockRestore();
+    }));
 });
 
 describe('a handshake in the middle of a connection', () => {
-  it('tells the alert of the peer when it breaks the wire', () => withEnds('TLSv1.2', ({ client, under, shake, alert }) => {
-    shake();
-    alert();
-    under.client.breaks = true;
-    client.renegotiate();
-    expect(outcome(() => client.goOn(client.hasRenegotiated))).toEqual(alerted);
-  }));
+  it('tells the alert of the peer when it breaks the wire', () =>
+    withEnds('TLSv1.2', ({ client, under, shake, alert }) => {
+      shake();
+      alert();
+      under.client.breaks = true;
+      client.renegotiate();
+      expect(outcome(() => client.goOn(client.hasRenegotiated))).toEqual(alerted);
+    }));
 
-  it('that an alert ends loses no data that came before', () => withEnds('TLSv1.2', ({ client, server, shake, alert }) => {
-    shake();
-    server.write(hello);
-    alert();
-    client.renegotiate();
-    expect(outcome(() => client.goOn(client.hasRenegotiated))).toEqual(alerted);
-    expect(readFrom(client)).toBe('hello');
-    expect(outcome(() => readFrom(client))).toEqual(alerted);
-  }));
+  it('that an alert ends loses no data that came before', () =>
+    withEnds('TLSv1.2', ({ client, server, shake, alert }) => {
+      shake();
+      server.write(hello);
+      alert();
+      client.renegotiate();
+      expect(outcome(() => client.goOn(client.hasRenegotiated))).toEqual(alerted);
+      expect(readFrom(client)).toBe('hello');
+      expect(outcome(() => readFrom(client))).toEqual(alerted);
+    }));
 });

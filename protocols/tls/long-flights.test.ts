@@ -13,25 +13,44 @@ const authority = new Authority();
 const ca = { pem: authority.pem };
 const site = authority.issue();
 // As large as OpenSSL takes a chain to be, nearly.
-const person = authority.issue({ names: Array.from({ length: 3_000 }, (_, index) => `${String(index)}.someone.test`), purpose: 'client' });
+const person = authority.issue({
+  names: Array.from({ length: 3_000 }, (_, index) => `${String(index)}.someone.test`),
+  purpose: 'client',
+});
 
-it.each(['present', 'other'])('serves a client that sends much more in small records after the choice of the %s context', (choice) => withSecureReactor(async (secure) => {
-  const options = { certificate: { pem: site.certificate }, key: { pem: site.key }, ca, verify: ['peer', 'fail_if_no_peer_cert'] as const };
-  const other = await secure.server(options);
-  const server = await secure.server({ ...options, chooseContext: () => (choice === 'other' ? other : undefined) });
-  const listener = await secure.reactor.listen({ host: '127.0.0.1', port: 0 });
-  const wire = splitting(portOf(listener));
-  const client = connect({ socket: wire.duplex, cert: person.certificate, key: person.key, ca: authority.pem, servername: 'localhost', maxVersion: 'TLSv1.2' });
-  const connection = (await listener.accept()).secure(server);
-  await connection.handshake();
-  expect(wire.sent()).toBeGreaterThan(160 * 1024);
-  client.write('hello\n');
-  expect(await connection.receive()).toBe('hello');
-  client.destroy();
-  await once(client, 'close');
-  connection.abort();
-  listener.close();
-}));
+it.each(['present', 'other'])(
+  'serves a client that sends much more in small records after the choice of the %s context',
+  (choice) =>
+    withSecureReactor(async (secure) => {
+      const options = {
+        certificate: { pem: site.certificate },
+        key: { pem: site.key },
+        ca,
+        verify: ['peer', 'fail_if_no_peer_cert'] as const,
+      };
+      const other = await secure.server(options);
+      const server = await secure.server({ ...options, chooseContext: () => (choice === 'other' ? other : undefined) });
+      const listener = await secure.reactor.listen({ host: '127.0.0.1', port: 0 });
+      const wire = splitting(portOf(listener));
+      const client = connect({
+        socket: wire.duplex,
+        cert: person.certificate,
+        key: person.key,
+        ca: authority.pem,
+        servername: 'localhost',
+        maxVersion: 'TLSv1.2',
+      });
+      const connection = (await listener.accept()).secure(server);
+      await connection.handshake();
+      expect(wire.sent()).toBeGreaterThan(160 * 1024);
+      client.write('hello\n');
+      expect(await connection.receive()).toBe('hello');
+      client.destroy();
+      await once(client, 'close');
+      connection.abort();
+      listener.close();
+    }),
+);
 
 /** A socket that sends each handshake message in records of one byte, until the client changes to its keys. */
 function splitting(port: number): { duplex: Duplex; sent: () => number } {
@@ -50,7 +69,9 @@ function splitting(port: number): { duplex: Duplex; sent: () => number } {
       isSealed ||= records[at] !== HANDSHAKE;
       // OpenSSL tells the version by a whole client hello.
       if (isSealed || isFirst) pieces.push(records.subarray(at, end));
-      else for (let index = at + 5; index < end; index++) pieces.push(Buffer.from([HANDSHAKE, records[at + 1], records[at + 2], 0, 1, records[index]]));
+      else
+        for (let index = at + 5; index < end; index++)
+          pieces.push(Buffer.from([HANDSHAKE, records[at + 1], records[at + 2], 0, 1, records[index]]));
       isFirst = false;
       at = end;
     }
@@ -62,7 +83,9 @@ function splitting(port: number): { duplex: Duplex; sent: () => number } {
     write: (bytes: Buffer, _, done) => {
       const pieces = split(bytes);
       sent += pieces.length;
-      socket.write(pieces, () => { done(); });
+      socket.write(pieces, () => {
+        done();
+      });
     },
     destroy: (error, done) => {
       socket.destroy();

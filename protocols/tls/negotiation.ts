@@ -86,9 +86,14 @@ export class Negotiation implements Answering {
   prepare(wake: () => void): boolean {
     const { pskClient } = this.settings;
     if (pskClient === undefined || this.#ownKey !== undefined || this.error !== undefined) return true;
-    this.#await(() => pskClient(undefined), 'psk', wake, (psk) => {
-      this.#ownKey = ownKeyOf(psk);
-    });
+    this.#await(
+      () => pskClient(undefined),
+      'psk',
+      wake,
+      (psk) => {
+        this.#ownKey = ownKeyOf(psk);
+      },
+    );
     return !this.waiting;
   }
 
@@ -97,10 +102,15 @@ export class Negotiation implements Answering {
     const hello = this.#hello;
     if (hello === undefined || !this.#asks) return true;
     this.#asks = false;
-    this.#await(() => decide(this.settings, hello, time), 'the choice of a context', wake, (decision) => {
-      this.#decision = decision;
-      if (decision.alpn !== undefined) this.#protocols = encodeProtocols([decision.alpn]);
-    });
+    this.#await(
+      () => decide(this.settings, hello, time),
+      'the choice of a context',
+      wake,
+      (decision) => {
+        this.#decision = decision;
+        if (decision.alpn !== undefined) this.#protocols = encodeProtocols([decision.alpn]);
+      },
+    );
     return !this.waiting;
   }
 
@@ -117,7 +127,8 @@ export class Negotiation implements Answering {
     try {
       settings = chosen.settings;
     } catch (error) {
-      // It was closed meanwhile. Whatever is tried next, the handshake must not go on with the context that was not chosen.
+      // It was closed meanwhile. Whatever is tried next, the handshake must not go on with the context that was not
+      // chosen.
       this.failed(error);
       return undefined;
     }
@@ -150,9 +161,21 @@ export class Negotiation implements Answering {
     this.established = true;
     this.handshaking = false;
     // To OpenSSL a shared key is a session.
-    this.resumption = reused && !this.usesPsk ? 'resumed' : this.settings.role === 'server' ? this.#serversMiss(isTls13) : this.#clientsMiss;
+    this.resumption =
+      reused && !this.usesPsk
+        ? 'resumed'
+        : this.settings.role === 'server'
+          ? this.#serversMiss(isTls13)
+          : this.#clientsMiss;
     if (this.#decision !== undefined) this.#decision = { ...this.#decision, keys: new Map(), session: undefined };
-    if (this.#hello !== undefined) this.#hello = { serverName: this.#hello.serverName, alpn: [], identities: [], sessionId: new Uint8Array(0), makesUpIds: false };
+    if (this.#hello !== undefined)
+      this.#hello = {
+        serverName: this.#hello.serverName,
+        alpn: [],
+        identities: [],
+        sessionId: new Uint8Array(0),
+        makesUpIds: false,
+      };
   }
 
   get #clientsMiss(): ResumptionMiss {
@@ -165,7 +188,8 @@ export class Negotiation implements Answering {
     // Clients of TLS 1.3 make up the id of a session, so that the hello looks like one of TLS 1.2.
     const { identities = [], sessionId = '', makesUpIds = false } = this.#hello ?? {};
     const found = this.#decision?.session;
-    // With tickets an id only tells that one is used (RFC 5077, section 3.4); one of ours that was found cannot be made up.
+    // With tickets an id only tells that one is used (RFC 5077, section 3.4); one of ours that was found cannot be made
+    // up.
     const isMadeUp = found === undefined && (makesUpIds || this.settings.resumption === 'stateless');
     if (identities.length === 0 && (isTls13 || sessionId.length === 0 || isMadeUp)) return this.#miss ?? 'not offered';
     if (this.#miss !== undefined) return this.#miss;
@@ -184,7 +208,11 @@ export class Negotiation implements Answering {
     if (this.established) this.hasNews = true;
   }
 
-  /** Notes that no handshake goes on any more; @returns whether there was a new one. Not every one that begins is a new one: a mere request for one looks the same. */
+  /**
+   * Notes that no handshake goes on any more;
+   * @returns whether there was a new one. Not every one that begins is a new one: a mere request for one looks the
+   * same.
+   */
   settle(): boolean {
     this.handshaking = false;
     const before = this.#finished;
@@ -194,7 +222,12 @@ export class Negotiation implements Answering {
     const limit = this.settings.peerRenegotiations;
     // Where none are allowed OpenSSL refuses them.
     if (this.renegotiates || limit === 0 || ++this.#byPeer <= limit) return true;
-    this.failed(new TlsError(`TLS failed: the peer has begun more than ${String(limit)} renegotiations (allowPeerRenegotiations)`, { reason: 'too many renegotiations' }));
+    this.failed(
+      new TlsError(
+        `TLS failed: the peer has begun more than ${String(limit)} renegotiations (allowPeerRenegotiations)`,
+        { reason: 'too many renegotiations' },
+      ),
+    );
     return true;
   }
 
@@ -217,8 +250,15 @@ export class Negotiation implements Answering {
   }
 
   clientHello(): 'go on' | 'wait' | { readonly alert: number } {
-    if (this.error !== undefined) return { alert: this.error instanceof TlsError && this.error.side === 'local' && this.error.alert !== undefined ? this.error.alert : c.ALERT_INTERNAL_ERROR };
-    // It is asked again after a pause, after a HelloRetryRequest, and when a renegotiation begins: what was decided stays.
+    if (this.error !== undefined)
+      return {
+        alert:
+          this.error instanceof TlsError && this.error.side === 'local' && this.error.alert !== undefined
+            ? this.error.alert
+            : c.ALERT_INTERNAL_ERROR,
+      };
+    // It is asked again after a pause, after a HelloRetryRequest, and when a renegotiation begins: what was decided
+    // stays.
     this.#hello ??= parseHello(this.ssl);
     if (this.#decision === undefined && mustDecide(this.settings)) {
       this.#asks = true;
@@ -285,7 +325,10 @@ export class Negotiation implements Answering {
 
   protocols(): { readonly names: Uint8Array | undefined; readonly ignoresMismatch: boolean } {
     const { alpn, ignoresAlpnMismatch } = this.settings;
-    return { names: this.#protocols ?? (typeof alpn === 'function' ? undefined : alpn), ignoresMismatch: ignoresAlpnMismatch };
+    return {
+      names: this.#protocols ?? (typeof alpn === 'function' ? undefined : alpn),
+      ignoresMismatch: ignoresAlpnMismatch,
+    };
   }
 
   staple(): Uint8Array | undefined {
@@ -306,7 +349,9 @@ export class Negotiation implements Answering {
     if (isThenable(found)) {
       // Nobody looks at the Promise any more.
       found.then(undefined, () => undefined);
-      throw new TypeError('a TLS 1.2 server cannot wait for a shared key: psk must not return a Promise; set protocols.min to TLSv1.3, or answer at once');
+      throw new TypeError(
+        'a TLS 1.2 server cannot wait for a shared key: psk must not return a Promise; set protocols.min to TLSv1.3, or answer at once',
+      );
     }
     return presharedKey(found);
   }
@@ -317,7 +362,9 @@ export class Negotiation implements Answering {
       const psk = pskClient(hint);
       if (isThenable(psk)) {
         psk.then(undefined, () => undefined);
-        throw new TypeError('a TLS 1.2 client cannot wait for a shared key once the server has given a hint: psk must not return a Promise for a hint');
+        throw new TypeError(
+          'a TLS 1.2 client cannot wait for a shared key once the server has given a hint: psk must not return a Promise for a hint',
+        );
       }
       this.#ownKey = ownKeyOf(psk);
     }
@@ -326,14 +373,27 @@ export class Negotiation implements Answering {
   }
 
   failed(error: unknown): void {
-    this.error ??= error instanceof TlsError ? error : new TlsError(`handshake failed: ${error instanceof Error ? error.message : String(error)}`, { reason: 'refused by this side', cause: error });
+    this.error ??=
+      error instanceof TlsError
+        ? error
+        : new TlsError(`handshake failed: ${error instanceof Error ? error.message : String(error)}`, {
+            reason: 'refused by this side',
+            cause: error,
+          });
     this.hasNews = true;
   }
 
   /** Asks, and notes the answer or the failure; at once, or when it comes. */
   #await<T>(question: () => T | Promise<T>, what: string, wake: () => void, note: (answer: T) => void): void {
     const fail = (error: unknown): void => {
-      this.failed(error instanceof TlsError ? error : new TlsError(`handshake failed: ${what} failed: ${error instanceof Error ? error.message : String(error)}`, { reason: `${what} failed`, cause: error }));
+      this.failed(
+        error instanceof TlsError
+          ? error
+          : new TlsError(
+              `handshake failed: ${what} failed: ${error instanceof Error ? error.message : String(error)}`,
+              { reason: `${what} failed`, cause: error },
+            ),
+      );
     };
     try {
       const answer = question();
@@ -342,10 +402,13 @@ export class Negotiation implements Answering {
         return;
       }
       this.waiting = true;
-      answer.then(note).catch(fail).finally(() => {
-        this.waiting = false;
-        wake();
-      });
+      answer
+        .then(note)
+        .catch(fail)
+        .finally(() => {
+          this.waiting = false;
+          wake();
+        });
     } catch (error) {
       fail(error);
     }
@@ -356,7 +419,8 @@ function ownKeyOf(psk: PskIdentity | undefined): { readonly psk: PskIdentity; re
   if (psk === undefined) throw new Error('psk gives no key');
   presharedKey(psk);
   const bytes = Buffer.from(psk.identity);
-  if (bytes.length === 0 || bytes.length > IDENTITY_AT_MOST || bytes.includes(0)) throw new RangeError(`a shared key's identity has 1…${String(IDENTITY_AT_MOST)} bytes and no zero among them`);
+  if (bytes.length === 0 || bytes.length > IDENTITY_AT_MOST || bytes.includes(0))
+    throw new RangeError(`a shared key's identity has 1…${String(IDENTITY_AT_MOST)} bytes and no zero among them`);
   // OpenSSL keeps the address until the handshake is done: memory of its own, which nobody moves.
   const identity = Buffer.allocUnsafeSlow(bytes.length);
   identity.set(bytes);

@@ -6,16 +6,21 @@ export type TlsOptionName = keyof typeof OPTIONS;
 /** Such as `'legacy_server_connect'`: each gives up a protection, and the table says which. */
 export type DangerousOptionName = keyof typeof DANGEROUS_OPTIONS;
 
-/** @returns the bits of the names together. @throws {RangeError} for a name that is unknown, or does not belong where it stands. */
+/**
+ * @returns the bits of the names together.
+ * @throws {RangeError} for a name that is unknown, or does not belong where it stands.
+ */
 export function optionBits(names: readonly TlsOptionName[], dangerous: readonly DangerousOptionName[]): bigint {
   const wrong = names.find((name) => Object.hasOwn(DANGEROUS_OPTIONS, name));
-  if (wrong !== undefined) throw new RangeError(`options: ${wrong} gives up a protection; it belongs into dangerouslyEnable`);
+  if (wrong !== undefined)
+    throw new RangeError(`options: ${wrong} gives up a protection; it belongs into dangerouslyEnable`);
   return bitsOf(names, OPTIONS, 'options') | bitsOf(dangerous, DANGEROUS_OPTIONS, 'dangerouslyEnable');
 }
 
 function bitsOf(names: readonly string[], table: Readonly<Record<string, bigint>>, option: string): bigint {
   return names.reduce((bits, name) => {
-    if (!Object.hasOwn(table, name)) throw new RangeError(`${option} knows ${Object.keys(table).join(', ')}, not ${JSON.stringify(name)}`);
+    if (!Object.hasOwn(table, name))
+      throw new RangeError(`${option} knows ${Object.keys(table).join(', ')}, not ${JSON.stringify(name)}`);
     return bits | table[name];
   }, 0n);
 }
@@ -28,7 +33,8 @@ export function isIgnoredOption(name: TlsOptionName): boolean {
 const bit = (number: number): bigint => 1n << BigInt(number);
 const IGNORED = 0n;
 
-// The bits of ssl.h, SSL_OP_…. Left out: what the transport decides itself (renegotiation, kernel TLS, the end without goodbye).
+// The bits of ssl.h, SSL_OP_…. Left out: what the transport decides itself (renegotiation, kernel TLS, the end without
+// goodbye).
 const DANGEROUS_OPTIONS = {
   /** TLS 1.3 resumption without a fresh key exchange: **no forward secrecy for what is resumed**. */
   allow_no_dhe_kex: bit(10),

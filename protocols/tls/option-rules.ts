@@ -1,7 +1,23 @@
 /** What each option of TLS takes, and which of them decide about trust. */
 
 import {
-  bytes, checkOptions, count, either, flag, func, group, listOf, number, oneOf, partWith, required, secret, span, text, thing, trust,
+  bytes,
+  checkOptions,
+  count,
+  either,
+  flag,
+  func,
+  group,
+  listOf,
+  number,
+  oneOf,
+  partWith,
+  required,
+  secret,
+  span,
+  text,
+  thing,
+  trust,
 } from '../../core/options.ts';
 import type { Rules } from '../../core/options.ts';
 import { EXPECTATION_RULES } from './check-peer.ts';
@@ -21,9 +37,11 @@ const pem = secret(thing('{ file: PATH } or { pem: TEXT }', isPem));
 const authority = secret(either(pem, thing('{ directory: PATH }', isDirectory), oneOf('bundled', 'system')));
 
 /** OpenSSL cuts a password at 1024 bytes, and C at a zero. */
-export const password = secret(thing('text of at most 1024 bytes without a zero among them', (value) => {
-  return typeof value === 'string' && ((Buffer.byteLength(value) <= 1024 && !value.includes('\0')) || 'range');
-}));
+export const password = secret(
+  thing('text of at most 1024 bytes without a zero among them', (value) => {
+    return typeof value === 'string' && ((Buffer.byteLength(value) <= 1024 && !value.includes('\0')) || 'range');
+  }),
+);
 
 export const IDENTITY_RULES = {
   certificate: trust(required(pem)),
@@ -43,9 +61,12 @@ export const CACHE_RULES = {
 } satisfies Rules<InternalCacheOptions>;
 
 // OpenSSL's notation can lower the security level by the way.
-const ciphers = thing('a cipher list of OpenSSL that does not set @SECLEVEL (the option is minimumSecurityLevel)', (value) => {
-  return typeof value === 'string' && ((value !== '' && !/@seclevel/i.test(value)) || 'range');
-});
+const ciphers = thing(
+  'a cipher list of OpenSSL that does not set @SECLEVEL (the option is minimumSecurityLevel)',
+  (value) => {
+    return typeof value === 'string' && ((value !== '' && !/@seclevel/i.test(value)) || 'range');
+  },
+);
 
 export const COMMON_RULES = {
   certificate: trust(pem),
@@ -67,11 +88,17 @@ export const COMMON_RULES = {
   groups: trust(text),
   signatureAlgorithms: trust(text),
   dhParameters: secret(either(pem, oneOf('auto'))),
-  minimumSecurityLevel: trust({ ...count(2, 5), takes: `${count(2, 5).takes} (for less there is dangerouslyLowerSecurityLevel)` }),
+  minimumSecurityLevel: trust({
+    ...count(2, 5),
+    takes: `${count(2, 5).takes} (for less there is dangerouslyLowerSecurityLevel)`,
+  }),
   dangerouslyLowerSecurityLevel: count(0, 1),
   allowPeerRenegotiations: count(0),
   sessionScope: text,
-  sessionTimeoutSeconds: number(`a number of seconds of 1…${String(LIFETIME_AT_MOST)}`, (value) => value >= 1 && value <= LIFETIME_AT_MOST),
+  sessionTimeoutSeconds: number(
+    `a number of seconds of 1…${String(LIFETIME_AT_MOST)}`,
+    (value) => value >= 1 && value <= LIFETIME_AT_MOST,
+  ),
   sessionCache: group(CACHE_RULES),
   dangerouslyLogKeys: either(oneOf('event', 'SSLKEYLOGFILE'), fileOnly),
 } satisfies Rules<TlsOptions>;
@@ -101,7 +128,12 @@ export const SERVER_RULES = {
   verify: trust(either(serverMode, listOf(serverMode, 1))),
   alpn: trust(either(listOf(text), func)),
   dangerouslyIgnoreAlpnMismatch: flag,
-  serverNames: trust(thing('an object of server contexts by name', (value) => typeof value === 'object' && value !== null && !Array.isArray(value) && !('then' in value))),
+  serverNames: trust(
+    thing(
+      'an object of server contexts by name',
+      (value) => typeof value === 'object' && value !== null && !Array.isArray(value) && !('then' in value),
+    ),
+  ),
   strictServerNames: trust(flag),
   chooseContext: trust(func),
   ocspStaple: either(bytes, func),
@@ -136,9 +168,16 @@ export const CONNECTION_RULES = {
 export function checkClientOptions(options: TlsClientOptions): void {
   checkOptions('TlsContext.client', options, CLIENT_RULES);
   checkTogether('TlsContext.client', options);
-  const { verify, dangerouslyVerifyNobody = false, dangerouslyUseOldNameRules = false, dangerouslySkipNameCheck = false } = options;
-  if (verify !== undefined && dangerouslyVerifyNobody) throw new TypeError("TlsContext.client takes verify: 'peer' or dangerouslyVerifyNobody, not both");
-  if (dangerouslyUseOldNameRules && dangerouslySkipNameCheck) throw new TypeError('TlsContext.client takes dangerouslyUseOldNameRules or dangerouslySkipNameCheck, not both');
+  const {
+    verify,
+    dangerouslyVerifyNobody = false,
+    dangerouslyUseOldNameRules = false,
+    dangerouslySkipNameCheck = false,
+  } = options;
+  if (verify !== undefined && dangerouslyVerifyNobody)
+    throw new TypeError("TlsContext.client takes verify: 'peer' or dangerouslyVerifyNobody, not both");
+  if (dangerouslyUseOldNameRules && dangerouslySkipNameCheck)
+    throw new TypeError('TlsContext.client takes dangerouslyUseOldNameRules or dangerouslySkipNameCheck, not both');
 }
 
 /** @throws {TypeError | RangeError} for options that a server's context cannot take, one by one or together. */
@@ -147,7 +186,10 @@ export function checkServerOptions(options: TlsServerOptions): void {
   checkTogether('TlsContext.server', options);
 }
 
-function checkTogether(call: string, { minimumSecurityLevel, dangerouslyLowerSecurityLevel, protocols }: TlsOptions): void {
+function checkTogether(
+  call: string,
+  { minimumSecurityLevel, dangerouslyLowerSecurityLevel, protocols }: TlsOptions,
+): void {
   if (minimumSecurityLevel !== undefined && dangerouslyLowerSecurityLevel !== undefined) {
     throw new TypeError(`${call} takes minimumSecurityLevel or dangerouslyLowerSecurityLevel, not both`);
   }
@@ -164,5 +206,12 @@ function isPem(value: unknown): boolean {
 }
 
 function isDirectory(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && Object.keys(value).length === 1 && 'directory' in value && typeof value.directory === 'string' && value.directory !== '';
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    Object.keys(value).length === 1 &&
+    'directory' in value &&
+    typeof value.directory === 'string' &&
+    value.directory !== ''
+  );
 }

@@ -23,8 +23,9 @@ import type { VerifyErrorName } from './verify-errors.ts';
 export type TlsVersion = keyof typeof c.VERSIONS;
 
 /**
- * How a server treats the certificates of its clients. `'none'`: it asks for none. `'peer'`: it asks for one, and checks it if it
- * comes. `'fail_if_no_peer_cert'`: it demands one. `'client_once'`: it asks only in the first handshake.
+ * How a server treats the certificates of its clients. `'none'`: it asks for none. `'peer'`: it asks for one, and
+ * checks it if it comes. `'fail_if_no_peer_cert'`: it demands one. `'client_once'`: it asks only in the first
+ * handshake.
  */
 export type VerifyMode = 'none' | 'peer' | 'client_once' | 'fail_if_no_peer_cert';
 
@@ -45,19 +46,28 @@ export interface Identity {
 export interface TlsOptions extends Partial<Identity> {
   /** More certificates, each of another kind of key (such as RSA beside ECDSA): the peer's preference chooses. */
   readonly identities?: readonly Identity[] | undefined;
-  /** The authorities to trust; for clients those that Node.js bundles unless given. A server that verifies its clients must say which. */
+  /**
+   * The authorities to trust; for clients those that Node.js bundles unless given. A server that verifies its clients
+   * must say which.
+   */
   readonly ca?: CaSource | readonly CaSource[] | undefined;
   /** Lists of revoked certificates, in PEM. */
   readonly crls?: PemSource | readonly PemSource[] | undefined;
-  /** Which certificates must be covered by `crls`: the peer's own, or its whole chain. `'leaf'` when `crls` are given, else none. */
+  /**
+   * Which certificates must be covered by `crls`: the peer's own, or its whole chain. `'leaf'` when `crls` are given,
+   * else none.
+   */
   readonly crlCheck?: 'leaf' | 'chain' | undefined;
   /** How many authorities may stand between the peer's certificate and a trusted one; 9 by default. */
   readonly depth?: number | undefined;
-  /** Accepts certificates that were issued for another purpose, such as a client's where a server's is due. **Weakens the check.** */
+  /**
+   * Accepts certificates that were issued for another purpose, such as a client's where a server's is due. **Weakens
+   * the check.**
+   */
   readonly dangerouslyIgnorePurpose?: boolean | undefined;
   /**
-   * Faults of certificates to accept, each named; `'all'` accepts everything and **authenticates nobody**. What was found
-   * stands in the connection's `verification()`. LuaSec's `lsec_continue` is `'all'`.
+   * Faults of certificates to accept, each named; `'all'` accepts everything and **authenticates nobody**. What was
+   * found stands in the connection's `verification()`. LuaSec's `lsec_continue` is `'all'`.
    */
   readonly dangerouslyAccept?: 'all' | readonly VerifyErrorName[] | undefined;
   /** Whom the peer must be, checked after the handshake by the name or pinned digest of its certificate. */
@@ -69,8 +79,9 @@ export interface TlsOptions extends Partial<Identity> {
   /** Options of OpenSSL that give up a protection; their table says which. */
   readonly dangerouslyEnable?: readonly DangerousOptionName[] | undefined;
   /**
-   * Cipher list for TLS 1.2 and before, in OpenSSL's notation; ECDHE with AEAD by default. Whatever is named, the security level
-   * holds; ciphers without ephemeral keys have **no forward secrecy**. A list that selects nothing is an error.
+   * Cipher list for TLS 1.2 and before, in OpenSSL's notation; ECDHE with AEAD by default. Whatever is named, the
+   * security level holds; ciphers without ephemeral keys have **no forward secrecy**. A list that selects nothing is an
+   * error.
    */
   readonly ciphers?: string | undefined;
   /** Cipher suites of TLS 1.3, with colons between them. A list that selects nothing is an error. */
@@ -79,21 +90,33 @@ export interface TlsOptions extends Partial<Identity> {
   readonly groups?: string | undefined;
   /** Signature algorithms, with colons between them, in OpenSSL's notation; all of the security level by default. */
   readonly signatureAlgorithms?: string | undefined;
-  /** Parameters for ephemeral DH in PEM, or `'auto'` for those that fit the certificate's key. `'auto'` by default; `ciphers` must ask for DHE. */
+  /**
+   * Parameters for ephemeral DH in PEM, or `'auto'` for those that fit the certificate's key. `'auto'` by default;
+   * `ciphers` must ask for DHE.
+   */
   readonly dhParameters?: PemSource | 'auto' | undefined;
   /** 2 by default. */
   readonly minimumSecurityLevel?: SecurityLevel | undefined;
   /** Level 1 asks for 80 bits, level 0 for none: both **admit keys, digests and ciphers that can be broken**. */
   readonly dangerouslyLowerSecurityLevel?: 0 | 1 | undefined;
-  /** How many renegotiations the peer may begin in one connection under TLS 1.2; 0 by default. One more ends the connection. */
+  /**
+   * How many renegotiations the peer may begin in one connection under TLS 1.2; 0 by default. One more ends the
+   * connection.
+   */
   readonly allowPeerRenegotiations?: number | undefined;
-  /** A name for what sessions are good for, in the place of the names in the certificate: for servers that share sessions though those differ. */
+  /**
+   * A name for what sessions are good for, in the place of the names in the certificate: for servers that share
+   * sessions though those differ.
+   */
   readonly sessionScope?: string | undefined;
   /** How long new sessions live, in seconds: two hours by default, at most seven days (604,800). */
   readonly sessionTimeoutSeconds?: number | undefined;
   /** OpenSSL's own cache of sessions. By default it is on for stateful servers without a store, off otherwise. */
   readonly sessionCache?: InternalCacheOptions | undefined;
-  /** Tells the secrets of connections, for decrypting captures: **whoever has them reads everything**. Nothing by default. */
+  /**
+   * Tells the secrets of connections, for decrypting captures: **whoever has them reads everything**. Nothing by
+   * default.
+   */
   readonly dangerouslyLogKeys?: KeyLog | undefined;
 }
 
@@ -106,8 +129,8 @@ export interface TlsClientOptions extends TlsOptions {
   /** The certificate need not be that of the server's name. **Any trusted certificate of anybody will do.** */
   readonly dangerouslySkipNameCheck?: boolean | undefined;
   /**
-   * Compares names by RFC 2818 instead of RFC 9525: takes the subject's common name where there is no subjectAltName, **which
-   * authorities need not have checked**, and wildcards for a part of a label.
+   * Compares names by RFC 2818 instead of RFC 9525: takes the subject's common name where there is no subjectAltName,
+   * **which authorities need not have checked**, and wildcards for a part of a label.
    */
   readonly dangerouslyUseOldNameRules?: boolean | undefined;
   /** Application protocols to offer, the preferred one first. */
@@ -116,7 +139,9 @@ export interface TlsClientOptions extends TlsOptions {
   readonly requestOcspStaple?: boolean | undefined;
   /** A shared key instead of certificates. */
   readonly psk?: PskClient | undefined;
-  /** Where sessions are kept to go on with: its own unless given; `'off'` for nowhere. Several contexts may share one. */
+  /**
+   * Where sessions are kept to go on with: its own unless given; `'off'` for nowhere. Several contexts may share one.
+   */
   readonly sessions?: ClientSessions | 'off' | undefined;
 }
 
@@ -124,22 +149,29 @@ export interface TlsClientOptions extends TlsOptions {
 export interface TlsServerOptions extends TlsOptions {
   /** `'none'` unless given. A server that verifies its clients needs `ca`. */
   readonly verify?: VerifyMode | readonly VerifyMode[] | undefined;
-  /** Application protocols, the preferred one first, or who chooses. A server that shares none with its client ends the handshake. */
+  /**
+   * Application protocols, the preferred one first, or who chooses. A server that shares none with its client ends the
+   * handshake.
+   */
   readonly alpn?: readonly string[] | ApplicationProtocolChooser | undefined;
-  /** Goes on without an application protocol when none is shared, so that **what was meant for another protocol may be taken for this one** (ALPACA). */
+  /**
+   * Goes on without an application protocol when none is shared, so that **what was meant for another protocol may be
+   * taken for this one** (ALPACA).
+   */
   readonly dangerouslyIgnoreAlpnMismatch?: boolean | undefined;
   /**
-   * Contexts by the name that the client asks for, exact or with a wildcard for the left-most label (`*.example.com`). A
-   * name that is not there gets this context, or an alert when `strictServerNames` is set, and so does who names nobody. The contexts stay
-   * their owner's to close.
+   * Contexts by the name that the client asks for, exact or with a wildcard for the left-most label (`*.example.com`).
+   * A name that is not there gets this context, or an alert when `strictServerNames` is set, and so does who names
+   * nobody. The contexts stay their owner's to close.
    */
   readonly serverNames?: Readonly<Record<string, TlsContext>> | undefined;
   readonly strictServerNames?: boolean | undefined;
   /**
-   * Chooses the context by what the client says first; `undefined` goes on as without it. It may take its time: the handshake waits
-   * (want `'lookup'`) inside its own deadline. A failure ends that handshake only.
+   * Chooses the context by what the client says first; `undefined` goes on as without it. It may take its time: the
+   * handshake waits (want `'lookup'`) inside its own deadline. A failure ends that handshake only.
    */
-  readonly chooseContext?: ((hello: ClientHello) => TlsContext | undefined | Promise<TlsContext | undefined>) | undefined;
+  readonly chooseContext?:
+    ((hello: ClientHello) => TlsContext | undefined | Promise<TlsContext | undefined>) | undefined;
   /** The statement of the authority to hand out to clients that ask (OCSP, in DER), or who has it. */
   readonly ocspStaple?: Uint8Array | (() => Uint8Array | undefined | Promise<Uint8Array | undefined>) | undefined;
   /** Shared keys by identity. A server that has them needs no certificate. */
@@ -147,20 +179,29 @@ export interface TlsServerOptions extends TlsOptions {
   /** What a TLS 1.2 client is told to choose its identity by. */
   readonly pskHint?: string | undefined;
   /**
-   * Whether clients may go on with sessions. `'stateful'`: the client gets an id, the session stays in a store, from where it can be
-   * revoked. `'stateless'`: the client gets the session in a ticket, sealed with keys that turn. `'off'`, which is the default: every
-   * handshake is a full one. Always: the session was made in the same scope, or the handshake is a full one.
+   * Whether clients may go on with sessions. `'stateful'`: the client gets an id, the session stays in a store, from
+   * where it can be revoked. `'stateless'`: the client gets the session in a ticket, sealed with keys that turn.
+   * `'off'`, which is the default: every handshake is a full one. Always: the session was made in the same scope, or
+   * the handshake is a full one.
    */
   readonly resumption?: ResumptionPolicy | undefined;
-  /** Where stateful sessions are kept. OpenSSL's own cache in this context unless given. It stays its owner's to close. */
+  /**
+   * Where stateful sessions are kept. OpenSSL's own cache in this context unless given. It stays its owner's to close.
+   */
   readonly sessionStore?: SessionStore | undefined;
-  /** 32 secret bytes that seal stored sessions; the same for all who share the store. Random by default: then nobody else can read them. */
+  /**
+   * 32 secret bytes that seal stored sessions; the same for all who share the store. Random by default: then nobody
+   * else can read them.
+   */
   readonly sessionStoreKey?: Uint8Array | undefined;
   /** How long a handshake waits for the store, in milliseconds; 250 by default. */
   readonly sessionLookupMs?: number | undefined;
   /** The ring of keys for stateless sessions; one of its own unless given. It stays its owner's to close. */
   readonly ticketKeys?: TicketKeys | undefined;
-  /** How many tickets or ids a TLS 1.3 client gets after a full handshake, 0…16; 2 by default. After a resumed one it gets one. */
+  /**
+   * How many tickets or ids a TLS 1.3 client gets after a full handshake, 0…16; 2 by default. After a resumed one it
+   * gets one.
+   */
   readonly tickets?: number | undefined;
 }
 
@@ -170,18 +211,25 @@ export interface TlsConnectionOptions {
   readonly serverName?: string | undefined;
   /** Whom the peer must be; see {@link TlsOptions.expect}. */
   readonly expect?: PeerExpectation | undefined;
-  /** TLSA records of the server, from a DNS that can be trusted (DANE, RFC 6698 and 7671). They decide instead of the authorities, or besides. */
+  /**
+   * TLSA records of the server, from a DNS that can be trusted (DANE, RFC 6698 and 7671). They decide instead of the
+   * authorities, or besides.
+   */
   readonly tlsa?: readonly TlsaRecord[] | undefined;
   /** Where the peer was connected to, as `host:port`; by this and the name its sessions are kept. */
   readonly peer?: string | undefined;
-  /** The session to go on with, in the place of one that the context has kept; only where it was made by a client that trusted the same. It stays the caller's. */
+  /**
+   * The session to go on with, in the place of one that the context has kept; only where it was made by a client that
+   * trusted the same. It stays the caller's.
+   */
   readonly session?: TlsSession | undefined;
   /** How many bytes of data may wait while a new handshake goes on and nobody receives; 1 MiB by default. */
   readonly maxAheadBytes?: number | undefined;
 }
 
 /** Options of either role, for the machinery. @internal */
-export type AnyOptions = Omit<TlsClientOptions, 'alpn' | 'psk' | 'verify'> & Omit<TlsServerOptions, 'alpn' | 'psk'> & {
-  readonly alpn?: TlsServerOptions['alpn'];
-  readonly psk?: PskClient | PskServer | undefined;
-};
+export type AnyOptions = Omit<TlsClientOptions, 'alpn' | 'psk' | 'verify'> &
+  Omit<TlsServerOptions, 'alpn' | 'psk'> & {
+    readonly alpn?: TlsServerOptions['alpn'];
+    readonly psk?: PskClient | PskServer | undefined;
+  };

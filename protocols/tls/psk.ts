@@ -5,18 +5,22 @@ import { openssl } from './openssl.ts';
 import type { Pointer } from './openssl.ts';
 import { refused } from './tls-error.ts';
 
-// 128 bits, for what is shorter can be tried out; and PSK_MAX_PSK_LEN of ssl.h before 3.0, so that old peers take the key.
+// 128 bits, for what is shorter can be tried out; and PSK_MAX_PSK_LEN of ssl.h before 3.0, so that old peers take the
+// key.
 const KEY_AT_LEAST = 16;
 const KEY_AT_MOST = 256;
 const LENGTHS = `${String(KEY_AT_LEAST)}…${String(KEY_AT_MOST)}`;
 
 /** A shared key. */
 export interface PresharedKey {
-  /** At least 16 random bytes (128 bits): anything that can be guessed can be tried out by whoever listens. At most 256. */
+  /**
+   * At least 16 random bytes (128 bits): anything that can be guessed can be tried out by whoever listens. At most 256.
+   */
   readonly key: Uint8Array;
   /**
-   * The digest that the key belongs to under TLS 1.3; SHA-256 unless given. A server without certificates chooses a suite of
-   * SHA-256 for a client with a key, so that one with keys of SHA-384 has to allow `TLS_AES_256_GCM_SHA384` only.
+   * The digest that the key belongs to under TLS 1.3; SHA-256 unless given. A server without certificates chooses a
+   * suite of SHA-256 for a client with a key, so that one with keys of SHA-384 has to allow `TLS_AES_256_GCM_SHA384`
+   * only.
    */
   readonly digest?: 'sha256' | 'sha384' | undefined;
 }
@@ -27,24 +31,30 @@ export interface PskIdentity extends PresharedKey {
 }
 
 /**
- * A client's key, or who has it. Asked before the handshake, where it may take its time, and once more when a TLS 1.2 server gives a
- * `hint`: then the answer must come at once.
+ * A client's key, or who has it. Asked before the handshake, where it may take its time, and once more when a TLS 1.2
+ * server gives a `hint`: then the answer must come at once.
  */
 export type PskClient = PskIdentity | ((hint: string | undefined) => PskIdentity | Promise<PskIdentity>);
 
 /**
- * Finds the key of a client; `undefined` refuses it. Under TLS 1.3 the answer may take its time, under TLS 1.2 it must come at once:
- * a Promise ends the handshake with an error. Any client may ask for any identity.
+ * Finds the key of a client; `undefined` refuses it. Under TLS 1.3 the answer may take its time, under TLS 1.2 it must
+ * come at once: a Promise ends the handshake with an error. Any client may ask for any identity.
  */
-export type PskServer = (identity: string) => Uint8Array | PresharedKey | undefined | Promise<Uint8Array | PresharedKey | undefined>;
+export type PskServer = (
+  identity: string,
+) => Uint8Array | PresharedKey | undefined | Promise<Uint8Array | PresharedKey | undefined>;
 
 /** A shared key in the place of an option. */
-export const sharedKey = thing(`${LENGTHS} random bytes (a Uint8Array)`, (value) => value instanceof Uint8Array && (hasSensibleLength(value) || 'range'));
+export const sharedKey = thing(
+  `${LENGTHS} random bytes (a Uint8Array)`,
+  (value) => value instanceof Uint8Array && (hasSensibleLength(value) || 'range'),
+);
 
 /** @throws {RangeError} when the key has no sensible length. */
 export function presharedKey(given: Uint8Array | PresharedKey): PresharedKey {
   const shared = given instanceof Uint8Array ? { key: given } : given;
-  if (!hasSensibleLength(shared.key)) throw new RangeError(`a shared key has ${LENGTHS} bytes, not ${String(shared.key.length)}`);
+  if (!hasSensibleLength(shared.key))
+    throw new RangeError(`a shared key has ${LENGTHS} bytes, not ${String(shared.key.length)}`);
   return shared;
 }
 
@@ -57,7 +67,10 @@ export function sessionOf(connection: Pointer, { key, digest }: PresharedKey): P
   const cipher = ssl.SSL_CIPHER_find(connection, digest === 'sha384' ? TLS_AES_256_GCM_SHA384 : TLS_AES_128_GCM_SHA256);
   if (cipher === 0) return 0;
   const session = ssl.SSL_SESSION_new();
-  const isMade = ssl.SSL_SESSION_set1_master_key(session, key, key.length) > 0 && ssl.SSL_SESSION_set_cipher(session, cipher) > 0 && ssl.SSL_SESSION_set_protocol_version(session, TLS_1_3) > 0;
+  const isMade =
+    ssl.SSL_SESSION_set1_master_key(session, key, key.length) > 0 &&
+    ssl.SSL_SESSION_set_cipher(session, cipher) > 0 &&
+    ssl.SSL_SESSION_set_protocol_version(session, TLS_1_3) > 0;
   if (isMade) return session;
   ssl.SSL_SESSION_free(session);
   throw refused('the shared key is not usable');

@@ -17,38 +17,60 @@ import { selfSigned } from './self-signed.ts';
 import { Authority } from './testing/authority.ts';
 import { localhost, withSecureReactor } from './testing/secure-reactor.ts';
 
-const messageOf = (outcome: Promise<unknown>): Promise<string> => outcome.then(() => 'nothing failed', (error: unknown) => (error as Error).message);
+const messageOf = (outcome: Promise<unknown>): Promise<string> =>
+  outcome.then(
+    () => 'nothing failed',
+    (error: unknown) => (error as Error).message,
+  );
 
 /** The first message of a client. */
 function hello(): Promise<Buffer> {
   return new Promise((resolve) => {
-    const stream = new Duplex({ read: () => undefined, write(chunk: Buffer, _, done) { resolve(chunk); done(); } });
+    const stream = new Duplex({
+      read: () => undefined,
+      write(chunk: Buffer, _, done) {
+        resolve(chunk);
+        done();
+      },
+    });
     tlsConnect({ socket: stream }).on('error', () => undefined);
   });
 }
 
 describe('the reason that is told', () => {
-  it('for a goodbye in the middle of the handshake is that the peer has closed', () => withSecureReactor(async ({ reactor, server }) => {
-    const first = await hello();
-    const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
-    const told = new Promise<Error>((resolve) => listener.once('clientError', resolve));
-    listener.serve({ secure: await server() }, () => undefined);
-    const socket = netConnect(portOf(listener), '127.0.0.1').on('error', () => undefined);
-    // The answer has come when the goodbye goes.
-    socket.once('data', () => socket.write(Buffer.from('15030300020100', 'hex')));
-    socket.write(first);
-    const error = await told;
-    expect(error).toBeInstanceOf(ClosedError);
-    expect(error.message).toBe('handshake failed: the peer has closed the connection in the middle of it (close_notify)');
-    socket.destroy();
-  }));
+  it('for a goodbye in the middle of the handshake is that the peer has closed', () =>
+    withSecureReactor(async ({ reactor, server }) => {
+      const first = await hello();
+      const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
+      const told = new Promise<Error>((resolve) => listener.once('clientError', resolve));
+      listener.serve({ secure: await server() }, () => undefined);
+      const socket = netConnect(portOf(listener), '127.0.0.1').on('error', () => undefined);
+      // The answer has come when the goodbye goes.
+      socket.once('data', () => socket.write(Buffer.from('15030300020100', 'hex')));
+      socket.write(first);
+      const error = await told;
+      expect(error).toBeInstanceOf(ClosedError);
+      expect(error.message).toBe(
+        'handshake failed: the peer has closed the connection in the middle of it (close_notify)',
+      );
+      socket.destroy();
+    }));
 
-  it('for a write to a stream that has failed is why it has failed', () => withReactor(async (reactor) => {
-    const connection = fromDuplex(reactor, new Duplex({ read: () => undefined, write(_, __, done) { done(new Error('disk full')); } }));
-    await connection.send('first').catch(() => undefined);
-    expect(await messageOf(connection.send('second'))).toBe('the stream failed: disk full');
-    connection.abort();
-  }));
+  it('for a write to a stream that has failed is why it has failed', () =>
+    withReactor(async (reactor) => {
+      const connection = fromDuplex(
+        reactor,
+        new Duplex({
+          read: () => undefined,
+          write(_, __, done) {
+            done(new Error('disk full'));
+          },
+        }),
+      );
+      await connection.send('first').catch(() => undefined);
+      expect(await messageOf(connection.send('second'))).toBe('the stream failed: disk full');
+      connection.abort();
+    }));
 
   it('for PEM that cannot be read says whether it is empty, something else, or broken', () => {
     const { certificate, key } = selfSigned();
@@ -60,7 +82,16 @@ describe('the reason that is told', () => {
         return (error as Error).message;
       }
     };
-    expect(['', 'no PEM at all', key, `-----BEGIN CERTIFICATE-----\n${certificate}`, certificate.replace(/-----END[^]*/, ''), `-----BEGIN CERTIFICATE-----\n${certificate}${certificate}`].map(read)).toEqual([
+    expect(
+      [
+        '',
+        'no PEM at all',
+        key,
+        `-----BEGIN CERTIFICATE-----\n${certificate}`,
+        certificate.replace(/-----END[^]*/, ''),
+        `-----BEGIN CERTIFICATE-----\n${certificate}${certificate}`,
+      ].map(read),
+    ).toEqual([
       'the text holds no certificate in PEM: it is empty',
       'the text holds no certificate in PEM: it has no line that begins with -----BEGIN',
       'the text holds no certificate in PEM but a PRIVATE KEY',
@@ -81,16 +112,23 @@ describe('the reason that is told', () => {
 
   it('for a key that is too small names the option that decides', async () => {
     const { certificate, key } = new Authority().issue({ key: 'rsa1024' });
-    expect(await messageOf(TlsContext.server({ certificate: { pem: certificate }, key: { pem: key } }))).toMatch(/key too small for the security level \(option dangerouslyLowerSecurityLevel\)$/);
+    expect(await messageOf(TlsContext.server({ certificate: { pem: certificate }, key: { pem: key } }))).toMatch(
+      /key too small for the security level \(option dangerouslyLowerSecurityLevel\)$/,
+    );
   });
 
-  it('for a second serve is that the listener serves already', () => withReactor(async (reactor) => {
-    const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
-    listener.serve({}, () => undefined);
-    expect(() => listener.serve({}, () => undefined)).toThrow(new BusyError('accept', 'accept', 'the listener serves already, and takes every connection'));
-    expect(() => listener.serve({}, () => undefined)).toThrow('accept refused: the listener serves already, and takes every connection');
-    listener.close();
-  }));
+  it('for a second serve is that the listener serves already', () =>
+    withReactor(async (reactor) => {
+      const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
+      listener.serve({}, () => undefined);
+      expect(() => listener.serve({}, () => undefined)).toThrow(
+        new BusyError('accept', 'accept', 'the listener serves already, and takes every connection'),
+      );
+      expect(() => listener.serve({}, () => undefined)).toThrow(
+        'accept refused: the listener serves already, and takes every connection',
+      );
+      listener.close();
+    }));
 });
 
 describe('authorities', () => {
@@ -100,39 +138,61 @@ describe('authorities', () => {
     return stdout;
   };
 
-  it('that say what they are trusted for are kept to it', () => withSecureReactor(async ({ reactor, server, client }) => {
-    const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
-    listener.on('clientError', () => undefined);
-    listener.serve({ secure: await server() }, async (connection) => { await connection.send('hello\n'); });
-    const outcome = async (args: string[]): Promise<string> => {
-      const pem = openssl(['x509', '-trustout', ...args], localhost.certificate);
-      expect(pem).toContain('TRUSTED CERTIFICATE');
-      const secure = await client({ ca: { pem } });
-      return messageOf(reactor.connectSecure({ host: 'localhost', port: portOf(listener), secure }).then(async (connection) => {
-        expect(await connection.receive()).toBe('hello');
-        await connection.close();
-      }));
-    };
-    expect(await outcome(['-addtrust', 'serverAuth'])).toBe('nothing failed');
-    expect(await outcome(['-addreject', 'serverAuth'])).toBe("the server's certificate is not accepted: certificate rejected");
-    expect(await outcome(['-addtrust', 'clientAuth'])).toMatch(/^the server's certificate is not accepted/);
-  }));
+  it('that say what they are trusted for are kept to it', () =>
+    withSecureReactor(async ({ reactor, server, client }) => {
+      const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
+      listener.on('clientError', () => undefined);
+      listener.serve({ secure: await server() }, async (connection) => {
+        await connection.send('hello\n');
+      });
+      const outcome = async (args: string[]): Promise<string> => {
+        const pem = openssl(['x509', '-trustout', ...args], localhost.certificate);
+        expect(pem).toContain('TRUSTED CERTIFICATE');
+        const secure = await client({ ca: { pem } });
+        return messageOf(
+          reactor.connectSecure({ host: 'localhost', port: portOf(listener), secure }).then(async (connection) => {
+            expect(await connection.receive()).toBe('hello');
+            await connection.close();
+          }),
+        );
+      };
+      expect(await outcome(['-addtrust', 'serverAuth'])).toBe('nothing failed');
+      expect(await outcome(['-addreject', 'serverAuth'])).toBe(
+        "the server's certificate is not accepted: certificate rejected",
+      );
+      expect(await outcome(['-addtrust', 'clientAuth'])).toMatch(/^the server's certificate is not accepted/);
+    }));
 
   it('are read from a directory in PEM, as trusted certificates and in DER; what is neither is listed', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'wantio-'));
     try {
       const one = selfSigned({ names: ['one.test'] }).certificate;
       writeFileSync(join(directory, 'a.pem'), one);
-      writeFileSync(join(directory, 'b.pem'), openssl(['x509', '-trustout'], selfSigned({ names: ['two.test'] }).certificate));
-      writeFileSync(join(directory, 'c.der'), Certificate.load(selfSigned({ names: ['three.test'] }).certificate).toX509Certificate().raw);
+      writeFileSync(
+        join(directory, 'b.pem'),
+        openssl(['x509', '-trustout'], selfSigned({ names: ['two.test'] }).certificate),
+      );
+      writeFileSync(
+        join(directory, 'c.der'),
+        Certificate.load(selfSigned({ names: ['three.test'] }).certificate).toX509Certificate().raw,
+      );
       writeFileSync(join(directory, 'README'), 'certificates of ours');
       const context = await TlsContext.client({ ca: { directory } });
-      expect(context.skippedFiles).toEqual([{ path: join(directory, 'README'), why: 'it holds no certificate and no revocation list, neither in PEM nor in DER' }]);
+      expect(context.skippedFiles).toEqual([
+        {
+          path: join(directory, 'README'),
+          why: 'it holds no certificate and no revocation list, neither in PEM nor in DER',
+        },
+      ]);
       context.close();
       writeFileSync(join(directory, 'd.pem'), one.replace(/MI/, '!!'));
-      expect(await messageOf(TlsContext.client({ ca: { directory } }))).toMatch(new RegExp(`^the CA file ${directory}/d.pem holds a broken certificate`));
+      expect(await messageOf(TlsContext.client({ ca: { directory } }))).toMatch(
+        new RegExp(`^the CA file ${directory}/d.pem holds a broken certificate`),
+      );
       for (const name of ['a.pem', 'b.pem', 'c.der', 'd.pem']) rmSync(join(directory, name));
-      expect(await messageOf(TlsContext.client({ ca: { directory } }))).toBe(`the CA directory ${directory} holds no certificate: ${join(directory, 'README')} (it holds no certificate and no revocation list, neither in PEM nor in DER)`);
+      expect(await messageOf(TlsContext.client({ ca: { directory } }))).toBe(
+        `the CA directory ${directory} holds no certificate: ${join(directory, 'README')} (it holds no certificate and no revocation list, neither in PEM nor in DER)`,
+      );
     } finally {
       rmSync(directory, { recursive: true });
     }

@@ -12,162 +12,198 @@ const identity = { certificate: { pem: person.certificate }, key: { pem: person.
 const ca = { pem: authority.pem };
 
 describe('renegotiation under TLS 1.2', () => {
-  it('is complete when it settles, begun by the client', () => withSecureReactor(async (secure) => {
-    const pair = await shakenPair(secure, { client: await secure.client(tls12), server: await secure.server({ allowPeerRenegotiations: 1 }) });
-    const before = pair[0].finished();
-    await talk(...pair);
-    const received = pair[1].receive();
-    await pair[0].renegotiate();
-    const after = pair[0].finished();
-    expect(after.local).not.toEqual(before.local);
-    await pair[0].send('done\n');
-    expect(await received).toBe('done');
-    expect(pair[1].finished().remote).toEqual(after.local);
-    expect(pair.map(({ statistics }) => statistics.renegotiations)).toEqual([1, 1]);
-    await talk(...pair);
-    abort(...pair);
-  }));
+  it('is complete when it settles, begun by the client', () =>
+    withSecureReactor(async (secure) => {
+      const pair = await shakenPair(secure, {
+        client: await secure.client(tls12),
+        server: await secure.server({ allowPeerRenegotiations: 1 }),
+      });
+      const before = pair[0].finished();
+      await talk(...pair);
+      const received = pair[1].receive();
+      await pair[0].renegotiate();
+      const after = pair[0].finished();
+      expect(after.local).not.toEqual(before.local);
+      await pair[0].send('done\n');
+      expect(await received).toBe('done');
+      expect(pair[1].finished().remote).toEqual(after.local);
+      expect(pair.map(({ statistics }) => statistics.renegotiations)).toEqual([1, 1]);
+      await talk(...pair);
+      abort(...pair);
+    }));
 
-  it('is complete when it settles, begun by the server', () => withSecureReactor(async (secure) => {
-    const pair = await shakenPair(secure, { client: await secure.client({ ...tls12, allowPeerRenegotiations: 1 }) });
-    const before = pair[0].finished();
-    const received = pair[0].receive();
-    await pair[1].renegotiate();
-    expect(pair[1].finished().local).not.toEqual(before.remote);
-    await pair[1].send('done\n');
-    expect(await received).toBe('done');
-    expect(pair[0].finished().remote).toEqual(pair[1].finished().local);
-    await talk(...pair);
-    abort(...pair);
-  }));
+  it('is complete when it settles, begun by the server', () =>
+    withSecureReactor(async (secure) => {
+      const pair = await shakenPair(secure, { client: await secure.client({ ...tls12, allowPeerRenegotiations: 1 }) });
+      const before = pair[0].finished();
+      const received = pair[0].receive();
+      await pair[1].renegotiate();
+      expect(pair[1].finished().local).not.toEqual(before.remote);
+      await pair[1].send('done\n');
+      expect(await received).toBe('done');
+      expect(pair[0].finished().remote).toEqual(pair[1].finished().local);
+      await talk(...pair);
+      abort(...pair);
+    }));
 
-  it('is refused to a peer unless it is allowed', () => withSecureReactor(async (secure) => {
-    const pair = await shakenPair(secure, { client: await secure.client(tls12) });
-    const received = pair[1].receive();
-    // OpenSSL's client gives up when it is refused; the server only says no.
-    const [refusal, server] = await failuresOf(pair[0].renegotiate(), received);
-    expect(refusal).toMatchObject({ name: 'TlsError', operation: 'renegotiate', reason: 'no renegotiation' });
-    expect(server).toMatchObject({ name: 'TlsError', side: 'remote' });
-    abort(...pair);
-  }));
+  it('is refused to a peer unless it is allowed', () =>
+    withSecureReactor(async (secure) => {
+      const pair = await shakenPair(secure, { client: await secure.client(tls12) });
+      const received = pair[1].receive();
+      // OpenSSL's client gives up when it is refused; the server only says no.
+      const [refusal, server] = await failuresOf(pair[0].renegotiate(), received);
+      expect(refusal).toMatchObject({ name: 'TlsError', operation: 'renegotiate', reason: 'no renegotiation' });
+      expect(server).toMatchObject({ name: 'TlsError', side: 'remote' });
+      abort(...pair);
+    }));
 
-  it('stays refused to a peer after one that this side began itself', () => withSecureReactor(async (secure) => {
-    const pair = await shakenPair(secure, { client: await secure.client(tls12), server: await secure.server({ allowPeerRenegotiations: 1 }) });
-    const [near, far] = pair;
-    const received = far.receive();
-    await near.renegotiate();
-    await near.send('done\n');
-    await received;
-    const outcome = failuresOf(near.receive(), far.renegotiate());
-    const [, refusal] = await outcome;
-    expect(refusal).toMatchObject({ name: 'TlsError', operation: 'renegotiate', reason: 'no renegotiation' });
-    expect(near.statistics.renegotiations).toBe(1);
-    abort(...pair);
-  }));
+  it('stays refused to a peer after one that this side began itself', () =>
+    withSecureReactor(async (secure) => {
+      const pair = await shakenPair(secure, {
+        client: await secure.client(tls12),
+        server: await secure.server({ allowPeerRenegotiations: 1 }),
+      });
+      const [near, far] = pair;
+      const received = far.receive();
+      await near.renegotiate();
+      await near.send('done\n');
+      await received;
+      const outcome = failuresOf(near.receive(), far.renegotiate());
+      const [, refusal] = await outcome;
+      expect(refusal).toMatchObject({ name: 'TlsError', operation: 'renegotiate', reason: 'no renegotiation' });
+      expect(near.statistics.renegotiations).toBe(1);
+      abort(...pair);
+    }));
 
-  it('ends a connection whose peer begins too many', () => withSecureReactor(async (secure) => {
-    const pair = await shakenPair(secure, { client: await secure.client(tls12), server: await secure.server({ allowPeerRenegotiations: 2 }) });
-    const received = pair[1].receive();
-    const outcome = failuresOf(received);
-    await pair[0].renegotiate();
-    await pair[0].renegotiate();
-    // The client may learn of the end before or after its handshake is complete.
-    await failuresOf(pair[0].renegotiate());
-    expect(await outcome).toMatchObject([{ name: 'TlsError', reason: 'too many renegotiations' }]);
-    abort(...pair);
-  }));
+  it('ends a connection whose peer begins too many', () =>
+    withSecureReactor(async (secure) => {
+      const pair = await shakenPair(secure, {
+        client: await secure.client(tls12),
+        server: await secure.server({ allowPeerRenegotiations: 2 }),
+      });
+      const received = pair[1].receive();
+      const outcome = failuresOf(received);
+      await pair[0].renegotiate();
+      await pair[0].renegotiate();
+      // The client may learn of the end before or after its handshake is complete.
+      await failuresOf(pair[0].renegotiate());
+      expect(await outcome).toMatchObject([{ name: 'TlsError', reason: 'too many renegotiations' }]);
+      abort(...pair);
+    }));
 
-  it('needs TLS 1.2', () => withSecureReactor(async (secure) => {
-    const pair = await shakenPair(secure);
-    await expect(pair[0].renegotiate()).rejects.toMatchObject({ name: 'TlsError', reason: 'wrong version' });
-    await talk(...pair);
-    abort(...pair);
-  }));
+  it('needs TLS 1.2', () =>
+    withSecureReactor(async (secure) => {
+      const pair = await shakenPair(secure);
+      await expect(pair[0].renegotiate()).rejects.toMatchObject({ name: 'TlsError', reason: 'wrong version' });
+      await talk(...pair);
+      abort(...pair);
+    }));
 
-  it('lets data cross, both ways, whoever waits for what', () => withSecureReactor(async (secure) => {
-    const pair = await shakenPair(secure, { client: await secure.client({ ...tls12, allowPeerRenegotiations: 100 }), server: await secure.server({ allowPeerRenegotiations: 100 }) });
-    const data = Buffer.alloc(3_000_000, 'abcdefg');
-    const sends = pair.map((each) => each.send(data));
-    // They go on receiving: whoever does not look at its connection does not learn that the peer wants a new handshake.
-    const receives = pair.map((each) => each.receive('*a'));
-    for (let round = 0; round < 5; round++) await pair[round % 2].renegotiate();
-    await Promise.all(sends);
-    await Promise.all(pair.map((each) => each.shutdown('send')));
-    for (const got of await Promise.all(receives)) expect(Buffer.compare(Buffer.from(got), data)).toBe(0);
-    abort(...pair);
-  }));
+  it('lets data cross, both ways, whoever waits for what', () =>
+    withSecureReactor(async (secure) => {
+      const pair = await shakenPair(secure, {
+        client: await secure.client({ ...tls12, allowPeerRenegotiations: 100 }),
+        server: await secure.server({ allowPeerRenegotiations: 100 }),
+      });
+      const data = Buffer.alloc(3_000_000, 'abcdefg');
+      const sends = pair.map((each) => each.send(data));
+      // They go on receiving: whoever does not look at its connection does not learn that the peer wants a new
+      // handshake.
+      const receives = pair.map((each) => each.receive('*a'));
+      for (let round = 0; round < 5; round++) await pair[round % 2].renegotiate();
+      await Promise.all(sends);
+      await Promise.all(pair.map((each) => each.shutdown('send')));
+      for (const got of await Promise.all(receives)) expect(Buffer.compare(Buffer.from(got), data)).toBe(0);
+      abort(...pair);
+    }));
 
-  it('is bounded in what it holds for a side that does not receive', () => withSecureReactor(async (secure) => {
-    const client = (await secure.client(tls12)).with({ maxAheadBytes: 50_000 });
-    const pair = await shakenPair(secure, { client, server: await secure.server({ allowPeerRenegotiations: 1 }) });
-    await pair[1].send(Buffer.alloc(200_000));
-    const [failure] = await failuresOf(pair[0].renegotiate());
-    expect(failure).toBeInstanceOf(BoundsError);
-    expect(failure).toMatchObject({ option: 'maxAheadBytes', operation: 'renegotiate' });
-    expect((await pair[0].receive(200_000)).length).toBe(200_000);
-    abort(...pair);
-  }));
+  it('is bounded in what it holds for a side that does not receive', () =>
+    withSecureReactor(async (secure) => {
+      const client = (await secure.client(tls12)).with({ maxAheadBytes: 50_000 });
+      const pair = await shakenPair(secure, { client, server: await secure.server({ allowPeerRenegotiations: 1 }) });
+      await pair[1].send(Buffer.alloc(200_000));
+      const [failure] = await failuresOf(pair[0].renegotiate());
+      expect(failure).toBeInstanceOf(BoundsError);
+      expect(failure).toMatchObject({ option: 'maxAheadBytes', operation: 'renegotiate' });
+      expect((await pair[0].receive(200_000)).length).toBe(200_000);
+      abort(...pair);
+    }));
 });
 
 describe('key updates under TLS 1.3', () => {
-  it('go on both ways while data flow', () => withSecureReactor(async (secure) => {
-    const pair = await shakenPair(secure);
-    const data = Buffer.alloc(2_000_000, 'abcdefg');
-    const sends = pair.map((each) => each.send(data));
-    const receives = pair.map((each) => each.receive(data.length));
-    for (let round = 0; round < 20; round++) await pair[round % 2].updateKeys({ peerToo: round % 3 === 0 });
-    await Promise.all(sends);
-    for (const got of await Promise.all(receives)) expect(Buffer.compare(Buffer.from(got), data)).toBe(0);
-    expect(pair[0].statistics.keyUpdates).toBe(10);
-    await talk(...pair);
-    abort(...pair);
-  }));
+  it('go on both ways while data flow', () =>
+    withSecureReactor(async (secure) => {
+      const pair = await shakenPair(secure);
+      const data = Buffer.alloc(2_000_000, 'abcdefg');
+      const sends = pair.map((each) => each.send(data));
+      const receives = pair.map((each) => each.receive(data.length));
+      for (let round = 0; round < 20; round++) await pair[round % 2].updateKeys({ peerToo: round % 3 === 0 });
+      await Promise.all(sends);
+      for (const got of await Promise.all(receives)) expect(Buffer.compare(Buffer.from(got), data)).toBe(0);
+      expect(pair[0].statistics.keyUpdates).toBe(10);
+      await talk(...pair);
+      abort(...pair);
+    }));
 
-  it('need TLS 1.3', () => withSecureReactor(async (secure) => {
-    const pair = await shakenPair(secure, { client: await secure.client(tls12) });
-    await expect(pair[0].updateKeys()).rejects.toMatchObject({ name: 'TlsError', reason: 'wrong version' });
-    await talk(...pair);
-    abort(...pair);
-  }));
+  it('need TLS 1.3', () =>
+    withSecureReactor(async (secure) => {
+      const pair = await shakenPair(secure, { client: await secure.client(tls12) });
+      await expect(pair[0].updateKeys()).rejects.toMatchObject({ name: 'TlsError', reason: 'wrong version' });
+      await talk(...pair);
+      abort(...pair);
+    }));
 });
 
 describe.each(['TLSv1.2', 'TLSv1.3'] as const)('asking for the client certificate later, under %s', (max) => {
   const protocols = { max };
 
-  it('gets it, verified', () => withSecureReactor(async (secure) => {
-    const pair = await shakenPair(secure, { client: await secure.client({ ...identity, protocols, allowPeerRenegotiations: 1 }), server: await secure.server({ ca }) });
-    expect(pair[1].peerCertificate()).toBeUndefined();
-    const received = pair[0].receive();
-    await pair[1].requestClientCertificate();
-    expect(pair[1].peerCertificate()?.checkEmail('somebody@example.org')).toBeDefined();
-    expect(pair[1].verification()).toMatchObject({ result: 'OK', faults: [] });
-    await pair[1].send('welcome\n');
-    expect(await received).toBe('welcome');
+  it('gets it, verified', () =>
+    withSecureReactor(async (secure) => {
+      const pair = await shakenPair(secure, {
+        client: await secure.client({ ...identity, protocols, allowPeerRenegotiations: 1 }),
+        server: await secure.server({ ca }),
+      });
+      expect(pair[1].peerCertificate()).toBeUndefined();
+      const received = pair[0].receive();
+      await pair[1].requestClientCertificate();
+      expect(pair[1].peerCertificate()?.checkEmail('somebody@example.org')).toBeDefined();
+      expect(pair[1].verification()).toMatchObject({ result: 'OK', faults: [] });
+      await pair[1].send('welcome\n');
+      expect(await received).toBe('welcome');
+      await talk(...pair);
+      abort(...pair);
+    }));
+
+  it('ends the connection of a client without one', () =>
+    withSecureReactor(async (secure) => {
+      // A client with a certificate that nobody trusts says that it can be asked.
+      const stranger = { certificate: { pem: localhost.certificate }, key: { pem: localhost.key } };
+      const pair = await shakenPair(secure, {
+        client: await secure.client({ ...stranger, protocols, allowPeerRenegotiations: 1 }),
+        server: await secure.server({ ca }),
+      });
+      const received = pair[0].receive();
+      const [failure, client] = await failuresOf(pair[1].requestClientCertificate(), received);
+      expect(failure).toMatchObject({ operation: 'requestClientCertificate' });
+      expect(client).toMatchObject({ name: 'TlsError', side: 'remote' });
+      abort(...pair);
+    }));
+
+  it('needs authorities to verify it by', () =>
+    withSecureReactor(async (secure) => {
+      const pair = await shakenPair(secure, { client: await secure.client({ ...identity, protocols }) });
+      expect(() => pair[1].requestClientCertificate()).toThrow(TypeError);
+      abort(...pair);
+    }));
+});
+
+it('a TLS 1.3 client without a certificate cannot be asked for one', () =>
+  withSecureReactor(async (secure) => {
+    const pair = await shakenPair(secure, { server: await secure.server({ ca }) });
+    await expect(pair[1].requestClientCertificate()).rejects.toMatchObject({
+      name: 'TlsError',
+      reason: 'extension not received',
+    });
     await talk(...pair);
     abort(...pair);
   }));
-
-  it('ends the connection of a client without one', () => withSecureReactor(async (secure) => {
-    // A client with a certificate that nobody trusts says that it can be asked.
-    const stranger = { certificate: { pem: localhost.certificate }, key: { pem: localhost.key } };
-    const pair = await shakenPair(secure, { client: await secure.client({ ...stranger, protocols, allowPeerRenegotiations: 1 }), server: await secure.server({ ca }) });
-    const received = pair[0].receive();
-    const [failure, client] = await failuresOf(pair[1].requestClientCertificate(), received);
-    expect(failure).toMatchObject({ operation: 'requestClientCertificate' });
-    expect(client).toMatchObject({ name: 'TlsError', side: 'remote' });
-    abort(...pair);
-  }));
-
-  it('needs authorities to verify it by', () => withSecureReactor(async (secure) => {
-    const pair = await shakenPair(secure, { client: await secure.client({ ...identity, protocols }) });
-    expect(() => pair[1].requestClientCertificate()).toThrow(TypeError);
-    abort(...pair);
-  }));
-});
-
-it('a TLS 1.3 client without a certificate cannot be asked for one', () => withSecureReactor(async (secure) => {
-  const pair = await shakenPair(secure, { server: await secure.server({ ca }) });
-  await expect(pair[1].requestClientCertificate()).rejects.toMatchObject({ name: 'TlsError', reason: 'extension not received' });
-  await talk(...pair);
-  abort(...pair);
-}));

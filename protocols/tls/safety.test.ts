@@ -1,4 +1,6 @@
-/** What is wrong with a certificate ends the handshake with its own reason, and passes only when just that is asked for. */
+/**
+ * What is wrong with a certificate ends the handshake with its own reason, and passes only when just that is asked for.
+ */
 
 import { describe, expect, it } from 'vitest';
 
@@ -41,127 +43,238 @@ const WRONGS: readonly Wrong[] = [
   { what: 'one that has expired', shown: authority.issue({ expired: true }), reason: 'CERT_HAS_EXPIRED' },
   { what: 'one that is not yet valid', shown: authority.issue({ notYetValid: true }), reason: 'CERT_NOT_YET_VALID' },
   { what: 'one that nobody else has signed', shown: localhost, reason: 'DEPTH_ZERO_SELF_SIGNED_CERT', passes: [] },
-  { what: 'one for another host', shown: authority.issue({ names: ['other.test'] }), reason: 'HOSTNAME_MISMATCH', passes: [{ dangerouslySkipNameCheck: true }] },
-  { what: 'one with the name as its common name only', shown: authority.issue({ names: ['localhost'], subjectAltName: false }), reason: 'HOSTNAME_MISMATCH', passes: [{ dangerouslyUseOldNameRules: true }] },
-  { what: 'one for another purpose', shown: authority.issue({ purpose: 'client' }), reason: 'INVALID_PURPOSE', passes: [{ dangerouslyIgnorePurpose: true }] },
-  { what: 'one that was revoked', shown: revoked, reason: 'CERT_REVOKED', with: { crls: { pem: authority.crl([revoked.serial]) } } },
+  {
+    what: 'one for another host',
+    shown: authority.issue({ names: ['other.test'] }),
+    reason: 'HOSTNAME_MISMATCH',
+    passes: [{ dangerouslySkipNameCheck: true }],
+  },
+  {
+    what: 'one with the name as its common name only',
+    shown: authority.issue({ names: ['localhost'], subjectAltName: false }),
+    reason: 'HOSTNAME_MISMATCH',
+    passes: [{ dangerouslyUseOldNameRules: true }],
+  },
+  {
+    what: 'one for another purpose',
+    shown: authority.issue({ purpose: 'client' }),
+    reason: 'INVALID_PURPOSE',
+    passes: [{ dangerouslyIgnorePurpose: true }],
+  },
+  {
+    what: 'one that was revoked',
+    shown: revoked,
+    reason: 'CERT_REVOKED',
+    with: { crls: { pem: authority.crl([revoked.serial]) } },
+  },
   { what: 'one whose revocation is not known', shown: good, reason: 'UNABLE_TO_GET_CRL', with: { crlCheck: 'leaf' } },
-  { what: 'one whose revocation list is out of date', shown: good, reason: 'CRL_HAS_EXPIRED', with: { crls: { pem: authority.crl([], { expired: true }) } } },
-  { what: 'one too far below its authority', shown: chainOf(deep), reason: 'CERT_CHAIN_TOO_LONG', with: { depth: 1 }, passes: [{ depth: 3 }] },
-  { what: 'one with a weak key', shown: weakKey, reason: 'EE_KEY_TOO_SMALL', passes: [{ dangerouslyLowerSecurityLevel: 0 }], serverOptions: weakServer },
-  { what: 'one that is signed with a weak digest', shown: weakDigest, reason: 'CA_MD_TOO_WEAK', passes: [{ dangerouslyLowerSecurityLevel: 0 }], serverOptions: weakServer },
-  { what: 'one without the intermediate that signed it', shown: middle.issue(), reason: 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY', passes: [{ ca: [ca, { pem: middle.pem }] }] },
+  {
+    what: 'one whose revocation list is out of date',
+    shown: good,
+    reason: 'CRL_HAS_EXPIRED',
+    with: { crls: { pem: authority.crl([], { expired: true }) } },
+  },
+  {
+    what: 'one too far below its authority',
+    shown: chainOf(deep),
+    reason: 'CERT_CHAIN_TOO_LONG',
+    with: { depth: 1 },
+    passes: [{ depth: 3 }],
+  },
+  {
+    what: 'one with a weak key',
+    shown: weakKey,
+    reason: 'EE_KEY_TOO_SMALL',
+    passes: [{ dangerouslyLowerSecurityLevel: 0 }],
+    serverOptions: weakServer,
+  },
+  {
+    what: 'one that is signed with a weak digest',
+    shown: weakDigest,
+    reason: 'CA_MD_TOO_WEAK',
+    passes: [{ dangerouslyLowerSecurityLevel: 0 }],
+    serverOptions: weakServer,
+  },
+  {
+    what: 'one without the intermediate that signed it',
+    shown: middle.issue(),
+    reason: 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+    passes: [{ ca: [ca, { pem: middle.pem }] }],
+  },
 ];
 
 describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a certificate is refused under %s:', (max) => {
   const protocols = { max };
-  async function outcome(secure: SecureReactor, { shown, serverOptions }: Wrong, options: TlsClientOptions): Promise<{ pair: [SecureConnection, SecureConnection]; failure: unknown }> {
-    const server = await secure.server({ certificate: { pem: shown.certificate }, key: { pem: shown.key }, ...serverOptions });
+  async function outcome(
+    secure: SecureReactor,
+    { shown, serverOptions }: Wrong,
+    options: TlsClientOptions,
+  ): Promise<{ pair: [SecureConnection, SecureConnection]; failure: unknown }> {
+    const server = await secure.server({
+      certificate: { pem: shown.certificate },
+      key: { pem: shown.key },
+      ...serverOptions,
+    });
     const pair = await securePair(secure, { client: await secure.client({ ca, protocols, ...options }), server });
     const [failure] = await failuresOf(pair[0].handshake(), pair[1].handshake());
     return { pair, failure };
   }
 
-  it.each(WRONGS)('$what', (wrong) => withSecureReactor(async (secure) => {
-    const { pair, failure } = await outcome(secure, wrong, wrong.with ?? {});
-    expect(failure).toMatchObject({ reason: wrong.reason });
-    expect((failure as Error).name).toMatch(/^(?:Certificate|WrongHost)Error$/);
-    abort(...pair);
-    // It passes when that very fault is accepted, and then it is on record; not when another one is.
-    const accepting = await outcome(secure, wrong, { ...wrong.with, dangerouslyAccept: FAULTS_ALONG[wrong.reason] ?? [wrong.reason] });
-    expect(accepting.failure).toBeUndefined();
-    expect(accepting.pair[0].verification()).toMatchObject({ ok: false });
-    expect(accepting.pair[0].verification().faults.map(({ reason }) => reason)).toContain(wrong.reason);
-    await talk(...accepting.pair);
-    abort(...accepting.pair);
-    const others = await outcome(secure, wrong, { ...wrong.with, dangerouslyAccept: [wrong.reason === 'CERT_HAS_EXPIRED' ? 'CERT_REVOKED' : 'CERT_HAS_EXPIRED'] });
-    expect(others.failure).toMatchObject({ reason: wrong.reason });
-    abort(...others.pair);
-    for (const passes of [...(wrong.passes ?? []), { dangerouslyAccept: 'all' } as const, { dangerouslyVerifyNobody: true } as const]) {
-      const passed = await outcome(secure, wrong, { ...wrong.with, ...passes });
-      expect(passed.failure, JSON.stringify(passes)).toBeUndefined();
-      abort(...passed.pair);
-    }
-  }));
-
-  it('nothing at all, when all is well', () => withSecureReactor(async (secure) => {
-    const { pair, failure } = await outcome(secure, { what: '', shown: good, reason: 'UNSPECIFIED' }, { crls: { pem: authority.crl([revoked.serial]) } });
-    expect(failure).toBeUndefined();
-    expect(pair[0].verification()).toMatchObject({ ok: true, faults: [] });
-    abort(...pair);
-  }));
-
-  it('any that is not the one that was pinned', () => withSecureReactor(async (secure) => {
-    const server = await secure.server({ certificate: { pem: good.certificate }, key: { pem: good.key } });
-    const context = await secure.client({ ca, protocols });
-    const pair = await shakenPair(secure, { client: context, server });
-    const digest = pair[0].peerCertificate()?.digest('sha256');
-    abort(...pair);
-    const pinned = await shakenPair(secure, { client: context.with({ expect: { digest } }), server });
-    await talk(...pinned);
-    abort(...pinned);
-    const refused = await securePair(secure, { client: context.with({ expect: { digest: 'ab'.repeat(32) } }), server });
-    const [failure] = await failuresOf(refused[0].handshake(), refused[1].handshake());
-    expect(failure).toMatchObject({ name: 'WrongCertificateError', operation: 'handshake' });
-    abort(...refused);
-  }));
-
-  it('any that is not the one that the connection has pinned, whatever its context says', () => withSecureReactor(async (secure) => {
-    const server = await secure.server({ certificate: { pem: good.certificate }, key: { pem: good.key } });
-    const right = { digest: Certificate.load(good.certificate).digest() };
-    const wrong = { digest: 'ab'.repeat(32) };
-    for (const [ofContext, ofConnection, failure] of [[right, wrong, 'WrongCertificateError'], [wrong, right, undefined], [right, undefined, undefined], [wrong, undefined, 'WrongCertificateError']] as const) {
-      const context = await secure.client({ ca, protocols, expect: ofContext });
-      const pair = await securePair(secure, { client: ofConnection === undefined ? context : context.with({ expect: ofConnection }), server });
-      const [near] = await failuresOf(pair[0].handshake(), pair[1].handshake());
-      expect((near as Error | undefined)?.name).toBe(failure);
+  it.each(WRONGS)('$what', (wrong) =>
+    withSecureReactor(async (secure) => {
+      const { pair, failure } = await outcome(secure, wrong, wrong.with ?? {});
+      expect(failure).toMatchObject({ reason: wrong.reason });
+      expect((failure as Error).name).toMatch(/^(?:Certificate|WrongHost)Error$/);
       abort(...pair);
-    }
-  }));
+      // It passes when that very fault is accepted, and then it is on record; not when another one is.
+      const accepting = await outcome(secure, wrong, {
+        ...wrong.with,
+        dangerouslyAccept: FAULTS_ALONG[wrong.reason] ?? [wrong.reason],
+      });
+      expect(accepting.failure).toBeUndefined();
+      expect(accepting.pair[0].verification()).toMatchObject({ ok: false });
+      expect(accepting.pair[0].verification().faults.map(({ reason }) => reason)).toContain(wrong.reason);
+      await talk(...accepting.pair);
+      abort(...accepting.pair);
+      const others = await outcome(secure, wrong, {
+        ...wrong.with,
+        dangerouslyAccept: [wrong.reason === 'CERT_HAS_EXPIRED' ? 'CERT_REVOKED' : 'CERT_HAS_EXPIRED'],
+      });
+      expect(others.failure).toMatchObject({ reason: wrong.reason });
+      abort(...others.pair);
+      for (const passes of [
+        ...(wrong.passes ?? []),
+        { dangerouslyAccept: 'all' } as const,
+        { dangerouslyVerifyNobody: true } as const,
+      ]) {
+        const passed = await outcome(secure, wrong, { ...wrong.with, ...passes });
+        expect(passed.failure, JSON.stringify(passes)).toBeUndefined();
+        abort(...passed.pair);
+      }
+    }),
+  );
 
-  it('a client of whom somebody else was expected, or who shows none', () => withSecureReactor(async (secure) => {
-    const person = authority.issue({ names: ['somebody.test'] });
-    const server = await secure.server({ verify: 'peer', ca, expect: { name: 'somebody.test' } });
-    const other = authority.issue({ names: ['other.test'] });
-    for (const [issued, name] of [[other, 'WrongHostError'], [undefined, 'NoCertificateError'], [person, undefined]] as const) {
-      const pair = await securePair(secure, { client: await secure.client({ protocols, ...(issued === undefined ? {} : { certificate: { pem: issued.certificate }, key: { pem: issued.key } }) }), server });
-      const [, failure] = await failuresOf(pair[0].handshake(), pair[1].handshake());
-      expect((failure as Error | undefined)?.name).toBe(name);
+  it('nothing at all, when all is well', () =>
+    withSecureReactor(async (secure) => {
+      const { pair, failure } = await outcome(
+        secure,
+        { what: '', shown: good, reason: 'UNSPECIFIED' },
+        { crls: { pem: authority.crl([revoked.serial]) } },
+      );
+      expect(failure).toBeUndefined();
+      expect(pair[0].verification()).toMatchObject({ ok: true, faults: [] });
       abort(...pair);
-    }
-  }));
+    }));
+
+  it('any that is not the one that was pinned', () =>
+    withSecureReactor(async (secure) => {
+      const server = await secure.server({ certificate: { pem: good.certificate }, key: { pem: good.key } });
+      const context = await secure.client({ ca, protocols });
+      const pair = await shakenPair(secure, { client: context, server });
+      const digest = pair[0].peerCertificate()?.digest('sha256');
+      abort(...pair);
+      const pinned = await shakenPair(secure, { client: context.with({ expect: { digest } }), server });
+      await talk(...pinned);
+      abort(...pinned);
+      const refused = await securePair(secure, {
+        client: context.with({ expect: { digest: 'ab'.repeat(32) } }),
+        server,
+      });
+      const [failure] = await failuresOf(refused[0].handshake(), refused[1].handshake());
+      expect(failure).toMatchObject({ name: 'WrongCertificateError', operation: 'handshake' });
+      abort(...refused);
+    }));
+
+  it('any that is not the one that the connection has pinned, whatever its context says', () =>
+    withSecureReactor(async (secure) => {
+      const server = await secure.server({ certificate: { pem: good.certificate }, key: { pem: good.key } });
+      const right = { digest: Certificate.load(good.certificate).digest() };
+      const wrong = { digest: 'ab'.repeat(32) };
+      for (const [ofContext, ofConnection, failure] of [
+        [right, wrong, 'WrongCertificateError'],
+        [wrong, right, undefined],
+        [right, undefined, undefined],
+        [wrong, undefined, 'WrongCertificateError'],
+      ] as const) {
+        const context = await secure.client({ ca, protocols, expect: ofContext });
+        const pair = await securePair(secure, {
+          client: ofConnection === undefined ? context : context.with({ expect: ofConnection }),
+          server,
+        });
+        const [near] = await failuresOf(pair[0].handshake(), pair[1].handshake());
+        expect((near as Error | undefined)?.name).toBe(failure);
+        abort(...pair);
+      }
+    }));
+
+  it('a client of whom somebody else was expected, or who shows none', () =>
+    withSecureReactor(async (secure) => {
+      const person = authority.issue({ names: ['somebody.test'] });
+      const server = await secure.server({ verify: 'peer', ca, expect: { name: 'somebody.test' } });
+      const other = authority.issue({ names: ['other.test'] });
+      for (const [issued, name] of [
+        [other, 'WrongHostError'],
+        [undefined, 'NoCertificateError'],
+        [person, undefined],
+      ] as const) {
+        const pair = await securePair(secure, {
+          client: await secure.client({
+            protocols,
+            ...(issued === undefined ? {} : { certificate: { pem: issued.certificate }, key: { pem: issued.key } }),
+          }),
+          server,
+        });
+        const [, failure] = await failuresOf(pair[0].handshake(), pair[1].handshake());
+        expect((failure as Error | undefined)?.name).toBe(name);
+        abort(...pair);
+      }
+    }));
 });
 
 describe('DANE', () => {
   const digestOf = async (secure: SecureReactor): Promise<string> => {
-    const pair = await shakenPair(secure, { client: await secure.client({ dangerouslyVerifyNobody: true }), server: await secure.server({ certificate: { pem: good.certificate }, key: { pem: good.key } }) });
+    const pair = await shakenPair(secure, {
+      client: await secure.client({ dangerouslyVerifyNobody: true }),
+      server: await secure.server({ certificate: { pem: good.certificate }, key: { pem: good.key } }),
+    });
     const digest = pair[0].peerCertificate()?.digest('sha256') ?? '';
     abort(...pair);
     return digest;
   };
 
-  it('proves a certificate that no authority does, and tells by which record', () => withSecureReactor(async (secure) => {
-    const server = await secure.server({ certificate: { pem: good.certificate }, key: { pem: good.key } });
-    const data = Buffer.from(await digestOf(secure), 'hex');
-    const record = { usage: 3, selector: 0, matchingType: 1, data } as const;
-    const context = await secure.client({ ca: { pem: new Authority().pem } });
-    const pair = await shakenPair(secure, { client: context.with({ tlsa: [record] }), server });
-    expect(pair[0].verification()).toMatchObject({ ok: true, tlsa: { usage: 3, selector: 0, matchingType: 1, depth: 0 } });
-    await talk(...pair);
-    abort(...pair);
-    const refused = await securePair(secure, { client: context.with({ tlsa: [{ ...record, data: Buffer.alloc(32) }] }), server });
-    const [failure] = await failuresOf(refused[0].handshake(), refused[1].handshake());
-    expect(failure).toMatchObject({ reason: 'DANE_NO_MATCH' });
-    abort(...refused);
-  }));
+  it('proves a certificate that no authority does, and tells by which record', () =>
+    withSecureReactor(async (secure) => {
+      const server = await secure.server({ certificate: { pem: good.certificate }, key: { pem: good.key } });
+      const data = Buffer.from(await digestOf(secure), 'hex');
+      const record = { usage: 3, selector: 0, matchingType: 1, data } as const;
+      const context = await secure.client({ ca: { pem: new Authority().pem } });
+      const pair = await shakenPair(secure, { client: context.with({ tlsa: [record] }), server });
+      expect(pair[0].verification()).toMatchObject({
+        ok: true,
+        tlsa: { usage: 3, selector: 0, matchingType: 1, depth: 0 },
+      });
+      await talk(...pair);
+      abort(...pair);
+      const refused = await securePair(secure, {
+        client: context.with({ tlsa: [{ ...record, data: Buffer.alloc(32) }] }),
+        server,
+      });
+      const [failure] = await failuresOf(refused[0].handshake(), refused[1].handshake());
+      expect(failure).toMatchObject({ reason: 'DANE_NO_MATCH' });
+      abort(...refused);
+    }));
 
-  it('refuses records of which none can be used', () => withSecureReactor(async (secure) => {
-    const context = await secure.client({ ca });
-    for (const tlsa of [[], [{ usage: 9, selector: 9, matchingType: 9, data: Buffer.alloc(1) } as never]]) {
-      await expect(securePair(secure, { client: context.with({ tlsa }) })).rejects.toMatchObject({ name: 'TlsError', message: expect.stringContaining('no usable TLSA record') as unknown });
-    }
-    for (const connection of secure.reactor.connections) connection.abort();
-  }));
+  it('refuses records of which none can be used', () =>
+    withSecureReactor(async (secure) => {
+      const context = await secure.client({ ca });
+      for (const tlsa of [[], [{ usage: 9, selector: 9, matchingType: 9, data: Buffer.alloc(1) } as never]]) {
+        await expect(securePair(secure, { client: context.with({ tlsa }) })).rejects.toMatchObject({
+          name: 'TlsError',
+          message: expect.stringContaining('no usable TLSA record') as unknown,
+        });
+      }
+      for (const connection of secure.reactor.connections) connection.abort();
+    }));
 });
 
 // Certificates whose chain cannot be built have more than one fault.

@@ -88,7 +88,10 @@ export interface RequestCertificateOptions extends OperationOptions {
 }
 
 export const UPDATE_KEYS_RULES = { ...OPERATION_RULES, peerToo: flag } satisfies Rules<UpdateKeysOptions>;
-export const REQUEST_CERTIFICATE_RULES = { ...OPERATION_RULES, optional: flag } satisfies Rules<RequestCertificateOptions>;
+export const REQUEST_CERTIFICATE_RULES = {
+  ...OPERATION_RULES,
+  optional: flag,
+} satisfies Rules<RequestCertificateOptions>;
 
 /** TLS over a connection. The first send, receive or handshake runs the handshake. */
 export class SecureConnection extends Connection {
@@ -163,8 +166,8 @@ export class SecureConnection extends Connection {
   }
 
   /**
-   * The peer's certificates, its own first: as it sent them, or as they were verified, up to a trusted one (none when nothing
-   * was verified). @throws {ClosedError} like {@link info}.
+   * The peer's certificates, its own first: as it sent them, or as they were verified, up to a trusted one (none when
+   * nothing was verified). @throws {ClosedError} like {@link info}.
    */
   peerChain(which: 'sent' | 'verified' = 'sent'): Certificate[] {
     checkArgument('peerChain', 'the argument', which, oneOf('sent', 'verified'));
@@ -197,20 +200,30 @@ export class SecureConnection extends Connection {
     const connection = this.#ssl('verification');
     const result = verifyErrorName(ssl.SSL_get_verify_result(connection));
     const faults = [...this.#tls.negotiation.faults];
-    const isShown = this.peerCertificate() !== undefined && (this.#tls.negotiation.verifyModes & c.SSL_VERIFY_PEER) !== 0;
+    const isShown =
+      this.peerCertificate() !== undefined && (this.#tls.negotiation.verifyModes & c.SSL_VERIFY_PEER) !== 0;
     return { ok: isShown && result === 'OK' && faults.length === 0, result, faults, tlsa: tlsaMatch(connection) };
   }
 
-  /** What the server's authority says about its certificate (OCSP, in DER), where it was asked for and came. @throws {ClosedError} like {@link info}. */
+  /**
+   * What the server's authority says about its certificate (OCSP, in DER), where it was asked for and came.
+   * @throws {ClosedError} like {@link info}.
+   */
   ocspStaple(): Uint8Array | undefined {
     const ssl = openssl();
     const address = new BigUint64Array(1);
-    const length = ssl.SSL_ctrl_address(this.#ssl('ocspStaple'), c.SSL_CTRL_GET_TLSEXT_STATUS_REQ_OCSP_RESP, 0, address);
+    const length = ssl.SSL_ctrl_address(
+      this.#ssl('ocspStaple'),
+      c.SSL_CTRL_GET_TLSEXT_STATUS_REQ_OCSP_RESP,
+      0,
+      address,
+    );
     return length <= 0 || address[0] === 0n ? undefined : ssl.copyOf(address[0], length);
   }
 
   /**
-   * Derives `length` bytes from the secrets of the connection, which the peer can derive too and nobody else (RFC 5705).
+   * Derives `length` bytes from the secrets of the connection, which the peer can derive too and nobody else (RFC
+   * 5705).
    * @throws {TlsError | RangeError} when the connection or the length is not fit for it.
    * @throws {ClosedError} like {@link info}.
    */
@@ -224,25 +237,36 @@ export class SecureConnection extends Connection {
    */
   channelBinding(type: ChannelBinding): Uint8Array {
     checkArgument('channelBinding', 'the type', type, oneOf('tls-exporter', 'tls-server-end-point'));
-    if (type === 'tls-exporter') return exportKeyingMaterial(this.#ssl('channelBinding'), 32, 'EXPORTER-Channel-Binding', new Uint8Array(0));
-    const certificate = this.#tls.negotiation.settings.role === 'server' ? this.localCertificate() : this.peerCertificate();
-    if (certificate === undefined) throw new TlsError('channelBinding refused: the server has shown no certificate', { reason: 'no certificate' });
+    if (type === 'tls-exporter')
+      return exportKeyingMaterial(this.#ssl('channelBinding'), 32, 'EXPORTER-Channel-Binding', new Uint8Array(0));
+    const certificate =
+      this.#tls.negotiation.settings.role === 'server' ? this.localCertificate() : this.peerCertificate();
+    if (certificate === undefined)
+      throw new TlsError('channelBinding refused: the server has shown no certificate', { reason: 'no certificate' });
     return serverEndPoint(certificate);
   }
 
   // Handshakes in the middle of the connection. Sends and receives go on meanwhile.
 
   /**
-   * Shakes hands anew (TLS 1.2); settles when the new handshake is complete, for which the peer must be receiving. One that refuses
-   * ends the connection.
-   * Data that come meanwhile wait to be received; when more than a MiB does, it fails with a `BoundsError`.
+   * Shakes hands anew (TLS 1.2); settles when the new handshake is complete, for which the peer must be receiving. One
+   * that refuses ends the connection. Data that come meanwhile wait to be received; when more than a MiB does, it fails
+   * with a `BoundsError`.
    */
   renegotiate(options: OperationOptions = {}): Operation<void> {
     checkOptions('renegotiate', options, OPERATION_RULES);
     const tls = this.#tls;
-    return this.runLikeHandshake(new RehandshakeStep('renegotiate', tls, () => {
-      tls.renegotiate();
-    }, tls.hasRenegotiated), options);
+    return this.runLikeHandshake(
+      new RehandshakeStep(
+        'renegotiate',
+        tls,
+        () => {
+          tls.renegotiate();
+        },
+        tls.hasRenegotiated,
+      ),
+      options,
+    );
   }
 
   /** Makes new keys (TLS 1.3), for this side or both; settles when that is said. */
@@ -250,16 +274,25 @@ export class SecureConnection extends Connection {
     checkOptions('updateKeys', options, UPDATE_KEYS_RULES);
     const { peerToo = true } = options;
     const tls = this.#tls;
-    return this.runLikeHandshake(new RehandshakeStep('updateKeys', tls, () => {
-      tls.updateKeys(peerToo);
-      this.#keyUpdates++;
-    }, () => true), options);
+    return this.runLikeHandshake(
+      new RehandshakeStep(
+        'updateKeys',
+        tls,
+        () => {
+          tls.updateKeys(peerToo);
+          this.#keyUpdates++;
+        },
+        () => true,
+      ),
+      options,
+    );
   }
 
   /**
-   * Demands the client's certificate now: by post-handshake authentication under TLS 1.3, which the client must have offered, by a
-   * renegotiation under TLS 1.2. Settles when the client has answered, which it can only when it is receiving. Without a certificate that is trusted the connection
-   * ends, unless `optional` is set and the client shows none.
+   * Demands the client's certificate now: by post-handshake authentication under TLS 1.3, which the client must have
+   * offered, by a renegotiation under TLS 1.2. Settles when the client has answered, which it can only when it is
+   * receiving. Without a certificate that is trusted the connection ends, unless `optional` is set and the client shows
+   * none.
    * @throws {TypeError} when the context has no `ca` to verify it by, or is a client's.
    */
   requestClientCertificate(options: RequestCertificateOptions = {}): Operation<void> {
@@ -268,11 +301,22 @@ export class SecureConnection extends Connection {
     const tls = this.#tls;
     const { settings } = tls.negotiation;
     if (settings.role !== 'server') throw new TypeError('requestClientCertificate is for servers');
-    if (!settings.trusts) throw new TypeError('requestClientCertificate needs a context with `ca`: the authorities to verify the certificate by');
+    if (!settings.trusts)
+      throw new TypeError(
+        'requestClientCertificate needs a context with `ca`: the authorities to verify the certificate by',
+      );
     const modes = c.SSL_VERIFY_PEER | (optional ? 0 : c.SSL_VERIFY_FAIL_IF_NO_PEER_CERT);
-    return this.runLikeHandshake(new RehandshakeStep('requestClientCertificate', tls, () => {
-      tls.requestCertificate(modes);
-    }, tls.hasCertificate), options);
+    return this.runLikeHandshake(
+      new RehandshakeStep(
+        'requestClientCertificate',
+        tls,
+        () => {
+          tls.requestCertificate(modes);
+        },
+        tls.hasCertificate,
+      ),
+      options,
+    );
   }
 
   // Sessions.
@@ -288,19 +332,26 @@ export class SecureConnection extends Connection {
   }
 
   /**
-   * Each session that another connection can go on with, as it comes: with TLS 1.3 several, and later than the handshake. A client
-   * whose `sessions` are `'off'` is told of none, and a server of stateful ones only. It completes when the connection is closed.
+   * Each session that another connection can go on with, as it comes: with TLS 1.3 several, and later than the
+   * handshake. A client whose `sessions` are `'off'` is told of none, and a server of stateful ones only. It completes
+   * when the connection is closed.
    */
   get session$(): Observable<TlsSession> {
     if (this.#sessions === undefined) {
-      const sessions = this.#sessions = new Subject<TlsSession>();
+      const sessions = (this.#sessions = new Subject<TlsSession>());
       if (this.closed) sessions.complete();
-      else this.once('close', () => { sessions.complete(); });
+      else
+        this.once('close', () => {
+          sessions.complete();
+        });
     }
     return this.#sessions.asObservable();
   }
 
-  /** The present session. One of TLS 1.3 cannot be gone on with before a ticket has come. @throws {ClosedError} like {@link info}. */
+  /**
+   * The present session. One of TLS 1.3 cannot be gone on with before a ticket has come.
+   * @throws {ClosedError} like {@link info}.
+   */
   get session(): TlsSession | undefined {
     const session = openssl().SSL_get_session(this.#ssl('session'));
     if (session === 0) return undefined;
@@ -309,13 +360,16 @@ export class SecureConnection extends Connection {
   }
 
   /**
-   * Takes over the session of another connection, with its certificate and key, before the handshake. One whose context trusted
-   * others than this one's is left alone: the handshake is a full one then, and `resumption` is `'scope'`.
+   * Takes over the session of another connection, with its certificate and key, before the handshake. One whose context
+   * trusted others than this one's is left alone: the handshake is a full one then, and `resumption` is `'scope'`.
    * @throws {TlsError} when OpenSSL refuses. @throws {ClosedError} when either is closed or this handshake is complete.
    */
   copySessionFrom(other: SecureConnection): void {
     checkArgument('copySessionFrom', 'the argument', other, partWith('a SecureConnection', 'info', 'peerChain'));
-    if (this.secured || this.closed) throw new ClosedError(`copySessionFrom refused: ${this.closed ? 'the connection is closed' : 'the handshake is complete'}`);
+    if (this.secured || this.closed)
+      throw new ClosedError(
+        `copySessionFrom refused: ${this.closed ? 'the connection is closed' : 'the handshake is complete'}`,
+      );
     other.#ssl('copySessionFrom');
     this.#tls.copySession(other.#tls);
   }
@@ -325,8 +379,8 @@ export class SecureConnection extends Connection {
   }
 
   /**
-   * The Finished messages of the handshake: what this side sent, and what the peer sent. Each is the other's on the other side,
-   * unless somebody sits in between. @throws {ClosedError} like {@link info}.
+   * The Finished messages of the handshake: what this side sent, and what the peer sent. Each is the other's on the
+   * other side, unless somebody sits in between. @throws {ClosedError} like {@link info}.
    */
   finished(): { readonly local: Uint8Array; readonly remote: Uint8Array } {
     const connection = this.#ssl('finished');
@@ -342,7 +396,10 @@ export class SecureConnection extends Connection {
   }
 
   #ssl(what: string): Pointer {
-    if (!this.#tls.established || this.#tls.ssl === 0) throw new ClosedError(`${what} refused: ${this.closed ? 'the connection is closed' : 'the handshake is not complete'}`);
+    if (!this.#tls.established || this.#tls.ssl === 0)
+      throw new ClosedError(
+        `${what} refused: ${this.closed ? 'the connection is closed' : 'the handshake is not complete'}`,
+      );
     return this.#tls.ssl;
   }
 }
@@ -350,5 +407,5 @@ export class SecureConnection extends Connection {
 function groupOf(connection: Pointer): string | undefined {
   const ssl = openssl();
   const id = ssl.SSL_ctrl(connection, c.SSL_CTRL_GET_NEGOTIATED_GROUP, 0, 0);
-  return id === 0 ? undefined : ssl.SSL_group_to_name(connection, id) ?? undefined;
+  return id === 0 ? undefined : (ssl.SSL_group_to_name(connection, id) ?? undefined);
 }

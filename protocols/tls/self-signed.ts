@@ -20,7 +20,10 @@ export interface SelfSignedOptions {
 }
 
 // ASN.1 knows years of four digits.
-export const SELF_SIGNED_RULES = { names: listOf(text, 1), days: number('a number of days above 0 and of at most 36500', (value) => value > 0 && value <= 36_500) } satisfies Rules<SelfSignedOptions>;
+export const SELF_SIGNED_RULES = {
+  names: listOf(text, 1),
+  days: number('a number of days above 0 and of at most 36500', (value) => value > 0 && value <= 36_500),
+} satisfies Rules<SelfSignedOptions>;
 
 /**
  * Makes a key on the curve P-256 and a certificate that is signed by itself. Nobody trusts it unless told to: give
@@ -30,8 +33,14 @@ export const SELF_SIGNED_RULES = { names: listOf(text, 1), days: number('a numbe
 export function selfSigned(options: SelfSignedOptions = {}): { certificate: string; key: string } {
   checkOptions('selfSigned', options, SELF_SIGNED_RULES);
   const { names = ['localhost', '127.0.0.1', '::1'], days = 30 } = options;
-  const read = names.map((name) => (name.startsWith('*.') ? `*.${hostName(name.slice(2), 'a name of the certificate')}` : hostName(name, 'a name of the certificate')));
-  const key = generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+  const read = names.map((name) =>
+    name.startsWith('*.')
+      ? `*.${hostName(name.slice(2), 'a name of the certificate')}`
+      : hostName(name, 'a name of the certificate'),
+  );
+  const key = generateKeyPairSync('ec', { namedCurve: 'prime256v1' })
+    .privateKey.export({ type: 'pkcs8', format: 'pem' })
+    .toString();
   let certificate = '';
   withPrivateKey(Buffer.from(key), undefined, (pkey) => {
     certificate = sign(pkey, read, days);

@@ -18,14 +18,28 @@ export interface SubjectAltName {
   readonly directoryName: readonly (readonly NameAttribute[])[];
   /** OIDs. */
   readonly registeredID: readonly string[];
-  /** Names of other kinds, such as SRVName and xmppAddr: the kind's OID, the encoded value, and its text if it is one. */
-  readonly otherName: readonly { readonly oid: string; readonly value: Uint8Array; readonly text: string | undefined }[];
+  /**
+   * Names of other kinds, such as SRVName and xmppAddr: the kind's OID, the encoded value, and its text if it is one.
+   */
+  readonly otherName: readonly {
+    readonly oid: string;
+    readonly value: Uint8Array;
+    readonly text: string | undefined;
+  }[];
 }
 
 /** @returns what a stack of `GENERAL_NAME`s says, which stays its owner's. Names of X.400 and EDI are left out. */
 export function subjectAltNameOf(names: Pointer, encoding: TextEncoding): SubjectAltName {
   const ssl = openssl();
-  const found = { dNSName: [], iPAddress: [], rfc822Name: [], uniformResourceIdentifier: [], directoryName: [], registeredID: [], otherName: [] } as Mutable<SubjectAltName>;
+  const found = {
+    dNSName: [],
+    iPAddress: [],
+    rfc822Name: [],
+    uniformResourceIdentifier: [],
+    directoryName: [],
+    registeredID: [],
+    otherName: [],
+  } as Mutable<SubjectAltName>;
   const type = new Int32Array(1);
   const count = ssl.OPENSSL_sk_num(names);
   for (let index = 0; index < count; index += 1) {
@@ -60,7 +74,8 @@ export function subjectAltNameOf(names: Pointer, encoding: TextEncoding): Subjec
 
 /** @returns one line for people, such as `DNS:example.org, IP:192.0.2.1`, in printable ASCII. */
 export function lineOfNames(names: SubjectAltName): string {
-  const list = (label: string, values: readonly string[]): string[] => values.map((value) => `${label}:${encoded(value, 'ascii').replaceAll(',', '\\,')}`);
+  const list = (label: string, values: readonly string[]): string[] =>
+    values.map((value) => `${label}:${encoded(value, 'ascii').replaceAll(',', '\\,')}`);
   return [
     ...list('DNS', names.dNSName),
     ...list('IP', names.iPAddress),
@@ -68,13 +83,16 @@ export function lineOfNames(names: SubjectAltName): string {
     ...list('URI', names.uniformResourceIdentifier),
     ...names.directoryName.map((name) => `directory:(${lineOf(name)})`),
     ...list('OID', names.registeredID),
-    ...list('other', names.otherName.map(({ oid, text, value }) => `${oid}=${text ?? Buffer.from(value).toString('hex')}`)),
+    ...list(
+      'other',
+      names.otherName.map(({ oid, text, value }) => `${oid}=${text ?? Buffer.from(value).toString('hex')}`),
+    ),
   ].join(', ');
 }
 
 /**
- * @returns the address in four or sixteen bytes in its usual form, `192.0.2.1` or the one of RFC 5952 for IPv6 such as `2001:db8::1`;
- * for another number of bytes, which no address has, `#` and the bytes in hexadecimal.
+ * @returns the address in four or sixteen bytes in its usual form, `192.0.2.1` or the one of RFC 5952 for IPv6 such as
+ * `2001:db8::1`; for another number of bytes, which no address has, `#` and the bytes in hexadecimal.
  */
 export function addressOf(bytes: Uint8Array): string {
   if (bytes.length === 4) return bytes.join('.');

@@ -29,7 +29,10 @@ export class TlsError extends WantioError {
   readonly queue: readonly TlsErrorEntry[];
 
   /** @param details `sent` is the alert that this side answers with. */
-  constructor(message: string, details: { reason?: string; queue?: readonly TlsErrorEntry[]; sent?: number | undefined; cause?: unknown } = {}) {
+  constructor(
+    message: string,
+    details: { reason?: string; queue?: readonly TlsErrorEntry[]; sent?: number | undefined; cause?: unknown } = {},
+  ) {
     super('ERR_WANTIO_TLS', message, 'cause' in details ? { cause: details.cause } : undefined);
     const [first] = details.queue ?? [];
     const received = alertOf(first);
@@ -56,7 +59,9 @@ export interface CertificateErrorDetails {
 
 /** The peer's certificate is not acceptable, or is not that of the peer that was expected. */
 export class CertificateError extends WantioError {
-  /** OpenSSL's number for the verification's result, an `X509_V_ERR_…`; `undefined` when it is not OpenSSL that refused. */
+  /**
+   * OpenSSL's number for the verification's result, an `X509_V_ERR_…`; `undefined` when it is not OpenSSL that refused.
+   */
   readonly result: number | undefined;
   /** OpenSSL's name for that number without the prefix, such as `'CERT_HAS_EXPIRED'`. */
   readonly reason: VerifyErrorName | undefined;
@@ -69,7 +74,11 @@ export class CertificateError extends WantioError {
   /** What of the certificate was compared. */
   readonly field: string | undefined;
 
-  constructor(message: string, { result, depth, expected, actual, field }: CertificateErrorDetails = {}, code = 'ERR_WANTIO_CERTIFICATE') {
+  constructor(
+    message: string,
+    { result, depth, expected, actual, field }: CertificateErrorDetails = {},
+    code = 'ERR_WANTIO_CERTIFICATE',
+  ) {
     super(code, message);
     const name = result === undefined ? undefined : verifyErrorName(result);
     this.result = result;
@@ -86,8 +95,8 @@ export class CertificateError extends WantioError {
 }
 
 /**
- * Takes everything out of OpenSSL's error queue. The queue belongs to the whole thread: what is left there would be thrown by
- * the next call of `node:crypto`.
+ * Takes everything out of OpenSSL's error queue. The queue belongs to the whole thread: what is left there would be
+ * thrown by the next call of `node:crypto`.
  */
 export function takeErrorQueue(): TlsErrorEntry[] {
   const ssl = openssl();
@@ -109,17 +118,24 @@ export function refused(what: string): TlsError {
   return new TlsError(`${what}: ${reason}${hintFor(reason)}`, { queue });
 }
 
-/** @returns the option that decides about what OpenSSL refuses, to be put behind its reason; nothing where none does. */
+/**
+ * @returns the option that decides about what OpenSSL refuses, to be put behind its reason; nothing where none does.
+ */
 export function hintFor(reason: string): string {
   return TOO_WEAK.test(reason) ? ' for the security level (option dangerouslyLowerSecurityLevel)' : '';
 }
 
-// What OpenSSL says of a key, digest or parameter below the level: "ee key too small", "ca md too weak", "CA signature digest algorithm too weak".
+// What OpenSSL says of a key, digest or parameter below the level: "ee key too small", "ca md too weak", "CA signature
+// digest algorithm too weak".
 const TOO_WEAK = /(?:key too small|md too weak|key too weak|algorithm too weak)$/;
 
 /** Whether OpenSSL recognised plain HTTP where it expected TLS. */
 export function saysHttp(queue: readonly TlsErrorEntry[]): boolean {
-  return queue.some(({ code }) => libraryOf(code) === ERR_LIB_SSL && (reasonOf(code) === SSL_R_HTTP_REQUEST || reasonOf(code) === SSL_R_HTTPS_PROXY_REQUEST));
+  return queue.some(
+    ({ code }) =>
+      libraryOf(code) === ERR_LIB_SSL &&
+      (reasonOf(code) === SSL_R_HTTP_REQUEST || reasonOf(code) === SSL_R_HTTPS_PROXY_REQUEST),
+  );
 }
 
 function alertOf(entry: TlsErrorEntry | undefined): number | undefined {

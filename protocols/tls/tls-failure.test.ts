@@ -28,28 +28,59 @@ describe('a handshake that fails for the certificate', () => {
     const error = await refusalOf(authority.issue({ names: ['example.org', '192.0.2.1'] }));
     expect(error).toBeInstanceOf(WrongHostError);
     expect(error).toMatchObject({
-      name: 'WrongHostError', code: 'ERR_WANTIO_WRONG_HOST', reason: 'HOSTNAME_MISMATCH', result: 62,
-      expected: 'localhost', actual: 'DNS:example.org, IP:192.0.2.1', field: 'subjectAltName',
+      name: 'WrongHostError',
+      code: 'ERR_WANTIO_WRONG_HOST',
+      reason: 'HOSTNAME_MISMATCH',
+      result: 62,
+      expected: 'localhost',
+      actual: 'DNS:example.org, IP:192.0.2.1',
+      field: 'subjectAltName',
       message: "the server's certificate is not for localhost but for DNS:example.org, IP:192.0.2.1: hostname mismatch",
     });
   });
 
   it('of another address says so too', async () => {
-    expect(await refusalOf(authority.issue({ names: ['127.0.0.1'] }), '127.0.0.2')).toMatchObject({ code: 'ERR_WANTIO_WRONG_HOST', reason: 'IP_ADDRESS_MISMATCH', expected: '127.0.0.2', actual: 'IP:127.0.0.1' });
+    expect(await refusalOf(authority.issue({ names: ['127.0.0.1'] }), '127.0.0.2')).toMatchObject({
+      code: 'ERR_WANTIO_WRONG_HOST',
+      reason: 'IP_ADDRESS_MISMATCH',
+      expected: '127.0.0.2',
+      actual: 'IP:127.0.0.1',
+    });
   });
 
   it('of a host that only the commonName names says that it names none', async () => {
-    expect(await refusalOf(authority.issue({ names: ['localhost'], subjectAltName: false }))).toMatchObject({ code: 'ERR_WANTIO_WRONG_HOST', actual: '', message: "the server's certificate is not for localhost but for no host: hostname mismatch" });
+    expect(await refusalOf(authority.issue({ names: ['localhost'], subjectAltName: false }))).toMatchObject({
+      code: 'ERR_WANTIO_WRONG_HOST',
+      actual: '',
+      message: "the server's certificate is not for localhost but for no host: hostname mismatch",
+    });
   });
 
   it('itself gives the reason by its name', async () => {
     const reasons = [];
-    for (const issued of [authority.issue({ expired: true }), authority.issue({ notYetValid: true }), authority.issue({ purpose: 'client' }), authority.intermediate({ ca: false }).issue(), new Authority().issue()]) {
+    for (const issued of [
+      authority.issue({ expired: true }),
+      authority.issue({ notYetValid: true }),
+      authority.issue({ purpose: 'client' }),
+      authority.intermediate({ ca: false }).issue(),
+      new Authority().issue(),
+    ]) {
       const error = await refusalOf(issued);
       expect(error).not.toBeInstanceOf(WrongHostError);
-      expect(error).toMatchObject({ code: 'ERR_WANTIO_CERTIFICATE', expected: undefined, actual: undefined, field: undefined });
+      expect(error).toMatchObject({
+        code: 'ERR_WANTIO_CERTIFICATE',
+        expected: undefined,
+        actual: undefined,
+        field: undefined,
+      });
       reasons.push(error.reason);
     }
-    expect(reasons).toEqual(['CERT_HAS_EXPIRED', 'CERT_NOT_YET_VALID', 'INVALID_PURPOSE', 'INVALID_CA', 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY']);
+    expect(reasons).toEqual([
+      'CERT_HAS_EXPIRED',
+      'CERT_NOT_YET_VALID',
+      'INVALID_PURPOSE',
+      'INVALID_CA',
+      'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+    ]);
   });
 });

@@ -31,31 +31,53 @@ export interface FailureHints {
 export function tlsFailure(connection: Pointer, hints: FailureHints): Error {
   const queue = takeErrorQueue();
   const result = openssl().SSL_get_verify_result(connection);
-  if (result !== c.X509_V_OK && queue.some(({ reason }) => reason === 'certificate verify failed')) return certificateFailure(connection, result, hints);
+  if (result !== c.X509_V_OK && queue.some(({ reason }) => reason === 'certificate verify failed'))
+    return certificateFailure(connection, result, hints);
   if (saysHttp(queue) || startsLikeHttp(hints.firstBytes)) {
-    return new TlsError('handshake failed: the peer speaks plain HTTP where TLS was expected', { reason: 'plain HTTP', queue });
+    return new TlsError('handshake failed: the peer speaks plain HTTP where TLS was expected', {
+      reason: 'plain HTTP',
+      queue,
+    });
   }
   if (hints.firstBytes !== undefined) {
-    return new TlsError(`handshake failed: the peer does not speak TLS (its first bytes are ${Buffer.from(hints.firstBytes).toString('hex')})`, { reason: 'not TLS', queue });
+    return new TlsError(
+      `handshake failed: the peer does not speak TLS (its first bytes are ${Buffer.from(hints.firstBytes).toString('hex')})`,
+      { reason: 'not TLS', queue },
+    );
   }
   // What OpenSSL complains of is that there is no certificate to fall back on.
   if (hints.asksForPsk === true && queue.some(({ reason }) => reason === 'no suitable signature algorithm')) {
-    return new TlsError('handshake failed: the client has shown no shared key that is known here (psk identity not found)', { reason: 'psk identity not found', queue, sent: hints.sent });
+    return new TlsError(
+      'handshake failed: the client has shown no shared key that is known here (psk identity not found)',
+      { reason: 'psk identity not found', queue, sent: hints.sent },
+    );
   }
   const error = new TlsError('TLS failed', { queue, sent: hints.sent });
-  error.message = error.side === 'remote'
-    ? `${hints.what} failed: the peer sent the alert ${String(error.alert)} (${error.reason})`
-    : `${hints.what} failed: ${queue[0] === undefined ? 'OpenSSL gives no reason' : queue[0].reason + hintFor(queue[0].reason)}`;
+  error.message =
+    error.side === 'remote'
+      ? `${hints.what} failed: the peer sent the alert ${String(error.alert)} (${error.reason})`
+      : `${hints.what} failed: ${queue[0] === undefined ? 'OpenSSL gives no reason' : queue[0].reason + hintFor(queue[0].reason)}`;
   return error;
 }
 
-function certificateFailure(connection: Pointer, result: number, { role, serverName, depth, rules }: FailureHints): CertificateError {
+function certificateFailure(
+  connection: Pointer,
+  result: number,
+  { role, serverName, depth, rules }: FailureHints,
+): CertificateError {
   const why = openssl().X509_verify_cert_error_string(result);
   const isName = result === c.X509_V_ERR_HOSTNAME_MISMATCH || result === c.X509_V_ERR_IP_ADDRESS_MISMATCH;
-  if (!isName) return new CertificateError(`the ${role === 'client' ? 'server' : 'client'}'s certificate is not accepted: ${why}${hintFor(why)}`, { result, depth });
+  if (!isName)
+    return new CertificateError(
+      `the ${role === 'client' ? 'server' : 'client'}'s certificate is not accepted: ${why}${hintFor(why)}`,
+      { result, depth },
+    );
   const [certificate] = chainOf(openssl().SSL_get0_verified_chain(connection));
   const { field, actual } = certificate === undefined ? {} : hostsOf(certificate, rules);
-  return new WrongHostError(`the server's certificate is not for ${serverName ?? 'this name'} but for ${actual === undefined || actual === '' ? 'no host' : actual}: ${why}`, { result, depth, expected: serverName, actual, field });
+  return new WrongHostError(
+    `the server's certificate is not for ${serverName ?? 'this name'} but for ${actual === undefined || actual === '' ? 'no host' : actual}: ${why}`,
+    { result, depth, expected: serverName, actual, field },
+  );
 }
 
 function startsLikeHttp(bytes: Uint8Array | undefined): boolean {

@@ -1,12 +1,12 @@
 /**
  * TLS as a transport over any transport.
  *
- * Theory of operation. OpenSSL talks to two memory BIOs: we put received ciphertext into one and take what is to be sent
- * out of the other. A memory BIO never blocks and never wants to write, so the wants are made here: WANT_READ only when
- * the BIO is drained and the transport below has said so itself; WANT_WRITE while sealed bytes are pending that the
- * transport below does not take. What OpenSSL has sealed belongs to this transport, goes out by itself, and is never
- * sealed again: a byte that `write` has counted is as good as sent. Nothing more is sealed, and above a bound nothing
- * more is taken in, while ciphertext is pending: so a peer that sends and does not read cannot make us grow.
+ * Theory of operation. OpenSSL talks to two memory BIOs: we put received ciphertext into one and take what is to be
+ * sent out of the other. A memory BIO never blocks and never wants to write, so the wants are made here: WANT_READ only
+ * when the BIO is drained and the transport below has said so itself; WANT_WRITE while sealed bytes are pending that
+ * the transport below does not take. What OpenSSL has sealed belongs to this transport, goes out by itself, and is
+ * never sealed again: a byte that `write` has counted is as good as sent. Nothing more is sealed, and above a bound
+ * nothing more is taken in, while ciphertext is pending: so a peer that sends and does not read cannot make us grow.
  */
 
 import { BoundsError, BusyError, ClosedError, TruncatedError } from '../../core/errors.ts';
@@ -129,7 +129,10 @@ export class TlsTransport implements Transport, TimeSource {
   }
 
   get hasBuffered(): boolean {
-    return this.#surplus !== undefined || (this.#failure === undefined && (this.#holds || this.#ciphertext.below.hasBuffered));
+    return (
+      this.#surplus !== undefined ||
+      (this.#failure === undefined && (this.#holds || this.#ciphertext.below.hasBuffered))
+    );
   }
 
   get hasUnflushed(): boolean {
@@ -172,7 +175,10 @@ export class TlsTransport implements Transport, TimeSource {
         if (negotiation.consider(this.#answered, this)) continue;
         return WANT_LOOKUP;
       }
-      if (reason === c.SSL_ERROR_ZERO_RETURN) throw (this.#failure = new ClosedError(`handshake failed: the peer has ${negotiation.alert?.number === USER_CANCELED ? 'cancelled it and ' : ''}closed the connection in the middle of it (close_notify)`));
+      if (reason === c.SSL_ERROR_ZERO_RETURN)
+        throw (this.#failure = new ClosedError(
+          `handshake failed: the peer has ${negotiation.alert?.number === USER_CANCELED ? 'cancelled it and ' : ''}closed the connection in the middle of it (close_notify)`,
+        ));
       if (reason !== 0 && reason !== c.SSL_ERROR_WANT_READ) throw this.#fail();
       const flushed = this.#ciphertext.sealOrNote();
       if (flushed !== DONE) return flushed;
@@ -224,9 +230,11 @@ export class TlsTransport implements Transport, TimeSource {
         if (reason !== c.SSL_ERROR_WANT_READ) throw this.#fail();
         this.#ciphertext.deflate(KEPT_AT_MOST);
       }
-      // What OpenSSL answered by itself, such as a key update, goes out; a read never waits for it, but too much of it stops the intake.
+      // What OpenSSL answered by itself, such as a key update, goes out; a read never waits for it, but too much of it
+      // stops the intake.
       if (this.#ciphertext.trySeal() !== DONE && this.#ciphertext.pendingBytes > PENDING_AT_MOST) return WANT_WRITE;
-      // Records without data, such as key updates, may come without end: the others have their turn, and this goes on in the next.
+      // Records without data, such as key updates, may come without end: the others have their turn, and this goes on
+      // in the next.
       if (feeds === FEEDS_PER_READ) return WANT_READ;
       const fed = this.#feed();
       if (fed !== DONE) return fed;
@@ -261,7 +269,8 @@ export class TlsTransport implements Transport, TimeSource {
   }
 
   flush(): StepCode {
-    if (this.#ciphertext.pendingBytes === 0 && this.#ciphertext.sendFailure === undefined) return this.#ciphertext.below.flush();
+    if (this.#ciphertext.pendingBytes === 0 && this.#ciphertext.sendFailure === undefined)
+      return this.#ciphertext.below.flush();
     return this.#seal();
   }
 
@@ -288,27 +297,42 @@ export class TlsTransport implements Transport, TimeSource {
   }
 
   /**
-   * Makes a renegotiation begin at the next end of a record; {@link goOn} completes it. (One that OpenSSL is asked for in the
-   * middle of a record, or of the peer's own, is half forgotten.)
+   * Makes a renegotiation begin at the next end of a record; {@link goOn} completes it. (One that OpenSSL is asked for
+   * in the middle of a record, or of the peer's own, is half forgotten.)
    * @throws {TlsError} under TLS 1.3.
    */
   renegotiate(): void {
-    if (this.isTls13) throw new TlsError('renegotiate refused: TLS 1.3 has no renegotiation; use updateKeys() or requestClientCertificate()', { reason: 'wrong version' });
+    if (this.isTls13)
+      throw new TlsError(
+        'renegotiate refused: TLS 1.3 has no renegotiation; use updateKeys() or requestClientCertificate()',
+        { reason: 'wrong version' },
+      );
     // One that is on its way already, begun by an operation that has timed out, is the one that is meant.
     this.#isDue = !this.negotiation.renegotiates;
     this.negotiation.renegotiates = true;
   }
 
   /** Whether the renegotiation that was begun is complete. */
-  readonly hasRenegotiated = (): boolean => !this.#isDue && this.#ssl !== 0 && this.#openssl.SSL_renegotiate_pending(this.#ssl) === 0 && this.hasShakenHands();
+  readonly hasRenegotiated = (): boolean =>
+    !this.#isDue && this.#ssl !== 0 && this.#openssl.SSL_renegotiate_pending(this.#ssl) === 0 && this.hasShakenHands();
 
-  /** Makes new keys for sending, and demands as much of the peer (TLS 1.3); they are in use once the transport is flushed. @throws {TlsError} */
+  /**
+   * Makes new keys for sending, and demands as much of the peer (TLS 1.3); they are in use once the transport is
+   * flushed.
+   * @throws {TlsError}
+   */
   updateKeys(peerToo: boolean): void {
-    if (!this.isTls13) throw new TlsError('updateKeys refused: it needs TLS 1.3; use renegotiate()', { reason: 'wrong version' });
-    this.#post('updateKeys', () => this.#openssl.SSL_key_update(this.#ssl, peerToo ? c.SSL_KEY_UPDATE_REQUESTED : c.SSL_KEY_UPDATE_NOT_REQUESTED));
+    if (!this.isTls13)
+      throw new TlsError('updateKeys refused: it needs TLS 1.3; use renegotiate()', { reason: 'wrong version' });
+    this.#post('updateKeys', () =>
+      this.#openssl.SSL_key_update(this.#ssl, peerToo ? c.SSL_KEY_UPDATE_REQUESTED : c.SSL_KEY_UPDATE_NOT_REQUESTED),
+    );
   }
 
-  /** Demands the client's certificate in the middle of the connection; {@link goOn} completes it. @throws {TlsError} when it cannot be. */
+  /**
+   * Demands the client's certificate in the middle of the connection; {@link goOn} completes it.
+   * @throws {TlsError} when it cannot be.
+   */
   requestCertificate(modes: number): void {
     if (this.isTls13) this.#requestCertificate(modes);
     else {
@@ -324,7 +348,8 @@ export class TlsTransport implements Transport, TimeSource {
 
   #requestCertificate(modes: number): void {
     const { settings } = this.negotiation;
-    if (settings.role !== 'server') throw new TlsError('requestClientCertificate refused: this side is the client', { reason: 'wrong role' });
+    if (settings.role !== 'server')
+      throw new TlsError('requestClientCertificate refused: this side is the client', { reason: 'wrong role' });
     if (this.#finishedBefore !== undefined && !this.hasCertificate()) return;
     // OpenSSL sends one such message at a time, and an answer to the peer's key update would be it.
     if (this.#openssl.SSL_get_key_update_type(this.#ssl) !== c.SSL_KEY_UPDATE_NONE) this.updateKeys(false);
@@ -339,7 +364,10 @@ export class TlsTransport implements Transport, TimeSource {
     this.#finishedBefore = peerFinished(this.#ssl);
   }
 
-  /** Lets OpenSSL prepare a message of TLS 1.3 for after the handshake, and write it. @throws {TlsError} when it refuses. */
+  /**
+   * Lets OpenSSL prepare a message of TLS 1.3 for after the handshake, and write it.
+   * @throws {TlsError} when it refuses.
+   */
   #post(what: string, prepare: () => number): void {
     this.#enter();
     const prepared = prepare();
@@ -352,15 +380,16 @@ export class TlsTransport implements Transport, TimeSource {
   /** Whether the client has answered the demand for its certificate. */
   readonly hasCertificate = (): boolean => {
     if (this.#finishedBefore === undefined) return this.hasRenegotiated();
-    if (this.#finishedBefore.equals(peerFinished(this.#ssl)) || this.#openssl.SSL_in_init(this.#ssl) !== 0) return false;
+    if (this.#finishedBefore.equals(peerFinished(this.#ssl)) || this.#openssl.SSL_in_init(this.#ssl) !== 0)
+      return false;
     this.#finishedBefore = undefined;
     this.#checkExpected();
     return true;
   };
 
   /**
-   * Goes on with a handshake in the middle of the connection until `isComplete`, and flushes what belongs to it. Data that come along
-   * wait for the next reads.
+   * Goes on with a handshake in the middle of the connection until `isComplete`, and flushes what belongs to it. Data
+   * that come along wait for the next reads.
    * @throws {BoundsError} when too much of it comes and nobody receives.
    */
   goOn(isComplete: () => boolean): StepCode | typeof YIELD {
@@ -373,7 +402,8 @@ export class TlsTransport implements Transport, TimeSource {
         this.#settled();
         return DONE;
       }
-      if (more === END) throw new ClosedError('the peer has closed the connection before the new handshake was complete');
+      if (more === END)
+        throw new ClosedError('the peer has closed the connection before the new handshake was complete');
       if (feeds === FEEDS_PER_READ) return YIELD;
       const fed = this.#feed();
       if (fed !== DONE) return fed;
@@ -425,27 +455,39 @@ export class TlsTransport implements Transport, TimeSource {
     this.sessions.begin(this.#ssl);
   }
 
-  /** Gives a client of TLS 1.3 what it can come back with: as late as that, so that one that never reads cannot hold up a handshake. */
+  /**
+   * Gives a client of TLS 1.3 what it can come back with: as late as that, so that one that never reads cannot hold up
+   * a handshake.
+   */
   #giveTickets(): void {
     const count = this.#ticketsDue;
     this.#ticketsDue = 0;
     this.#post('tickets', () => {
       let result = 1;
-      for (let index = 0; index < count && result > 0; index++) result = this.#openssl.SSL_new_session_ticket(this.#ssl);
+      for (let index = 0; index < count && result > 0; index++)
+        result = this.#openssl.SSL_new_session_ticket(this.#ssl);
       return result;
     });
   }
 
-  /** Takes over the session of another connection, with its certificate and key. @throws {TlsError} when OpenSSL refuses. @throws {ClosedError} when the handshake has begun. */
+  /**
+   * Takes over the session of another connection, with its certificate and key.
+   * @throws {TlsError} when OpenSSL refuses.
+   * @throws {ClosedError} when the handshake has begun.
+   */
   copySession(from: TlsTransport): void {
-    if (this.#ssl === 0 || this.#openssl.SSL_in_before(this.#ssl) === 0) throw new ClosedError('copySessionFrom refused: the handshake has begun');
+    if (this.#ssl === 0 || this.#openssl.SSL_in_before(this.#ssl) === 0)
+      throw new ClosedError('copySessionFrom refused: the handshake has begun');
     this.sessions.copy(this.#ssl, from.ssl, from.negotiation.settings.trustScope);
   }
 
   /** Begins anew with another context, as if the client had come there: what it has said is said again. */
   #switchTo(settings: ContextSettings): void {
     const { role } = this.negotiation.settings;
-    if (settings.role !== role) throw (this.#failure = new TlsError(`handshake failed: the chosen context is one for a ${settings.role}`, { reason: 'wrong role' }));
+    if (settings.role !== role)
+      throw (this.#failure = new TlsError(`handshake failed: the chosen context is one for a ${settings.role}`, {
+        reason: 'wrong role',
+      }));
     answerNoMore(this.#ssl);
     this.#openssl.SSL_free(this.#ssl);
     this.#ssl = 0;
@@ -460,7 +502,8 @@ export class TlsTransport implements Transport, TimeSource {
     this.negotiation.complete(reused, this.isTls13);
     // One that has failed was counted then.
     if (this.negotiation.resumption !== 'failed') settings.sessions.counts.count(this.negotiation.resumption);
-    if (settings.role === 'server' && settings.resumption !== 'off' && this.isTls13) this.#ticketsDue = reused ? Math.min(1, settings.tickets) : settings.tickets;
+    if (settings.role === 'server' && settings.resumption !== 'off' && this.isTls13)
+      this.#ticketsDue = reused ? Math.min(1, settings.tickets) : settings.tickets;
     this.#ciphertext.recordNoMore();
     // Data may have come along with the last flight.
     this.#holds = true;
@@ -470,12 +513,21 @@ export class TlsTransport implements Transport, TimeSource {
 
   /** A session that was not made here says of its peer what was found elsewhere, perhaps under another name. */
   #checkGivenSession({ verifyModes, verifiesName, nameRules, accepts }: ContextSettings): void {
-    if (this.#openssl.SSL_session_reused(this.#ssl) !== 1 || (verifyModes & c.SSL_VERIFY_PEER) === 0 || this.negotiation.usesPsk) return;
+    if (
+      this.#openssl.SSL_session_reused(this.#ssl) !== 1 ||
+      (verifyModes & c.SSL_VERIFY_PEER) === 0 ||
+      this.negotiation.usesPsk
+    )
+      return;
     const result = this.#openssl.SSL_get_verify_result(this.#ssl);
     if (result !== c.X509_V_OK && accepts !== 'all' && !accepts.has(result)) {
-      throw (this.#failure = new CertificateError(`the session was made with a certificate that is not accepted: ${this.#openssl.X509_verify_cert_error_string(result)}`, { result }));
+      throw (this.#failure = new CertificateError(
+        `the session was made with a certificate that is not accepted: ${this.#openssl.X509_verify_cert_error_string(result)}`,
+        { result },
+      ));
     }
-    if (verifiesName) this.#checkPeer({ name: this.options.serverName, dangerouslyUseOldNameRules: nameRules === 'rfc2818' });
+    if (verifiesName)
+      this.#checkPeer({ name: this.options.serverName, dangerouslyUseOldNameRules: nameRules === 'rfc2818' });
   }
 
   /** The peer may be another one after each handshake. @throws {CertificateError} when it is not whom it must be. */
@@ -501,7 +553,12 @@ export class TlsTransport implements Transport, TimeSource {
     const data = (ahead ??= new Uint8Array(AHEAD_BYTES));
     const { maxAheadBytes = SURPLUS_AT_MOST } = this.options;
     for (;;) {
-      if ((this.#surplus?.length ?? 0) > maxAheadBytes) throw new BoundsError('what comes before the new handshake is complete, and nobody receives,', 'maxAheadBytes', maxAheadBytes);
+      if ((this.#surplus?.length ?? 0) > maxAheadBytes)
+        throw new BoundsError(
+          'what comes before the new handshake is complete, and nobody receives,',
+          'maxAheadBytes',
+          maxAheadBytes,
+        );
       if (this.#isDue) this.#beginDue();
       this.#enter();
       const count = this.#openssl.SSL_read(this.#ssl, data, data.length);
@@ -560,7 +617,8 @@ export class TlsTransport implements Transport, TimeSource {
     }
     if (!negotiation.renegotiates || !this.hasRenegotiated()) return;
     negotiation.renegotiates = false;
-    if (negotiation.settings.peerRenegotiations === 0) this.#openssl.SSL_set_options(this.#ssl, c.SSL_OP_NO_RENEGOTIATION);
+    if (negotiation.settings.peerRenegotiations === 0)
+      this.#openssl.SSL_set_options(this.#ssl, c.SSL_OP_NO_RENEGOTIATION);
   }
 
   /** Before each call whose `SSL_get_error` is read: the error queue is shared with the whole thread. */
@@ -568,13 +626,15 @@ export class TlsTransport implements Transport, TimeSource {
     // Whoever was asked or told something may have closed the connection.
     if (this.#ssl === 0) throw this.failure as Error;
     // Whoever is asked in the middle of a call must not make another one.
-    if (this.#calling) throw new BusyError('handshake', 'handshake', 'it was called by a function that this connection is asking');
+    if (this.#calling)
+      throw new BusyError('handshake', 'handshake', 'it was called by a function that this connection is asking');
     this.#calling = true;
     if (this.#openssl.ERR_peek_error() !== 0) this.#openssl.ERR_clear_error();
   }
 
   /**
-   * After it: what was noted meanwhile is acted on. What is to be told goes out later, when the bytes that came along are handed over.
+   * After it: what was noted meanwhile is acted on. What is to be told goes out later, when the bytes that came along
+   * are handed over.
    * @param reason what `SSL_get_error` said of the call, asked before.
    * @throws when the connection was closed from inside the call.
    */
@@ -629,8 +689,8 @@ export class TlsTransport implements Transport, TimeSource {
   }
 
   /**
-   * Sends what is sealed. When the transport below takes nothing more, the peer may have said why: then that is thrown, unless data
-   * come first, which are for the reads.
+   * Sends what is sealed. When the transport below takes nothing more, the peer may have said why: then that is thrown,
+   * unless data come first, which are for the reads.
    * @throws {Error}
    */
   #seal(): StepCode {
@@ -644,7 +704,10 @@ export class TlsTransport implements Transport, TimeSource {
     throw sendFailure;
   }
 
-  /** Whether more of what the peer has said before it broke the connection has come in. How it broke is for the reads: nothing has failed by it yet. */
+  /**
+   * Whether more of what the peer has said before it broke the connection has come in. How it broke is for the reads:
+   * nothing has failed by it yet.
+   */
   #hears(): boolean {
     try {
       const fed = this.#ciphertext.feed();
@@ -655,7 +718,10 @@ export class TlsTransport implements Transport, TimeSource {
     }
   }
 
-  /** Whether data of the peer are there, which stay there. @throws {Error} when the peer has ended the connection by an alert. */
+  /**
+   * Whether data of the peer are there, which stay there.
+   * @throws {Error} when the peer has ended the connection by an alert.
+   */
   #peek(): boolean {
     this.#enter();
     const count = this.#openssl.SSL_peek(this.#ssl, aByte, 1);
@@ -673,9 +739,22 @@ export class TlsTransport implements Transport, TimeSource {
     if (error !== undefined) this.#failure = error;
     else if (!this.#ciphertext.ended) {
       const sent = alert?.sent === true ? alert.number : undefined;
-      this.#failure = tlsFailure(this.#ssl, { what, role: settings.role, serverName: this.options.serverName, firstBytes: this.#ciphertext.firstBytes, sent, depth: faults.at(-1)?.depth, rules: settings.nameRules, asksForPsk: settings.pskServer !== undefined });
-    } else if (this.negotiation.established) this.#failure = new TruncatedError('the peer closed the connection without close_notify; bytes may be missing');
-    else this.#failure = this.#ciphertext.sendFailure ?? new ClosedError('handshake failed: the peer closed the connection in the middle of it');
+      this.#failure = tlsFailure(this.#ssl, {
+        what,
+        role: settings.role,
+        serverName: this.options.serverName,
+        firstBytes: this.#ciphertext.firstBytes,
+        sent,
+        depth: faults.at(-1)?.depth,
+        rules: settings.nameRules,
+        asksForPsk: settings.pskServer !== undefined,
+      });
+    } else if (this.negotiation.established)
+      this.#failure = new TruncatedError('the peer closed the connection without close_notify; bytes may be missing');
+    else
+      this.#failure =
+        this.#ciphertext.sendFailure ??
+        new ClosedError('handshake failed: the peer closed the connection in the middle of it');
     this.#openssl.ERR_clear_error();
     if (settings.role === 'server') this.#restoreSession();
     else if (this.#mayBlameSession(this.#failure)) this.sessions.blame(this.#listener.time);
@@ -690,14 +769,15 @@ export class TlsTransport implements Transport, TimeSource {
   #mayBlameSession(failure: Error): boolean {
     if (!mayBlameSession(failure)) return false;
     if (!this.negotiation.established) return true;
-    // A server may refuse when the client's handshake is complete: in a resumed handshake of either version the client is not the
-    // first to be done. Then what the server says comes before any data.
+    // A server may refuse when the client's handshake is complete: in a resumed handshake of either version the client
+    // is not the first to be done. Then what the server says comes before any data.
     return !this.#hasOpened && this.negotiation.resumption === 'resumed';
   }
 
   /**
-   * OpenSSL takes a session out of its own cache when an alert ends a handshake with it. Under TLS 1.2 ids cross in the clear, so that
-   * a stranger could erase the session of another client: it is put back unless the peer has proved that it has the key.
+   * OpenSSL takes a session out of its own cache when an alert ends a handshake with it. Under TLS 1.2 ids cross in the
+   * clear, so that a stranger could erase the session of another client: it is put back unless the peer has proved that
+   * it has the key.
    */
   #restoreSession(): void {
     const { established, settings } = this.negotiation;
@@ -711,8 +791,10 @@ export class TlsTransport implements Transport, TimeSource {
     this.#closing = this.#calling;
     if (this.#calling) return;
     answerNoMore(this.#ssl);
-    // OpenSSL drops the session of a connection without goodbyes from its cache; a broken wire says nothing against the session.
-    if (this.negotiation.established && !(this.#failure instanceof TlsError)) this.#openssl.SSL_set_shutdown(this.#ssl, c.SSL_SENT_AND_RECEIVED_SHUTDOWN);
+    // OpenSSL drops the session of a connection without goodbyes from its cache; a broken wire says nothing against the
+    // session.
+    if (this.negotiation.established && !(this.#failure instanceof TlsError))
+      this.#openssl.SSL_set_shutdown(this.#ssl, c.SSL_SENT_AND_RECEIVED_SHUTDOWN);
     // The BIOs belong to the SSL object.
     this.#openssl.SSL_free(this.#ssl);
     this.#ssl = 0;

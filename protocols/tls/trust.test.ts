@@ -9,7 +9,9 @@ const crls = { pem: authority.crl() };
 /** The address of the store that is made of `files`. */
 function storeOf(files: Awaited<ReturnType<typeof readTrust>>): unknown {
   let found: unknown;
-  withStore(files, (store) => { found = store; });
+  withStore(files, (store) => {
+    found = store;
+  });
   return found;
 }
 

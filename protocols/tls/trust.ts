@@ -12,9 +12,9 @@ import type { PemSource } from './pem.ts';
 import { TlsError } from './tls-error.ts';
 
 /**
- * Where authorities come from: PEM; a directory whose files are all read, once, in PEM or DER (`context.skippedFiles` lists those that
- * were neither); the roots that Node.js bundles; those of the
- * system (the file that `SSL_CERT_FILE` names, or the bundle of the distribution).
+ * Where authorities come from: PEM; a directory whose files are all read, once, in PEM or DER (`context.skippedFiles`
+ * lists those that were neither); the roots that Node.js bundles; those of the system (the file that `SSL_CERT_FILE`
+ * names, or the bundle of the distribution).
  */
 export type CaSource = PemSource | { readonly directory: string } | 'bundled' | 'system';
 
@@ -31,7 +31,10 @@ export interface TrustFiles {
 }
 
 /** @throws {FileError} when a file or directory cannot be read. @throws {TlsError} when the system has no roots. */
-export async function readTrust(ca: CaSource | readonly CaSource[], crls: PemSource | readonly PemSource[] | undefined): Promise<TrustFiles> {
+export async function readTrust(
+  ca: CaSource | readonly CaSource[],
+  crls: PemSource | readonly PemSource[] | undefined,
+): Promise<TrustFiles> {
   const sources: readonly CaSource[] = Array.isArray(ca) ? ca : [ca as CaSource];
   const read = await Promise.all(sources.map(readSource));
   const lists: readonly PemSource[] = Array.isArray(crls) ? crls : crls === undefined ? [] : [crls as PemSource];
@@ -41,7 +44,9 @@ export async function readTrust(ca: CaSource | readonly CaSource[], crls: PemSou
     revocations: [...revocations, ...read.flatMap((source) => source.revocations)],
     isBundled: sources.length === 1 && sources[0] === 'bundled' && revocations.length === 0,
     skipped: read.flatMap(({ skipped = [] }) => skipped),
-    named: read.flatMap(({ certificates }, index) => (typeof sources[index] === 'object' && !('directory' in sources[index]) ? certificates : [])),
+    named: read.flatMap(({ certificates }, index) =>
+      typeof sources[index] === 'object' && !('directory' in sources[index]) ? certificates : [],
+    ),
   };
 }
 
@@ -67,12 +72,17 @@ async function systemRoots(): Promise<Uint8Array> {
       if (given !== undefined || (error as FileError).code !== 'ENOENT') throw error;
     }
   }
-  throw new TlsError(`the system has no root certificates where they are expected (${SYSTEM_BUNDLES.join(', ')}): install ca-certificates, or name a file in SSL_CERT_FILE`);
+  throw new TlsError(
+    `the system has no root certificates where they are expected (${SYSTEM_BUNDLES.join(', ')}): install ca-certificates, or name a file in SSL_CERT_FILE`,
+  );
 }
 
 let bundled: Pointer | undefined;
 
-/** Gives the store of `files` to `use`, and frees it after that; whoever keeps it takes a reference. @throws {TlsError} when something cannot be parsed. */
+/**
+ * Gives the store of `files` to `use`, and frees it after that; whoever keeps it takes a reference.
+ * @throws {TlsError} when something cannot be parsed.
+ */
 export function withStore(files: TrustFiles, use: (store: Pointer) => void): void {
   const ssl = openssl();
   if (files.isBundled) {
@@ -104,4 +114,9 @@ function fill(store: Pointer, { certificates, revocations }: TrustFiles): Pointe
 }
 
 // Where the distributions keep them: Debian and Alpine, Fedora and RHEL, openSUSE, others.
-const SYSTEM_BUNDLES = ['/etc/ssl/certs/ca-certificates.crt', '/etc/pki/tls/certs/ca-bundle.crt', '/etc/ssl/ca-bundle.pem', '/etc/ssl/cert.pem'];
+const SYSTEM_BUNDLES = [
+  '/etc/ssl/certs/ca-certificates.crt',
+  '/etc/pki/tls/certs/ca-bundle.crt',
+  '/etc/ssl/ca-bundle.pem',
+  '/etc/ssl/cert.pem',
+];

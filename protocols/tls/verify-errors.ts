@@ -3,7 +3,9 @@
 /** An `X509_V_ERR_…` of OpenSSL 3.0 to 3.5, without that prefix. */
 export type VerifyErrorName = keyof typeof VERIFY_ERRORS;
 
-/** @returns the name of a verification's result: `'OK'` for 0, `undefined` for a number that OpenSSL 3.5 does not know. */
+/**
+ * @returns the name of a verification's result: `'OK'` for 0, `undefined` for a number that OpenSSL 3.5 does not know.
+ */
 export function verifyErrorName(result: number): VerifyErrorName | 'OK' | undefined {
   return NAMES.get(result);
 }
@@ -114,5 +116,8 @@ export const VERIFY_ERRORS = {
 
 const NAMES: ReadonlyMap<number, VerifyErrorName | 'OK'> = new Map<number, VerifyErrorName | 'OK'>([
   [0, 'OK'],
-  ...Object.entries(VERIFY_ERRORS).map(([name, number]): [number, VerifyErrorName] => [number, name as VerifyErrorName]),
+  ...Object.entries(VERIFY_ERRORS).map(([name, number]): [number, VerifyErrorName] => [
+    number,
+    name as VerifyErrorName,
+  ]),
 ]);

@@ -5,7 +5,8 @@ import type { Pointer } from './openssl.ts';
 import { refused, TlsError } from './tls-error.ts';
 
 /**
- * Gives an `X509` made from `der`, and the number of bytes that it took, to `use`, and frees it after that. OpenSSL's error queue is empty then.
+ * Gives an `X509` made from `der`, and the number of bytes that it took, to `use`, and frees it after that. OpenSSL's
+ * error queue is empty then.
  * @throws {TlsError} when `der` cannot be parsed.
  */
 export function withX509<T>(der: Uint8Array, use: (x509: Pointer, length: number) => T): T {
@@ -25,11 +26,16 @@ export function withX509<T>(der: Uint8Array, use: (x509: Pointer, length: number
   }
 }
 
-/** @returns the one certificate in `der` as OpenSSL writes it. @throws {TlsError} when it cannot be parsed, or something follows on it. */
+/**
+ * @returns the one certificate in `der` as OpenSSL writes it.
+ * @throws {TlsError} when it cannot be parsed, or something follows on it.
+ */
 export function canonical(der: Uint8Array): Uint8Array {
   return withX509(der, (x509, length) => {
     if (length === der.length) return encodingOf(x509);
-    throw new TlsError(`the certificate cannot be parsed: ${String(der.length - length)} bytes follow on it`, { reason: 'trailing bytes' });
+    throw new TlsError(`the certificate cannot be parsed: ${String(der.length - length)} bytes follow on it`, {
+      reason: 'trailing bytes',
+    });
   });
 }
 
@@ -46,7 +52,10 @@ export function publicKeyOf(x509: Pointer): Uint8Array {
   return written(ssl.i2d_X509_PUBKEY_length(key, null), (end) => ssl.i2d_X509_PUBKEY(key, end));
 }
 
-/** @returns the `length` bytes that an i2d function writes. It moves the pointer that it is given, so it gets one of its own. */
+/**
+ * @returns the `length` bytes that an i2d function writes. It moves the pointer that it is given, so it gets one of its
+ * own.
+ */
 export function written(length: number, write: (end: BigUint64Array) => number): Uint8Array {
   if (length < 0) throw refused('OpenSSL cannot write what it has read');
   const bytes = new Uint8Array(length);

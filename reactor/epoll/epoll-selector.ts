@@ -2,9 +2,10 @@
  * The selector for real descriptors: one edge-triggered epoll instance, woken through Node's event loop.
  *
  * Theory of operation. Each descriptor is registered once, for both directions; there is no epoll_ctl on the way of the
- * bytes. The epoll descriptor is itself watched by one libuv poll handle, so an idle reactor costs nothing, and the many
- * events of one wake cost one entry into JavaScript. That entry only defers the turn: code that runs inside a foreign
- * callback would see its promises stall (Node ≥ 26.4), while an immediate drains ticks and microtasks on every version.
+ * bytes. The epoll descriptor is itself watched by one libuv poll handle, so an idle reactor costs nothing, and the
+ * many events of one wake cost one entry into JavaScript. That entry only defers the turn: code that runs inside a
+ * foreign callback would see its promises stall (Node ≥ 26.4), while an immediate drains ticks and microtasks on every
+ * version.
  */
 
 import { isMainThread } from 'node:worker_threads';
@@ -33,7 +34,10 @@ export class EpollSelector implements Selector {
    * @throws {SystemError} when descriptors have run out.
    */
   constructor(calls: PollCalls = libc()) {
-    if (!isMainThread) throw new UnsupportedError('a reactor over real sockets runs in the main thread; use processes with reusePort instead of worker threads');
+    if (!isMainThread)
+      throw new UnsupportedError(
+        'a reactor over real sockets runs in the main thread; use processes with reusePort instead of worker threads',
+      );
     this.#calls = calls;
     this.#epoll = calls.epollCreate();
     if (this.#epoll < 0) throw systemError(this.#epoll, 'epoll_create1');
@@ -47,8 +51,18 @@ export class EpollSelector implements Selector {
     this.#generation = (this.#generation + 1) | 0;
     handle.generation = this.#generation;
     const result = this.#calls.epollAdd(this.#epoll, handle.fd, handle.generation);
-    if (result === -EPERM) throw systemError(result, 'epoll_ctl', `descriptor ${String(handle.fd)} is not pollable; regular files never are`);
-    if (result === -ENOSPC) throw systemError(result, 'epoll_ctl', 'the user watches as many descriptors as fs.epoll.max_user_watches allows');
+    if (result === -EPERM)
+      throw systemError(
+        result,
+        'epoll_ctl',
+        `descriptor ${String(handle.fd)} is not pollable; regular files never are`,
+      );
+    if (result === -ENOSPC)
+      throw systemError(
+        result,
+        'epoll_ctl',
+        'the user watches as many descriptors as fs.epoll.max_user_watches allows',
+      );
     if (result < 0) throw systemError(result, 'epoll_ctl');
     this.#handles[handle.fd] = handle;
   }

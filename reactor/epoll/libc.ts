@@ -56,7 +56,8 @@ export function libc(): Libc {
 }
 
 function load(): Libc {
-  if (process.platform !== 'linux') throw new UnsupportedError(`real sockets need Linux (epoll); on ${process.platform} use the simulated network`);
+  if (process.platform !== 'linux')
+    throw new UnsupportedError(`real sockets need Linux (epoll); on ${process.platform} use the simulated network`);
   const library = koffi.load(null);
   // The binding is untyped; each declaration below says what the function takes and gives.
   const func = <A extends unknown[], R>(prototype: string): ((...args: A) => R) => library.func(prototype);
@@ -70,8 +71,12 @@ function load(): Libc {
   const send = func<[number, Uint8Array, number, number], number>('long send(int, uint8_t*, ulong, int)');
   const shutdown = func<[number, number], number>('int shutdown(int, int)');
   const close = func<[number], number>('int close(int)');
-  const setsockopt = func<[number, number, number, Int32Array, number], number>('int setsockopt(int, int, int, int32_t*, uint)');
-  const getsockopt = func<[number, number, number, Int32Array, Uint32Array], number>('int getsockopt(int, int, int, int32_t*, uint32_t*)');
+  const setsockopt = func<[number, number, number, Int32Array, number], number>(
+    'int setsockopt(int, int, int, int32_t*, uint)',
+  );
+  const getsockopt = func<[number, number, number, Int32Array, Uint32Array], number>(
+    'int getsockopt(int, int, int, int32_t*, uint32_t*)',
+  );
   const getsockname = func<[number, Uint8Array, Uint32Array], number>('int getsockname(int, uint8_t*, uint32_t*)');
   const getpeername = func<[number, Uint8Array, Uint32Array], number>('int getpeername(int, uint8_t*, uint32_t*)');
   // Its third argument is passed like a declared one on x86-64 and arm64.
@@ -152,7 +157,7 @@ function load(): Libc {
       const [first = 0, second = 0] = integers;
       return name === 'linger' ? (first === 0 ? -1 : second) : first;
     },
-    pendingError: (fd) => (option(fd, SOL_SOCKET, SO_ERROR) < 0 ? -errno() : integers[0] ?? 0),
+    pendingError: (fd) => (option(fd, SOL_SOCKET, SO_ERROR) < 0 ? -errno() : (integers[0] ?? 0)),
     unacknowledged: (fd) => (ioctl(fd, SIOCOUTQ, integers) < 0 ? errno() : integers[0]),
     localAddress: (fd) => nameOf(getsockname, fd),
     peerAddress: (fd) => nameOf(getpeername, fd),
@@ -160,7 +165,9 @@ function load(): Libc {
     unlink: (path) => checked(unlink(path)),
     socketFile(path) {
       const file = lstatSync(path, { bigint: true, throwIfNoEntry: false });
-      return file?.isSocket() === true ? { id: `${String(file.dev)}:${String(file.ino)}`, uid: Number(file.uid) } : undefined;
+      return file?.isSocket() === true
+        ? { id: `${String(file.dev)}:${String(file.ino)}`, uid: Number(file.uid) }
+        : undefined;
     },
     lock(path) {
       const fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600);
@@ -194,7 +201,11 @@ function uvPollOf(library: ReturnType<typeof koffi.load>): PollCalls['uvPoll'] {
   const handleSize = func<[number], number>('ulong uv_handle_size(int)');
   const init = func<[number, Uint8Array, number], number>('int uv_poll_init(uintptr_t, uint8_t*, int)');
   const callback = koffi.pointer(koffi.proto('void (void*, int, int)'));
-  const start = library.func('uv_poll_start', 'int', ['uint8_t*', 'int', callback]) as unknown as (handle: Uint8Array, events: number, call: unknown) => number;
+  const start = library.func('uv_poll_start', 'int', ['uint8_t*', 'int', callback]) as unknown as (
+    handle: Uint8Array,
+    events: number,
+    call: unknown,
+  ) => number;
   const uvClose = func<[Uint8Array, null], void>('void uv_close(uint8_t*, void*)');
   const ref = func<[Uint8Array], void>('void uv_ref(uint8_t*)');
   const unref = func<[Uint8Array], void>('void uv_unref(uint8_t*)');
@@ -215,10 +226,12 @@ function uvPollOf(library: ReturnType<typeof koffi.load>): PollCalls['uvPoll'] {
       close() {
         uvClose(handle, null);
         // libuv lets go of a closing handle at the end of the loop's present iteration; two immediates lie beyond it.
-        setImmediate(() => setImmediate(() => {
-          koffi.unregister(call);
-          alive.delete(handle);
-        }));
+        setImmediate(() =>
+          setImmediate(() => {
+            koffi.unregister(call);
+            alive.delete(handle);
+          }),
+        );
       },
     };
   };

@@ -5,7 +5,10 @@ import { networkInterfaces } from 'node:os';
 import type { Address } from '../address.ts';
 import { textOf, wordsOf } from '../ip-address.ts';
 
-/** @returns the bytes that bind(2) and connect(2) take; `undefined` when its zone is none here. The address's numbers must be valid. */
+/**
+ * @returns the bytes that bind(2) and connect(2) take; `undefined` when its zone is none here. The address's numbers
+ * must be valid.
+ */
 export function encodeAddress(address: Address): Uint8Array | undefined {
   if (address.family === 'unix') {
     const path = Buffer.from(address.path);
@@ -49,7 +52,11 @@ export function decodeAddress(bytes: Uint8Array, length: number): Address | unde
     case AF_INET6: {
       const words = Array.from({ length: 8 }, (_, index) => view.getUint16(8 + 2 * index));
       const scope = view.getUint32(24, true);
-      return { family: 'IPv6', host: textOf(words) + (scope === 0 ? '' : `%${String(scope)}`), port: view.getUint16(2) };
+      return {
+        family: 'IPv6',
+        host: textOf(words) + (scope === 0 ? '' : `%${String(scope)}`),
+        port: view.getUint16(2),
+      };
     }
     default:
       return undefined;
@@ -61,7 +68,7 @@ function scopeId(zone: string): number | undefined {
   if (/^\d+$/.test(zone)) return Number(zone) <= 0xffffffff ? Number(zone) : undefined;
   const addresses = networkInterfaces()[zone];
   // Addresses of the whole host, such as ::1, have the zone 0.
-  return addresses === undefined ? undefined : addresses.find((entry) => entry.family === 'IPv6')?.scopeid ?? 0;
+  return addresses === undefined ? undefined : (addresses.find((entry) => entry.family === 'IPv6')?.scopeid ?? 0);
 }
 
 // bits/socket.h

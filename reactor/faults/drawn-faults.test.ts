@@ -7,7 +7,9 @@ import type { Fault } from './fault.ts';
 function draws(seed: number, name: string): Fault[] {
   const faults = drawnFaults(seed);
   faults.restart(name);
-  return Array.from({ length: 1_000 }, (_, index) => faults.rule({ call: index % 2 === 0 ? 'recv' : 'send', fd: 3, index, bytes: 100 }));
+  return Array.from({ length: 1_000 }, (_, index) =>
+    faults.rule({ call: index % 2 === 0 ? 'recv' : 'send', fd: 3, index, bytes: 100 }),
+  );
 }
 
 describe('drawn faults', () => {
@@ -21,7 +23,9 @@ describe('drawn faults', () => {
     const happened = draws(0, 'a test').filter(({ kind }) => kind !== 'pass');
     expect(happened.length).toBeGreaterThan(180);
     expect(happened.length).toBeLessThan(320);
-    expect(new Set(happened.map((fault) => (fault.kind === 'errno' ? fault.code : fault.kind)))).toEqual(new Set(['EINTR', 'EAGAIN', 'zero', 'delay', 'short']));
+    expect(new Set(happened.map((fault) => (fault.kind === 'errno' ? fault.code : fault.kind)))).toEqual(
+      new Set(['EINTR', 'EAGAIN', 'zero', 'delay', 'short']),
+    );
   });
 
   it('never ask for more bytes than there are', () => {

@@ -12,7 +12,10 @@ export interface DrawnFaults {
   restart(name: string): void;
 }
 
-/** One call in four goes wrong: it is interrupted, would block out of the blue, moves less than it could or nothing, or takes its time. */
+/**
+ * One call in four goes wrong: it is interrupted, would block out of the blue, moves less than it could or nothing, or
+ * takes its time.
+ */
 export function drawnFaults(seed: number): DrawnFaults {
   let state = seed >>> 0;
   let calls = 0;

@@ -1,9 +1,9 @@
 /**
  * Puts faults between a reactor and its ground, real or simulated.
  *
- * Theory of operation. A selector tells readiness once, and trusts that a call which moved less than it was asked to has used
- * it up. A fault that makes a call want or fall short breaks that trust, for the kernel below knows nothing of it: so the
- * injector tells the readiness again itself, in the next turn or after the fault's delay.
+ * Theory of operation. A selector tells readiness once, and trusts that a call which moved less than it was asked to
+ * has used it up. A fault that makes a call want or fall short breaks that trust, for the kernel below knows nothing of
+ * it: so the injector tells the readiness again itself, in the next turn or after the fault's delay.
  */
 
 import { constants } from 'node:os';
@@ -20,7 +20,10 @@ import type { Fault, FaultErrno, FaultRule, FaultyCall } from './fault.ts';
 
 /** Injects faults by a rule, and counts those that really happened. */
 export class FaultInjector {
-  /** How often each kind of fault happened. A fault that changed nothing (a short count where less was there) does not count. */
+  /**
+   * How often each kind of fault happened. A fault that changed nothing (a short count where less was there) does not
+   * count.
+   */
   readonly happened = new Map<Fault['kind'], number>();
   readonly #rule: FaultRule;
   readonly #indexes = new Map<FaultyCall, number>();
@@ -49,7 +52,10 @@ export class FaultInjector {
   #faulty(calls: SystemCalls, selector: InsistentSelector, later: (ms: number, task: () => void) => void): SystemCalls {
     /** Faults that last, by descriptor. */
     const lasting = new Map<number, 'reset' | 'end' | 'hold'>();
-    /** Descriptors whose peer is gone, as a send was told: what it has sent has come, for nothing overtakes it, so that no fault holds it back. */
+    /**
+     * Descriptors whose peer is gone, as a send was told: what it has sent has come, for nothing overtakes it, so that
+     * no fault holds it back.
+     */
     const broken = new Set<number>();
 
     const act = (call: 'recv' | 'send', fd: number, bytes: Uint8Array): number => {
@@ -61,7 +67,9 @@ export class FaultInjector {
     /** Moves bytes with the fault that the rule chooses. */
     const move = (call: 'recv' | 'send', fd: number, bytes: Uint8Array): number => {
       const ready = call === 'recv' ? READABLE : WRITABLE;
-      const chosen = lasting.has(fd) ? { kind: lasting.get(fd) as 'reset' | 'end' | 'hold' } : this.#choose(call, fd, bytes.length);
+      const chosen = lasting.has(fd)
+        ? { kind: lasting.get(fd) as 'reset' | 'end' | 'hold' }
+        : this.#choose(call, fd, bytes.length);
       const fault = call === 'recv' && broken.has(fd) && holdsBack(chosen) ? PASS : chosen;
       switch (fault.kind) {
         case 'pass':
@@ -100,9 +108,15 @@ export class FaultInjector {
       }
     };
 
-    /** Fails with the fault that the rule chooses, or makes the call. `stage` acts what belongs to the fault and gives its result. */
+    /**
+     * Fails with the fault that the rule chooses, or makes the call. `stage` acts what belongs to the fault and gives
+     * its result.
+     */
     const attempt = (
-      call: FaultyCall, fd: number, make: () => number, stage: (errno: FaultErrno) => number | undefined = () => undefined,
+      call: FaultyCall,
+      fd: number,
+      make: () => number,
+      stage: (errno: FaultErrno) => number | undefined = () => undefined,
     ): number => {
       const fault = this.#choose(call, fd, 0);
       if (fault.kind !== 'errno') return make();
@@ -115,12 +129,18 @@ export class FaultInjector {
       ...passOn(calls),
       socket: (family) => attempt('socket', -1, () => calls.socket(family)),
       accept: (fd, peer) => attempt('accept', fd, () => calls.accept(fd, peer)),
-      connect: (fd, address) => attempt('connect', fd, () => calls.connect(fd, address), (errno) => {
-        if (errno !== 'EINTR') return undefined;
-        // The kernel goes on with a connect that a signal has interrupted.
-        const result = calls.connect(fd, address);
-        return result === 0 || result === -constants.errno.EINPROGRESS ? -constants.errno.EINTR : result;
-      }),
+      connect: (fd, address) =>
+        attempt(
+          'connect',
+          fd,
+          () => calls.connect(fd, address),
+          (errno) => {
+            if (errno !== 'EINTR') return undefined;
+            // The kernel goes on with a connect that a signal has interrupted.
+            const result = calls.connect(fd, address);
+            return result === 0 || result === -constants.errno.EINPROGRESS ? -constants.errno.EINTR : result;
+          },
+        ),
       recv: (fd, into) => move('recv', fd, into),
       send: (fd, from) => move('send', fd, from),
       close: (fd) => {
@@ -170,7 +190,10 @@ class InsistentSelector implements Selector {
     this.reminder(fd, readiness)();
   }
 
-  /** @returns what tells, in the turn after it is called, that whoever has `fd` now is ready. Its next owner is not told. */
+  /**
+   * @returns what tells, in the turn after it is called, that whoever has `fd` now is ready. Its next owner is not
+   * told.
+   */
   reminder(fd: number, readiness: number): () => void {
     const handle = this.#handles.get(fd);
     return () => {

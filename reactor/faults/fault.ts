@@ -8,12 +8,22 @@ export type FaultyCall = 'accept' | 'connect' | 'recv' | 'send' | 'socket';
 
 /** Errors that a fault may name. */
 export type FaultErrno = (typeof ERRNOS)[number];
-const ERRNOS = ['EAGAIN', 'ECONNABORTED', 'ECONNREFUSED', 'ECONNRESET', 'EINTR', 'EMFILE', 'ENOBUFS', 'EPIPE', 'ETIMEDOUT'] as const;
+const ERRNOS = [
+  'EAGAIN',
+  'ECONNABORTED',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EINTR',
+  'EMFILE',
+  'ENOBUFS',
+  'EPIPE',
+  'ETIMEDOUT',
+] as const;
 
 /**
- * One fault. `pass`: none. `delay`: the call wants, and the descriptor is ready again after so many milliseconds. `short`: at most so
- * many bytes move. `zero`: nothing moves, without an error. `errno`: the call fails. From then on: `reset`: the connection is
- * broken; `end`: the stream has ended; `hold`: the descriptor is never ready again.
+ * One fault. `pass`: none. `delay`: the call wants, and the descriptor is ready again after so many milliseconds.
+ * `short`: at most so many bytes move. `zero`: nothing moves, without an error. `errno`: the call fails. From then on:
+ * `reset`: the connection is broken; `end`: the stream has ended; `hold`: the descriptor is never ready again.
  */
 export type Fault =
   | { readonly kind: 'pass' }
@@ -59,11 +69,19 @@ export const faultRule = thing("a fault, such as { kind: 'errno', code: 'EINTR' 
   if (typeof kind !== 'string' || !Object.hasOwn(PARTS, kind)) return 'range';
   const part = PARTS[kind as Fault['kind']];
   const names = Object.keys(rest);
-  return part === null ? names.length === 0 : names.length === 1 && names[0] === part[0] && part[1].judge(rest[part[0]]);
+  return part === null
+    ? names.length === 0
+    : names.length === 1 && names[0] === part[0] && part[1].judge(rest[part[0]]);
 });
 
 const faults = listOf(faultRule);
-export const FAULT_PLAN_RULES = { accept: faults, connect: faults, recv: faults, send: faults, socket: faults } satisfies Rules<FaultPlan>;
+export const FAULT_PLAN_RULES = {
+  accept: faults,
+  connect: faults,
+  recv: faults,
+  send: faults,
+  socket: faults,
+} satisfies Rules<FaultPlan>;
 
 /** @returns the rule that follows a plan. */
 export function ruleOf(plan: FaultPlan): FaultRule {

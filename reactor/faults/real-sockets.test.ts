@@ -16,7 +16,10 @@ import { PASS } from './fault.ts';
 import type { Fault, FaultErrno, FaultRule, FaultyCall } from './fault.ts';
 
 /** Runs `use` on real sockets whose calls go wrong by `rule`; @returns what happened. */
-async function withFaults(rule: FaultRule, use: (reactor: Reactor) => Promise<void>): Promise<ReadonlyMap<Fault['kind'], number>> {
+async function withFaults(
+  rule: FaultRule,
+  use: (reactor: Reactor) => Promise<void>,
+): Promise<ReadonlyMap<Fault['kind'], number>> {
   const ledger = new Ledger();
   const injector = new FaultInjector(rule);
   const reactor = new Reactor(injector.wrap(epollGround((calls) => ledger.wrap(calls))));
@@ -48,57 +51,82 @@ function once(call: FaultyCall, nth: number, code: FaultErrno): FaultRule {
 }
 
 describe('a fault that lasts', () => {
-  it.each(['reset', 'end', 'hold'] as const)('(%s) ends with its descriptor: another socket of the same number has none', async (kind) => {
-    let staged = 0;
-    await withFaults(({ call }) => (call === 'recv' && staged++ === 0 ? { kind } : PASS), async (reactor) => {
-      const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
-      const numbers: number[] = [];
-      for (let round = 0; round < 2; round++) {
-        const client = await reactor.connect({ host: '127.0.0.1', port: portOf(listener) });
-        const server = await listener.accept();
-        numbers.push(client.basis.socket.handle.fd);
-        await server.send('hello\n');
-        const line = await client.receive('*l', { timeouts: { totalMs: 50 } }).catch((error: unknown) => error);
-        if (round === 0) expect(line).toBeInstanceOf(Error);
-        else expect(line).toBe('hello');
-        client.abort();
-        server.abort();
-      }
-      expect(numbers[1]).toBe(numbers[0]);
-    });
-  });
+  it.each(['reset', 'end', 'hold'] as const)(
+    '(%s) ends with its descriptor: another socket of the same number has none',
+    async (kind) => {
+      let staged = 0;
+      await withFaults(
+        ({ call }) => (call === 'recv' && staged++ === 0 ? { kind } : PASS),
+        async (reactor) => {
+          const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
+          const numbers: number[] = [];
+          for (let round = 0; round < 2; round++) {
+            const client = await reactor.connect({ host: '127.0.0.1', port: portOf(listener) });
+            const server = await listener.accept();
+            numbers.push(client.basis.socket.handle.fd);
+            await server.send('hello\n');
+            const line = await client.receive('*l', { timeouts: { totalMs: 50 } }).catch((error: unknown) => error);
+            if (round === 0) expect(line).toBeInstanceOf(Error);
+            else expect(line).toBe('hello');
+            client.abort();
+            server.abort();
+          }
+          expect(numbers[1]).toBe(numbers[0]);
+        },
+      );
+    },
+  );
 });
 
 describe('real sockets whose system calls go wrong', () => {
   it('still carry every byte once and in order', async () => {
     const total = new Map<Fault['kind'], number>();
-    await fc.assert(fc.asyncProperty(fc.integer({ min: 1, max: 0x7fffffff }), async (seed) => {
-      const [there, back] = [randomBytes(6_000), randomBytes(5_000)];
-      const happened = await withFaults(drawnFaults(seed).rule, async (reactor) => {
-        const [client, server] = await pair(reactor);
-        const [atServer, atClient] = await Promise.all([server.receive(there.length), client.receive(back.length), sendInPieces(client, there), sendInPieces(server, back)]);
-        expect([digest(atServer), digest(atClient)]).toEqual([digest(there), digest(back)]);
-      });
-      for (const [kind, count] of happened) total.set(kind, (total.get(kind) ?? 0) + count);
-    }), { numRuns: 10 });
-    for (const kind of ['short', 'zero', 'delay', 'errno'] as const) expect(total.get(kind) ?? 0, kind).toBeGreaterThan(0);
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 1, max: 0x7fffffff }), async (seed) => {
+        const [there, back] = [randomBytes(6_000), randomBytes(5_000)];
+        const happened = await withFaults(drawnFaults(seed).rule, async (reactor) => {
+          const [client, server] = await pair(reactor);
+          const [atServer, atClient] = await Promise.all([
+            server.receive(there.length),
+            client.receive(back.length),
+            sendInPieces(client, there),
+            sendInPieces(server, back),
+          ]);
+          expect([digest(atServer), digest(atClient)]).toEqual([digest(there), digest(back)]);
+        });
+        for (const [kind, count] of happened) total.set(kind, (total.get(kind) ?? 0) + count);
+      }),
+      { numRuns: 10 },
+    );
+    for (const kind of ['short', 'zero', 'delay', 'errno'] as const)
+      expect(total.get(kind) ?? 0, kind).toBeGreaterThan(0);
   });
 
   it('wait out a shortage of memory in the kernel', async () => {
-    const happened = await withFaults(({ call, index }) => (call === 'send' && index < 5 ? { kind: 'errno', code: 'ENOBUFS' } : PASS), async (reactor) => {
-      const [client, server] = await pair(reactor);
-      await client.send('it gets there\n');
-      expect(await server.receive()).toBe('it gets there');
-    });
+    const happened = await withFaults(
+      ({ call, index }) => (call === 'send' && index < 5 ? { kind: 'errno', code: 'ENOBUFS' } : PASS),
+      async (reactor) => {
+        const [client, server] = await pair(reactor);
+        await client.send('it gets there\n');
+        expect(await server.receive()).toBe('it gets there');
+      },
+    );
     expect(happened.get('errno')).toBe(5);
   });
 
   it('tell a reset in the middle with what had come', async () => {
-    await withFaults(({ call, index }) => (call === 'recv' && index === 1 ? { kind: 'reset' } : call === 'recv' ? { kind: 'short', bytes: 3 } : PASS), async (reactor) => {
-      const [client, server] = await pair(reactor);
-      await client.send('abcdef\n');
-      await expect(server.receive()).rejects.toMatchObject({ code: 'ECONNRESET', partial: Uint8Array.from(Buffer.from('abc')) });
-    });
+    await withFaults(
+      ({ call, index }) =>
+        call === 'recv' && index === 1 ? { kind: 'reset' } : call === 'recv' ? { kind: 'short', bytes: 3 } : PASS,
+      async (reactor) => {
+        const [client, server] = await pair(reactor);
+        await client.send('abcdef\n');
+        await expect(server.receive()).rejects.toMatchObject({
+          code: 'ECONNRESET',
+          partial: Uint8Array.from(Buffer.from('abc')),
+        });
+      },
+    );
   });
 
   it('tell a send that the peer has reset the connection, and the receive after it as well', async () => {
@@ -115,26 +143,42 @@ describe('real sockets whose system calls go wrong', () => {
   });
 
   it('tell a real reset the same way', async () => {
-    await withFaults(() => PASS, async (reactor) => {
-      const [client, server] = await pair(reactor);
-      server.abort();
-      await reactor.select({ read: [client] }, 1_000);
-      await expect(client.send('x')).rejects.toMatchObject({ code: 'ECONNRESET', syscall: 'send' });
-      await expect(client.receive('*a')).rejects.toMatchObject({ code: 'ECONNRESET' });
-    });
+    await withFaults(
+      () => PASS,
+      async (reactor) => {
+        const [client, server] = await pair(reactor);
+        server.abort();
+        await reactor.select({ read: [client] }, 1_000);
+        await expect(client.send('x')).rejects.toMatchObject({ code: 'ECONNRESET', syscall: 'send' });
+        await expect(client.receive('*a')).rejects.toMatchObject({ code: 'ECONNRESET' });
+      },
+    );
   });
 
   it('go on after a send that the system could not take, from the byte after the last', async () => {
-    await withFaults(({ call, index }) => (call === 'send' ? index === 0 ? { kind: 'short', bytes: 4 } : index === 1 ? { kind: 'errno', code: 'ETIMEDOUT' } : PASS : PASS), async (reactor) => {
-      const [client, server] = await pair(reactor);
-      const failure = await client.send('one line\n').catch((error: unknown) => error) as SystemError;
-      expect(failure).toMatchObject({ code: 'ETIMEDOUT', last: 3 });
-      await client.send('one line\n', { first: 4 });
-      expect(await server.receive()).toBe('one line');
-    });
+    await withFaults(
+      ({ call, index }) =>
+        call === 'send'
+          ? index === 0
+            ? { kind: 'short', bytes: 4 }
+            : index === 1
+              ? { kind: 'errno', code: 'ETIMEDOUT' }
+              : PASS
+          : PASS,
+      async (reactor) => {
+        const [client, server] = await pair(reactor);
+        const failure = (await client.send('one line\n').catch((error: unknown) => error)) as SystemError;
+        expect(failure).toMatchObject({ code: 'ETIMEDOUT', last: 3 });
+        await client.send('one line\n', { first: 4 });
+        expect(await server.receive()).toBe('one line');
+      },
+    );
   });
 
-  it.each([['connect', 1], ['listen', 0]] as const)('say that descriptors have run out, and keep none: %s', async (what, nth) => {
+  it.each([
+    ['connect', 1],
+    ['listen', 0],
+  ] as const)('say that descriptors have run out, and keep none: %s', async (what, nth) => {
     const happened = await withFaults(once('socket', nth, 'EMFILE'), async (reactor) => {
       const begin = async (): Promise<unknown> => {
         const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
@@ -170,11 +214,14 @@ describe('real sockets whose system calls go wrong', () => {
   });
 
   it('end an operation by its limit when nothing comes any more', async () => {
-    const happened = await withFaults(({ call }) => (call === 'recv' ? { kind: 'hold' } : PASS), async (reactor) => {
-      const [client, server] = await pair(reactor);
-      await client.send('it never gets there\n');
-      await expect(server.receive('*l', { timeouts: { totalMs: 20 } })).rejects.toBeInstanceOf(OperationTimeoutError);
-    });
+    const happened = await withFaults(
+      ({ call }) => (call === 'recv' ? { kind: 'hold' } : PASS),
+      async (reactor) => {
+        const [client, server] = await pair(reactor);
+        await client.send('it never gets there\n');
+        await expect(server.receive('*l', { timeouts: { totalMs: 20 } })).rejects.toBeInstanceOf(OperationTimeoutError);
+      },
+    );
     expect(happened.get('hold')).toBe(1);
   });
 });

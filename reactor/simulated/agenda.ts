@@ -7,8 +7,8 @@ export interface Entry {
 }
 
 /**
- * A queue of entries by moment; entries of one moment keep the order in which they were added. A binary heap: adding and
- * taking cost the logarithm of the length, and cancelling nothing.
+ * A queue of entries by moment; entries of one moment keep the order in which they were added. A binary heap: adding
+ * and taking cost the logarithm of the length, and cancelling nothing.
  */
 export class Agenda {
   #heap: Slot[] = [];
@@ -69,7 +69,8 @@ export class Agenda {
     const heap = this.#heap;
     for (let at = 0; ;) {
       let least = at;
-      for (const child of [2 * at + 1, 2 * at + 2]) if (child < heap.length && isBefore(heap[child], heap[least])) least = child;
+      for (const child of [2 * at + 1, 2 * at + 2])
+        if (child < heap.length && isBefore(heap[child], heap[least])) least = child;
       if (least === at) return;
       [heap[at], heap[least]] = [heap[least], heap[at]];
       at = least;

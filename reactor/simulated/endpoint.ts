@@ -1,11 +1,12 @@
 /**
  * One end of a simulated connection, or a listener.
  *
- * Theory of operation. A socket has a send queue and a receive queue, both bounded. What `send` accepts goes into the send
- * queue; the link carries it, in order, to the peer's receive queue, as much at a time as there is room, each stretch
- * taking the link's latency and the time that its bandwidth needs. Room in the send queue comes back when bytes have
- * arrived, as with TCP's acknowledgements. The end of the stream and a reset travel behind the bytes that have left; a reset
- * throws away what has not left. What has arrived can be received in any case. Readiness is told when it begins, to those who watch.
+ * Theory of operation. A socket has a send queue and a receive queue, both bounded. What `send` accepts goes into the
+ * send queue; the link carries it, in order, to the peer's receive queue, as much at a time as there is room, each
+ * stretch taking the link's latency and the time that its bandwidth needs. Room in the send queue comes back when bytes
+ * have arrived, as with TCP's acknowledgements. The end of the stream and a reset travel behind the bytes that have
+ * left; a reset throws away what has not left. What has arrived can be received in any case. Readiness is told when it
+ * begins, to those who watch.
  */
 
 import type { Address } from '../address.ts';
@@ -140,16 +141,20 @@ export class Endpoint {
     return which === 'sendBuffer' ? this.#sendLimit : this.#receiveLimit;
   }
 
-  /** The descriptor is given back. Unread bytes and a linger of zero make it a reset, as with TCP; else what was sent still goes out. */
+  /**
+   * The descriptor is given back. Unread bytes and a linger of zero make it a reset, as with TCP; else what was sent
+   * still goes out.
+   */
   close(): void {
     if (this.state === 'closed') return;
     const connected = this.state === 'connected' && !this.#reset;
     const abort = this.options.get('linger') === 0 || this.#received.length > 0;
     // Linux breaks off those that nobody has accepted.
-    if (this.state === 'listening') for (const waiting of this.backlog.splice(0)) {
-      waiting.options.set('linger', 0);
-      waiting.close();
-    }
+    if (this.state === 'listening')
+      for (const waiting of this.backlog.splice(0)) {
+        waiting.options.set('linger', 0);
+        waiting.close();
+      }
     this.cancelTimeout();
     this.state = 'closed';
     if (!connected) return;

@@ -28,7 +28,10 @@ export class Link {
   readonly #busyUntil = new Map<object, number>();
   #partitioned = false;
 
-  /** @throws {TypeError | RangeError} for an option that is unknown, of the wrong type or out of range; so do the setters. */
+  /**
+   * @throws {TypeError | RangeError} for an option that is unknown, of the wrong type or out of range; so do the
+   * setters.
+   */
   constructor(options: LinkOptions = {}) {
     checkOptions('new Link', options, LINK_RULES);
     const { latencyMs = 0, bandwidth = Infinity, segment = 64 * 1024 } = options;

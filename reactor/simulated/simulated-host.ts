@@ -9,7 +9,20 @@ import type { Address } from '../address.ts';
 import { canonicalAddress } from '../ip-address.ts';
 import type { SocketOptionName } from '../socket-options.ts';
 import {
-  EADDRINUSE, EADDRNOTAVAIL, EAGAIN, EALREADY, EBADF, ECONNREFUSED, ECONNRESET, EINPROGRESS, EINVAL, EISCONN, EMFILE, ENOENT, ENOTCONN, ETIMEDOUT,
+  EADDRINUSE,
+  EADDRNOTAVAIL,
+  EAGAIN,
+  EALREADY,
+  EBADF,
+  ECONNREFUSED,
+  ECONNRESET,
+  EINPROGRESS,
+  EINVAL,
+  EISCONN,
+  EMFILE,
+  ENOENT,
+  ENOTCONN,
+  ETIMEDOUT,
 } from '../system-calls.ts';
 import type { PeerCredentials, SocketFile, SystemCalls } from '../system-calls.ts';
 import { Endpoint } from './endpoint.ts';
@@ -29,7 +42,12 @@ export interface HostOptions {
   readonly receiveBuffer?: number | undefined;
 }
 
-export const addressList = listOf(thing('an IPv4 or IPv6 address', (value) => typeof value === 'string' && (canonicalAddress(value) !== undefined || 'range')));
+export const addressList = listOf(
+  thing(
+    'an IPv4 or IPv6 address',
+    (value) => typeof value === 'string' && (canonicalAddress(value) !== undefined || 'range'),
+  ),
+);
 export const HOST_RULES = {
   addresses: addressList,
   descriptors: countOrNone(0),
@@ -50,7 +68,10 @@ export class SimulatedHost implements SystemCalls, Surroundings {
   readonly #endpoints = new Map<number, Endpoint | undefined>();
   readonly #ports = new Map<string, Endpoint>();
   /** The files of Unix sockets and of locks by their absolute paths; no endpoint stands behind a lock. */
-  readonly #files = new Map<string, { readonly id: string; readonly endpoint: Endpoint | undefined; lockedBy: number | undefined }>();
+  readonly #files = new Map<
+    string,
+    { readonly id: string; readonly endpoint: Endpoint | undefined; lockedBy: number | undefined }
+  >();
   #fileIds = 0;
   #nextPort = 32_768;
 
@@ -81,7 +102,8 @@ export class SimulatedHost implements SystemCalls, Surroundings {
     const endpoint = this.#endpoints.get(fd);
     if (endpoint === undefined) return -EBADF;
     if (address.family !== 'unix' && !this.#isOwn(address.host)) return -EADDRNOTAVAIL;
-    const bound = address.family !== 'unix' && address.port === 0 ? { ...address, port: this.#freePort(address.host) } : address;
+    const bound =
+      address.family !== 'unix' && address.port === 0 ? { ...address, port: this.#freePort(address.host) } : address;
     if (this.#listenerAt(bound) !== undefined) return -EADDRINUSE;
     if (hasFile(bound)) {
       if (this.#files.has(resolve(bound.path))) return -EADDRINUSE;
@@ -192,7 +214,9 @@ export class SimulatedHost implements SystemCalls, Surroundings {
 
   /** All programs of a host are one process of one user. */
   peerCredentials(fd: number): PeerCredentials | undefined {
-    return this.#endpoints.get(fd)?.family === 'unix' ? { pid: process.pid, uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 } : undefined;
+    return this.#endpoints.get(fd)?.family === 'unix'
+      ? { pid: process.pid, uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 }
+      : undefined;
   }
 
   unlink(path: string): number {
@@ -205,7 +229,11 @@ export class SimulatedHost implements SystemCalls, Surroundings {
   }
 
   lock(path: string): number {
-    const file = this.#files.get(resolve(path)) ?? { id: String(++this.#fileIds), endpoint: undefined, lockedBy: undefined };
+    const file = this.#files.get(resolve(path)) ?? {
+      id: String(++this.#fileIds),
+      endpoint: undefined,
+      lockedBy: undefined,
+    };
     if (file.lockedBy !== undefined) return -EAGAIN;
     const fd = this.reserve();
     if (fd < 0) return fd;
@@ -225,7 +253,8 @@ export class SimulatedHost implements SystemCalls, Surroundings {
   #open(make: (fd: number) => Endpoint | undefined): number {
     if (this.#endpoints.size >= this.descriptorLimit) return -EMFILE;
     let fd = FIRST_DESCRIPTOR;
-    // The lowest free number, as the kernel does: numbers come again soon, and stale events would reach their new owners.
+    // The lowest free number, as the kernel does: numbers come again soon, and stale events would reach their new
+    // owners.
     while (this.#endpoints.has(fd)) fd++;
     this.#endpoints.set(fd, make(fd));
     return fd;
@@ -233,7 +262,8 @@ export class SimulatedHost implements SystemCalls, Surroundings {
 
   #connectUnix(endpoint: Endpoint, address: Address): number {
     const listener = this.#listenerAt(address);
-    if (listener === undefined) return hasFile(address) && !this.#files.has(resolve(address.path)) ? -ENOENT : -ECONNREFUSED;
+    if (listener === undefined)
+      return hasFile(address) && !this.#files.has(resolve(address.path)) ? -ENOENT : -ECONNREFUSED;
     if (listener.backlog.length >= listener.backlogLimit) return -EAGAIN;
     endpoint.remote = address;
     this.#welcome(endpoint, this, listener, this.#network.loopback);
@@ -291,7 +321,10 @@ export class SimulatedHost implements SystemCalls, Surroundings {
       return endpoint?.state === 'listening' && this.#endpoints.get(endpoint.fd) === endpoint ? endpoint : undefined;
     }
     if (address.family === 'unix') return this.#ports.get(keyOf(address));
-    return this.#ports.get(keyOf(address)) ?? this.#ports.get(keyOf({ ...address, host: address.family === 'IPv6' ? '::' : '0.0.0.0' }));
+    return (
+      this.#ports.get(keyOf(address)) ??
+      this.#ports.get(keyOf({ ...address, host: address.family === 'IPv6' ? '::' : '0.0.0.0' }))
+    );
   }
 
   #isOwn(host: string): boolean {
@@ -299,7 +332,8 @@ export class SimulatedHost implements SystemCalls, Surroundings {
   }
 
   #freePort(host: string): number {
-    while (this.#listenerAt({ family: host.includes(':') ? 'IPv6' : 'IPv4', host, port: this.#nextPort }) !== undefined) this.#nextPort++;
+    while (this.#listenerAt({ family: host.includes(':') ? 'IPv6' : 'IPv4', host, port: this.#nextPort }) !== undefined)
+      this.#nextPort++;
     return this.#nextPort++;
   }
 }

@@ -22,7 +22,10 @@ export interface NameOptions {
 
 export const NAME_RULES = {
   delayMs: duration,
-  failure: thing("the system's name for a failure, such as 'ENOTFOUND'", (value) => typeof value === 'string' && (/^E[A-Z_]+$/.test(value) || 'range')),
+  failure: thing(
+    "the system's name for a failure, such as 'ENOTFOUND'",
+    (value) => typeof value === 'string' && (/^E[A-Z_]+$/.test(value) || 'range'),
+  ),
 } satisfies Rules<NameOptions>;
 
 /** The clockwork that a network runs on. */
@@ -65,7 +68,10 @@ export class SimulatedNetwork {
     return host;
   }
 
-  /** Sets what a look-up of `name` finds. @throws {TypeError | RangeError} for what is no name, no address, or an unknown option. */
+  /**
+   * Sets what a look-up of `name` finds.
+   * @throws {TypeError | RangeError} for what is no name, no address, or an unknown option.
+   */
   name(name: string, addresses: readonly string[], options: NameOptions = {}): void {
     checkArgument('name', 'the name', name, text);
     checkArgument('name', 'addresses', addresses, addressList);
@@ -84,9 +90,11 @@ export class SimulatedNetwork {
 
   /** @returns the host that has an address, seen from another host; `undefined` when nobody has it. */
   pathTo(from: SimulatedHost, address: string): { host: SimulatedHost; link: Link; from: string } | undefined {
-    if (isLoopback(address) || from.addresses.includes(address)) return { host: from, link: this.loopback, from: address };
+    if (isLoopback(address) || from.addresses.includes(address))
+      return { host: from, link: this.loopback, from: address };
     for (const host of this.#hosts.values()) {
-      if (host.addresses.includes(address)) return { host, link: this.link(from, host), from: from.addresses[0] ?? '0.0.0.0' };
+      if (host.addresses.includes(address))
+        return { host, link: this.link(from, host), from: from.addresses[0] ?? '0.0.0.0' };
     }
     return undefined;
   }
@@ -105,16 +113,25 @@ export class SimulatedNetwork {
   /** Answers a look-up. */
   async lookUp(host: string, port: number, signal: AbortSignal): Promise<readonly Address[]> {
     const name = host.replace(/\.$/, '');
-    const known = this.#names.get(name) ?? (name === 'localhost' ? { addresses: ['127.0.0.1'], options: {} } : undefined);
+    const known =
+      this.#names.get(name) ?? (name === 'localhost' ? { addresses: ['127.0.0.1'], options: {} } : undefined);
     await new Promise<void>((resolve) => {
       const cancel = this.#clockwork.settleAfter(known?.options.delayMs ?? 0, resolve);
-      signal.addEventListener('abort', () => {
-        cancel();
-        resolve();
-      }, { once: true });
+      signal.addEventListener(
+        'abort',
+        () => {
+          cancel();
+          resolve();
+        },
+        { once: true },
+      );
     });
     const failure = known === undefined ? 'ENOTFOUND' : known.options.failure;
     if (failure !== undefined) throw new SystemError(failure, ENOENT, 'getaddrinfo', 'the name has no address', host);
-    return (known?.addresses ?? []).map((address) => ({ family: address.includes(':') ? 'IPv6' : 'IPv4', host: address, port }));
+    return (known?.addresses ?? []).map((address) => ({
+      family: address.includes(':') ? 'IPv6' : 'IPv4',
+      host: address,
+      port,
+    }));
   }
 }

@@ -6,41 +6,58 @@ import { DeadlockError, LivelockError, World } from './world.ts';
 import type { SimulatedMachine } from './world.ts';
 
 /** A client on one machine and a server on another. */
-async function pair(here: SimulatedMachine, there: SimulatedMachine): Promise<[client: Connection, server: Connection]> {
+async function pair(
+  here: SimulatedMachine,
+  there: SimulatedMachine,
+): Promise<[client: Connection, server: Connection]> {
   const listener = await there.reactor.listen({ host: '0.0.0.0', port: 7 });
   const ends = await Promise.all([here.reactor.connect({ host: there.host.name, port: 7 }), listener.accept()]);
   listener.close();
   return ends;
 }
 
-const failure = (promise: PromiseLike<unknown>): Promise<unknown> => Promise.resolve(promise).then(() => undefined, (error: unknown) => error);
+const failure = (promise: PromiseLike<unknown>): Promise<unknown> =>
+  Promise.resolve(promise).then(
+    () => undefined,
+    (error: unknown) => error,
+  );
 
 describe('a world', () => {
   it('jumps to the next thing that will happen', async () => {
     const world = new World({ link: { latencyMs: 40 } });
     const [here, there] = [world.machine('here'), world.machine('there')];
-    const times = await world.run((async () => {
-      const [client, server] = await pair(here, there);
-      const connectedAt = world.now();
-      await client.send('x\n');
-      await server.receive();
-      const receivedAt = world.now();
-      await world.sleep(3_600_000);
-      return [connectedAt, receivedAt, world.now()];
-    })());
+    const times = await world.run(
+      (async () => {
+        const [client, server] = await pair(here, there);
+        const connectedAt = world.now();
+        await client.send('x\n');
+        await server.receive();
+        const receivedAt = world.now();
+        await world.sleep(3_600_000);
+        return [connectedAt, receivedAt, world.now()];
+      })(),
+    );
     expect(times).toEqual([80, 120, 3_600_120]);
   });
 
   it('tells a deadlock: who waits for what, since when', async () => {
     const world = new World({ link: { latencyMs: 5 } });
     const [here, there] = [world.machine('here'), world.machine('there')];
-    const error = await failure(world.run((async () => {
-      const [client] = await pair(here, there);
-      await client.receive();
-    })()));
+    const error = await failure(
+      world.run(
+        (async () => {
+          const [client] = await pair(here, there);
+          await client.receive();
+        })(),
+      ),
+    );
     expect(error).toBeInstanceOf(DeadlockError);
-    expect((error as DeadlockError).waiting).toMatchObject([{ name: 'receive', want: 'read', sinceMs: 10, remaining: null, peer: { host: '10.0.0.2', port: 7 } }]);
-    expect((error as Error).message).toContain('deadlock at 10 ms: nothing is left that could wake\n  receive wants read since 10 ms');
+    expect((error as DeadlockError).waiting).toMatchObject([
+      { name: 'receive', want: 'read', sinceMs: 10, remaining: null, peer: { host: '10.0.0.2', port: 7 } },
+    ]);
+    expect((error as Error).message).toContain(
+      'deadlock at 10 ms: nothing is left that could wake\n  receive wants read since 10 ms',
+    );
   });
 
   it('tells a livelock', async () => {
@@ -69,7 +86,7 @@ describe('a world', () => {
       line = await server.receive();
     })();
     await new Promise((resolve) => setImmediate(resolve));
-    while (line === '') if (!await world.step()) await new Promise((resolve) => setImmediate(resolve));
+    while (line === '') if (!(await world.step())) await new Promise((resolve) => setImmediate(resolve));
     expect(line).toBe('driven');
   });
 });
@@ -78,62 +95,79 @@ describe('a simulated network', () => {
   it('carries bytes no faster than its bandwidth', async () => {
     const world = new World({ link: { latencyMs: 10, bandwidth: 1_000 } });
     const [here, there] = [world.machine('here'), world.machine('there')];
-    await world.run((async () => {
-      const [client, server] = await pair(here, there);
-      const startedAt = world.now();
-      await Promise.all([client.send(new Uint8Array(500)), server.receive(500)]);
-      expect(world.now() - startedAt).toBe(510);
-    })());
+    await world.run(
+      (async () => {
+        const [client, server] = await pair(here, there);
+        const startedAt = world.now();
+        await Promise.all([client.send(new Uint8Array(500)), server.receive(500)]);
+        expect(world.now() - startedAt).toBe(510);
+      })(),
+    );
   });
 
   it('holds everything back while it is partitioned, and lets it through when that heals', async () => {
     const world = new World({ link: { latencyMs: 1 } });
     const [here, there] = [world.machine('here'), world.machine('there')];
-    await world.run((async () => {
-      const [client, server] = await pair(here, there);
-      world.link(here, there).partition();
-      await client.send('late ');
-      await client.send('but whole\n');
-      expect(await failure(server.receive('*l', { timeouts: { totalMs: 1_000 } }))).toBeInstanceOf(OperationTimeoutError);
-      world.link(here, there).heal();
-      expect(await server.receive('*l', { timeouts: { totalMs: 10 } })).toBe('late but whole');
-    })());
+    await world.run(
+      (async () => {
+        const [client, server] = await pair(here, there);
+        world.link(here, there).partition();
+        await client.send('late ');
+        await client.send('but whole\n');
+        expect(await failure(server.receive('*l', { timeouts: { totalMs: 1_000 } }))).toBeInstanceOf(
+          OperationTimeoutError,
+        );
+        world.link(here, there).heal();
+        expect(await server.receive('*l', { timeouts: { totalMs: 10 } })).toBe('late but whole');
+      })(),
+    );
   });
 
   it('refuses where nobody listens, and is silent where nobody is', async () => {
     const world = new World({ link: { latencyMs: 3 } });
     const here = world.machine('here');
     world.machine('there');
-    await world.run((async () => {
-      expect(await failure(here.reactor.connect({ host: 'there', port: 7 }))).toMatchObject({ code: 'ECONNREFUSED' });
-      expect(world.now()).toBe(6);
-      expect(await failure(here.reactor.connect({ host: '10.9.9.9', port: 7, timeouts: { totalMs: 250 } }))).toBeInstanceOf(OperationTimeoutError);
-      expect(await failure(here.reactor.connect({ host: 'nobody', port: 7 }))).toMatchObject({ code: 'ENOTFOUND', syscall: 'getaddrinfo' });
-      expect(here.host.openDescriptors).toBe(0);
-    })());
+    await world.run(
+      (async () => {
+        expect(await failure(here.reactor.connect({ host: 'there', port: 7 }))).toMatchObject({ code: 'ECONNREFUSED' });
+        expect(world.now()).toBe(6);
+        expect(
+          await failure(here.reactor.connect({ host: '10.9.9.9', port: 7, timeouts: { totalMs: 250 } })),
+        ).toBeInstanceOf(OperationTimeoutError);
+        expect(await failure(here.reactor.connect({ host: 'nobody', port: 7 }))).toMatchObject({
+          code: 'ENOTFOUND',
+          syscall: 'getaddrinfo',
+        });
+        expect(here.host.openDescriptors).toBe(0);
+      })(),
+    );
   });
 
   it('tells a client whom nobody answers after two minutes, as Linux does', async () => {
     const world = new World();
     const [here, there] = [world.machine('here'), world.machine('there')];
-    await world.run((async () => {
-      expect(await failure(here.reactor.connect({ host: '10.9.9.9', port: 7 }))).toMatchObject({ code: 'ETIMEDOUT' });
-      expect(world.now()).toBe(127_000);
-      world.link(here, there).partition();
-      expect(await failure(here.reactor.connect({ host: 'there', port: 7 }))).toMatchObject({ code: 'ETIMEDOUT' });
-      expect(world.now()).toBe(254_000);
-    })());
+    await world.run(
+      (async () => {
+        expect(await failure(here.reactor.connect({ host: '10.9.9.9', port: 7 }))).toMatchObject({ code: 'ETIMEDOUT' });
+        expect(world.now()).toBe(127_000);
+        world.link(here, there).partition();
+        expect(await failure(here.reactor.connect({ host: 'there', port: 7 }))).toMatchObject({ code: 'ETIMEDOUT' });
+        expect(world.now()).toBe(254_000);
+      })(),
+    );
   });
 
   it('breaks off clients that wait to be accepted when their listener closes', async () => {
     const world = new World({ link: { latencyMs: 3 } });
     const [here, there] = [world.machine('here'), world.machine('there')];
-    await world.run((async () => {
-      const listener = await there.reactor.listen({ host: '0.0.0.0', port: 7 });
-      const client = await here.reactor.connect({ host: 'there', port: 7 });
-      listener.close();
-      expect(await failure(client.receive())).toMatchObject({ code: 'ECONNRESET' });
-    })());
+    await world.run(
+      (async () => {
+        const listener = await there.reactor.listen({ host: '0.0.0.0', port: 7 });
+        const client = await here.reactor.connect({ host: 'there', port: 7 });
+        listener.close();
+        expect(await failure(client.receive())).toMatchObject({ code: 'ECONNRESET' });
+      })(),
+    );
   });
 
   it('answers names late, wrongly or not at all', async () => {
@@ -142,93 +176,108 @@ describe('a simulated network', () => {
     world.network.name('slow', ['127.0.0.1'], { delayMs: 500 });
     world.network.name('broken', [], { failure: 'EAI_AGAIN' });
     world.network.name('empty', []);
-    await world.run((async () => {
-      const listener = await here.reactor.listen({ host: '127.0.0.1', port: 7 });
-      expect(await failure(here.reactor.connect({ host: 'slow', port: 7, timeouts: { blockMs: 100 } }))).toMatchObject({ message: 'connect timed out (block 100 ms) waiting for a look-up' });
-      const connection = await here.reactor.connect({ host: 'slow', port: 7 });
-      expect(world.now()).toBe(600);
-      connection.abort();
-      listener.close();
-      expect(await failure(here.reactor.connect({ host: 'broken', port: 7 }))).toMatchObject({ code: 'EAI_AGAIN' });
-      expect(await failure(here.reactor.connect({ host: 'empty', port: 7 }))).toBeInstanceOf(ClosedError);
-    })());
+    await world.run(
+      (async () => {
+        const listener = await here.reactor.listen({ host: '127.0.0.1', port: 7 });
+        expect(
+          await failure(here.reactor.connect({ host: 'slow', port: 7, timeouts: { blockMs: 100 } })),
+        ).toMatchObject({ message: 'connect timed out (block 100 ms) waiting for a look-up' });
+        const connection = await here.reactor.connect({ host: 'slow', port: 7 });
+        expect(world.now()).toBe(600);
+        connection.abort();
+        listener.close();
+        expect(await failure(here.reactor.connect({ host: 'broken', port: 7 }))).toMatchObject({ code: 'EAI_AGAIN' });
+        expect(await failure(here.reactor.connect({ host: 'empty', port: 7 }))).toBeInstanceOf(ClosedError);
+      })(),
+    );
   });
 
   it('lets clients knock again while the backlog is full', async () => {
     const world = new World();
     const [here, there] = [world.machine('here'), world.machine('there')];
-    await world.run((async () => {
-      const listener = await there.reactor.listen({ host: '0.0.0.0', port: 7, backlog: 0 });
-      const first = await here.reactor.connect({ host: 'there', port: 7 });
-      const second = here.reactor.connect({ host: 'there', port: 7 });
-      await world.sleep(500);
-      expect(second.settled).toBe(false);
-      const accepted = await listener.accept();
-      const late = await second;
-      expect(world.now()).toBe(1_000);
-      for (const connection of [first, late, accepted]) connection.abort();
-    })());
+    await world.run(
+      (async () => {
+        const listener = await there.reactor.listen({ host: '0.0.0.0', port: 7, backlog: 0 });
+        const first = await here.reactor.connect({ host: 'there', port: 7 });
+        const second = here.reactor.connect({ host: 'there', port: 7 });
+        await world.sleep(500);
+        expect(second.settled).toBe(false);
+        const accepted = await listener.accept();
+        const late = await second;
+        expect(world.now()).toBe(1_000);
+        for (const connection of [first, late, accepted]) connection.abort();
+      })(),
+    );
   });
 
   it('has the bounds of a process: descriptors run out', async () => {
     const world = new World();
     const here = world.machine('here', { descriptors: 2 });
-    await world.run((async () => {
-      const listener = await here.reactor.listen({ host: '127.0.0.1', port: 7 });
-      expect(await failure(here.reactor.connect({ host: '127.0.0.1', port: 7 }))).toMatchObject({ code: 'EMFILE' });
-      listener.close();
-      expect(here.host.openDescriptors).toBe(0);
-    })());
+    await world.run(
+      (async () => {
+        const listener = await here.reactor.listen({ host: '127.0.0.1', port: 7 });
+        expect(await failure(here.reactor.connect({ host: '127.0.0.1', port: 7 }))).toMatchObject({ code: 'EMFILE' });
+        listener.close();
+        expect(here.host.openDescriptors).toBe(0);
+      })(),
+    );
   });
 
   it('makes a listener pause longer with each shortage in a row, and from the start again once it has accepted', async () => {
     const world = new World();
     const [here, there] = [world.machine('here'), world.machine('there')];
-    await world.run((async () => {
-      const listener = await there.reactor.listen({ host: '0.0.0.0', port: 7 });
-      const pauses: number[] = [];
-      listener.on('overload', (_, pauseMs) => pauses.push(pauseMs));
-      listener.serve({}, async (connection) => {
-        await connection.receive('*a');
-      });
-      const { descriptorLimit } = there.host;
-      const shortage = async (): Promise<number[]> => {
-        pauses.length = 0;
-        // No more than the listener and its reserve.
-        there.host.descriptorLimit = 2;
-        const clients = [];
-        for (let index = 0; index < 9; index++) {
-          clients.push(await here.reactor.connect({ host: 'there', port: 7 }), await here.reactor.connect({ host: 'there', port: 7 }));
+    await world.run(
+      (async () => {
+        const listener = await there.reactor.listen({ host: '0.0.0.0', port: 7 });
+        const pauses: number[] = [];
+        listener.on('overload', (_, pauseMs) => pauses.push(pauseMs));
+        listener.serve({}, async (connection) => {
+          await connection.receive('*a');
+        });
+        const { descriptorLimit } = there.host;
+        const shortage = async (): Promise<number[]> => {
+          pauses.length = 0;
+          // No more than the listener and its reserve.
+          there.host.descriptorLimit = 2;
+          const clients = [];
+          for (let index = 0; index < 9; index++) {
+            clients.push(
+              await here.reactor.connect({ host: 'there', port: 7 }),
+              await here.reactor.connect({ host: 'there', port: 7 }),
+            );
+            await world.sleep(1_000);
+          }
+          there.host.descriptorLimit = descriptorLimit;
           await world.sleep(1_000);
-        }
-        there.host.descriptorLimit = descriptorLimit;
-        await world.sleep(1_000);
-        for (const client of clients) client.abort();
-        await world.sleep(100);
-        return pauses.slice(0, 9);
-      };
-      const grows = [10, 20, 40, 80, 160, 320, 640, 1_000, 1_000];
-      expect(await shortage()).toEqual(grows);
-      const client = await here.reactor.connect({ host: 'there', port: 7 });
-      await world.sleep(10);
-      client.abort();
-      await world.sleep(10);
-      expect(await shortage()).toEqual(grows);
-      for (const { reactor } of world.machines) reactor.abort();
-    })());
+          for (const client of clients) client.abort();
+          await world.sleep(100);
+          return pauses.slice(0, 9);
+        };
+        const grows = [10, 20, 40, 80, 160, 320, 640, 1_000, 1_000];
+        expect(await shortage()).toEqual(grows);
+        const client = await here.reactor.connect({ host: 'there', port: 7 });
+        await world.sleep(10);
+        client.abort();
+        await world.sleep(10);
+        expect(await shortage()).toEqual(grows);
+        for (const { reactor } of world.machines) reactor.abort();
+      })(),
+    );
   });
 
   it('lets a reset overtake what is under way, but not what has arrived', async () => {
     const world = new World({ link: { latencyMs: 5 } });
     const [here, there] = [world.machine('here'), world.machine('there')];
-    await world.run((async () => {
-      const [client, server] = await pair(here, there);
-      await client.send('arrived');
-      await world.sleep(10);
-      client.abort();
-      await world.sleep(10);
-      expect(Buffer.from(await server.receive(7)).toString()).toBe('arrived');
-      expect(await failure(server.receive())).toBeInstanceOf(SystemError);
-    })());
+    await world.run(
+      (async () => {
+        const [client, server] = await pair(here, there);
+        await client.send('arrived');
+        await world.sleep(10);
+        client.abort();
+        await world.sleep(10);
+        expect(Buffer.from(await server.receive(7)).toString()).toBe('arrived');
+        expect(await failure(server.receive())).toBeInstanceOf(SystemError);
+      })(),
+    );
   });
 });

@@ -2,9 +2,9 @@
  * A world: hosts with reactors, a network between them, and time that jumps.
  *
  * Theory of operation. Everything that will happen lies on one agenda, ordered by its moment. The world takes the first
- * entry, sets the clock to its moment, and runs it. An entry in which a reactor runs is followed by a macrotask of Node's,
- * so that promises which it settled go on before the next entry, as they do in life. When the agenda is empty and
- * somebody still waits, nothing can ever wake them: that is a deadlock, and told as one.
+ * entry, sets the clock to its moment, and runs it. An entry in which a reactor runs is followed by a macrotask of
+ * Node's, so that promises which it settled go on before the next entry, as they do in life. When the agenda is empty
+ * and somebody still waits, nothing can ever wake them: that is a deadlock, and told as one.
  */
 
 import { WantioError } from '../../core/errors.ts';
@@ -41,16 +41,26 @@ export const WORLD_RULES = { link: group(LINK_RULES), wrap: func } satisfies Rul
 export class DeadlockError extends WantioError {
   readonly waiting: readonly OperationSnapshot[];
 
-  /** What is pending outside of the world, by the names of Node's `process.getActiveResourcesInfo`; each time that it is. */
+  /**
+   * What is pending outside of the world, by the names of Node's `process.getActiveResourcesInfo`; each time that it
+   * is.
+   */
   readonly pending: readonly string[];
 
   constructor(now: number, waiting: readonly OperationSnapshot[], pending: readonly string[] = []) {
-    const list = waiting.map(({ name, want, sinceMs }) => `  ${name} wants ${want ?? 'a turn'} since ${String(sinceMs)} ms`);
-    super('ERR_WANTIO_DEADLOCK', [
-      `deadlock at ${String(now)} ms: nothing is left that could wake`,
-      ...(list.length > 0 ? list : ['  (no operation waits; something outside of the world is awaited)']),
-      ...(pending.length > 0 ? [`  pending outside of the world, whose time does not pass here: ${pending.join(', ')}`] : []),
-    ].join('\n'));
+    const list = waiting.map(
+      ({ name, want, sinceMs }) => `  ${name} wants ${want ?? 'a turn'} since ${String(sinceMs)} ms`,
+    );
+    super(
+      'ERR_WANTIO_DEADLOCK',
+      [
+        `deadlock at ${String(now)} ms: nothing is left that could wake`,
+        ...(list.length > 0 ? list : ['  (no operation waits; something outside of the world is awaited)']),
+        ...(pending.length > 0
+          ? [`  pending outside of the world, whose time does not pass here: ${pending.join(', ')}`]
+          : []),
+      ].join('\n'),
+    );
     this.waiting = waiting;
     this.pending = pending;
   }
@@ -89,11 +99,14 @@ export class World {
     checkOptions('new World', options, WORLD_RULES);
     const { link, wrap = (ground: Ground): Ground => ground } = options;
     this.#wrap = wrap;
-    this.network = new SimulatedNetwork({
-      now: () => this.#now,
-      after: (ms, task) => this.#agenda.add(this.#now + ms, task),
-      settleAfter: (ms, task) => this.#agenda.add(this.#now + ms, this.#foreground(task)),
-    }, link);
+    this.network = new SimulatedNetwork(
+      {
+        now: () => this.#now,
+        after: (ms, task) => this.#agenda.add(this.#now + ms, task),
+        settleAfter: (ms, task) => this.#agenda.add(this.#now + ms, this.#foreground(task)),
+      },
+      link,
+    );
   }
 
   /** The virtual time in milliseconds; it begins at 0. */
@@ -179,7 +192,7 @@ export class World {
     const limit = this.steps + steps;
     // What has settled already goes on before any time passes.
     await macrotask();
-    for (let idle = 0; !settled; ) {
+    for (let idle = 0; !settled;) {
       if (this.steps > limit) throw new LivelockError(this.#now, steps);
       if (await this.step()) idle = 0;
       // Something real may be awaited that takes some iterations of the event loop, such as a file.
@@ -196,7 +209,11 @@ export class World {
       if (known >= 0) before.splice(known, 1);
       return known < 0 && name !== 'Immediate';
     });
-    return new DeadlockError(this.#now, this.#machines.flatMap(({ reactor }) => reactor.operations()), pending);
+    return new DeadlockError(
+      this.#now,
+      this.#machines.flatMap(({ reactor }) => reactor.operations()),
+      pending,
+    );
   }
 
   #foreground(task: () => void): () => void {

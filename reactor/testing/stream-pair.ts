@@ -4,7 +4,8 @@ import { Duplex } from 'node:stream';
 
 /**
  * @param highWaterMark how many bytes each end buffers in each direction before it holds up the writer.
- * @returns both ends. One that is destroyed before it has ended resets the other, whether or not anybody listens for errors there.
+ * @returns both ends. One that is destroyed before it has ended resets the other, whether or not anybody listens for
+ * errors there.
  */
 export function streamPair(highWaterMark = 16 * 1024): [near: StreamEnd, far: StreamEnd] {
   const near = new StreamEnd({ highWaterMark });
@@ -42,7 +43,8 @@ export class StreamEnd extends Duplex {
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     const { peer } = this;
     // What it was still to take is lost, and so is what it had not sent: that is what a reset is.
-    if (peer !== undefined && !peer.destroyed && !this.writableFinished) process.nextTick(() => peer.destroy(errorOf('ECONNRESET', -104, 'read')));
+    if (peer !== undefined && !peer.destroyed && !this.writableFinished)
+      process.nextTick(() => peer.destroy(errorOf('ECONNRESET', -104, 'read')));
     this.#goOn = undefined;
     done(error);
   }

@@ -12,7 +12,10 @@ import { Ledger } from './ledger.ts';
  * Runs `use` with a new reactor, drains it, and checks that no descriptor, deadline, connection or listener is left.
  * @param wrap puts something between the reactor and the system, such as a shortage of descriptors.
  */
-export async function withReactor(use: (reactor: Reactor, ledger: Ledger) => Promise<void>, wrap: (calls: SystemCalls) => SystemCalls = (calls) => calls): Promise<void> {
+export async function withReactor(
+  use: (reactor: Reactor, ledger: Ledger) => Promise<void>,
+  wrap: (calls: SystemCalls) => SystemCalls = (calls) => calls,
+): Promise<void> {
   const ledger = new Ledger();
   const reactor = new Reactor(epollGround((calls) => wrap(ledger.wrap(calls))));
   try {

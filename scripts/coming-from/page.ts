@@ -27,7 +27,10 @@ export interface Program {
   readonly prints: string | undefined;
 }
 
-/** @returns every line of every table that has a column "here", the second. @throws {Error} for a line that is not formed so. */
+/**
+ * @returns every line of every table that has a column "here", the second.
+ * @throws {Error} for a line that is not formed so.
+ */
 export function rowsOf(page: string): Row[] {
   const rows: Row[] = [];
   let isTable = false;
@@ -42,14 +45,28 @@ export function rowsOf(page: string): Row[] {
 
 function rowOf(text: string, line: number): Row {
   // A bar in the code is written \|.
-  const cells = text.slice(1, -1).split(/(?<!\\)\|/).map((cell) => cell.trim().replaceAll('\\|', '|'));
+  const cells = text
+    .slice(1, -1)
+    .split(/(?<!\\)\|/)
+    .map((cell) => cell.trim().replaceAll('\\|', '|'));
   if (cells.length !== 3) throw new Error(`line ${String(line)}: ${String(cells.length)} columns instead of 3`);
   const [there, here, toKnow] = cells;
   const codes = spansOf(here);
   // Words between the pieces are not run, so that there are none but "then".
-  const words = here.replace(/`[^`]+`/g, '').replaceAll('then', '').trim();
+  const words = here
+    .replace(/`[^`]+`/g, '')
+    .replaceAll('then', '')
+    .trim();
   if (codes.length > 0 && words !== '') throw new Error(`line ${String(line)}: "${words}" stands beside the code`);
-  return { line, there, instead: codes.length > 0 ? '' : here, here: codes.map((code, index) => ({ code, ...(index === codes.length - 1 ? outcomeOf(toKnow) : { gives: undefined, throws: undefined }) })) };
+  return {
+    line,
+    there,
+    instead: codes.length > 0 ? '' : here,
+    here: codes.map((code, index) => ({
+      code,
+      ...(index === codes.length - 1 ? outcomeOf(toKnow) : { gives: undefined, throws: undefined }),
+    })),
+  };
 }
 
 /** What comes of the last piece: "gives `…`" or "throws `…`" at the beginning of what there is to know. */

@@ -56,25 +56,60 @@ export async function withScope(code: string, use: (scope: Scope) => Promise<unk
     return context;
   };
   const both = { ca: { pem: authority.pem }, allowPeerRenegotiations: 10 };
-  const context = keep(await TlsContext.client({ ...both, alpn: ['h2', 'http/1.1'], certificate: { pem: person.certificate }, key: { pem: person.key } }));
+  const context = keep(
+    await TlsContext.client({
+      ...both,
+      alpn: ['h2', 'http/1.1'],
+      certificate: { pem: person.certificate },
+      key: { pem: person.key },
+    }),
+  );
   const oldContext = keep(await TlsContext.client({ ...both, protocols: { max: 'TLSv1.2' } }));
-  const serverContext = keep(await TlsContext.server({ ...both, alpn: ['h2', 'http/1.1'], certificate: { pem: issued.certificate }, key: { pem: issued.key } }));
+  const serverContext = keep(
+    await TlsContext.server({
+      ...both,
+      alpn: ['h2', 'http/1.1'],
+      certificate: { pem: issued.certificate },
+      key: { pem: issued.key },
+    }),
+  );
   try {
-    const [served, listener] = await Promise.all([reactor.listen({ host: 'localhost', port: 0 }), reactor.listen({ host: 'localhost', port: 0 })]);
+    const [served, listener] = await Promise.all([
+      reactor.listen({ host: 'localhost', port: 0 }),
+      reactor.listen({ host: 'localhost', port: 0 }),
+    ]);
     served.on('clientError', () => undefined);
     served.serve({ secure: serverContext }, play);
     const [port, other] = [served, listener].map((each) => (each.address as { port: number }).port);
-    if (names.has('listener')) void reactor.connectSecure({ host: 'localhost', port: other, secure: context }).then(play).catch(() => undefined);
-    const [client, server] = names.has('client') || names.has('server') ? await pair(reactor, context, serverContext) : NONE;
-    const [client12, server12] = names.has('client12') || names.has('server12') ? await pair(reactor, oldContext, serverContext) : NONE;
-    for (const [name, end] of Object.entries({ client, server, client12, server12 })) if (!names.has(name) && end !== undefined) void play(end);
+    if (names.has('listener'))
+      void reactor
+        .connectSecure({ host: 'localhost', port: other, secure: context })
+        .then(play)
+        .catch(() => undefined);
+    const [client, server] =
+      names.has('client') || names.has('server') ? await pair(reactor, context, serverContext) : NONE;
+    const [client12, server12] =
+      names.has('client12') || names.has('server12') ? await pair(reactor, oldContext, serverContext) : NONE;
+    for (const [name, end] of Object.entries({ client, server, client12, server12 }))
+      if (!names.has(name) && end !== undefined) void play(end);
     return await use({
       url: names.has('url') ? `https://localhost:${String(await listening(website()))}/` : '',
       socket: names.has('socket') ? await accepted(reactor, context, listening) : undefined,
-      reactor, host: 'localhost', port, listener, context, serverContext, certificate: Certificate.load(issued.certificate), pem: issued.certificate, key: issued.key,
+      reactor,
+      host: 'localhost',
+      port,
+      listener,
+      context,
+      serverContext,
+      certificate: Certificate.load(issued.certificate),
+      pem: issued.certificate,
+      key: issued.key,
       plain: names.has('plain') ? await reactor.connect({ host: 'localhost', port }) : NONE[0],
       // Those that are not asked for are not there; the code cannot name them.
-      client: client as SecureConnection, server: server as SecureConnection, client12: client12 as SecureConnection, server12: server12 as SecureConnection,
+      client: client as SecureConnection,
+      server: server as SecureConnection,
+      client12: client12 as SecureConnection,
+      server12: server12 as SecureConnection,
     } as Scope);
   } finally {
     reactor.abort();
@@ -84,7 +119,10 @@ export async function withScope(code: string, use: (scope: Scope) => Promise<unk
   }
 }
 
-/** What an end does that the code does not speak of: it says two lines, goodbye if it is waited for, and listens until the other one ends, as then it does too. */
+/**
+ * What an end does that the code does not speak of: it says two lines, goodbye if it is waited for, and listens until
+ * the other one ends, as then it does too.
+ */
 async function playing(end: SecureConnection, saysGoodbye: boolean): Promise<void> {
   try {
     await end.send('hello\nworld\n');
@@ -96,12 +134,19 @@ async function playing(end: SecureConnection, saysGoodbye: boolean): Promise<voi
   }
 }
 
-async function pair(reactor: Reactor, client: TlsContext, server: TlsContext): Promise<[SecureConnection, SecureConnection]> {
+async function pair(
+  reactor: Reactor,
+  client: TlsContext,
+  server: TlsContext,
+): Promise<[SecureConnection, SecureConnection]> {
   const listener = await reactor.listen({ host: 'localhost', port: 0 });
   const { port } = listener.address as { port: number };
   const [near, far] = await Promise.all([reactor.connect({ host: 'localhost', port }), listener.accept()]);
   listener.close();
-  const ends: [SecureConnection, SecureConnection] = [near.secure(client, { serverName: 'localhost' }), far.secure(server)];
+  const ends: [SecureConnection, SecureConnection] = [
+    near.secure(client, { serverName: 'localhost' }),
+    far.secure(server),
+  ];
   await Promise.all(ends.map((end) => end.handshake()));
   return ends;
 }
@@ -114,10 +159,17 @@ function website(): Server {
 }
 
 /** A socket that Node has accepted, whose other end begins with TLS. */
-async function accepted(reactor: Reactor, secure: TlsContext, listening: (server: Server) => Promise<number>): Promise<Socket> {
+async function accepted(
+  reactor: Reactor,
+  secure: TlsContext,
+  listening: (server: Server) => Promise<number>,
+): Promise<Socket> {
   const server = createServer();
   const port = await listening(server);
-  void reactor.connectSecure({ host: 'localhost', port, secure }).then((connection) => connection.receive('*a')).catch(() => undefined);
+  void reactor
+    .connectSecure({ host: 'localhost', port, secure })
+    .then((connection) => connection.receive('*a'))
+    .catch(() => undefined);
   return ((await once(server, 'connection')) as [Socket])[0];
 }
 
@@ -132,11 +184,19 @@ export function files(): string {
   write('key.pem', issued.key);
   write('rsa-cert.pem', rsa.certificate);
   write('rsa-key.pem', rsa.key);
-  write('locked-key.pem', createPrivateKey(issued.key).export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'open sesame' }).toString());
+  write(
+    'locked-key.pem',
+    createPrivateKey(issued.key)
+      .export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'open sesame' })
+      .toString(),
+  );
   write('ca.pem', authority.pem);
   write('authorities/ca.pem', authority.pem);
   write('revoked.pem', authority.crl([]));
-  write('dh.pem', pemOf('DH PARAMETERS', sequence(integer(BigInt(`0x${getDiffieHellman('modp14').getPrime('hex')}`)), integer(2))));
+  write(
+    'dh.pem',
+    pemOf('DH PARAMETERS', sequence(integer(BigInt(`0x${getDiffieHellman('modp14').getPrime('hex')}`)), integer(2))),
+  );
   return folder;
 }
 

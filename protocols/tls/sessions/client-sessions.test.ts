@@ -18,17 +18,21 @@ import { sessionFrom } from './testing/visits.ts';
 const made = new Map<string, Uint8Array>();
 let bornAt = 0;
 
-beforeAll(() => withSecureReactor(async (secure) => {
-  for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
-    for (const resumption of ['stateful', 'stateless'] as const) {
-      const session = await sessionFrom(secure, await secure.server({ resumption, sessionTimeoutSeconds: 3600 }), { protocols: { min: version, max: version } });
-      session.timeoutSeconds = 3600;
-      made.set(`${version} ${resumption}`, session.toDer());
-      bornAt = session.time.getTime();
-      session.dispose();
+beforeAll(() =>
+  withSecureReactor(async (secure) => {
+    for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
+      for (const resumption of ['stateful', 'stateless'] as const) {
+        const session = await sessionFrom(secure, await secure.server({ resumption, sessionTimeoutSeconds: 3600 }), {
+          protocols: { min: version, max: version },
+        });
+        session.timeoutSeconds = 3600;
+        made.set(`${version} ${resumption}`, session.toDer());
+        bornAt = session.time.getTime();
+        session.dispose();
+      }
     }
-  }
-}));
+  }),
+);
 
 /** A session of an hour. Its number stands in its time, in seconds after all were made. */
 function session(version: TlsVersion, number = 0, resumption = 'stateless'): TlsSession {
@@ -37,7 +41,8 @@ function session(version: TlsVersion, number = 0, resumption = 'stateless'): Tls
   return each;
 }
 
-const numberOf = (each: TlsSession | undefined): number | undefined => (each === undefined ? undefined : (each.time.getTime() - bornAt) / 1000);
+const numberOf = (each: TlsSession | undefined): number | undefined =>
+  each === undefined ? undefined : (each.time.getTime() - bornAt) / 1000;
 
 /** A clock that stands where the sessions were made, and what keeps them by it. */
 function kept(options = {}): { sessions: ClientSessions; clock: ManualClock } {
@@ -59,7 +64,7 @@ describe('the sessions of a client', () => {
     expect(sessions.size).toBe(3);
   });
 
-  it('are the taker\'s own: to dispose of one harms no other', () => {
+  it("are the taker's own: to dispose of one harms no other", () => {
     const { sessions } = kept();
     sessions.add('two', session('TLSv1.2'));
     sessions.take('two')?.dispose();
@@ -87,7 +92,13 @@ describe('the sessions of a client', () => {
     expect(first.disposed).toBe(true);
     sessions.add('c', session('TLSv1.2', 4));
     sessions.add('e', session('TLSv1.2', 5));
-    expect(['a', 'b', 'c', 'd', 'e'].map((key) => numberOf(sessions.take(key)))).toEqual([undefined, undefined, 4, 3, 5]);
+    expect(['a', 'b', 'c', 'd', 'e'].map((key) => numberOf(sessions.take(key)))).toEqual([
+      undefined,
+      undefined,
+      4,
+      3,
+      5,
+    ]);
   });
 
   it('that are taken from make no room for others', () => {
@@ -119,22 +130,28 @@ describe('the sessions of a client', () => {
     expect(sessions.size).toBe(0);
   });
 
-  it('that nothing can be done with are wiped at once', () => withSecureReactor(async (secure) => {
-    const { sessions } = kept();
-    // No ticket of TLS 1.3 has come.
-    const client = await secure.client({ sessions: 'off' });
-    const listener = await secure.reactor.listen({ host: '127.0.0.1', port: 0 });
-    const server = await secure.server();
-    const [far, near] = await Promise.all([listener.accept().then((plain) => plain.secure(server)), secure.reactor.connect({ host: '127.0.0.1', port: portOf(listener) }).then((plain) => plain.secure(client, { serverName: 'localhost' }))]);
-    await Promise.all([far.handshake(), near.handshake()]);
-    const without = near.session;
-    abort(near, far);
-    listener.close();
-    expect(without?.resumable).toBe(false);
-    expect(sessions.add('a', without as TlsSession)).toBe(false);
-    expect(without?.disposed).toBe(true);
-    expect(sessions.size).toBe(0);
-  }));
+  it('that nothing can be done with are wiped at once', () =>
+    withSecureReactor(async (secure) => {
+      const { sessions } = kept();
+      // No ticket of TLS 1.3 has come.
+      const client = await secure.client({ sessions: 'off' });
+      const listener = await secure.reactor.listen({ host: '127.0.0.1', port: 0 });
+      const server = await secure.server();
+      const [far, near] = await Promise.all([
+        listener.accept().then((plain) => plain.secure(server)),
+        secure.reactor
+          .connect({ host: '127.0.0.1', port: portOf(listener) })
+          .then((plain) => plain.secure(client, { serverName: 'localhost' })),
+      ]);
+      await Promise.all([far.handshake(), near.handshake()]);
+      const without = near.session;
+      abort(near, far);
+      listener.close();
+      expect(without?.resumable).toBe(false);
+      expect(sessions.add('a', without as TlsSession)).toBe(false);
+      expect(without?.disposed).toBe(true);
+      expect(sessions.size).toBe(0);
+    }));
 
   it('of a ticket that has no lifetime are thrown away (RFC 8446, section 4.6.1)', () => {
     const { sessions } = kept();
@@ -213,12 +230,16 @@ describe('the sessions of a client', () => {
 
   it('can be kept beyond the life of the process', () => {
     const { sessions, clock } = kept();
-    for (const number of [1, 2]) for (const key of ['a', 'b']) sessions.add(key, session(key === 'a' ? 'TLSv1.2' : 'TLSv1.3', number));
+    for (const number of [1, 2])
+      for (const key of ['a', 'b']) sessions.add(key, session(key === 'a' ? 'TLSv1.2' : 'TLSv1.3', number));
     const exported = sessions.export();
     expect(exported.map(({ key }) => key)).toEqual(['a', 'a', 'b', 'b']);
     // Through a file, as one would.
     const text = JSON.stringify(exported.map(({ key, der }) => [key, Buffer.from(der).toString('base64')]));
-    const read = (JSON.parse(text) as [string, string][]).map(([key, der]) => ({ key, der: Buffer.from(der, 'base64') }));
+    const read = (JSON.parse(text) as [string, string][]).map(([key, der]) => ({
+      key,
+      der: Buffer.from(der, 'base64'),
+    }));
     const another = new ClientSessions({ now: clock.now });
     expect(another.import(read)).toBe(4);
     expect([1, 2].map(() => numberOf(another.take('b')))).toEqual([2, 1]);
@@ -226,7 +247,9 @@ describe('the sessions of a client', () => {
     expect(sessions.size).toBe(4);
     clock.pass(3_601_000);
     const late = new ClientSessions({ now: clock.now });
-    expect(late.import([...read, { key: 'c', der: Buffer.from('garbage') }, { key: 'd', der: new Uint8Array(0) }])).toBe(2);
+    expect(
+      late.import([...read, { key: 'c', der: Buffer.from('garbage') }, { key: 'd', der: new Uint8Array(0) }]),
+    ).toBe(2);
   });
 
   it('have bounds that make sense', () => {
@@ -243,11 +266,22 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('contexts that share their sessio
   const authority = new Authority();
   const site = authority.issue({ names: ['localhost', 'other.test'] });
   const person = authority.issue({ names: ['someone.test'] });
-  const own = { certificate: { pem: site.certificate }, key: { pem: site.key }, alpn: ['x', 'y'], dangerouslyIgnoreAlpnMismatch: true };
+  const own = {
+    certificate: { pem: site.certificate },
+    key: { pem: site.key },
+    alpn: ['x', 'y'],
+    dangerouslyIgnoreAlpnMismatch: true,
+  };
   const trusts = { ca: { pem: authority.pem }, protocols };
 
   /** Runs `use` with how to connect to a server that keeps its port. */
-  async function withServer(options: Partial<TlsServerOptions>, use: (secure: SecureReactor, visit: (client: TlsContext, connection?: TlsConnectionOptions) => Promise<Resumption>) => Promise<void>): Promise<void> {
+  async function withServer(
+    options: Partial<TlsServerOptions>,
+    use: (
+      secure: SecureReactor,
+      visit: (client: TlsContext, connection?: TlsConnectionOptions) => Promise<Resumption>,
+    ) => Promise<void>,
+  ): Promise<void> {
     await withSecureReactor(async (secure) => {
       const server = await secure.server({ ...own, ...options });
       const listener = await secure.reactor.listen({ host: '127.0.0.1', port: 0 });
@@ -258,7 +292,11 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('contexts that share their sessio
             await above.handshake();
             return above;
           }),
-          secure.reactor.connectSecure({ host: '127.0.0.1', port: portOf(listener), secure: client.with({ serverName: 'localhost', ...connection }) }),
+          secure.reactor.connectSecure({
+            host: '127.0.0.1',
+            port: portOf(listener),
+            secure: client.with({ serverName: 'localhost', ...connection }),
+          }),
         ]);
         await talk(near, far);
         abort(near, far);
@@ -268,15 +306,16 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('contexts that share their sessio
     });
   }
 
-  it('go on with those of each other when they are of one mind', () => withServer({ resumption: 'stateful' }, async (secure, visit) => {
-    const sessions = new ClientSessions();
-    const [one, other] = [await secure.client({ ...trusts, sessions }), await secure.client({ ...trusts, sessions })];
-    expect(await visit(one)).toBe('not offered');
-    expect(await visit(other)).toBe('resumed');
-    expect(await visit(one)).toBe('resumed');
-    sessions.clear();
-    expect(await visit(one)).toBe('not offered');
-  }));
+  it('go on with those of each other when they are of one mind', () =>
+    withServer({ resumption: 'stateful' }, async (secure, visit) => {
+      const sessions = new ClientSessions();
+      const [one, other] = [await secure.client({ ...trusts, sessions }), await secure.client({ ...trusts, sessions })];
+      expect(await visit(one)).toBe('not offered');
+      expect(await visit(other)).toBe('resumed');
+      expect(await visit(one)).toBe('resumed');
+      sessions.clear();
+      expect(await visit(one)).toBe('not offered');
+    }));
 
   it.each<[string, object, TlsConnectionOptions?]>([
     ['other authorities', { ca: [{ pem: authority.pem }, { pem: localhost.certificate }] }],
@@ -290,19 +329,25 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('contexts that share their sessio
     ['another name', {}, { serverName: 'other.test' }],
     ['somebody who is expected', {}, { expect: { name: 'localhost' } }],
     ['another host', {}, { peer: 'elsewhere:443' }],
-  ])('do not when one differs by %s', (_, different, connection) => withServer({ resumption: 'stateless' }, async (secure, visit) => {
-    const sessions = new ClientSessions();
-    const [one, other] = [await secure.client({ ...trusts, alpn: ['x', 'y'], sessions }), await secure.client({ ...trusts, alpn: ['x', 'y'], sessions, ...different })];
-    expect(await visit(one)).toBe('not offered');
-    expect(await visit(other, connection)).toBe('not offered');
-    expect(await visit(one)).toBe('resumed');
-    expect(await visit(other, connection)).toBe('resumed');
-  }));
+  ])('do not when one differs by %s', (_, different, connection) =>
+    withServer({ resumption: 'stateless' }, async (secure, visit) => {
+      const sessions = new ClientSessions();
+      const [one, other] = [
+        await secure.client({ ...trusts, alpn: ['x', 'y'], sessions }),
+        await secure.client({ ...trusts, alpn: ['x', 'y'], sessions, ...different }),
+      ];
+      expect(await visit(one)).toBe('not offered');
+      expect(await visit(other, connection)).toBe('not offered');
+      expect(await visit(one)).toBe('resumed');
+      expect(await visit(other, connection)).toBe('resumed');
+    }),
+  );
 
-  it('keep none when they are told not to', () => withServer({ resumption: 'stateful' }, async (secure, visit) => {
-    const client = await secure.client({ ...trusts, sessions: 'off' });
-    expect([await visit(client), await visit(client)]).toEqual(['not offered', 'not offered']);
-  }));
+  it('keep none when they are told not to', () =>
+    withServer({ resumption: 'stateful' }, async (secure, visit) => {
+      const client = await secure.client({ ...trusts, sessions: 'off' });
+      expect([await visit(client), await visit(client)]).toEqual(['not offered', 'not offered']);
+    }));
 });
 
 /** The session without its ticket's lifetime, which stands in DER under the tag [9]. */

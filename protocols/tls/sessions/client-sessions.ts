@@ -15,7 +15,10 @@ export interface ClientSessionsOptions {
   readonly maxServers?: number | undefined;
   /** How many sessions of each; 4 by default, and at most 16 of them are shared. */
   readonly maxPerServer?: number | undefined;
-  /** Where to share sessions with other processes or hosts, or to keep them beyond this process's life. It stays its owner's to close. */
+  /**
+   * Where to share sessions with other processes or hosts, or to keep them beyond this process's life. It stays its
+   * owner's to close.
+   */
   readonly store?: TakingSessionStore | undefined;
   /** 32 secret bytes that seal the sessions in the store; the same for all who share it. Must be given with a store. */
   readonly storeKey?: Uint8Array | undefined;
@@ -35,11 +38,13 @@ export const CLIENT_SESSIONS_RULES = {
 } satisfies Rules<ClientSessionsOptions>;
 
 /**
- * Keeps a client's sessions until they are used or too old. Those of TLS 1.3 are given out once, so that nobody who listens can tell
- * by the ticket that two connections are of the same client. Several contexts may share one: their keys tell them apart.
+ * Keeps a client's sessions until they are used or too old. Those of TLS 1.3 are given out once, so that nobody who
+ * listens can tell by the ticket that two connections are of the same client. Several contexts may share one: their
+ * keys tell them apart.
  *
- * With a store new sessions go there, for whoever connects next; a client that has none of its own takes what is there. One that
- * has taken a session is the only one to use it under TLS 1.3. A store that fails or is late costs a full handshake.
+ * With a store new sessions go there, for whoever connects next; a client that has none of its own takes what is there.
+ * One that has taken a session is the only one to use it under TLS 1.3. A store that fails or is late costs a full
+ * handshake.
  */
 export class ClientSessions {
   readonly #maxServers: number;
@@ -59,12 +64,16 @@ export class ClientSessions {
   constructor(options: ClientSessionsOptions = {}) {
     checkOptions('new ClientSessions', options, CLIENT_SESSIONS_RULES);
     const { maxServers = 1_000, maxPerServer = 4, store, storeKey, lookupMs = LOOKUP_MS, now = Date.now } = options;
-    if ((store === undefined) !== (storeKey === undefined)) throw new TypeError('shared sessions need both a store and its storeKey');
+    if ((store === undefined) !== (storeKey === undefined))
+      throw new TypeError('shared sessions need both a store and its storeKey');
     this.#maxServers = maxServers;
     this.#maxPerServer = maxPerServer;
     this.#now = now;
     this.#lookupMs = lookupMs;
-    this.#shared = store === undefined || storeKey === undefined ? undefined : new SharedSessions({ store, storeKey, lookupMs, slots: maxPerServer });
+    this.#shared =
+      store === undefined || storeKey === undefined
+        ? undefined
+        : new SharedSessions({ store, storeKey, lookupMs, slots: maxPerServer });
   }
 
   /** How many sessions there are in this process. */
@@ -85,14 +94,18 @@ export class ClientSessions {
     this.#sessions.set(key, sessions);
     sessions.push(session);
     if (sessions.length > this.#maxPerServer) sessions.shift()?.dispose();
-    if (this.#sessions.size > this.#maxServers) for (const oldest of this.#sessions.keys()) {
-      this.#drop(oldest);
-      break;
-    }
+    if (this.#sessions.size > this.#maxServers)
+      for (const oldest of this.#sessions.keys()) {
+        this.#drop(oldest);
+        break;
+      }
     return true;
   }
 
-  /** The newest session for `key` in this process: a copy, the caller's to dispose of. One of TLS 1.3 is not kept any more. */
+  /**
+   * The newest session for `key` in this process: a copy, the caller's to dispose of. One of TLS 1.3 is not kept any
+   * more.
+   */
   take(key: string): TlsSession | undefined {
     if (this.isResting(key)) return undefined;
     const session = this.#newest(key);
@@ -108,19 +121,23 @@ export class ClientSessions {
     return session.copy();
   }
 
-  /** Keeps a session that was just made, where others can take it too when there is such a place, and takes it over. @internal */
+  /**
+   * Keeps a session that was just made, where others can take it too when there is such a place, and takes it over.
+   * @internal
+   */
   made(key: string, session: TlsSession, time: TimeSource): void {
     // It would be offered to nobody.
     if (this.isResting(key)) session.dispose();
-    else if (this.#shared === undefined || !this.#isOfUse(session) || !this.#give(key, session, time)) this.add(key, session);
+    else if (this.#shared === undefined || !this.#isOfUse(session) || !this.#give(key, session, time))
+      this.add(key, session);
     // It may be used again and again, by this process and the others.
     else if (session.protocol !== 'TLSv1.3') this.add(key, session);
     else session.dispose();
   }
 
   /**
-   * Fetches what others have left for `key`; `undefined` when there is no such place, or something is here already. What comes too late
-   * is kept for the next time.
+   * Fetches what others have left for `key`; `undefined` when there is no such place, or something is here already.
+   * What comes too late is kept for the next time.
    * @returns why the store did not answer, if it did not. @internal
    */
   fetch(key: string, time: TimeSource): Promise<ResumptionMiss | undefined> | undefined {
@@ -143,7 +160,10 @@ export class ClientSessions {
 
   async #take(shared: SharedSessions, key: string, time: TimeSource, taking: Taking): Promise<void> {
     const ders = await shared.take(key);
-    const sessions = ders.map(sessionFrom).filter((session) => session !== undefined).sort((one, other) => one.time.getTime() - other.time.getTime());
+    const sessions = ders
+      .map(sessionFrom)
+      .filter((session) => session !== undefined)
+      .sort((one, other) => one.time.getTime() - other.time.getTime());
     for (const der of ders) der.fill(0);
     if (!taking.isWanted) {
       for (const session of sessions) session.dispose();
@@ -155,15 +175,18 @@ export class ClientSessions {
     for (const session of sessions) this.add(key, session);
   }
 
-  /** Forgets the sessions of one key, as {@link export} tells it, in this process at once and then in the store. @throws what the store throws. */
+  /**
+   * Forgets the sessions of one key, as {@link export} tells it, in this process at once and then in the store.
+   * @throws what the store throws.
+   */
   async forget(key: string): Promise<void> {
     this.#drop(key);
     await this.#shared?.forget(key);
   }
 
   /**
-   * Forgets the sessions of one key wherever they are, for one of them has made a connection fail. The store forgets in its own time. A
-   * server that refuses again, and has taken none in between, is offered none for a while. @internal
+   * Forgets the sessions of one key wherever they are, for one of them has made a connection fail. The store forgets in
+   * its own time. A server that refuses again, and has taken none in between, is offered none for a while. @internal
    */
   distrust(key: string, time: TimeSource): void {
     this.#drop(key);
@@ -175,10 +198,11 @@ export class ClientSessions {
     this.#refusals.delete(key);
     const restMs = inRow < REFUSALS_TO_REST ? 0 : Math.min(REST_AT_MOST_MS, REST_MS * 2 ** (inRow - REFUSALS_TO_REST));
     this.#refusals.set(key, { inRow, restsUntil: this.#now() + restMs });
-    if (this.#refusals.size > this.#maxServers) for (const oldest of this.#refusals.keys()) {
-      this.#refusals.delete(oldest);
-      break;
-    }
+    if (this.#refusals.size > this.#maxServers)
+      for (const oldest of this.#refusals.keys()) {
+        this.#refusals.delete(oldest);
+        break;
+      }
   }
 
   /** The server has taken a session of `key`. @internal */
@@ -198,7 +222,10 @@ export class ClientSessions {
     for (const key of [...this.#sessions.keys()]) this.#drop(key);
   }
 
-  /** Wipes all that are in this process, and the key to the store, which is its owner's to close. Nothing is kept from then on. */
+  /**
+   * Wipes all that are in this process, and the key to the store, which is its owner's to close. Nothing is kept from
+   * then on.
+   */
   close(): void {
     this.#closed = true;
     this.clear();
@@ -210,7 +237,9 @@ export class ClientSessions {
     this.close();
   }
 
-  /** Resolves when every session that was made so far has come to the store, or was given up: for the end of a process. */
+  /**
+   * Resolves when every session that was made so far has come to the store, or was given up: for the end of a process.
+   */
   async saved(): Promise<void> {
     await this.#shared?.idle();
   }
@@ -220,7 +249,10 @@ export class ClientSessions {
     return this.#shared?.statistics(now);
   }
 
-  /** All that are in this process with their secrets, for keeping them beyond its life: **as secret as what they protected.** */
+  /**
+   * All that are in this process with their secrets, for keeping them beyond its life: **as secret as what they
+   * protected.**
+   */
   export(): { readonly key: string; readonly der: Uint8Array }[] {
     return [...this.#sessions].flatMap(([key, sessions]) => sessions.map((session) => ({ key, der: session.toDer() })));
   }

@@ -1,4 +1,7 @@
-/** The sessions with which connections of one context have failed, so that none is offered to the same server a second time. */
+/**
+ * The sessions with which connections of one context have failed, so that none is offered to the same server a second
+ * time.
+ */
 
 /** Knows the last sessions that failed, by their id and where they were offered. */
 export class FailedSessions {
@@ -10,10 +13,11 @@ export class FailedSessions {
     const entry = `${id} ${server}`;
     this.#failed.delete(entry);
     this.#failed.add(entry);
-    if (this.#failed.size > FAILED_AT_MOST) for (const oldest of this.#failed) {
-      this.#failed.delete(oldest);
-      break;
-    }
+    if (this.#failed.size > FAILED_AT_MOST)
+      for (const oldest of this.#failed) {
+        this.#failed.delete(oldest);
+        break;
+      }
   }
 
   has(id: string, server: string): boolean {

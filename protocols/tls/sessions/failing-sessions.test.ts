@@ -30,7 +30,12 @@ interface Site {
 
 async function site(secure: SecureReactor, options: Partial<TlsServerOptions> = {}): Promise<Site> {
   const listener = await secure.reactor.listen({ host: '127.0.0.1', port: 0 });
-  const served: Site = { listener, target: { host: '127.0.0.1', port: portOf(listener), serverName: 'localhost' }, clients: 0, alert: undefined };
+  const served: Site = {
+    listener,
+    target: { host: '127.0.0.1', port: portOf(listener), serverName: 'localhost' },
+    clients: 0,
+    alert: undefined,
+  };
   const context = await secure.server({
     resumption: 'stateless',
     chooseContext: () => {
@@ -50,7 +55,11 @@ async function site(secure: SecureReactor, options: Partial<TlsServerOptions> = 
   return served;
 }
 
-async function visit({ reactor }: SecureReactor, { target }: Site, secure: Layer): Promise<SecureConnection['resumption']> {
+async function visit(
+  { reactor }: SecureReactor,
+  { target }: Site,
+  secure: Layer,
+): Promise<SecureConnection['resumption']> {
   const connection = await reactor.connectSecure({ ...target, secure });
   expect(await connection.receive()).toBe('hi');
   await connection.close();
@@ -60,150 +69,194 @@ async function visit({ reactor }: SecureReactor, { target }: Site, secure: Layer
 describe.each(versions)('a session that makes the handshake fail, under %s', (version) => {
   const protocols = { min: version, max: version };
 
-  it.each([20, 40, 47, 51, 80, 115])('is forgotten after the alert %i, and connectSecure dials once more without one', (alert) => withSecureReactor(async (secure) => {
-    const served = await site(secure);
-    const sessions = new ClientSessions();
-    const client = await secure.client({ protocols, sessions });
-    expect(await visit(secure, served, client)).toBe('not offered');
-    served.alert = alert;
-    expect(await visit(secure, served, client)).toBe('failed');
-    expect(served.clients).toBe(3);
-    expect(await visit(secure, served, client)).toBe('resumed');
-    expect(client.sessions.statistics.resumption).toEqual({ 'not offered': 1, failed: 1, resumed: 1 });
-  }));
+  it.each([20, 40, 47, 51, 80, 115])(
+    'is forgotten after the alert %i, and connectSecure dials once more without one',
+    (alert) =>
+      withSecureReactor(async (secure) => {
+        const served = await site(secure);
+        const sessions = new ClientSessions();
+        const client = await secure.client({ protocols, sessions });
+        expect(await visit(secure, served, client)).toBe('not offered');
+        served.alert = alert;
+        expect(await visit(secure, served, client)).toBe('failed');
+        expect(served.clients).toBe(3);
+        expect(await visit(secure, served, client)).toBe('resumed');
+        expect(client.sessions.statistics.resumption).toEqual({ 'not offered': 1, failed: 1, resumed: 1 });
+      }),
+  );
 
-  it.each([42, 43, 44, 45, 46, 48, 49, 112, 120])('is forgotten after the alert %i, which another dial would get as well', (alert) => withSecureReactor(async (secure) => {
-    const served = await site(secure);
-    const sessions = new ClientSessions();
-    const client = await secure.client({ protocols, sessions });
-    await visit(secure, served, client);
-    served.alert = alert;
-    await expect(visit(secure, served, client)).rejects.toMatchObject({ name: 'TlsError', alert, side: 'remote' });
-    expect(served.clients).toBe(2);
-    expect(sessions.size).toBe(0);
-    expect(await visit(secure, served, client)).toBe('not offered');
-  }));
+  it.each([42, 43, 44, 45, 46, 48, 49, 112, 120])(
+    'is forgotten after the alert %i, which another dial would get as well',
+    (alert) =>
+      withSecureReactor(async (secure) => {
+        const served = await site(secure);
+        const sessions = new ClientSessions();
+        const client = await secure.client({ protocols, sessions });
+        await visit(secure, served, client);
+        served.alert = alert;
+        await expect(visit(secure, served, client)).rejects.toMatchObject({ name: 'TlsError', alert, side: 'remote' });
+        expect(served.clients).toBe(2);
+        expect(sessions.size).toBe(0);
+        expect(await visit(secure, served, client)).toBe('not offered');
+      }),
+  );
 
-  it('does not make connectSecure dial a third time', () => withSecureReactor(async (secure) => {
-    const served = await site(secure);
-    const client = await secure.client({ protocols });
-    await visit(secure, served, client);
-    let refusals = 0;
-    const refusing = await site(secure, { chooseContext: () => {
-      refusals++;
-      throw new TlsError('refused for the test', { sent: 80 });
-    } });
-    const session = await keptSession(secure, served, client);
-    await expect(secure.reactor.connectSecure({ ...refusing.target, secure: client.with({ session }) })).rejects.toMatchObject({ alert: 80 });
-    expect(refusals).toBe(2);
-    session.dispose();
-  }));
+  it('does not make connectSecure dial a third time', () =>
+    withSecureReactor(async (secure) => {
+      const served = await site(secure);
+      const client = await secure.client({ protocols });
+      await visit(secure, served, client);
+      let refusals = 0;
+      const refusing = await site(secure, {
+        chooseContext: () => {
+          refusals++;
+          throw new TlsError('refused for the test', { sent: 80 });
+        },
+      });
+      const session = await keptSession(secure, served, client);
+      await expect(
+        secure.reactor.connectSecure({ ...refusing.target, secure: client.with({ session }) }),
+      ).rejects.toMatchObject({ alert: 80 });
+      expect(refusals).toBe(2);
+      session.dispose();
+    }));
 
-  it('is not offered again when it was given', () => withSecureReactor(async (secure) => {
-    const served = await site(secure);
-    const client = await secure.client({ protocols });
-    const session = await keptSession(secure, served, client);
-    served.alert = 80;
-    expect(await visit(secure, served, client.with({ session }))).toBe('failed');
-    session.dispose();
-  }));
+  it('is not offered again when it was given', () =>
+    withSecureReactor(async (secure) => {
+      const served = await site(secure);
+      const client = await secure.client({ protocols });
+      const session = await keptSession(secure, served, client);
+      served.alert = 80;
+      expect(await visit(secure, served, client.with({ session }))).toBe('failed');
+      session.dispose();
+    }));
 
-  it('has another secret than the server knows, and is forgotten', () => withSecureReactor(async (secure) => {
-    const served = await site(secure);
-    const sessions = new ClientSessions();
-    const client = await secure.client({ protocols, sessions });
-    await visit(secure, served, client);
-    const kept = sessions.export();
-    sessions.clear();
-    expect(sessions.import(kept.map(({ key, der }) => ({ key, der: damaged(der) })))).toBeGreaterThan(0);
-    expect(await visit(secure, served, client)).toBe('failed');
-    expect(await visit(secure, served, client)).toBe('resumed');
-  }));
-
-  it('costs one failed handshake when the connection is secured by hand', () => withSecureReactor(async (secure) => {
-    const served = await site(secure);
-    const client = await secure.client({ protocols });
-    await visit(secure, served, client);
-    served.alert = 80;
-    const connect = async (): Promise<SecureConnection> => (await secure.reactor.connect({ host: served.target.host, port: served.target.port })).secure(client, { serverName: 'localhost' });
-    await expect((await connect()).handshake()).rejects.toMatchObject({ alert: 80 });
-    const connection = await connect();
-    await connection.handshake();
-    expect(connection.resumption).toBe('not offered');
-    connection.abort();
-  }));
-
-  it('is forgotten in the shared store too', () => withSecureReactor(async (secure) => {
-    const served = await site(secure);
-    const store = new MapStore();
-    const shared = () => new ClientSessions({ store, storeKey: bytes(32, 1) });
-    const [one, other] = [shared(), shared()];
-    await visit(secure, served, await secure.client({ protocols, sessions: one }));
-    await one.saved();
-    expect(store.values.size).toBeGreaterThan(0);
-    served.alert = 48;
-    await expect(visit(secure, served, await secure.client({ protocols, sessions: other }))).rejects.toThrow(TlsError);
-    await other.saved();
-    expect(store.values.size).toBe(0);
-    expect(other.size).toBe(0);
-  }));
-
-  it('stays when the connection is reset, closed, late or aborted', () => withSecureReactor(async (secure) => {
-    const served = await site(secure);
-    const sessions = new ClientSessions();
-    const client = await secure.client({ protocols, sessions });
-    await visit(secure, served, client);
-    const [{ key, der }] = sessions.export();
-    const endings: ((client: Promise<SecureConnection>, plain: { close(): Promise<void>; abort(): void }, give: AbortController) => void)[] = [
-      (_, plain) => { plain.abort(); },
-      (_, plain) => { void plain.close(); },
-      (_, __, give) => { give.abort(); },
-      () => undefined,
-    ];
-    const listener = await secure.reactor.listen({ host: '127.0.0.1', port: 0 });
-    for (const end of endings) {
+  it('has another secret than the server knows, and is forgotten', () =>
+    withSecureReactor(async (secure) => {
+      const served = await site(secure);
+      const sessions = new ClientSessions();
+      const client = await secure.client({ protocols, sessions });
+      await visit(secure, served, client);
+      const kept = sessions.export();
       sessions.clear();
-      const moved = key.replace(String(served.target.port), String(portOf(listener)));
-      sessions.import([{ key: moved, der }, { key: moved, der }]);
-      const kept = sessions.size;
-      const give = new AbortController();
-      const connecting = secure.reactor.connectSecure({ ...served.target, port: portOf(listener), secure: client, signal: give.signal, timeouts: { totalMs: 200 } });
-      const plain = await listener.accept();
-      await plain.receive('*s');
-      end(connecting, plain, give);
-      const [failure] = await failuresOf(connecting);
-      expect(failure).not.toBeInstanceOf(TlsError);
-      expect(failure).toBeInstanceOf(Error);
-      // TLS 1.3 gives each out once.
-      expect(sessions.size).toBe(version === 'TLSv1.3' ? kept - 1 : kept);
-      plain.abort();
-    }
-    listener.close();
-  }));
+      expect(sessions.import(kept.map(({ key, der }) => ({ key, der: damaged(der) })))).toBeGreaterThan(0);
+      expect(await visit(secure, served, client)).toBe('failed');
+      expect(await visit(secure, served, client)).toBe('resumed');
+    }));
 
-  it('stays when it is this side that does not accept the certificate', () => withSecureReactor(async (secure) => {
-    const served = await site(secure);
-    const client = await secure.client({ protocols });
-    const session = await keptSession(secure, served, client);
-    const wanted = client.with({ session, expect: { digest: '00'.repeat(32) } });
-    await expect(visit(secure, served, wanted)).rejects.toThrow(CertificateError);
-    expect(served.clients).toBe(2);
-    session.dispose();
-  }));
+  it('costs one failed handshake when the connection is secured by hand', () =>
+    withSecureReactor(async (secure) => {
+      const served = await site(secure);
+      const client = await secure.client({ protocols });
+      await visit(secure, served, client);
+      served.alert = 80;
+      const connect = async (): Promise<SecureConnection> =>
+        (await secure.reactor.connect({ host: served.target.host, port: served.target.port })).secure(client, {
+          serverName: 'localhost',
+        });
+      await expect((await connect()).handshake()).rejects.toMatchObject({ alert: 80 });
+      const connection = await connect();
+      await connection.handshake();
+      expect(connection.resumption).toBe('not offered');
+      connection.abort();
+    }));
+
+  it('is forgotten in the shared store too', () =>
+    withSecureReactor(async (secure) => {
+      const served = await site(secure);
+      const store = new MapStore();
+      const shared = () => new ClientSessions({ store, storeKey: bytes(32, 1) });
+      const [one, other] = [shared(), shared()];
+      await visit(secure, served, await secure.client({ protocols, sessions: one }));
+      await one.saved();
+      expect(store.values.size).toBeGreaterThan(0);
+      served.alert = 48;
+      await expect(visit(secure, served, await secure.client({ protocols, sessions: other }))).rejects.toThrow(
+        TlsError,
+      );
+      await other.saved();
+      expect(store.values.size).toBe(0);
+      expect(other.size).toBe(0);
+    }));
+
+  it('stays when the connection is reset, closed, late or aborted', () =>
+    withSecureReactor(async (secure) => {
+      const served = await site(secure);
+      const sessions = new ClientSessions();
+      const client = await secure.client({ protocols, sessions });
+      await visit(secure, served, client);
+      const [{ key, der }] = sessions.export();
+      const endings: ((
+        client: Promise<SecureConnection>,
+        plain: { close(): Promise<void>; abort(): void },
+        give: AbortController,
+      ) => void)[] = [
+        (_, plain) => {
+          plain.abort();
+        },
+        (_, plain) => {
+          void plain.close();
+        },
+        (_, __, give) => {
+          give.abort();
+        },
+        () => undefined,
+      ];
+      const listener = await secure.reactor.listen({ host: '127.0.0.1', port: 0 });
+      for (const end of endings) {
+        sessions.clear();
+        const moved = key.replace(String(served.target.port), String(portOf(listener)));
+        sessions.import([
+          { key: moved, der },
+          { key: moved, der },
+        ]);
+        const kept = sessions.size;
+        const give = new AbortController();
+        const connecting = secure.reactor.connectSecure({
+          ...served.target,
+          port: portOf(listener),
+          secure: client,
+          signal: give.signal,
+          timeouts: { totalMs: 200 },
+        });
+        const plain = await listener.accept();
+        await plain.receive('*s');
+        end(connecting, plain, give);
+        const [failure] = await failuresOf(connecting);
+        expect(failure).not.toBeInstanceOf(TlsError);
+        expect(failure).toBeInstanceOf(Error);
+        // TLS 1.3 gives each out once.
+        expect(sessions.size).toBe(version === 'TLSv1.3' ? kept - 1 : kept);
+        plain.abort();
+      }
+      listener.close();
+    }));
+
+  it('stays when it is this side that does not accept the certificate', () =>
+    withSecureReactor(async (secure) => {
+      const served = await site(secure);
+      const client = await secure.client({ protocols });
+      const session = await keptSession(secure, served, client);
+      const wanted = client.with({ session, expect: { digest: '00'.repeat(32) } });
+      await expect(visit(secure, served, wanted)).rejects.toThrow(CertificateError);
+      expect(served.clients).toBe(2);
+      session.dispose();
+    }));
 });
 
 describe('a server of TLS 1.3 that refuses when the handshake of the client is complete', () => {
-  it('makes the first receive fail, and the next connect offers no session', () => withSecureReactor(async (secure) => {
-    const served = await site(secure);
-    const sessions = new ClientSessions();
-    const client = await secure.client({ sessions });
-    await visit(secure, served, client);
-    const connection = await secure.reactor.connectSecure({ ...served.target, secure: spoiling(client) });
-    expect(connection.resumption).toBe('resumed');
-    await expect(connection.receive()).rejects.toMatchObject({ side: 'remote' });
-    expect(sessions.size).toBe(0);
-    expect(await visit(secure, served, client)).toBe('not offered');
-  }));
+  it('makes the first receive fail, and the next connect offers no session', () =>
+    withSecureReactor(async (secure) => {
+      const served = await site(secure);
+      const sessions = new ClientSessions();
+      const client = await secure.client({ sessions });
+      await visit(secure, served, client);
+      const connection = await secure.reactor.connectSecure({ ...served.target, secure: spoiling(client) });
+      expect(connection.resumption).toBe('resumed');
+      await expect(connection.receive()).rejects.toMatchObject({ side: 'remote' });
+      expect(sessions.size).toBe(0);
+      expect(await visit(secure, served, client)).toBe('not offered');
+    }));
 });
 
 /** A context of which all that is written behind the ClientHello comes to the server with another last byte. */
@@ -214,7 +267,8 @@ function spoiling(client: TlsContext): Layer {
       let helloBytes = Infinity;
       const spoiled = new Proxy(below, {
         get: (target: Transport, name: keyof Transport) => {
-          if (name !== 'write') return typeof target[name] === 'function' ? target[name].bind(target) as unknown : target[name];
+          if (name !== 'write')
+            return typeof target[name] === 'function' ? (target[name].bind(target) as unknown) : target[name];
           return (from: Uint8Array): number => {
             // A record: its type, its version, and how many bytes follow. A write may take a part of it.
             if (written === 0) helloBytes = 5 + Buffer.from(from).readUInt16BE(3);

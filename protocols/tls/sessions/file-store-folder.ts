@@ -21,7 +21,8 @@ export async function privateDirectory(path: string): Promise<void> {
   const found = await lstat(path);
   // What a symbolic link leads to is not what was checked a moment ago.
   if (!found.isDirectory()) throw new StoreError('failed', `${path} is not a directory`);
-  if (process.getuid !== undefined && (found.uid !== process.getuid() || (found.mode & OTHERS_WRITE) !== 0)) throw new StoreError('failed', `${path} must belong to this user and be writable by nobody else: chmod 700`);
+  if (process.getuid !== undefined && (found.uid !== process.getuid() || (found.mode & OTHERS_WRITE) !== 0))
+    throw new StoreError('failed', `${path} must belong to this user and be writable by nobody else: chmod 700`);
 }
 
 /** @returns up to `maxBytes` of a regular file; `undefined` when there is none, or it is longer than any record. */
@@ -49,8 +50,8 @@ export async function readRegular(path: string, maxBytes = RECORD_AT_MOST): Prom
 }
 
 /**
- * Puts `bytes` under the name `path` in one step: they are written under the name `temporary`, which no other writer has, and renamed.
- * Whoever reads sees the old file or the new one.
+ * Puts `bytes` under the name `path` in one step: they are written under the name `temporary`, which no other writer
+ * has, and renamed. Whoever reads sees the old file or the new one.
  */
 export async function replaceFile(path: string, temporary: string, bytes: Uint8Array): Promise<void> {
   const file = await open(temporary, 'wx', 0o600);
@@ -67,7 +68,10 @@ export async function replaceFile(path: string, temporary: string, bytes: Uint8A
   }
 }
 
-/** Gives a file another name in one step; @returns whether there was one. Of several who do so at once, one finds it. */
+/**
+ * Gives a file another name in one step;
+ * @returns whether there was one. Of several who do so at once, one finds it.
+ */
 export async function moveFile(path: string, to: string): Promise<boolean> {
   return unlessAbsent(rename(path, to));
 }

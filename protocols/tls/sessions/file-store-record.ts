@@ -6,8 +6,8 @@ import { KEY_AT_MOST, TTL_AT_MOST_MS, VALUE_AT_MOST } from './store.ts';
 
 /**
  * @param expiresAt when its time has passed, in milliseconds as `Date.now` tells them.
- * @returns the file's bytes: a magic number with the version, the moment of expiry, the first half of the SHA-256 of all the rest, the
- * key's length, the key, the value.
+ * @returns the file's bytes: a magic number with the version, the moment of expiry, the first half of the SHA-256 of
+ * all the rest, the key's length, the key, the value.
  */
 export function encodeRecord(key: string, value: Uint8Array, expiresAt: number): Uint8Array {
   const record = Buffer.allocUnsafeSlow(HEADER_BYTES + key.length + value.length);
@@ -20,7 +20,10 @@ export function encodeRecord(key: string, value: Uint8Array, expiresAt: number):
   return record;
 }
 
-/** @returns the value in a file; `undefined` when the file is no record of `key`, is damaged, or its time has passed at `now`. */
+/**
+ * @returns the value in a file; `undefined` when the file is no record of `key`, is damaged, or its time has passed at
+ * `now`.
+ */
 export function decodeRecord(key: string, file: Uint8Array, now: number): Uint8Array | undefined {
   const record = Buffer.from(file.buffer, file.byteOffset, file.length);
   if (!(expiryOf(record, now) > now)) return undefined;
@@ -32,8 +35,8 @@ export function decodeRecord(key: string, file: Uint8Array, now: number): Uint8A
 }
 
 /**
- * @returns the moment of expiry that stands in the header of a record; `-Infinity` when it is none, or claims to live longer than
- * any.
+ * @returns the moment of expiry that stands in the header of a record; `-Infinity` when it is none, or claims to live
+ * longer than any.
  */
 export function expiryOf(header: Buffer, now: number): number {
   if (header.length < HEADER_BYTES || header.readUInt32BE(0) !== MAGIC) return -Infinity;
@@ -42,7 +45,11 @@ export function expiryOf(header: Buffer, now: number): number {
 }
 
 function checksumOf(record: Buffer): Buffer {
-  return createHash('sha256').update(record.subarray(0, CHECKSUM_AT)).update(record.subarray(KEY_LENGTH_AT)).digest().subarray(0, CHECKSUM_BYTES);
+  return createHash('sha256')
+    .update(record.subarray(0, CHECKSUM_AT))
+    .update(record.subarray(KEY_LENGTH_AT))
+    .digest()
+    .subarray(0, CHECKSUM_BYTES);
 }
 
 // 'wts', and the version.

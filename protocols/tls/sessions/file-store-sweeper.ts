@@ -10,8 +10,8 @@ import { isKey } from './store-entry.ts';
 
 /**
  * Sweeps a directory of 256 directories of sessions, without a timer. Each set sweeps a little: now and then one of the
- * directories, in turn, loses what has expired; and when there are too many sessions, those of the next directory that end first
- * make room.
+ * directories, in turn, loses what has expired; and when there are too many sessions, those of the next directory that
+ * end first make room.
  */
 export class FileSweeper {
   readonly #directory: string;
@@ -25,7 +25,12 @@ export class FileSweeper {
   #setsUntilSweep = 0;
 
   /** @param change runs a task once all that was to change a key before is done. */
-  constructor(directory: string, maxSessions: number, now: () => number, change: (key: string, task: () => Promise<void>) => Promise<void>) {
+  constructor(
+    directory: string,
+    maxSessions: number,
+    now: () => number,
+    change: (key: string, task: () => Promise<void>) => Promise<void>,
+  ) {
     this.#directory = directory;
     this.#maxSessions = maxSessions;
     this.#now = now;
@@ -70,7 +75,10 @@ export class FileSweeper {
     }
   }
 
-  /** Sweeps when it is due after a set of `key`, one sweep at a time; waits for it only when there are too many sessions. */
+  /**
+   * Sweeps when it is due after a set of `key`, one sweep at a time; waits for it only when there are too many
+   * sessions.
+   */
   async tidy(key: string): Promise<void> {
     if (this.#setsUntilSweep-- <= 0) {
       this.#setsUntilSweep = SETS_PER_SWEEP;
@@ -104,8 +112,8 @@ export class FileSweeper {
   }
 
   /**
-   * Removes what has expired or is no session from the next directory, and `excess` sessions besides, but never `kept`. One file at
-   * a time.
+   * Removes what has expired or is no session from the next directory, and `excess` sessions besides, but never `kept`.
+   * One file at a time.
    */
   async #sweepNext(kept: string, excess: number): Promise<void> {
     let fan = this.#next();

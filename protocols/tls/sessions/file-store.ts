@@ -17,25 +17,35 @@ import type { TakingSessionStore } from './store.ts';
 
 /** Where files are, and how many. */
 export interface FileStoreOptions {
-  /** A directory of its own, which is made unless it is there, in one that is. Processes of the same user may share it. */
+  /**
+   * A directory of its own, which is made unless it is there, in one that is. Processes of the same user may share it.
+   */
   readonly directory: string;
-  /** How many sessions at most; 100,000 unless given. Processes that share a directory may together exceed it for a while. */
+  /**
+   * How many sessions at most; 100,000 unless given. Processes that share a directory may together exceed it for a
+   * while.
+   */
   readonly maxSessions?: number | undefined;
   /** The time of day in milliseconds, for files outlive processes; the system's unless given. */
   readonly now?: (() => number) | undefined;
 }
 
-export const FILE_STORE_RULES = { directory: required(text), maxSessions: count(1), now: clock } satisfies Rules<FileStoreOptions>;
+export const FILE_STORE_RULES = {
+  directory: required(text),
+  maxSessions: count(1),
+  now: clock,
+} satisfies Rules<FileStoreOptions>;
 
 /**
  * Keeps each session in a file, `0600` in directories `0700`. Everything is asynchronous.
  *
- * Theory of operation. A file is written under a temporary name and renamed: a reader sees the old bytes or the new, and a writer
- * that is killed leaves a temporary file, which is no session and is swept away a minute later. So no file is ever locked: of two
- * processes that set the same key the later rename wins; one that sweeps a session away while another process renews it costs a
- * full handshake. A session is taken by renaming its file away, which only one can do. Within a process whatever changes a key
- * waits for what changed it before. Nothing is flushed to the disk: a machine that crashes may lose sessions, or have some again that
- * were taken, and a checksum tells those of which only a part was left.
+ * Theory of operation. A file is written under a temporary name and renamed: a reader sees the old bytes or the new,
+ * and a writer that is killed leaves a temporary file, which is no session and is swept away a minute later. So no file
+ * is ever locked: of two processes that set the same key the later rename wins; one that sweeps a session away while
+ * another process renews it costs a full handshake. A session is taken by renaming its file away, which only one can
+ * do. Within a process whatever changes a key waits for what changed it before. Nothing is flushed to the disk: a
+ * machine that crashes may lose sessions, or have some again that were taken, and a checksum tells those of which only
+ * a part was left.
  */
 export class FileSessionStore implements TakingSessionStore {
   readonly #directory: string;
@@ -73,7 +83,10 @@ export class FileSessionStore implements TakingSessionStore {
     return this.#guarded('taking a session', () => this.#change(key, () => this.#take(key)));
   }
 
-  /** @throws {RangeError} when the key, the value or the time to live is out of bounds; {StoreError} when nothing can be written. */
+  /**
+   * @throws {RangeError} when the key, the value or the time to live is out of bounds; {StoreError} when nothing can be
+   * written.
+   */
   async set(key: string, value: Uint8Array, ttlMs: number): Promise<void> {
     checkEntry(key, value, ttlMs);
     // The caller may use the memory of the value again once this has returned its promise.

@@ -16,20 +16,24 @@ import type { TakingSessionStore } from './store.ts';
 /** Where the database is, and how large. */
 export interface LmdbStoreOptions {
   /**
-   * The database's file, in a directory of its own that is made unless it is there, in one that is; a second file ending in `-lock`
-   * stands beside it. On a disk of this machine: LMDB does not work over networks.
+   * The database's file, in a directory of its own that is made unless it is there, in one that is; a second file
+   * ending in `-lock` stands beside it. On a disk of this machine: LMDB does not work over networks.
    */
   readonly path: string;
   /**
-   * How many bytes the pages in use may take, 1,048,576 at least; 256 MiB unless given. The file is that large, and some freed
-   * pages larger.
+   * How many bytes the pages in use may take, 1,048,576 at least; 256 MiB unless given. The file is that large, and
+   * some freed pages larger.
    */
   readonly maxBytes?: number | undefined;
   /** The time of day in milliseconds, for the file outlives processes; the system's unless given. */
   readonly now?: (() => number) | undefined;
 }
 
-export const LMDB_STORE_RULES = { path: required(text), maxBytes: count(1024 * 1024), now: clock } satisfies Rules<LmdbStoreOptions>;
+export const LMDB_STORE_RULES = {
+  path: required(text),
+  maxBytes: count(1024 * 1024),
+  now: clock,
+} satisfies Rules<LmdbStoreOptions>;
 
 /** What is used of the package. */
 interface Database {
@@ -44,17 +48,17 @@ interface Database {
 }
 
 /**
- * Keeps sessions in one memory-mapped file, the default between processes of a machine. It needs the package `lmdb`, which is
- * loaded with the first use.
+ * Keeps sessions in one memory-mapped file, the default between processes of a machine. It needs the package `lmdb`,
+ * which is loaded with the first use.
  *
- * Theory of operation. A get reads mapped memory and takes some microseconds; one whose page is not in memory waits for the disk.
- * Sets, removes and takes are gathered and committed by a thread, and their promises settle then; a take reads and removes in one
- * transaction, of which there is one at a time among all processes. Pages are never changed in their place (copy on write), so that
- * a writer that is killed leaves the last commit. A reader that is killed would keep old pages from being used again: such readers
- * are cleared when the database is opened, and once a minute of use.
+ * Theory of operation. A get reads mapped memory and takes some microseconds; one whose page is not in memory waits for
+ * the disk. Sets, removes and takes are gathered and committed by a thread, and their promises settle then; a take
+ * reads and removes in one transaction, of which there is one at a time among all processes. Pages are never changed in
+ * their place (copy on write), so that a writer that is killed leaves the last commit. A reader that is killed would
+ * keep old pages from being used again: such readers are cleared when the database is opened, and once a minute of use.
  *
- * There is no timer: each set looks at some sessions, in turn, and removes those that have expired. The map grows by itself if it
- * is let; so the bound stands here, and a set that would exceed it fails as `'full'`.
+ * There is no timer: each set looks at some sessions, in turn, and removes those that have expired. The map grows by
+ * itself if it is let; so the bound stands here, and a set that would exceed it fails as `'full'`.
  */
 export class LmdbSessionStore implements TakingSessionStore {
   readonly #path: string;
@@ -77,8 +81,8 @@ export class LmdbSessionStore implements TakingSessionStore {
   }
 
   /**
-   * @throws {RangeError} when the key is none; {StoreError} when the database cannot be read; {UnsupportedError} without the
-   * package.
+   * @throws {RangeError} when the key is none; {StoreError} when the database cannot be read; {UnsupportedError}
+   * without the package.
    */
   async get(key: string): Promise<Uint8Array | undefined> {
     checkKey(key);
@@ -102,7 +106,10 @@ export class LmdbSessionStore implements TakingSessionStore {
     });
   }
 
-  /** @throws {RangeError} when something is out of bounds; {StoreError} when it cannot be written, `'full'` when there is no room. */
+  /**
+   * @throws {RangeError} when something is out of bounds; {StoreError} when it cannot be written, `'full'` when there
+   * is no room.
+   */
   async set(key: string, value: Uint8Array, ttlMs: number): Promise<void> {
     checkEntry(key, value, ttlMs);
     const record = Buffer.allocUnsafeSlow(EXPIRY_BYTES + value.length);
@@ -113,7 +120,8 @@ export class LmdbSessionStore implements TakingSessionStore {
       if (!this.#hasRoomFor(database, record.length)) {
         // What has expired may stand in the way.
         await this.#sweep(database, SWEPT_WHEN_FULL);
-        if (!this.#hasRoomFor(database, record.length)) throw new StoreError('full', `${this.#path} is full (option maxBytes, ${String(this.#maxBytes)} bytes)`);
+        if (!this.#hasRoomFor(database, record.length))
+          throw new StoreError('full', `${this.#path} is full (option maxBytes, ${String(this.#maxBytes)} bytes)`);
       }
       this.#pendingBytes += record.length;
       try {
@@ -159,9 +167,16 @@ export class LmdbSessionStore implements TakingSessionStore {
       try {
         await privateDirectory(dirname(this.#path));
         await checkDatabaseFile(this.#path);
-        // Opening clears the readers that have died. Event turn batching makes promises that nobody can see, and that reject when
-        // the disk is full.
-        return open({ path: this.#path, noSubdir: true, mapSize: this.#maxBytes, encoding: 'binary', eventTurnBatching: false, permissionsMode: 0o600 } as Parameters<typeof open>[0]);
+        // Opening clears the readers that have died. Event turn batching makes promises that nobody can see, and that
+        // reject when the disk is full.
+        return open({
+          path: this.#path,
+          noSubdir: true,
+          mapSize: this.#maxBytes,
+          encoding: 'binary',
+          eventTurnBatching: false,
+          permissionsMode: 0o600,
+        } as Parameters<typeof open>[0]);
       } catch (error) {
         throw storeError(`opening ${this.#path}`, error);
       }
@@ -173,7 +188,9 @@ export class LmdbSessionStore implements TakingSessionStore {
 
   #read(database: Database, key: string): Uint8Array | undefined {
     const record = database.getBinary(key);
-    return record === undefined || !isLiving(record, this.#now()) ? undefined : new Uint8Array(record.subarray(EXPIRY_BYTES));
+    return record === undefined || !isLiving(record, this.#now())
+      ? undefined
+      : new Uint8Array(record.subarray(EXPIRY_BYTES));
   }
 
   /** Whether a record may be put. Pages that are free are used before the file grows. */
@@ -204,7 +221,11 @@ export class LmdbSessionStore implements TakingSessionStore {
     let seen = 0;
     let last: string | undefined;
     const start = this.#sweepFrom;
-    for (const { key, value } of database.getRange({ ...(start === undefined ? {} : { start }), limit, snapshot: false })) {
+    for (const { key, value } of database.getRange({
+      ...(start === undefined ? {} : { start }),
+      limit,
+      snapshot: false,
+    })) {
       seen++;
       last = String(key);
       if (!(value instanceof Uint8Array) || !isLiving(value, now)) expired.push(last);

@@ -1,4 +1,5 @@
-// Clients of TLS 1.3 make up a session id (RFC 8446, appendix D.4), as Go, rustls and OpenSSL do: to a server of TLS 1.2 it looks like an offer.
+// Clients of TLS 1.3 make up a session id (RFC 8446, appendix D.4), as Go, rustls and OpenSSL do: to a server of TLS
+// 1.2 it looks like an offer.
 
 import { connect as tlsConnect } from 'node:tls';
 
@@ -18,35 +19,47 @@ const servers: Readonly<Record<string, () => Partial<TlsServerOptions>>> = {
 };
 
 describe.each(Object.entries(servers))('a server of TLS 1.2 with %s', (_, options) => {
-  it('counts a client that makes an id up as one that offers nothing', () => withSecureReactor(async (secure) => {
-    const server = await secure.server({ ...options(), protocols: { max: 'TLSv1.2' } });
-    const listener = await secure.reactor.listen({ host: '127.0.0.1', port: 0 });
-    const seen: Resumption[] = [];
-    listener.serve({ secure: server }, async (connection) => {
-      seen.push(connection.resumption);
-      await connection.receive();
-    });
-    for (let visit = 0; visit < 2; visit++) {
-      const client = tlsConnect({ host: '127.0.0.1', port: portOf(listener), servername: 'localhost', ca: localhost.certificate });
-      await new Promise((resolve) => client.once('secureConnect', resolve));
-      expect(client.getProtocol()).toBe('TLSv1.2');
-      client.end('bye\n');
-      await new Promise((resolve) => client.once('close', resolve));
-    }
-    expect(seen).toEqual(['not offered', 'not offered']);
-    expect(server.sessions.statistics.resumption).toEqual({ 'not offered': 2 });
-  }));
+  it('counts a client that makes an id up as one that offers nothing', () =>
+    withSecureReactor(async (secure) => {
+      const server = await secure.server({ ...options(), protocols: { max: 'TLSv1.2' } });
+      const listener = await secure.reactor.listen({ host: '127.0.0.1', port: 0 });
+      const seen: Resumption[] = [];
+      listener.serve({ secure: server }, async (connection) => {
+        seen.push(connection.resumption);
+        await connection.receive();
+      });
+      for (let visit = 0; visit < 2; visit++) {
+        const client = tlsConnect({
+          host: '127.0.0.1',
+          port: portOf(listener),
+          servername: 'localhost',
+          ca: localhost.certificate,
+        });
+        await new Promise((resolve) => client.once('secureConnect', resolve));
+        expect(client.getProtocol()).toBe('TLSv1.2');
+        client.end('bye\n');
+        await new Promise((resolve) => client.once('close', resolve));
+      }
+      expect(seen).toEqual(['not offered', 'not offered']);
+      expect(server.sessions.statistics.resumption).toEqual({ 'not offered': 2 });
+    }));
 
-  it('resumes what it has made, also for clients that could make ids up', () => withSecureReactor(async (secure) => {
-    const server = await secure.server({ ...options(), protocols: { max: 'TLSv1.2' } });
-    const session = await sessionFrom(secure, server);
-    expect(await comeBack(secure, session, server)).toBe('resumed');
-  }));
+  it('resumes what it has made, also for clients that could make ids up', () =>
+    withSecureReactor(async (secure) => {
+      const server = await secure.server({ ...options(), protocols: { max: 'TLSv1.2' } });
+      const session = await sessionFrom(secure, server);
+      expect(await comeBack(secure, session, server)).toBe('resumed');
+    }));
 });
 
-it('a server with a store says of an id of its own that is gone that it is unknown', () => withSecureReactor(async (secure) => {
-  const server = await secure.server({ resumption: 'stateful', sessionStore: new MapStore(), protocols: { max: 'TLSv1.2' } });
-  const session = await sessionFrom(secure, server);
-  await server.sessions.revoke(session);
-  expect(await comeBack(secure, session, server)).toBe('unknown');
-}));
+it('a server with a store says of an id of its own that is gone that it is unknown', () =>
+  withSecureReactor(async (secure) => {
+    const server = await secure.server({
+      resumption: 'stateful',
+      sessionStore: new MapStore(),
+      protocols: { max: 'TLSv1.2' },
+    });
+    const session = await sessionFrom(secure, server);
+    await server.sessions.revoke(session);
+    expect(await comeBack(secure, session, server)).toBe('unknown');
+  }));

@@ -3,8 +3,8 @@
 import { NONE } from './memory-store-recency.ts';
 
 /**
- * Keeps records of any length in chained chunks of {@link CHUNK} bytes: half a chunk a record is wasted on the average, and nothing is
- * ever fragmented or moved. Memory is taken a mebibyte at a time and is not given back, but used again.
+ * Keeps records of any length in chained chunks of {@link CHUNK} bytes: half a chunk a record is wasted on the average,
+ * and nothing is ever fragmented or moved. Memory is taken a mebibyte at a time and is not given back, but used again.
  */
 export class ChunkPool {
   readonly #slabs: { readonly bytes: Uint8Array; readonly next: Int32Array }[] = [];
@@ -67,7 +67,7 @@ export class ChunkPool {
 
   /** Forgets the record. */
   release(first: number): void {
-    for (let chunk = first; chunk !== NONE; ) {
+    for (let chunk = first; chunk !== NONE;) {
       const { next } = this.#slabOf(chunk);
       const within = chunk % CHUNKS_PER_SLAB;
       const following = next[within] ?? NONE;

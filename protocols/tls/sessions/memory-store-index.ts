@@ -5,8 +5,8 @@ import { randomBytes } from 'node:crypto';
 import { NONE } from './memory-store-recency.ts';
 
 /**
- * An open-addressed hash table with linear probing, at most half full. Deleting closes the gap, so that there are no tombstones to
- * sweep and no table to rebuild. Its hash is salted anew in each process.
+ * An open-addressed hash table with linear probing, at most half full. Deleting closes the gap, so that there are no
+ * tombstones to sweep and no table to rebuild. Its hash is salted anew in each process.
  */
 export class KeyIndex {
   readonly #table: Int32Array;
@@ -20,7 +20,8 @@ export class KeyIndex {
    */
   constructor(slots: number, hasKey: (slot: number, key: string) => boolean) {
     const places = 2 ** Math.ceil(Math.log2(2 * slots));
-    // A place holds the slot plus one: so the zeros of a new table mean that all are free, and its memory is not touched.
+    // A place holds the slot plus one: so the zeros of a new table mean that all are free, and its memory is not
+    // touched.
     this.#table = new Int32Array(places);
     this.#hashes = new Uint32Array(slots);
     this.#mask = places - 1;
@@ -69,7 +70,7 @@ function hashOf(key: string): number {
   let hash = SALT;
   for (let index = 0; index < key.length; index++) {
     hash = Math.imul(hash ^ Math.imul(key.charCodeAt(index), 0xcc9e2d51), 0x85ebca6b);
-    hash = ((hash << 13) | (hash >>> 19)) + 0xe6546b64 | 0;
+    hash = (((hash << 13) | (hash >>> 19)) + 0xe6546b64) | 0;
   }
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);

@@ -31,7 +31,8 @@ describe('a store in memory', () => {
     }
     store.set('largest', bytes(VALUE_AT_MOST, 1), 1_000);
     expect(store.get('largest')).toEqual(bytes(VALUE_AT_MOST, 1));
-    for (const key of ['largest', ...Array.from({ length: 200 }, (_, index) => `key-${String(index)}`)]) store.remove(key);
+    for (const key of ['largest', ...Array.from({ length: 200 }, (_, index) => `key-${String(index)}`)])
+      store.remove(key);
     expect(store.statistics).toMatchObject({ size: 0, bytes: 0 });
   });
 
@@ -49,7 +50,8 @@ describe('a store in memory', () => {
     const key = (index: number): string => `key-${String(index)}`;
     for (let index = 0; index < 5_000; index++) store.set(key(index), bytes(4, index), 1_000);
     for (let index = 0; index < 5_000; index += 3) store.remove(key(index));
-    for (let index = 0; index < 5_000; index++) expect(store.get(key(index))).toEqual(index % 3 === 0 ? undefined : bytes(4, index));
+    for (let index = 0; index < 5_000; index++)
+      expect(store.get(key(index))).toEqual(index % 3 === 0 ? undefined : bytes(4, index));
   });
 
   it('gives back the room of what was taken', () => {
@@ -64,7 +66,9 @@ describe('a store in memory', () => {
   });
 
   it('refuses bounds that are none', () => {
-    for (const maxSessions of [0, -1, 1.5, NaN, Infinity, 2 ** 25]) expect(() => new MemorySessionStore({ maxSessions })).toThrow(RangeError);
-    for (const maxBytes of [0, 1_000, NaN, Infinity]) expect(() => new MemorySessionStore({ maxBytes })).toThrow(RangeError);
+    for (const maxSessions of [0, -1, 1.5, NaN, Infinity, 2 ** 25])
+      expect(() => new MemorySessionStore({ maxSessions })).toThrow(RangeError);
+    for (const maxBytes of [0, 1_000, NaN, Infinity])
+      expect(() => new MemorySessionStore({ maxBytes })).toThrow(RangeError);
   });
 });

@@ -12,11 +12,13 @@ import type { TakingSessionStore } from './store.ts';
 
 /** How much a store in memory keeps. */
 export interface MemoryStoreOptions {
-  /** How many sessions at most, 1…16,777,216; 100,000 unless given. The one that was not used for longest makes room. */
+  /**
+   * How many sessions at most, 1…16,777,216; 100,000 unless given. The one that was not used for longest makes room.
+   */
   readonly maxSessions?: number | undefined;
   /**
-   * How many bytes they take at most, 262,144 at least; 256 MiB unless given. The bookkeeping takes some 40 bytes a session
-   * besides.
+   * How many bytes they take at most, 262,144 at least; 256 MiB unless given. The bookkeeping takes some 40 bytes a
+   * session besides.
    */
   readonly maxBytes?: number | undefined;
   /** A clock in milliseconds that never goes back; the system's monotonic one unless given. */
@@ -24,7 +26,11 @@ export interface MemoryStoreOptions {
 }
 
 // What its index can hold, and what the largest session takes with its neighbours.
-export const MEMORY_STORE_RULES = { maxSessions: count(1, 2 ** 24), maxBytes: count(256 * 1024), now: clock } satisfies Rules<MemoryStoreOptions>;
+export const MEMORY_STORE_RULES = {
+  maxSessions: count(1, 2 ** 24),
+  maxBytes: count(256 * 1024),
+  now: clock,
+} satisfies Rules<MemoryStoreOptions>;
 
 /** What a store in memory holds, and what it has let go of. */
 export interface MemoryStoreStatistics {
@@ -41,10 +47,11 @@ export interface MemoryStoreStatistics {
 /**
  * Keeps sessions in this process: the least recently used makes room for the new.
  *
- * Theory of operation. A session is a number, its slot, and no object: its hash, its neighbours in the order of use, its moment of
- * expiry and its first chunk stand in typed arrays, its key and value in chunks of a pool. The arrays have their full length from
- * the start; the system gives them memory page by page as slots come into use. So nothing is ever rehashed or moved, the garbage
- * collector sees a handful of objects whatever the number of sessions, and the millionth costs what the first did.
+ * Theory of operation. A session is a number, its slot, and no object: its hash, its neighbours in the order of use,
+ * its moment of expiry and its first chunk stand in typed arrays, its key and value in chunks of a pool. The arrays
+ * have their full length from the start; the system gives them memory page by page as slots come into use. So nothing
+ * is ever rehashed or moved, the garbage collector sees a handful of objects whatever the number of sessions, and the
+ * millionth costs what the first did.
  */
 export class MemorySessionStore implements TakingSessionStore {
   readonly #now: () => number;
@@ -151,8 +158,8 @@ export class MemorySessionStore implements TakingSessionStore {
   }
 
   /**
-   * Looks at the next two slots: so all those whose time has passed are gone before as many sessions have come as half of the
-   * slots.
+   * Looks at the next two slots: so all those whose time has passed are gone before as many sessions have come as half
+   * of the slots.
    */
   #sweep(): void {
     for (let left = SWEPT_PER_SET; left > 0 && this.#slotsUsed > 0; left--) {

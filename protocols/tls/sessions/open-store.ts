@@ -14,8 +14,9 @@ import type { TakingSessionStore } from './store.ts';
 import { anyText } from './store-rules.ts';
 
 /**
- * Opens the store at an address: `memory` (of this process alone), `files:DIR`, `lmdb:DIR`, `redis://HOST:PORT` or `rediss://…`, or
- * `unix:PATH` for a session server, which `reactor` connects to. What is not there fails with the first use.
+ * Opens the store at an address: `memory` (of this process alone), `files:DIR`, `lmdb:DIR`, `redis://HOST:PORT` or
+ * `rediss://…`, or `unix:PATH` for a session server, which `reactor` connects to. What is not there fails with the
+ * first use.
  * @throws {RangeError} for any other address.
  */
 export function openSessionStore(address: string, reactor: Reactor): TakingSessionStore {
@@ -28,5 +29,7 @@ export function openSessionStore(address: string, reactor: Reactor): TakingSessi
   if (scheme === 'lmdb') return new LmdbSessionStore({ path: join(rest, 'sessions.mdb') });
   if (scheme === 'unix') return new SessionServerStore(reactor, { path: rest });
   // It may be an address with a password in it that was mistyped.
-  throw new RangeError(`a session store is memory, files:DIR, lmdb:DIR, redis://HOST:PORT, rediss://HOST:PORT or unix:PATH, not ${address.replace(/[^/]*@/, '…@')}`);
+  throw new RangeError(
+    `a session store is memory, files:DIR, lmdb:DIR, redis://HOST:PORT, rediss://HOST:PORT or unix:PATH, not ${address.replace(/[^/]*@/, '…@')}`,
+  );
 }

@@ -19,9 +19,17 @@ export interface RedisNode {
 export function parseRedisUrl(text: string): RedisNode {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   const database = /^\/?(\d*)$/.exec(url?.pathname ?? '')?.[1];
-  if (url?.protocol === 'unix:' && url.host === '' && url.pathname.length > 1) return { path: decodeURIComponent(url.pathname) };
-  if (url === undefined || (url.protocol !== 'redis:' && url.protocol !== 'rediss:') || url.hostname === '' || database === undefined) {
-    throw new RangeError('a Redis server is given as redis://[[user]:password@]host[:port][/database], rediss://… for TLS, or unix:/path');
+  if (url?.protocol === 'unix:' && url.host === '' && url.pathname.length > 1)
+    return { path: decodeURIComponent(url.pathname) };
+  if (
+    url === undefined ||
+    (url.protocol !== 'redis:' && url.protocol !== 'rediss:') ||
+    url.hostname === '' ||
+    database === undefined
+  ) {
+    throw new RangeError(
+      'a Redis server is given as redis://[[user]:password@]host[:port][/database], rediss://… for TLS, or unix:/path',
+    );
   }
   return {
     host: url.hostname.replace(/^\[(.*)\]$/, '$1'),

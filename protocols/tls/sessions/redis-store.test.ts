@@ -34,7 +34,7 @@ async function withClient<T>(to: { readonly port: number }, use: (client: Redis)
 
 /** Asks again and again until it is answered. */
 async function eventually<T>(ask: () => Promise<T>): Promise<T> {
-  for (const endsAt = performance.now() + 20_000; ; ) {
+  for (const endsAt = performance.now() + 20_000; ;) {
     try {
       return await ask();
     } catch (error) {
@@ -51,17 +51,22 @@ afterAll(async () => {
 describe.skipIf(!present)(`a store in Redis${missing('redis-server')}`, () => {
   const make = async () => {
     const running = await server();
-    const store = new RedisSessionStore({ url: urlOf(running), prefix: `test-${String(stores++)}:`, timeoutMs: 10_000 });
+    const store = new RedisSessionStore({
+      url: urlOf(running),
+      prefix: `test-${String(stores++)}:`,
+      timeoutMs: 10_000,
+    });
     return {
       store,
       // The server's own clock decides.
-      pass: (ms: number) => withClient(running, async (client) => {
-        const now = async (): Promise<number> => {
-          const [seconds, microseconds] = await client.time();
-          return seconds * 1_000 + microseconds / 1_000;
-        };
-        for (const endsAt = (await now()) + ms; (await now()) < endsAt; );
-      }),
+      pass: (ms: number) =>
+        withClient(running, async (client) => {
+          const now = async (): Promise<number> => {
+            const [seconds, microseconds] = await client.time();
+            return seconds * 1_000 + microseconds / 1_000;
+          };
+          for (const endsAt = (await now()) + ms; (await now()) < endsAt;);
+        }),
       dispose: () => {
         store.close();
         return Promise.resolve();
@@ -86,7 +91,10 @@ describe.skipIf(!present)(`a store in Redis${missing('redis-server')}`, () => {
 
   it('gives a session to one of two clients', async () => {
     const running = await server();
-    const clients = Array.from({ length: 2 }, () => new RedisSessionStore({ url: urlOf(running), prefix: 'taken:', timeoutMs: 10_000 }));
+    const clients = Array.from(
+      { length: 2 },
+      () => new RedisSessionStore({ url: urlOf(running), prefix: 'taken:', timeoutMs: 10_000 }),
+    );
     const keys = Array.from({ length: 50 }, (_, index) => `key-${String(index)}`);
     await Promise.all(keys.map((key, index) => clients[0].set(key, bytes(10, index), 60_000)));
     const [one, other] = await Promise.all(clients.map((client) => Promise.all(keys.map((key) => client.take(key)))));
@@ -107,7 +115,8 @@ describe.skipIf(!present)(`a store in Redis${missing('redis-server')}`, () => {
       }
       await client.del('garbage:key');
       await client.rpush('garbage:key', 'a', 'list');
-      for (const ask of [store.get('key'), store.take('key')]) await expect(ask).rejects.toMatchObject({ code: 'ERR_WANTIO_STORE', reason: 'failed' });
+      for (const ask of [store.get('key'), store.take('key')])
+        await expect(ask).rejects.toMatchObject({ code: 'ERR_WANTIO_STORE', reason: 'failed' });
       await store.set('key', bytes(10, 1), 60_000);
       expect(await store.get('key')).toEqual(bytes(10, 1));
     });
@@ -133,7 +142,8 @@ describe.skipIf(!present)(`a store in Redis${missing('redis-server')}`, () => {
     await gone.stop();
     const store = new RedisSessionStore({ url: urlOf(gone), timeoutMs: 10_000 });
     const startedAt = performance.now();
-    for (let count = 0; count < 50; count++) await expect(store.set('key', bytes(10, 1), 60_000)).rejects.toMatchObject({ reason: 'failed' });
+    for (let count = 0; count < 50; count++)
+      await expect(store.set('key', bytes(10, 1), 60_000)).rejects.toMatchObject({ reason: 'failed' });
     expect(performance.now() - startedAt).toBeLessThan(10_000);
     store.close();
   });
@@ -143,7 +153,9 @@ describe.skipIf(!present)(`a store in Redis${missing('redis-server')}`, () => {
     const store = new RedisSessionStore({ url: urlOf(hanging), timeoutMs: 150, maxPending: 4 });
     await eventually(() => store.set('key', bytes(10, 1), 60_000));
     process.kill(hanging.program.pid, 'SIGSTOP');
-    const outcomes = await Promise.all(Array.from({ length: 8 }, () => store.get('key').catch((error: unknown) => (error as StoreError).reason)));
+    const outcomes = await Promise.all(
+      Array.from({ length: 8 }, () => store.get('key').catch((error: unknown) => (error as StoreError).reason)),
+    );
     expect(outcomes.toSorted()).toEqual(['busy', 'busy', 'busy', 'busy', 'timeout', 'timeout', 'timeout', 'timeout']);
     // Those that timed out still count until the connection is given up.
     await expect(store.get('key')).rejects.toBeInstanceOf(StoreError);
@@ -157,7 +169,8 @@ describe.skipIf(!present)(`a store in Redis${missing('redis-server')}`, () => {
     const small = await startRedis({ args: ['--maxmemory', '3mb', '--maxmemory-policy', 'noeviction'] });
     const store = new RedisSessionStore({ url: urlOf(small), timeoutMs: 10_000 });
     const fill = async (): Promise<void> => {
-      for (let index = 0; index < 200; index++) await store.set(`key-${String(index)}`, bytes(VALUE_AT_MOST, 1), 60_000);
+      for (let index = 0; index < 200; index++)
+        await store.set(`key-${String(index)}`, bytes(VALUE_AT_MOST, 1), 60_000);
     };
     await expect(fill()).rejects.toMatchObject({ reason: 'full' });
     expect(await store.take('key-0')).toEqual(bytes(VALUE_AT_MOST, 1));
@@ -168,7 +181,20 @@ describe.skipIf(!present)(`a store in Redis${missing('redis-server')}`, () => {
 
   it('speaks TLS, and checks whose certificate it is', async () => {
     const { certificate, key } = certificateFiles();
-    const running = await startRedis({ args: ['--tls-port', '0', '--tls-cert-file', certificate, '--tls-key-file', key, '--tls-ca-cert-file', certificate, '--tls-auth-clients', 'no'] });
+    const running = await startRedis({
+      args: [
+        '--tls-port',
+        '0',
+        '--tls-cert-file',
+        certificate,
+        '--tls-key-file',
+        key,
+        '--tls-ca-cert-file',
+        certificate,
+        '--tls-auth-clients',
+        'no',
+      ],
+    });
     const tlsPort = running.port + 1;
     await withClient(running, (client) => client.config('SET', 'tls-port', tlsPort));
     const url = `rediss://localhost:${String(tlsPort)}`;
@@ -184,12 +210,19 @@ describe.skipIf(!present)(`a store in Redis${missing('redis-server')}`, () => {
 
   it('shows no credentials, neither in errors nor when it is looked at', async () => {
     const running = await startRedis({ args: ['--requirepass', 'right-secret'] });
-    const good = new RedisSessionStore({ url: `redis://:right-secret@127.0.0.1:${String(running.port)}`, timeoutMs: 10_000 });
+    const good = new RedisSessionStore({
+      url: `redis://:right-secret@127.0.0.1:${String(running.port)}`,
+      timeoutMs: 10_000,
+    });
     await good.set('key', bytes(10, 1), 60_000);
-    const wrong = new RedisSessionStore({ url: `redis://someone:wrong-secret@127.0.0.1:${String(running.port)}`, timeoutMs: 10_000 });
+    const wrong = new RedisSessionStore({
+      url: `redis://someone:wrong-secret@127.0.0.1:${String(running.port)}`,
+      timeoutMs: 10_000,
+    });
     const failure: unknown = await wrong.get('key').catch((error: unknown) => error);
     expect(failure).toBeInstanceOf(StoreError);
-    for (const shown of [inspect(failure, { depth: 10 }), inspect(wrong, { depth: 10, showHidden: true })]) expect(shown).not.toMatch(/wrong-secret|someone/);
+    for (const shown of [inspect(failure, { depth: 10 }), inspect(wrong, { depth: 10, showHidden: true })])
+      expect(shown).not.toMatch(/wrong-secret|someone/);
     good.close();
     wrong.close();
     await running.stop();
@@ -197,7 +230,9 @@ describe.skipIf(!present)(`a store in Redis${missing('redis-server')}`, () => {
 
   it('fails while a cluster is out of order, and goes on when it is not', async () => {
     // A node that has met no other does not know its own address.
-    const node = await startRedis({ args: ['--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf', '--cluster-announce-ip', '127.0.0.1'] });
+    const node = await startRedis({
+      args: ['--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf', '--cluster-announce-ip', '127.0.0.1'],
+    });
     const store = new RedisSessionStore({ url: [urlOf(node), urlOf(node)], timeoutMs: 5_000 });
     await expect(store.get('key')).rejects.toBeInstanceOf(StoreError);
     await withClient(node, (client) => client.call('CLUSTER', 'ADDSLOTSRANGE', '0', '16383'));
@@ -209,8 +244,13 @@ describe.skipIf(!present)(`a store in Redis${missing('redis-server')}`, () => {
 
   it('uses a cluster', async () => {
     const nodes: RedisServer[] = [];
-    for (let count = 0; count < 3; count++) nodes.push(await startRedis({ args: ['--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf'] }));
-    const created = spawnSync('redis-cli', ['--cluster', 'create', ...nodes.map(({ port }) => `127.0.0.1:${String(port)}`), '--cluster-yes'], { encoding: 'utf8', timeout: 25_000 });
+    for (let count = 0; count < 3; count++)
+      nodes.push(await startRedis({ args: ['--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf'] }));
+    const created = spawnSync(
+      'redis-cli',
+      ['--cluster', 'create', ...nodes.map(({ port }) => `127.0.0.1:${String(port)}`), '--cluster-yes'],
+      { encoding: 'utf8', timeout: 25_000 },
+    );
     expect(created.stdout).toContain('All 16384 slots covered');
     const store = new RedisSessionStore({ url: nodes.map(urlOf), timeoutMs: 5_000 });
     const keys = Array.from({ length: 30 }, (_, index) => `key-${String(index)}`);
@@ -228,12 +268,26 @@ describe.skipIf(!present)(`a store in Redis${missing('redis-server')}`, () => {
 describe('the address of a Redis server', () => {
   it('is a host, a port, a user, a password and a database, or a path', () => {
     expect(parseRedisUrl('redis://example.org')).toEqual({ host: 'example.org', port: 6379 });
-    expect(parseRedisUrl('rediss://us%40er:p%3Aw@[::1]:7000/3')).toEqual({ host: '::1', port: 7000, username: 'us@er', password: 'p:w', db: 3, tls: true });
+    expect(parseRedisUrl('rediss://us%40er:p%3Aw@[::1]:7000/3')).toEqual({
+      host: '::1',
+      port: 7000,
+      username: 'us@er',
+      password: 'p:w',
+      db: 3,
+      tls: true,
+    });
     expect(parseRedisUrl('unix:/run/redis/redis.sock')).toEqual({ path: '/run/redis/redis.sock' });
   });
 
   it('is refused, and not shown, when it is something else', () => {
-    for (const url of ['', 'secret', 'http://secret@host', 'redis://', 'redis://:secret@host/name', 'redis://:secret@host:99999']) {
+    for (const url of [
+      '',
+      'secret',
+      'http://secret@host',
+      'redis://',
+      'redis://:secret@host/name',
+      'redis://:secret@host:99999',
+    ]) {
       expect(() => new RedisSessionStore({ url })).toThrow(RangeError);
       expect(() => new RedisSessionStore({ url })).not.toThrow(/secret/);
     }

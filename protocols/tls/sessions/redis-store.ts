@@ -1,6 +1,16 @@
 /** Sessions in Redis, shared by the processes of many machines. */
 
-import { checkOptions, count, either, finiteSpan, listOf, partWith, secret, text, trust } from '../../../core/options.ts';
+import {
+  checkOptions,
+  count,
+  either,
+  finiteSpan,
+  listOf,
+  partWith,
+  secret,
+  text,
+  trust,
+} from '../../../core/options.ts';
 import type { Rules } from '../../../core/options.ts';
 import { redisClient, redisNodes } from './redis-store-client.ts';
 import type { OwnRedisClient, RedisClient } from './redis-store-client.ts';
@@ -21,7 +31,10 @@ export type RedisStoreOptions = {
   readonly maxPending?: number | undefined;
 } & (
   | {
-      /** `redis://[[user]:password@]host[:port][/database]`, `rediss://…` for TLS, `unix:/path`; several are nodes of one cluster. */
+      /**
+       * `redis://[[user]:password@]host[:port][/database]`, `rediss://…` for TLS, `unix:/path`; several are nodes of
+       * one cluster.
+       */
       readonly url: string | readonly string[];
       /** Certificates to trust with `rediss://`, in PEM; Node's own unless given. */
       readonly ca?: string | undefined;
@@ -44,12 +57,12 @@ export const REDIS_STORE_RULES = {
 } satisfies Rules<RedisStoreOptions>;
 
 /**
- * Keeps sessions in Redis, which forgets them by itself when their time has passed (`PX`). It needs the package `ioredis`, which is
- * loaded with the first use.
+ * Keeps sessions in Redis, which forgets them by itself when their time has passed (`PX`). It needs the package
+ * `ioredis`, which is loaded with the first use.
  *
- * While there is no connection every request fails at once; nothing is queued for later. A server that does not answer costs each
- * request its deadline, and after three of them without a byte the connection is given up and made anew. Names and passwords never
- * stand in errors. To take sessions, the user must be allowed to `EVAL`.
+ * While there is no connection every request fails at once; nothing is queued for later. A server that does not answer
+ * costs each request its deadline, and after three of them without a byte the connection is given up and made anew.
+ * Names and passwords never stand in errors. To take sessions, the user must be allowed to `EVAL`.
  */
 export class RedisSessionStore implements TakingSessionStore {
   readonly #prefix: string;
@@ -67,8 +80,10 @@ export class RedisSessionStore implements TakingSessionStore {
   constructor(options: RedisStoreOptions) {
     checkOptions('new RedisSessionStore', options, REDIS_STORE_RULES);
     const { client, url, ca } = options as { client?: RedisClient; url?: string | readonly string[]; ca?: string };
-    if ((client === undefined) === (url === undefined)) throw new TypeError('new RedisSessionStore needs a url, or a client, and not both');
-    if (ca !== undefined && url === undefined) throw new TypeError('new RedisSessionStore takes ca for a url; a client has its own');
+    if ((client === undefined) === (url === undefined))
+      throw new TypeError('new RedisSessionStore needs a url, or a client, and not both');
+    if (ca !== undefined && url === undefined)
+      throw new TypeError('new RedisSessionStore takes ca for a url; a client has its own');
     this.#prefix = options.prefix ?? 'wantio:';
     this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
     this.#maxPending = options.maxPending ?? PENDING;
@@ -77,7 +92,10 @@ export class RedisSessionStore implements TakingSessionStore {
     this.#ca = ca;
   }
 
-  /** @throws {RangeError} when the key is none; {StoreError} when there is no answer; {UnsupportedError} without the package. */
+  /**
+   * @throws {RangeError} when the key is none; {StoreError} when there is no answer; {UnsupportedError} without the
+   * package.
+   */
   async get(key: string): Promise<Uint8Array | undefined> {
     checkKey(key);
     // A part, because whatever stands there may be larger than any session.
@@ -90,12 +108,14 @@ export class RedisSessionStore implements TakingSessionStore {
    */
   async take(key: string): Promise<Uint8Array | undefined> {
     checkKey(key);
-    return valueIn(await this.#request((client) => client.callBuffer('eval', TAKE, 1, this.#prefix + key, VALUE_AT_MOST + 1)));
+    return valueIn(
+      await this.#request((client) => client.callBuffer('eval', TAKE, 1, this.#prefix + key, VALUE_AT_MOST + 1)),
+    );
   }
 
   /**
-   * @throws {RangeError} when something is out of bounds; {StoreError} when there is no answer or the server refuses, `'full'` when
-   * it has no memory.
+   * @throws {RangeError} when something is out of bounds; {StoreError} when there is no answer or the server refuses,
+   * `'full'` when it has no memory.
    */
   async set(key: string, value: Uint8Array, ttlMs: number): Promise<void> {
     checkEntry(key, value, ttlMs);
@@ -121,11 +141,14 @@ export class RedisSessionStore implements TakingSessionStore {
   /** Counts a request until it has ended for good: one that timed out still waits in the client. */
   async #request<T>(send: (client: RedisClient) => Promise<T>): Promise<T> {
     if (this.#closed) throw closedStore();
-    if (this.#pending >= this.#maxPending) throw new StoreError('busy', `${String(this.#pending)} requests to Redis are under way (option maxPending)`);
+    if (this.#pending >= this.#maxPending)
+      throw new StoreError('busy', `${String(this.#pending)} requests to Redis are under way (option maxPending)`);
     this.#pending++;
-    const answer = this.#client().then(send).finally(() => {
-      this.#pending--;
-    });
+    const answer = this.#client()
+      .then(send)
+      .finally(() => {
+        this.#pending--;
+      });
     try {
       return await withDeadline(answer, this.#timeoutMs);
     } catch (error) {
@@ -140,7 +163,11 @@ export class RedisSessionStore implements TakingSessionStore {
 
   async #connect(): Promise<RedisClient> {
     try {
-      const client = await redisClient({ nodes: this.#nodes, ca: this.#ca, silenceMs: SILENT_DEADLINES * this.#timeoutMs });
+      const client = await redisClient({
+        nodes: this.#nodes,
+        ca: this.#ca,
+        silenceMs: SILENT_DEADLINES * this.#timeoutMs,
+      });
       if (this.#closed) throw closedStore();
       client.on('error', (error) => {
         this.#lastError = error.message;
@@ -159,13 +186,15 @@ export class RedisSessionStore implements TakingSessionStore {
     if (error instanceof StoreError) return error;
     if (this.#closed) return closedStore();
     const told = error instanceof Error ? error.message : String(error);
-    const message = NO_CONNECTION.test(told) && this.#lastError !== '' ? `there is no connection: ${this.#lastError}` : told;
+    const message =
+      NO_CONNECTION.test(told) && this.#lastError !== '' ? `there is no connection: ${this.#lastError}` : told;
     return new StoreError(told.startsWith('OOM ') ? 'full' : 'failed', `Redis: ${this.#withoutSecrets(message)}`);
   }
 
   #withoutSecrets(message: string): string {
     let text = message;
-    for (const { username, password } of this.#nodes) for (const secret of [password, username]) if (secret !== undefined) text = text.replaceAll(secret, '***');
+    for (const { username, password } of this.#nodes)
+      for (const secret of [password, username]) if (secret !== undefined) text = text.replaceAll(secret, '***');
     return text;
   }
 }
@@ -176,7 +205,10 @@ function valueIn(record: unknown): Uint8Array | undefined {
   return new Uint8Array(record.subarray(1));
 }
 
-/** Waits until the client is connected, or has failed to: from then on it tries again by itself, and requests fail until it is. */
+/**
+ * Waits until the client is connected, or has failed to: from then on it tries again by itself, and requests fail until
+ * it is.
+ */
 function endOfFirstTry(client: OwnRedisClient): Promise<void> {
   return new Promise((resolve) => {
     const end = (): void => {
@@ -206,7 +238,8 @@ async function withDeadline<T>(answer: Promise<T>, timeoutMs: number): Promise<T
 
 const VERSION = 1;
 // The server does nothing else meanwhile. GETDEL, of Redis 6.2, would give back whatever stands there, however large.
-const TAKE = "local record = redis.call('GETRANGE', KEYS[1], 0, ARGV[1]) if #record > 0 then redis.call('DEL', KEYS[1]) end return record";
+const TAKE =
+  "local record = redis.call('GETRANGE', KEYS[1], 0, ARGV[1]) if #record > 0 then redis.call('DEL', KEYS[1]) end return record";
 const TIMEOUT_MS = 1_000;
 const PENDING = 1_024;
 const SILENT_DEADLINES = 3;

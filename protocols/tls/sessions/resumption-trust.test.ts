@@ -1,4 +1,7 @@
-/** A session skips the checks that certificates are for: so each decision about trust is tried with each way to come by a session. */
+/**
+ * A session skips the checks that certificates are for: so each decision about trust is tried with each way to come by
+ * a session.
+ */
 
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
@@ -40,12 +43,23 @@ interface Change {
   readonly serverName?: string;
 }
 
-/** Visits twice; the second time with the session of the first. @returns the two ends of the second visit, before its handshake. */
-async function comeBack(secure: SecureReactor, version: typeof VERSIONS[number], source: typeof SOURCES[number], { server, before, after, connection = {}, serverName = 'localhost' }: Change): Promise<[SecureConnection, SecureConnection]> {
+/**
+ * Visits twice; the second time with the session of the first.
+ * @returns the two ends of the second visit, before its handshake.
+ */
+async function comeBack(
+  secure: SecureReactor,
+  version: (typeof VERSIONS)[number],
+  source: (typeof SOURCES)[number],
+  { server, before, after, connection = {}, serverName = 'localhost' }: Change,
+): Promise<[SecureConnection, SecureConnection]> {
   const protocols = { min: version, max: version };
   const sessions = new ClientSessions();
   const context = await secure.server({ ...own, resumption: 'stateless', ...server });
-  const [first, second] = [await secure.client({ ...before, protocols, sessions }), await secure.client({ ...after, protocols, sessions })];
+  const [first, second] = [
+    await secure.client({ ...before, protocols, sessions }),
+    await secure.client({ ...after, protocols, sessions }),
+  ];
   const [near, far] = await securePair(secure, { client: first.with({ peer: 'one place' }), server: context });
   await Promise.all([near.handshake(), far.handshake()]);
   await talk(near, far);
@@ -53,7 +67,11 @@ async function comeBack(secure: SecureReactor, version: typeof VERSIONS[number],
   if (source !== 'kept') sessions.clear();
   const copy = session?.copy();
   const given = source === 'given' ? { session } : source === 'given as a copy' ? { session: copy } : {};
-  const pair = await securePair(secure, { client: second.with({ peer: 'one place', ...connection, ...given }), server: context, serverName });
+  const pair = await securePair(secure, {
+    client: second.with({ peer: 'one place', ...connection, ...given }),
+    server: context,
+    serverName,
+  });
   if (source === 'copied') pair[0].copySessionFrom(near);
   abort(near, far);
   session?.dispose();
@@ -78,89 +96,156 @@ async function outcomeOf([client, server]: [SecureConnection, SecureConnection])
 
 describe.each(VERSIONS)('under %s, a session that was', (version) => {
   describe.each(SOURCES)('%s', (source) => {
-    it('resumes where nothing has changed', () => withSecureReactor(async (secure) => {
-      expect(await outcomeOf(await comeBack(secure, version, source, { before: trusts, after: trusts }))).toBe('resumed');
-    }));
+    it('resumes where nothing has changed', () =>
+      withSecureReactor(async (secure) => {
+        expect(await outcomeOf(await comeBack(secure, version, source, { before: trusts, after: trusts }))).toBe(
+          'resumed',
+        );
+      }));
 
     it.each<[string, Change]>([
       ['another name, of which the certificate is not', { before: trusts, after: trusts, serverName: 'other.test' }],
-      ['a first visit that verified nobody', { before: { ...strangers, dangerouslyVerifyNobody: true }, after: strangers }],
+      [
+        'a first visit that verified nobody',
+        { before: { ...strangers, dangerouslyVerifyNobody: true }, after: strangers },
+      ],
       ['a first visit that trusted another authority', { before: trusts, after: strangers }],
       ['a first visit with more authorities', { before: { ca: [trusts.ca, strangers.ca] }, after: strangers }],
-      ['a first visit that accepted certificates for any purpose', { server: identity(misused), before: { ...trusts, dangerouslyIgnorePurpose: true }, after: trusts }],
-      ['a first visit that looked at no name', { before: { ...trusts, dangerouslySkipNameCheck: true }, after: trusts, serverName: 'other.test' }],
-      ['an older list of what is revoked', { before: { ...trusts, crls: { pem: authority.crl() } }, after: { ...trusts, crls: { pem: authority.crl([site.serial]) } } }],
-      ['a first visit without lists of what is revoked', { before: trusts, after: { ...trusts, crls: { pem: authority.crl([site.serial]) } } }],
-      ['a first visit that accepted every fault', { before: { ...strangers, dangerouslyAccept: 'all' }, after: strangers }],
-      ['a pin of another certificate in the context', { before: trusts, after: { ...trusts, expect: { digest: '00'.repeat(32) } } }],
-      ['a pin of another certificate at the connection', { before: trusts, after: trusts, connection: { expect: { digest: '00'.repeat(32) } } }],
-      ['a pin of another key', { before: trusts, after: trusts, connection: { expect: { publicKeyDigest: `${'A'.repeat(43)}=` } } }],
-      ['an expected name that is not in the certificate', { before: trusts, after: trusts, connection: { expect: { name: 'other.test' } } }],
-    ])('ends with a CertificateError after %s', (_, change) => withSecureReactor(async (secure) => {
-      expect(await outcomeOf(await comeBack(secure, version, source, change))).toBeInstanceOf(CertificateError);
-    }));
+      [
+        'a first visit that accepted certificates for any purpose',
+        { server: identity(misused), before: { ...trusts, dangerouslyIgnorePurpose: true }, after: trusts },
+      ],
+      [
+        'a first visit that looked at no name',
+        { before: { ...trusts, dangerouslySkipNameCheck: true }, after: trusts, serverName: 'other.test' },
+      ],
+      [
+        'an older list of what is revoked',
+        {
+          before: { ...trusts, crls: { pem: authority.crl() } },
+          after: { ...trusts, crls: { pem: authority.crl([site.serial]) } },
+        },
+      ],
+      [
+        'a first visit without lists of what is revoked',
+        { before: trusts, after: { ...trusts, crls: { pem: authority.crl([site.serial]) } } },
+      ],
+      [
+        'a first visit that accepted every fault',
+        { before: { ...strangers, dangerouslyAccept: 'all' }, after: strangers },
+      ],
+      [
+        'a pin of another certificate in the context',
+        { before: trusts, after: { ...trusts, expect: { digest: '00'.repeat(32) } } },
+      ],
+      [
+        'a pin of another certificate at the connection',
+        { before: trusts, after: trusts, connection: { expect: { digest: '00'.repeat(32) } } },
+      ],
+      [
+        'a pin of another key',
+        { before: trusts, after: trusts, connection: { expect: { publicKeyDigest: `${'A'.repeat(43)}=` } } },
+      ],
+      [
+        'an expected name that is not in the certificate',
+        { before: trusts, after: trusts, connection: { expect: { name: 'other.test' } } },
+      ],
+    ])('ends with a CertificateError after %s', (_, change) =>
+      withSecureReactor(async (secure) => {
+        expect(await outcomeOf(await comeBack(secure, version, source, change))).toBeInstanceOf(CertificateError);
+      }),
+    );
 
-    it('does not spare a client the certificate that is demanded later', () => withSecureReactor(async (secure) => {
-      const server = { ca: { pem: authority.pem } };
-      for (const [shown, isWelcome] of [[person, true], [stranger, false]] as const) {
-        // Under TLS 1.2 the server renegotiates for it.
-        const after = { ...trusts, ...identity(shown), allowPeerRenegotiations: 1 };
-        const [client, far] = await comeBack(secure, version, source, { server, before: after, after });
-        await Promise.all([client.handshake(), far.handshake()]);
-        expect([client.resumption, far.peerCertificate()]).toEqual(['resumed', undefined]);
-        const receiving = client.receive('*a').catch(() => undefined);
-        const demanded = far.requestClientCertificate().then(() => true, () => false);
-        expect(await demanded).toBe(isWelcome);
-        if (isWelcome) expect(far.peerCertificate()?.checkHost('someone.test')).toBe('someone.test');
-        abort(client, far);
-        await receiving;
-      }
-    }));
+    it('does not spare a client the certificate that is demanded later', () =>
+      withSecureReactor(async (secure) => {
+        const server = { ca: { pem: authority.pem } };
+        for (const [shown, isWelcome] of [
+          [person, true],
+          [stranger, false],
+        ] as const) {
+          // Under TLS 1.2 the server renegotiates for it.
+          const after = { ...trusts, ...identity(shown), allowPeerRenegotiations: 1 };
+          const [client, far] = await comeBack(secure, version, source, { server, before: after, after });
+          await Promise.all([client.handshake(), far.handshake()]);
+          expect([client.resumption, far.peerCertificate()]).toEqual(['resumed', undefined]);
+          const receiving = client.receive('*a').catch(() => undefined);
+          const demanded = far.requestClientCertificate().then(
+            () => true,
+            () => false,
+          );
+          expect(await demanded).toBe(isWelcome);
+          if (isWelcome) expect(far.peerCertificate()?.checkHost('someone.test')).toBe('someone.test');
+          abort(client, far);
+          await receiving;
+        }
+      }));
   });
 });
 
 describe('a session of TLS 1.2 that is resumed', () => {
-  it.each(SOURCES)('and then renegotiated is compared with the pin again: %s', (source) => withSecureReactor(async (secure) => {
-    const pin = { expect: { name: 'localhost' } };
-    const [client, far] = await comeBack(secure, 'TLSv1.2', source, { server: { allowPeerRenegotiations: 1 }, before: { ...trusts, ...pin }, after: { ...trusts, ...pin } });
-    await Promise.all([client.handshake(), far.handshake()]);
-    expect(client.resumption).toBe('resumed');
-    const receiving = [client, far].map((each) => each.receive('*a').catch(() => undefined));
-    await client.renegotiate();
-    expect(client.statistics.renegotiations).toBe(1);
-    expect(client.verification()).toMatchObject({ ok: true, result: 'OK' });
-    abort(client, far);
-    await Promise.all(receiving);
-  }));
+  it.each(SOURCES)('and then renegotiated is compared with the pin again: %s', (source) =>
+    withSecureReactor(async (secure) => {
+      const pin = { expect: { name: 'localhost' } };
+      const [client, far] = await comeBack(secure, 'TLSv1.2', source, {
+        server: { allowPeerRenegotiations: 1 },
+        before: { ...trusts, ...pin },
+        after: { ...trusts, ...pin },
+      });
+      await Promise.all([client.handshake(), far.handshake()]);
+      expect(client.resumption).toBe('resumed');
+      const receiving = [client, far].map((each) => each.receive('*a').catch(() => undefined));
+      await client.renegotiate();
+      expect(client.statistics.renegotiations).toBe(1);
+      expect(client.verification()).toMatchObject({ ok: true, result: 'OK' });
+      abort(client, far);
+      await Promise.all(receiving);
+    }),
+  );
 });
 
 describe('a session that is handed to a client', () => {
-  it.each(['given', 'copied'] as const)('is looked at like a certificate where the server takes it under any name: %s', (source) => withSecureReactor(async (secure) => {
-    for (const version of VERSIONS) {
-      const server = createServer({ cert: site.certificate, key: site.key }, (socket) => { socket.end('hi\n'); }).listen(0, '127.0.0.1');
-      await once(server, 'listening');
-      const { port } = server.address() as AddressInfo;
-      const client = await secure.client({ ...trusts, protocols: { min: version, max: version } });
-      const first = await secure.reactor.connectSecure({ host: '127.0.0.1', port, secure: client, serverName: 'localhost' });
-      await first.receive();
-      const { session } = first;
-      const below = await secure.reactor.connect({ host: '127.0.0.1', port });
-      const second = below.secure(source === 'given' ? client.with(session === undefined ? {} : { session }) : client, { serverName: 'other.test' });
-      if (source === 'copied') second.copySessionFrom(first);
-      await expect(second.handshake()).rejects.toBeInstanceOf(CertificateError);
-      session?.dispose();
-      abort(first);
-      server.close();
-    }
-  }));
+  it.each(['given', 'copied'] as const)(
+    'is looked at like a certificate where the server takes it under any name: %s',
+    (source) =>
+      withSecureReactor(async (secure) => {
+        for (const version of VERSIONS) {
+          const server = createServer({ cert: site.certificate, key: site.key }, (socket) => {
+            socket.end('hi\n');
+          }).listen(0, '127.0.0.1');
+          await once(server, 'listening');
+          const { port } = server.address() as AddressInfo;
+          const client = await secure.client({ ...trusts, protocols: { min: version, max: version } });
+          const first = await secure.reactor.connectSecure({
+            host: '127.0.0.1',
+            port,
+            secure: client,
+            serverName: 'localhost',
+          });
+          await first.receive();
+          const { session } = first;
+          const below = await secure.reactor.connect({ host: '127.0.0.1', port });
+          const second = below.secure(
+            source === 'given' ? client.with(session === undefined ? {} : { session }) : client,
+            { serverName: 'other.test' },
+          );
+          if (source === 'copied') second.copySessionFrom(first);
+          await expect(second.handshake()).rejects.toBeInstanceOf(CertificateError);
+          session?.dispose();
+          abort(first);
+          server.close();
+        }
+      }),
+  );
 
-  it.each(['given', 'copied'] as const)('counts as a miss of the scope where others are trusted: %s', (source) => withSecureReactor(async (secure) => {
-    for (const version of VERSIONS) {
-      const change = { before: trusts, after: { ca: [trusts.ca, strangers.ca] } };
-      expect(await outcomeOf(await comeBack(secure, version, source, change))).toBe('scope');
-      // Who the client is decides nothing about its peer.
-      const asSomebody = { before: trusts, after: { ...trusts, ...identity(person) } };
-      expect(await outcomeOf(await comeBack(secure, version, source, asSomebody))).toBe('resumed');
-    }
-  }));
+  it.each(['given', 'copied'] as const)('counts as a miss of the scope where others are trusted: %s', (source) =>
+    withSecureReactor(async (secure) => {
+      for (const version of VERSIONS) {
+        const change = { before: trusts, after: { ca: [trusts.ca, strangers.ca] } };
+        expect(await outcomeOf(await comeBack(secure, version, source, change))).toBe('scope');
+        // Who the client is decides nothing about its peer.
+        const asSomebody = { before: trusts, after: { ...trusts, ...identity(person) } };
+        expect(await outcomeOf(await comeBack(secure, version, source, asSomebody))).toBe('resumed');
+      }
+    }),
+  );
 });

@@ -15,7 +15,9 @@ export type ResumptionMiss =
   | 'unknown key'
   /** Its time had passed. */
   | 'expired'
-  /** It was made under other conditions: other authorities, another demand for certificates, other names or protocols. */
+  /**
+   * It was made under other conditions: other authorities, another demand for certificates, other names or protocols.
+   */
   | 'scope'
   /** It was made for another server name. */
   | 'server name'

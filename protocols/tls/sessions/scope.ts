@@ -1,6 +1,7 @@
 /**
- * The scope of sessions: the digest of all that decided whether a connection could be trusted. A session is gone on with only where
- * it is the same, because a resumed handshake skips the checks that made it (CVE-2025-23419 is what happens otherwise).
+ * The scope of sessions: the digest of all that decided whether a connection could be trusted. A session is gone on
+ * with only where it is the same, because a resumed handshake skips the checks that made it (CVE-2025-23419 is what
+ * happens otherwise).
  */
 
 import { createHash, randomBytes } from 'node:crypto';
@@ -10,10 +11,18 @@ import { checkedName } from '../client-hello.ts';
 import type { LoadedFiles } from '../configure.ts';
 import type { AnyOptions } from '../options.ts';
 
-/** @returns the digest of what an SSL_CTX with these options trusts, 32 bytes. A renewed certificate for the same names leaves it as it is. */
+/**
+ * @returns the digest of what an SSL_CTX with these options trusts, 32 bytes. A renewed certificate for the same names
+ * leaves it as it is.
+ */
 export function scopeOf(role: 'client' | 'server', options: AnyOptions, files: LoadedFiles): Uint8Array {
-  const parts = Object.entries(SCOPE).map(([name, part]) => [name, part === NO_TRUST ? null : part(options, files, role)]);
-  return createHash('sha256').update(JSON.stringify([role, parts])).digest();
+  const parts = Object.entries(SCOPE).map(([name, part]) => [
+    name,
+    part === NO_TRUST ? null : part(options, files, role),
+  ]);
+  return createHash('sha256')
+    .update(JSON.stringify([role, parts]))
+    .digest();
 }
 
 /** What of an option goes into the scope. */
@@ -36,14 +45,16 @@ export const SCOPE: { readonly [K in keyof AnyOptions]-?: Part | typeof NO_TRUST
   dangerouslyAccept: ({ dangerouslyAccept = [] }) => [dangerouslyAccept].flat().sort(),
   depth: ({ depth }) => depth,
   expect: ({ expect }) => expect,
-  psk: ({ psk, ...options }) => (typeof psk === 'function' ? madeBy(psk, options) : psk === undefined ? null : [psk.identity, sha256(psk.key)]),
+  psk: ({ psk, ...options }) =>
+    typeof psk === 'function' ? madeBy(psk, options) : psk === undefined ? null : [psk.identity, sha256(psk.key)],
 
   // Who this side is.
-  certificate: (_, { identities }, role) => (role === 'client' ? identities.map(({ certificate }) => Certificate.load(certificate).digest()) : null),
+  certificate: (_, { identities }, role) =>
+    role === 'client' ? identities.map(({ certificate }) => Certificate.load(certificate).digest()) : null,
   identities: NO_TRUST,
   key: NO_TRUST,
   password: NO_TRUST,
-  sessionScope: ({ sessionScope }, files, role) => (role === 'client' ? null : sessionScope ?? namesOf(files)),
+  sessionScope: ({ sessionScope }, files, role) => (role === 'client' ? null : (sessionScope ?? namesOf(files))),
   serverNames: ({ serverNames = {} }) => Object.keys(serverNames).map(checkedName).sort(),
   strictServerNames: ({ strictServerNames = false }) => strictServerNames,
   // Whom it chooses has a scope of its own.
@@ -82,10 +93,18 @@ export const SCOPE: { readonly [K in keyof AnyOptions]-?: Part | typeof NO_TRUST
 
 /** The scope of a connection to one of the server's names, 32 bytes: it goes into sessions as their id context. */
 export function scopeFor(scope: Uint8Array, serverName: string | undefined, idContext: Uint8Array): Uint8Array {
-  return createHash('sha256').update(scope).update(idContext).update('|').update(serverName === undefined ? 'none' : `name:${serverName.toLowerCase()}`).digest();
+  return createHash('sha256')
+    .update(scope)
+    .update(idContext)
+    .update('|')
+    .update(serverName === undefined ? 'none' : `name:${serverName.toLowerCase()}`)
+    .digest();
 }
 
-/** What a function decides nobody can know: only the same one decides the same, unless a name for the scope says that others do. */
+/**
+ * What a function decides nobody can know: only the same one decides the same, unless a name for the scope says that
+ * others do.
+ */
 function madeBy(decides: object, { sessionScope }: AnyOptions): string {
   if (sessionScope !== undefined) return 'as the scope says';
   const known = deciders.get(decides) ?? randomBytes(16).toString('hex');
@@ -96,15 +115,22 @@ function madeBy(decides: object, { sessionScope }: AnyOptions): string {
 const deciders = new WeakMap<object, string>();
 
 function namesOf({ identities }: LoadedFiles): string[] {
-  return identities.map(({ certificate }) => {
-    const own = Certificate.load(certificate).toX509Certificate();
-    return (own.subjectAltName ?? own.subject).split(', ').sort().join(',');
-  }).sort();
+  return identities
+    .map(({ certificate }) => {
+      const own = Certificate.load(certificate).toX509Certificate();
+      return (own.subjectAltName ?? own.subject).split(', ').sort().join(',');
+    })
+    .sort();
 }
 
 /** The digests of the PEM blocks, whatever stands between them and in whatever order. */
 function blocksOf(pems: readonly Uint8Array[]): string[] {
-  const blocks = pems.flatMap((pem) => Buffer.from(pem.buffer, pem.byteOffset, pem.length).toString('latin1').match(/-----BEGIN [^-]+-----[^-]+-----END/g) ?? []);
+  const blocks = pems.flatMap(
+    (pem) =>
+      Buffer.from(pem.buffer, pem.byteOffset, pem.length)
+        .toString('latin1')
+        .match(/-----BEGIN [^-]+-----[^-]+-----END/g) ?? [],
+  );
   return [...new Set(blocks.map((block) => sha256(block.replace(/\s+/g, ''))))].sort();
 }
 

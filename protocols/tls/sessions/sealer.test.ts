@@ -11,25 +11,32 @@ const text = Buffer.from('a secret');
 const ADDED = 1 + 12 + 16;
 
 let sealer: Sealer;
-beforeEach(() => { sealer = new Sealer(secret, 'tests'); });
+beforeEach(() => {
+  sealer = new Sealer(secret, 'tests');
+});
 
 describe('what is sealed', () => {
   it('opens as all of its parts, also elsewhere with the same secret and purpose', () => {
     const sealed = sealer.seal('place', text, new Uint8Array(0), Buffer.from('!'));
     expect(sealer.open('place', sealed)?.toString()).toBe('a secret!');
-    expect(new Sealer(Uint8Array.from(secret), 'tests').open(Buffer.from('place'), sealed)?.toString()).toBe('a secret!');
+    expect(new Sealer(Uint8Array.from(secret), 'tests').open(Buffer.from('place'), sealed)?.toString()).toBe(
+      'a secret!',
+    );
     expect(sealer.open('place', sealer.seal('place'))?.length).toBe(0);
   });
 
   it('shows nothing, is not longer than it must be, and never twice the same', () => {
     const all = Array.from({ length: 20 }, () => sealer.seal('place', text));
-    expect(all.every((each) => each.length === text.length + ADDED && each[0] === 1 && !each.includes(text))).toBe(true);
+    expect(all.every((each) => each.length === text.length + ADDED && each[0] === 1 && !each.includes(text))).toBe(
+      true,
+    );
     expect(new Set(all.map((each) => each.subarray(1, 13).toString('hex'))).size).toBe(20);
   });
 
   it('does not open for another place, purpose or secret', () => {
     const sealed = sealer.seal('place', text);
-    for (const place of ['', 'plac', 'place2', 'Place', Buffer.from([0])]) expect(sealer.open(place, sealed)).toBeUndefined();
+    for (const place of ['', 'plac', 'place2', 'Place', Buffer.from([0])])
+      expect(sealer.open(place, sealed)).toBeUndefined();
     expect(new Sealer(secret, 'test').open('place', sealed)).toBeUndefined();
     expect(new Sealer(bytes(32, 2), 'tests').open('place', sealed)).toBeUndefined();
   });
@@ -41,7 +48,8 @@ describe('what is sealed', () => {
       changed[bit >> 3] ^= 1 << (bit & 7);
       expect(sealer.open('place', changed), `bit ${String(bit)}`).toBeUndefined();
     }
-    for (let length = 0; length < sealed.length; length++) expect(sealer.open('place', sealed.subarray(0, length))).toBeUndefined();
+    for (let length = 0; length < sealed.length; length++)
+      expect(sealer.open('place', sealed.subarray(0, length))).toBeUndefined();
     expect(sealer.open('place', Buffer.concat([sealed, Buffer.alloc(1)]))).toBeUndefined();
   });
 
@@ -57,7 +65,8 @@ describe('what is sealed', () => {
     const room = new Uint8Array(sealed.length + 20);
     room.set(sealed, 7);
     expect(sealer.open('place', room.subarray(7, 7 + sealed.length))?.toString()).toBe('a secret');
-    for (const lie of [undefined, null, 7, 'text', Array.from(sealed), { length: sealed.length }, sealed.buffer]) expect(sealer.open('place', lie)).toBeUndefined();
+    for (const lie of [undefined, null, 7, 'text', Array.from(sealed), { length: sealed.length }, sealed.buffer])
+      expect(sealer.open('place', lie)).toBeUndefined();
   });
 
   it('does not open any more once it is closed', () => {
@@ -76,14 +85,23 @@ describe('a name', () => {
   it('is 32 bytes, the same for the same text, and another one for another text, purpose or secret', () => {
     expect(sealer.name('name').length).toBe(32);
     expect(sealer.name(Buffer.from('name')).equals(sealer.name('name'))).toBe(true);
-    const names = [sealer.name('name'), sealer.name('nam'), new Sealer(secret, 'other').name('name'), new Sealer(bytes(32, 2), 'tests').name('name')];
+    const names = [
+      sealer.name('name'),
+      sealer.name('nam'),
+      new Sealer(secret, 'other').name('name'),
+      new Sealer(bytes(32, 2), 'tests').name('name'),
+    ];
     expect(new Set(names.map((each) => each.toString('hex'))).size).toBe(4);
   });
 });
 
 it('a secret has 32 bytes, and the error says whose it is', () => {
   for (const length of [0, 16, 31, 33, 64]) {
-    expect(() => new Sealer(bytes(length, 1), 'tests')).toThrow(new RangeError(`the key has 32 bytes, not ${String(length)}`));
-    expect(() => new Sealer(bytes(length, 1), 'tests', 'storeKey')).toThrow(new RangeError(`storeKey has 32 bytes, not ${String(length)}`));
+    expect(() => new Sealer(bytes(length, 1), 'tests')).toThrow(
+      new RangeError(`the key has 32 bytes, not ${String(length)}`),
+    );
+    expect(() => new Sealer(bytes(length, 1), 'tests', 'storeKey')).toThrow(
+      new RangeError(`storeKey has 32 bytes, not ${String(length)}`),
+    );
   }
 });

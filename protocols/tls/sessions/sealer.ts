@@ -4,7 +4,10 @@ import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:
 
 import { VALUE_AT_MOST } from './store.ts';
 
-/** Seals for one purpose with AES-256-GCM. What was sealed for another purpose, with another secret or for another place does not open. */
+/**
+ * Seals for one purpose with AES-256-GCM. What was sealed for another purpose, with another secret or for another place
+ * does not open.
+ */
 export class Sealer {
   readonly #sealing: Buffer;
   readonly #naming: Buffer;
@@ -25,15 +28,30 @@ export class Sealer {
   seal(place: string | Uint8Array, ...parts: readonly Uint8Array[]): Buffer {
     const nonce = randomBytes(NONCE_BYTES);
     const cipher = createCipheriv('aes-256-gcm', this.#sealing, nonce).setAAD(Buffer.from(place));
-    return Buffer.concat([VERSION, nonce, ...parts.map((part) => cipher.update(part)), cipher.final(), cipher.getAuthTag()]);
+    return Buffer.concat([
+      VERSION,
+      nonce,
+      ...parts.map((part) => cipher.update(part)),
+      cipher.final(),
+      cipher.getAuthTag(),
+    ]);
   }
 
   /** Opens what {@link seal} made for `place`; `undefined` for anything else, and once it is closed. */
   open(place: string | Uint8Array, value: unknown): Buffer | undefined {
-    if (this.#closed || !(value instanceof Uint8Array) || value.length < 1 + NONCE_BYTES + TAG_BYTES || value.length > VALUE_AT_MOST || value[0] !== VERSION[0]) return undefined;
+    if (
+      this.#closed ||
+      !(value instanceof Uint8Array) ||
+      value.length < 1 + NONCE_BYTES + TAG_BYTES ||
+      value.length > VALUE_AT_MOST ||
+      value[0] !== VERSION[0]
+    )
+      return undefined;
     const bytes = Buffer.from(value.buffer, value.byteOffset, value.length);
     try {
-      const decipher = createDecipheriv('aes-256-gcm', this.#sealing, bytes.subarray(1, 1 + NONCE_BYTES)).setAAD(Buffer.from(place)).setAuthTag(bytes.subarray(-TAG_BYTES));
+      const decipher = createDecipheriv('aes-256-gcm', this.#sealing, bytes.subarray(1, 1 + NONCE_BYTES))
+        .setAAD(Buffer.from(place))
+        .setAuthTag(bytes.subarray(-TAG_BYTES));
       return Buffer.concat([decipher.update(bytes.subarray(1 + NONCE_BYTES, -TAG_BYTES)), decipher.final()]);
     } catch {
       return undefined;

@@ -30,7 +30,10 @@ export interface InternalCacheOptions {
   readonly lookup?: boolean | undefined;
   /** Whether sessions are put into it; true by default. */
   readonly store?: boolean | undefined;
-  /** How many are too many; 20,480 by default, 0 for no bound. OpenSSL makes room when there would be as many: it keeps one less. */
+  /**
+   * How many are too many; 20,480 by default, 0 for no bound. OpenSSL makes room when there would be as many: it keeps
+   * one less.
+   */
   readonly size?: number | undefined;
 }
 
@@ -108,7 +111,13 @@ export class SessionCache {
   /** Which sessions OpenSSL's own cache keeps. */
   get mode(): CacheMode {
     const bits = this.#control(c.SSL_CTRL_GET_SESS_CACHE_MODE, 0) & c.SSL_SESS_CACHE_BOTH;
-    return bits === c.SSL_SESS_CACHE_BOTH ? 'both' : bits === c.SSL_SESS_CACHE_SERVER ? 'server' : bits === c.SSL_SESS_CACHE_CLIENT ? 'client' : 'off';
+    return bits === c.SSL_SESS_CACHE_BOTH
+      ? 'both'
+      : bits === c.SSL_SESS_CACHE_SERVER
+        ? 'server'
+        : bits === c.SSL_SESS_CACHE_CLIENT
+          ? 'client'
+          : 'off';
   }
 
   /** How many sessions are too many for OpenSSL's own cache, which keeps one less; 0 for no bound. */
@@ -138,7 +147,10 @@ export class SessionCache {
     });
   }
 
-  /** Takes a session out of OpenSSL's own cache, so that no connection goes on with it any more; @returns whether it was there. */
+  /**
+   * Takes a session out of OpenSSL's own cache, so that no connection goes on with it any more;
+   * @returns whether it was there.
+   */
   remove(session: TlsSession): boolean {
     // OpenSSL removes only the very object that it keeps.
     const kept = session.lend((pointer) => this.#kept(pointer));
@@ -166,27 +178,37 @@ export class SessionCache {
     openssl().SSL_CTX_flush_sessions(this.#pointer, 0);
   }
 
-  /** Makes a session useless wherever it is kept: in the store and in OpenSSL's own cache. Tickets cannot be revoked. @throws what the store throws. */
+  /**
+   * Makes a session useless wherever it is kept: in the store and in OpenSSL's own cache. Tickets cannot be revoked.
+   * @throws what the store throws.
+   */
   async revoke(session: TlsSession): Promise<void> {
     this.remove(session);
     await this.#parts.vault?.remove(Buffer.from(session.id, 'hex'));
   }
 
-  /** Resolves when every session that was made so far has come to the store, or was given up: for the end of a process. */
+  /**
+   * Resolves when every session that was made so far has come to the store, or was given up: for the end of a process.
+   */
   async saved(): Promise<void> {
     await this.#parts.vault?.idle();
   }
 
-  /** What sessions of this context are told by from those of others, beside the digest of its settings and the server's name; at most 32 bytes. */
+  /**
+   * What sessions of this context are told by from those of others, beside the digest of its settings and the server's
+   * name; at most 32 bytes.
+   */
   get idContext(): Uint8Array {
     return this.#idContext;
   }
 
   set idContext(context: Uint8Array) {
-    if (context.length > 32) throw new RangeError(`a session id context has at most 32 bytes, not ${String(context.length)}`);
+    if (context.length > 32)
+      throw new RangeError(`a session id context has at most 32 bytes, not ${String(context.length)}`);
     this.#idContext = Uint8Array.from(context);
     this.#scopes.clear();
-    // Servers mix it into the scope of each connection. By this alone a client goes by, with sessions that were made by others.
+    // Servers mix it into the scope of each connection. By this alone a client goes by, with sessions that were made by
+    // others.
     openssl().SSL_CTX_set_session_id_context(this.#pointer, context, context.length);
   }
 
@@ -227,7 +249,12 @@ export class SessionCache {
   restore(session: Pointer): void {
     if (this.#closed) return;
     const bits = this.#control(c.SSL_CTRL_GET_SESS_CACHE_MODE, 0);
-    if ((bits & c.SSL_SESS_CACHE_SERVER) === 0 || (bits & c.SSL_SESS_CACHE_NO_INTERNAL_STORE) !== 0 || this.#kept(session) !== 0) return;
+    if (
+      (bits & c.SSL_SESS_CACHE_SERVER) === 0 ||
+      (bits & c.SSL_SESS_CACHE_NO_INTERNAL_STORE) !== 0 ||
+      this.#kept(session) !== 0
+    )
+      return;
     // What was removed is marked as not to be used again; a copy is not.
     const copy = TlsSession.of(session);
     this.add(copy);
@@ -286,10 +313,19 @@ export class SessionCache {
 }
 
 /** Sets up OpenSSL's own cache. */
-export function setInternalCache(pointer: Pointer, role: 'client' | 'server', { mode = role, autoClear = true, lookup = true, store = true, size }: InternalCacheOptions): void {
+export function setInternalCache(
+  pointer: Pointer,
+  role: 'client' | 'server',
+  { mode = role, autoClear = true, lookup = true, store = true, size }: InternalCacheOptions,
+): void {
   const ssl = openssl();
-  if (!Object.hasOwn(MODES, mode)) throw new RangeError(`the mode of a cache is one of ${Object.keys(MODES).join(', ')}, not ${mode}`);
-  const bits = MODES[mode] | (autoClear ? 0 : c.SSL_SESS_CACHE_NO_AUTO_CLEAR) | (lookup ? 0 : c.SSL_SESS_CACHE_NO_INTERNAL_LOOKUP) | (store ? 0 : c.SSL_SESS_CACHE_NO_INTERNAL_STORE);
+  if (!Object.hasOwn(MODES, mode))
+    throw new RangeError(`the mode of a cache is one of ${Object.keys(MODES).join(', ')}, not ${mode}`);
+  const bits =
+    MODES[mode] |
+    (autoClear ? 0 : c.SSL_SESS_CACHE_NO_AUTO_CLEAR) |
+    (lookup ? 0 : c.SSL_SESS_CACHE_NO_INTERNAL_LOOKUP) |
+    (store ? 0 : c.SSL_SESS_CACHE_NO_INTERNAL_STORE);
   ssl.SSL_CTX_ctrl(pointer, c.SSL_CTRL_SET_SESS_CACHE_MODE, bits, 0);
   if (size === undefined) return;
   checkSize(size);
@@ -297,7 +333,8 @@ export function setInternalCache(pointer: Pointer, role: 'client' | 'server', { 
 }
 
 function checkSize(size: number): void {
-  if (!Number.isInteger(size) || size < 0) throw new RangeError(`the size of a cache is a whole number ≥ 0, not ${String(size)}`);
+  if (!Number.isInteger(size) || size < 0)
+    throw new RangeError(`the size of a cache is a whole number ≥ 0, not ${String(size)}`);
 }
 
 function idOf(session: Pointer): string {
@@ -308,4 +345,9 @@ function idOf(session: Pointer): string {
 }
 
 const SCOPES_AT_MOST = 256;
-const MODES: Record<CacheMode, number> = { off: c.SSL_SESS_CACHE_OFF, client: c.SSL_SESS_CACHE_CLIENT, server: c.SSL_SESS_CACHE_SERVER, both: c.SSL_SESS_CACHE_BOTH };
+const MODES: Record<CacheMode, number> = {
+  off: c.SSL_SESS_CACHE_OFF,
+  client: c.SSL_SESS_CACHE_CLIENT,
+  server: c.SSL_SESS_CACHE_SERVER,
+  both: c.SSL_SESS_CACHE_BOTH,
+};

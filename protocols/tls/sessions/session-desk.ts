@@ -35,7 +35,8 @@ export class SessionDesk {
   begin(connection: Pointer): void {
     const { serverName = '', peer = '', tlsa, expect, session } = this.#options;
     // What decided about trust here and is not in the context is part of the key; DNS records may change at any time.
-    if (tlsa === undefined) this.#key = `${Buffer.from(this.#negotiation.settings.scope).toString('base64url')} ${peer} ${serverName} ${JSON.stringify(expect ?? null)}`;
+    if (tlsa === undefined)
+      this.#key = `${Buffer.from(this.#negotiation.settings.scope).toString('base64url')} ${peer} ${serverName} ${JSON.stringify(expect ?? null)}`;
     if (this.#offersNone) {
       this.#negotiation.missed('failed');
       this.#search = 'done';
@@ -87,7 +88,10 @@ export class SessionDesk {
     this.#negotiation.offered = true;
   }
 
-  /** The peer, or OpenSSL, has ended a handshake in which a client may have offered a session: what is kept for that peer is forgotten. */
+  /**
+   * The peer, or OpenSSL, has ended a handshake in which a client may have offered a session: what is kept for that
+   * peer is forgotten.
+   */
   blame(time: TimeSource): void {
     const { settings, offered } = this.#negotiation;
     if (settings.role !== 'client' || !offered || this.#isBlamed) return;
@@ -116,7 +120,13 @@ export class SessionDesk {
       if (this.#key !== undefined && !this.#isBlamed) settings.clientSessions?.made(this.#key, session.copy(), time);
     } else if (settings.vault !== undefined) {
       const der = session.toDer();
-      void settings.vault.save(Buffer.from(session.id, 'hex'), der, { scope: settings.scope, serverName }, settings.sessionTtlMs, time);
+      void settings.vault.save(
+        Buffer.from(session.id, 'hex'),
+        der,
+        { scope: settings.scope, serverName },
+        settings.sessionTtlMs,
+        time,
+      );
       // It is sealed by now.
       der.fill(0);
     }
@@ -134,7 +144,10 @@ export class SessionDesk {
     }
   }
 
-  /** @returns whether it is offered: not when it has failed before, or was made by a client that trusted others. @throws {TlsError} when OpenSSL refuses it. */
+  /**
+   * @returns whether it is offered: not when it has failed before, or was made by a client that trusted others.
+   * @throws {TlsError} when OpenSSL refuses it.
+   */
   #set(connection: Pointer, session: TlsSession): boolean {
     const ssl = openssl();
     const { id } = session;
@@ -146,7 +159,8 @@ export class SessionDesk {
     // One that was made as a server has an id context, and OpenSSL takes a session of another context for an attack.
     const context = Buffer.from(session.idContext, 'hex');
     if (context.length > 0) ssl.SSL_set_session_id_context(connection, context, context.length);
-    if (session.lend((pointer) => ssl.SSL_set_session(connection, pointer)) <= 0) throw refused('the session cannot be used');
+    if (session.lend((pointer) => ssl.SSL_set_session(connection, pointer)) <= 0)
+      throw refused('the session cannot be used');
     this.#negotiation.offered = true;
     this.#offeredId = id;
     return true;

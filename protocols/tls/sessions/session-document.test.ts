@@ -1,4 +1,7 @@
-/** What SSLeay's `session.doc` (1998) says of sessions, line by line: each test is named by what the document says, in our words. */
+/**
+ * What SSLeay's `session.doc` (1998) says of sessions, line by line: each test is named by what the document says, in
+ * our words.
+ */
 
 import { readFileSync } from 'node:fs';
 
@@ -23,8 +26,12 @@ const person = authority.issue({ names: ['someone.test'] });
 const own = { certificate: { pem: site.certificate }, key: { pem: site.key } };
 const ca = { pem: authority.pem };
 
-const serving = (secure: SecureReactor, options = {}): Promise<TlsContext> => secure.server({ ...own, resumption: 'stateful', tickets: 1, ...options });
-const turn = (): Promise<void> => new Promise((resolve) => { setImmediate(resolve); });
+const serving = (secure: SecureReactor, options = {}): Promise<TlsContext> =>
+  secure.server({ ...own, resumption: 'stateful', tickets: 1, ...options });
+const turn = (): Promise<void> =>
+  new Promise((resolve) => {
+    setImmediate(resolve);
+  });
 
 /** A session of long ago, which has ended a while later. */
 function aged(session: TlsSession): TlsSession {
@@ -37,11 +44,15 @@ describe.each(versions)('under %s the document holds:', (version) => {
   const protocols = { min: version, max: version };
   const visiting = { ca, protocols, sessions: 'off' } as const;
 
-  it('a context holds the cached sessions and the certificates, and one for a program is enough', () => withSecureReactor(async (secure) => {
-    const [server, client] = [await serving(secure), await secure.client(visiting)];
-    for (let index = 0; index < 3; index++) await met(secure, client, server, (near) => { expect(near.verification().ok).toBe(true); });
-    expect(server.sessions.list()).toHaveLength(3);
-  }));
+  it('a context holds the cached sessions and the certificates, and one for a program is enough', () =>
+    withSecureReactor(async (secure) => {
+      const [server, client] = [await serving(secure), await secure.client(visiting)];
+      for (let index = 0; index < 3; index++)
+        await met(secure, client, server, (near) => {
+          expect(near.verification().ok).toBe(true);
+        });
+      expect(server.sessions.list()).toHaveLength(3);
+    }));
 
   it('contexts are created and destroyed, and what uses them goes on', async () => {
     await withSecureReactor(async (secure) => {
@@ -54,386 +65,466 @@ describe.each(versions)('under %s the document holds:', (version) => {
     });
   });
 
-  it('by default the cache is in server mode: a successful accept adds its session, and a connect does not', () => withSecureReactor(async (secure) => {
-    const [server, client] = [await serving(secure), await secure.client(visiting)];
-    expect(server.sessions.mode).toBe('server');
-    await met(secure, client, server, () => undefined);
-    expect([server, client].map(({ sessions }) => sessions.statistics.number)).toEqual([1, 0]);
-    // An accept that is not successful adds nothing.
-    const stranger = await secure.client({ ...visiting, ca: 'bundled' });
-    const pair = await securePair(secure, { client: stranger, server });
-    await failuresOf(...pair.map((each) => each.handshake()));
-    abort(...pair);
-    expect(server.sessions.statistics.number).toBe(1);
-  }));
+  it('by default the cache is in server mode: a successful accept adds its session, and a connect does not', () =>
+    withSecureReactor(async (secure) => {
+      const [server, client] = [await serving(secure), await secure.client(visiting)];
+      expect(server.sessions.mode).toBe('server');
+      await met(secure, client, server, () => undefined);
+      expect([server, client].map(({ sessions }) => sessions.statistics.number)).toEqual([1, 0]);
+      // An accept that is not successful adds nothing.
+      const stranger = await secure.client({ ...visiting, ca: 'bundled' });
+      const pair = await securePair(secure, { client: stranger, server });
+      await failuresOf(...pair.map((each) => each.handshake()));
+      abort(...pair);
+      expect(server.sessions.statistics.number).toBe(1);
+    }));
 
-  it('in client mode the sessions of connects are added to the cache', () => withSecureReactor(async (secure) => {
-    const [server, client] = [await serving(secure), await secure.client({ ...visiting, sessionCache: { mode: 'client' } })];
-    await met(secure, client, server, () => undefined);
-    expect(client.sessions.statistics.number).toBe(1);
-  }));
+  it('in client mode the sessions of connects are added to the cache', () =>
+    withSecureReactor(async (secure) => {
+      const [server, client] = [
+        await serving(secure),
+        await secure.client({ ...visiting, sessionCache: { mode: 'client' } }),
+      ];
+      await met(secure, client, server, () => undefined);
+      expect(client.sessions.statistics.number).toBe(1);
+    }));
 
-  it.each<CacheMode>(['off', 'client', 'server', 'both'])('the mode is set and got: %s', (mode) => withSecureReactor(async (secure) => {
-    expect((await serving(secure, { sessionCache: { mode } })).sessions.mode).toBe(mode);
-  }));
+  it.each<CacheMode>(['off', 'client', 'server', 'both'])('the mode is set and got: %s', (mode) =>
+    withSecureReactor(async (secure) => {
+      expect((await serving(secure, { sessionCache: { mode } })).sessions.mode).toBe(mode);
+    }),
+  );
 
-  it.each([true, false])('every 255 handshakes the cache is cleared of what has timed out, unless no-auto-clear is set: %s', (autoClear) => withSecureReactor(async (secure) => {
-    const [server, donor] = [await serving(secure, { sessionCache: { autoClear } }), await serving(secure)];
-    const client = await secure.client(visiting);
-    await met(secure, client, donor, () => undefined);
-    const [old] = donor.sessions.list();
-    server.sessions.add(aged(old));
-    await shake(secure, client, server, 254);
-    expect(server.sessions.get(old.id)).toBeDefined();
-    for (let index = 0; index < 2; index++) await met(secure, client, server, () => undefined);
-    expect(server.sessions.get(old.id) === undefined).toBe(autoClear);
-  }));
+  it.each([true, false])(
+    'every 255 handshakes the cache is cleared of what has timed out, unless no-auto-clear is set: %s',
+    (autoClear) =>
+      withSecureReactor(async (secure) => {
+        const [server, donor] = [await serving(secure, { sessionCache: { autoClear } }), await serving(secure)];
+        const client = await secure.client(visiting);
+        await met(secure, client, donor, () => undefined);
+        const [old] = donor.sessions.list();
+        server.sessions.add(aged(old));
+        await shake(secure, client, server, 254);
+        expect(server.sessions.get(old.id)).toBeDefined();
+        for (let index = 0; index < 2; index++) await met(secure, client, server, () => undefined);
+        expect(server.sessions.get(old.id) === undefined).toBe(autoClear);
+      }),
+  );
 
-  it('hits are the sessions that were used again, misses the look-ups that failed, timeouts those found and too old', () => withSecureReactor(async (secure) => {
-    const server = await serving(secure);
-    const session = await sessionFrom(secure, server, visiting);
-    await comeBack(secure, session, server, visiting);
-    expect(server.sessions.statistics).toMatchObject({ hits: 1, timeouts: 0 });
-    server.sessions.flushAll();
-    await comeBack(secure, session, server, visiting);
-    // Under TLS 1.3 OpenSSL counts no miss: our own counts do.
-    expect(server.sessions.statistics).toMatchObject({ hits: 1, misses: version === 'TLSv1.2' ? 1 : expect.any(Number), resumption: { unknown: 1 } });
-    server.sessions.flushAll();
-    const next = await sessionFrom(secure, server, visiting);
-    for (const each of server.sessions.list()) {
-      server.sessions.remove(each);
-      server.sessions.add(aged(each));
-    }
-    await comeBack(secure, next, server, visiting);
-    expect(server.sessions.statistics).toMatchObject({ hits: 1, timeouts: 1 });
-  }));
+  it('hits are the sessions that were used again, misses the look-ups that failed, timeouts those found and too old', () =>
+    withSecureReactor(async (secure) => {
+      const server = await serving(secure);
+      const session = await sessionFrom(secure, server, visiting);
+      await comeBack(secure, session, server, visiting);
+      expect(server.sessions.statistics).toMatchObject({ hits: 1, timeouts: 0 });
+      server.sessions.flushAll();
+      await comeBack(secure, session, server, visiting);
+      // Under TLS 1.3 OpenSSL counts no miss: our own counts do.
+      expect(server.sessions.statistics).toMatchObject({
+        hits: 1,
+        misses: version === 'TLSv1.2' ? 1 : expect.any(Number),
+        resumption: { unknown: 1 },
+      });
+      server.sessions.flushAll();
+      const next = await sessionFrom(secure, server, visiting);
+      for (const each of server.sessions.list()) {
+        server.sessions.remove(each);
+        server.sessions.add(aged(each));
+      }
+      await comeBack(secure, next, server, visiting);
+      expect(server.sessions.statistics).toMatchObject({ hits: 1, timeouts: 1 });
+    }));
 
-  it('who asks is called with each new session as it is added to the cache, at the end of the handshake of its connection', () => withSecureReactor(async (secure) => {
-    const server = await serving(secure);
-    const made: string[] = [];
-    server.sessions.new$.subscribe(({ id }) => made.push(id));
-    await met(secure, await secure.client(visiting), server, (_, far) => {
-      expect(made).toHaveLength(1);
-      expect(far.session?.id).toBe(made[0]);
-    });
-    expect(server.sessions.list().map(({ id }) => id)).toEqual(made);
-    // What is told of is the listener's own: there is no reference to count.
-  }));
+  it('who asks is called with each new session as it is added to the cache, at the end of the handshake of its connection', () =>
+    withSecureReactor(async (secure) => {
+      const server = await serving(secure);
+      const made: string[] = [];
+      server.sessions.new$.subscribe(({ id }) => made.push(id));
+      await met(secure, await secure.client(visiting), server, (_, far) => {
+        expect(made).toHaveLength(1);
+        expect(far.session?.id).toBe(made[0]);
+      });
+      expect(server.sessions.list().map(({ id }) => id)).toEqual(made);
+      // What is told of is the listener's own: there is no reference to count.
+    }));
 
-  it('who asks is called for an id that is not in the cache, and gives the session, or none', () => withSecureReactor(async (secure) => {
-    const store = new MapStore((value) => value);
-    const server = await serving(secure, { sessionStore: store });
-    const session = await sessionFrom(secure, server, visiting);
-    expect(store.asked).toBe(0);
-    expect(await comeBack(secure, session, server, visiting)).toBe('resumed');
-    expect(store.asked).toBe(1);
-    store.values.clear();
-    expect(await comeBack(secure, session, server, visiting)).toBe('unknown');
-    expect(store.asked).toBe(2);
-  }));
+  it('who asks is called for an id that is not in the cache, and gives the session, or none', () =>
+    withSecureReactor(async (secure) => {
+      const store = new MapStore((value) => value);
+      const server = await serving(secure, { sessionStore: store });
+      const session = await sessionFrom(secure, server, visiting);
+      expect(store.asked).toBe(0);
+      expect(await comeBack(secure, session, server, visiting)).toBe('resumed');
+      expect(store.asked).toBe(1);
+      store.values.clear();
+      expect(await comeBack(secure, session, server, visiting)).toBe('unknown');
+      expect(store.asked).toBe(2);
+    }));
 
-  it('that is how processes send their sessions to each other; it need not block, as the author wished (here it may answer later)', () => withSecureReactor(async (secure) => {
-    const shared = { sessionStore: new MapStore(), sessionStoreKey: Buffer.alloc(32, 1) };
-    const [one, other] = [await serving(secure, shared), await serving(secure, shared)];
-    const session = await sessionFrom(secure, one, visiting);
-    const client = (await secure.client(visiting)).with({ session });
-    const wants: string[] = [];
-    const pair = await securePair(secure, { client, server: other });
-    pair[1].wants$.subscribe(({ want }) => { wants.push(want); });
-    await Promise.all(pair.map((each) => each.handshake()));
-    await turn();
-    expect(pair[1].resumption).toBe('resumed');
-    expect(wants).toContain('lookup');
-    abort(...pair);
-  }));
+  it('that is how processes send their sessions to each other; it need not block, as the author wished (here it may answer later)', () =>
+    withSecureReactor(async (secure) => {
+      const shared = { sessionStore: new MapStore(), sessionStoreKey: Buffer.alloc(32, 1) };
+      const [one, other] = [await serving(secure, shared), await serving(secure, shared)];
+      const session = await sessionFrom(secure, one, visiting);
+      const client = (await secure.client(visiting)).with({ session });
+      const wants: string[] = [];
+      const pair = await securePair(secure, { client, server: other });
+      pair[1].wants$.subscribe(({ want }) => {
+        wants.push(want);
+      });
+      await Promise.all(pair.map((each) => each.handshake()));
+      await turn();
+      expect(pair[1].resumption).toBe('resumed');
+      expect(wants).toContain('lookup');
+      abort(...pair);
+    }));
 
-  it('the sessions of a context can be listed and counted', () => withSecureReactor(async (secure) => {
-    const server = await serving(secure);
-    for (let index = 0; index < 4; index++) await sessionFrom(secure, server, visiting);
-    expect(new Set(server.sessions.list().map(({ id }) => id)).size).toBe(4);
-    expect(server.sessions.statistics.number).toBe(4);
-  }));
+  it('the sessions of a context can be listed and counted', () =>
+    withSecureReactor(async (secure) => {
+      const server = await serving(secure);
+      for (let index = 0; index < 4; index++) await sessionFrom(secure, server, visiting);
+      expect(new Set(server.sessions.list().map(({ id }) => id)).size).toBe(4);
+      expect(server.sessions.statistics.number).toBe(4);
+    }));
 
-  it('a session is secret, and made only if both ends have authenticated their peer to their satisfaction', () => withSecureReactor(async (secure) => {
-    const server = await serving(secure, { verify: 'fail_if_no_peer_cert', ca });
-    const pair = await securePair(secure, { client: await secure.client(visiting), server });
-    await failuresOf(pair[0].receive(), pair[1].handshake());
-    abort(...pair);
-    expect(server.sessions.statistics.number).toBe(0);
-    const session = await sessionFrom(secure, server, { ...visiting, certificate: { pem: person.certificate }, key: { pem: person.key } });
-    expect(server.sessions.statistics.number).toBe(1);
-    expect(JSON.stringify(session)).not.toContain(Buffer.from(session.toDer()).toString('base64').slice(30, 50));
-  }));
+  it('a session is secret, and made only if both ends have authenticated their peer to their satisfaction', () =>
+    withSecureReactor(async (secure) => {
+      const server = await serving(secure, { verify: 'fail_if_no_peer_cert', ca });
+      const pair = await securePair(secure, { client: await secure.client(visiting), server });
+      await failuresOf(pair[0].receive(), pair[1].handshake());
+      abort(...pair);
+      expect(server.sessions.statistics.number).toBe(0);
+      const session = await sessionFrom(secure, server, {
+        ...visiting,
+        certificate: { pem: person.certificate },
+        key: { pem: person.key },
+      });
+      expect(server.sessions.statistics.number).toBe(1);
+      expect(JSON.stringify(session)).not.toContain(Buffer.from(session.toDer()).toString('base64').slice(30, 50));
+    }));
 
-  it('a session is set for the next connect', () => withSecureReactor(async (secure) => {
-    const server = await serving(secure);
-    const session = await sessionFrom(secure, server, visiting);
-    await met(secure, (await secure.client(visiting)).with({ session }), server, (near, far) => {
-      expect([near.reused, far.reused]).toEqual([true, true]);
-    });
-  }));
+  it('a session is set for the next connect', () =>
+    withSecureReactor(async (secure) => {
+      const server = await serving(secure);
+      const session = await sessionFrom(secure, server, visiting);
+      await met(secure, (await secure.client(visiting)).with({ session }), server, (near, far) => {
+        expect([near.reused, far.reused]).toEqual([true, true]);
+      });
+    }));
 
-  it('set on a connection that is open, bad things would happen: so it is refused', () => withSecureReactor(async (secure) => {
-    const server = await serving(secure);
-    const client = await secure.client(visiting);
-    const [first, second] = [await shakenPair(secure, { client, server }), await shakenPair(secure, { client, server })];
-    expect(() => { second[0].copySessionFrom(first[0]); }).toThrow('copySessionFrom refused: the handshake is complete');
-    second[0].abort();
-    expect(() => { second[0].copySessionFrom(first[0]); }).toThrow('copySessionFrom refused: the connection is closed');
-    await talk(...first);
-    abort(...first, ...second);
-  }));
+  it('set on a connection that is open, bad things would happen: so it is refused', () =>
+    withSecureReactor(async (secure) => {
+      const server = await serving(secure);
+      const client = await secure.client(visiting);
+      const [first, second] = [
+        await shakenPair(secure, { client, server }),
+        await shakenPair(secure, { client, server }),
+      ];
+      expect(() => {
+        second[0].copySessionFrom(first[0]);
+      }).toThrow('copySessionFrom refused: the handshake is complete');
+      second[0].abort();
+      expect(() => {
+        second[0].copySessionFrom(first[0]);
+      }).toThrow('copySessionFrom refused: the connection is closed');
+      await talk(...first);
+      abort(...first, ...second);
+    }));
 
-  it('set for an accept it means nothing: a server makes a session or takes one from its cache', () => withSecureReactor(async (secure) => {
-    const server = await serving(secure);
-    const session = await sessionFrom(secure, server, visiting);
-    await met(secure, await secure.client(visiting), server.with({ session }), (_, far) => { expect(far.resumption).toBe('not offered'); });
-    await met(secure, (await secure.client(visiting)).with({ session }), server.with({ session: await sessionFrom(secure, server, visiting) }), (_, far) => { expect(far.resumption).toBe('resumed'); });
-  }));
+  it('set for an accept it means nothing: a server makes a session or takes one from its cache', () =>
+    withSecureReactor(async (secure) => {
+      const server = await serving(secure);
+      const session = await sessionFrom(secure, server, visiting);
+      await met(secure, await secure.client(visiting), server.with({ session }), (_, far) => {
+        expect(far.resumption).toBe('not offered');
+      });
+      await met(
+        secure,
+        (await secure.client(visiting)).with({ session }),
+        server.with({ session: await sessionFrom(secure, server, visiting) }),
+        (_, far) => {
+          expect(far.resumption).toBe('resumed');
+        },
+      );
+    }));
 
-  it('the session of a connection is got from it; before the handshake there is none', () => withSecureReactor(async (secure) => {
-    const pair = await securePair(secure, { client: await secure.client(visiting), server: await serving(secure) });
-    for (const each of pair) expect(() => each.session).toThrow('session refused: the handshake is not complete');
-    await Promise.all(pair.map((each) => each.handshake()));
-    await talk(...pair);
-    expect(pair.map(({ session }) => session?.protocol)).toEqual([version, version]);
-    abort(...pair);
-  }));
+  it('the session of a connection is got from it; before the handshake there is none', () =>
+    withSecureReactor(async (secure) => {
+      const pair = await securePair(secure, { client: await secure.client(visiting), server: await serving(secure) });
+      for (const each of pair) expect(() => each.session).toThrow('session refused: the handshake is not complete');
+      await Promise.all(pair.map((each) => each.handshake()));
+      await talk(...pair);
+      expect(pair.map(({ session }) => session?.protocol)).toEqual([version, version]);
+      abort(...pair);
+    }));
 
-  it('a session is removed from the cache and added to it; to add one that is there already says so', () => withSecureReactor(async (secure) => {
-    const server = await serving(secure);
-    const session = await sessionFrom(secure, server, visiting);
-    const [kept] = server.sessions.list();
-    expect(server.sessions.add(kept)).toBe(false);
-    expect(server.sessions.remove(kept)).toBe(true);
-    expect(await comeBack(secure, session, server, visiting)).toBe('unknown');
-    expect(server.sessions.add(kept)).toBe(true);
-    expect(await comeBack(secure, session, server, visiting)).toBe('resumed');
-  }));
+  it('a session is removed from the cache and added to it; to add one that is there already says so', () =>
+    withSecureReactor(async (secure) => {
+      const server = await serving(secure);
+      const session = await sessionFrom(secure, server, visiting);
+      const [kept] = server.sessions.list();
+      expect(server.sessions.add(kept)).toBe(false);
+      expect(server.sessions.remove(kept)).toBe(true);
+      expect(await comeBack(secure, session, server, visiting)).toBe('unknown');
+      expect(server.sessions.add(kept)).toBe(true);
+      expect(await comeBack(secure, session, server, visiting)).toBe('resumed');
+    }));
 
-  it('to set a session for a connect does not add it to the cache', () => withSecureReactor(async (secure) => {
-    const server = await serving(secure);
-    const session = await sessionFrom(secure, server, visiting);
-    const client = await secure.client({ ...visiting, sessionCache: { mode: 'client', store: false } });
-    await met(secure, client.with({ session }), server, () => undefined);
-    expect(client.sessions.get(session.id)).toBeUndefined();
-    client.sessions.add(session);
-    expect(client.sessions.get(session.id)?.id).toBe(session.id);
-  }));
+  it('to set a session for a connect does not add it to the cache', () =>
+    withSecureReactor(async (secure) => {
+      const server = await serving(secure);
+      const session = await sessionFrom(secure, server, visiting);
+      const client = await secure.client({ ...visiting, sessionCache: { mode: 'client', store: false } });
+      await met(secure, client.with({ session }), server, () => undefined);
+      expect(client.sessions.get(session.id)).toBeUndefined();
+      client.sessions.add(session);
+      expect(client.sessions.get(session.id)?.id).toBe(session.id);
+    }));
 
-  it('sessions are read and written in binary and in PEM, and so passed between processes', () => withSecureReactor(async (secure) => {
-    const server = await serving(secure);
-    const session = await sessionFrom(secure, server, visiting);
-    const file = fileOf('session.pem', session.toPem());
-    const reads = [TlsSession.fromDer(session.toDer()), TlsSession.fromPem(readFileSync(file, 'utf8'))];
-    session.dispose();
-    expect(reads.map(({ id }) => id)).toEqual([reads[0].id, reads[0].id]);
-    for (const read of reads) expect(await comeBack(secure, read, server, visiting)).toBe('resumed');
-  }));
+  it('sessions are read and written in binary and in PEM, and so passed between processes', () =>
+    withSecureReactor(async (secure) => {
+      const server = await serving(secure);
+      const session = await sessionFrom(secure, server, visiting);
+      const file = fileOf('session.pem', session.toPem());
+      const reads = [TlsSession.fromDer(session.toDer()), TlsSession.fromPem(readFileSync(file, 'utf8'))];
+      session.dispose();
+      expect(reads.map(({ id }) => id)).toEqual([reads[0].id, reads[0].id]);
+      for (const read of reads) expect(await comeBack(secure, read, server, visiting)).toBe('resumed');
+    }));
 
-  it('a session has the time at which it was made and a timeout in seconds from then on; both are kept in its binary form and can be set', () => withSecureReactor(async (secure) => {
-    const before = Math.floor(Date.now() / 1000) * 1000;
-    const session = await sessionFrom(secure, await serving(secure), visiting);
-    expect(session.time.getTime()).toBeGreaterThanOrEqual(before);
-    expect(session.time.getTime()).toBeLessThanOrEqual(Date.now());
-    session.time = new Date(1_600_000_000_000);
-    session.timeoutSeconds = 99;
-    const read = TlsSession.fromDer(session.toDer());
-    expect([read.time.getTime(), read.timeoutSeconds]).toEqual([1_600_000_000_000, 99]);
-  }));
+  it('a session has the time at which it was made and a timeout in seconds from then on; both are kept in its binary form and can be set', () =>
+    withSecureReactor(async (secure) => {
+      const before = Math.floor(Date.now() / 1000) * 1000;
+      const session = await sessionFrom(secure, await serving(secure), visiting);
+      expect(session.time.getTime()).toBeGreaterThanOrEqual(before);
+      expect(session.time.getTime()).toBeLessThanOrEqual(Date.now());
+      session.time = new Date(1_600_000_000_000);
+      session.timeoutSeconds = 99;
+      const read = TlsSession.fromDer(session.toDer());
+      expect([read.time.getTime(), read.timeoutSeconds]).toEqual([1_600_000_000_000, 99]);
+    }));
 
-  it('when its time has passed it is removed the next time somebody asks for it', () => withSecureReactor(async (secure) => {
-    const server = await serving(secure);
-    const session = await sessionFrom(secure, server, visiting);
-    const [kept] = server.sessions.list();
-    server.sessions.remove(kept);
-    server.sessions.add(aged(kept));
-    expect(server.sessions.get(kept.id)).toBeDefined();
-    expect(await comeBack(secure, session, server, visiting)).not.toBe('resumed');
-    // Under TLS 1.3 OpenSSL leaves that to whoever flushes.
-    expect(server.sessions.get(kept.id) === undefined).toBe(version === 'TLSv1.2');
-    server.sessions.flushExpired();
-    expect(server.sessions.get(kept.id)).toBeUndefined();
-  }));
+  it('when its time has passed it is removed the next time somebody asks for it', () =>
+    withSecureReactor(async (secure) => {
+      const server = await serving(secure);
+      const session = await sessionFrom(secure, server, visiting);
+      const [kept] = server.sessions.list();
+      server.sessions.remove(kept);
+      server.sessions.add(aged(kept));
+      expect(server.sessions.get(kept.id)).toBeDefined();
+      expect(await comeBack(secure, session, server, visiting)).not.toBe('resumed');
+      // Under TLS 1.3 OpenSSL leaves that to whoever flushes.
+      expect(server.sessions.get(kept.id) === undefined).toBe(version === 'TLSv1.2');
+      server.sessions.flushExpired();
+      expect(server.sessions.get(kept.id)).toBeUndefined();
+    }));
 
-  it('and who bumps its time before that keeps it valid', () => withSecureReactor(async (secure) => {
-    const server = await serving(secure);
-    const session = await sessionFrom(secure, server, visiting);
-    const [kept] = server.sessions.list();
-    server.sessions.remove(kept);
-    aged(kept).time = new Date();
-    server.sessions.add(kept);
-    expect(await comeBack(secure, session, server, visiting)).toBe('resumed');
-  }));
+  it('and who bumps its time before that keeps it valid', () =>
+    withSecureReactor(async (secure) => {
+      const server = await serving(secure);
+      const session = await sessionFrom(secure, server, visiting);
+      const [kept] = server.sessions.list();
+      server.sessions.remove(kept);
+      aged(kept).time = new Date();
+      server.sessions.add(kept);
+      expect(await comeBack(secure, session, server, visiting)).toBe('resumed');
+    }));
 
-  it('a context has a timeout that all its new sessions inherit, and each can be given another', () => withSecureReactor(async (secure) => {
-    const server = await serving(secure);
-    server.sessions.timeoutSeconds = 500;
-    expect(server.sessions.timeoutSeconds).toBe(500);
-    await sessionFrom(secure, server, visiting);
-    const [kept] = server.sessions.list();
-    expect(kept.timeoutSeconds).toBe(500);
-    kept.timeoutSeconds = 50;
-    expect([kept.timeoutSeconds, server.sessions.timeoutSeconds]).toEqual([50, 500]);
-    // A timeout of 0 stands there for the default; here it is a mistake.
-    expect(() => { server.sessions.timeoutSeconds = 0; }).toThrow(RangeError);
-  }));
+  it('a context has a timeout that all its new sessions inherit, and each can be given another', () =>
+    withSecureReactor(async (secure) => {
+      const server = await serving(secure);
+      server.sessions.timeoutSeconds = 500;
+      expect(server.sessions.timeoutSeconds).toBe(500);
+      await sessionFrom(secure, server, visiting);
+      const [kept] = server.sessions.list();
+      expect(kept.timeoutSeconds).toBe(500);
+      kept.timeoutSeconds = 50;
+      expect([kept.timeoutSeconds, server.sessions.timeoutSeconds]).toEqual([50, 500]);
+      // A timeout of 0 stands there for the default; here it is a mistake.
+      expect(() => {
+        server.sessions.timeoutSeconds = 0;
+      }).toThrow(RangeError);
+    }));
 
-  it('to set and to add a session takes a copy: each is freed by itself', () => withSecureReactor(async (secure) => {
-    const server = await serving(secure);
-    const session = await sessionFrom(secure, server, visiting);
-    const [kept] = server.sessions.list();
-    server.sessions.remove(kept);
-    server.sessions.add(kept);
-    kept.dispose();
-    const pair = await securePair(secure, { client: (await secure.client(visiting)).with({ session }), server });
-    session.dispose();
-    await Promise.all(pair.map((each) => each.handshake()));
-    expect(pair[1].resumption).toBe('resumed');
-    abort(...pair);
-  }));
+  it('to set and to add a session takes a copy: each is freed by itself', () =>
+    withSecureReactor(async (secure) => {
+      const server = await serving(secure);
+      const session = await sessionFrom(secure, server, visiting);
+      const [kept] = server.sessions.list();
+      server.sessions.remove(kept);
+      server.sessions.add(kept);
+      kept.dispose();
+      const pair = await securePair(secure, { client: (await secure.client(visiting)).with({ session }), server });
+      session.dispose();
+      await Promise.all(pair.map((each) => each.handshake()));
+      expect(pair[1].resumption).toBe('resumed');
+      abort(...pair);
+    }));
 
-  it('to flush with a time clears what has expired by then, and to flush with none clears everything', () => withSecureReactor(async (secure) => {
-    const server = await serving(secure, { sessionTimeoutSeconds: 1000 });
-    for (let index = 0; index < 3; index++) await sessionFrom(secure, server, visiting);
-    const [kept] = server.sessions.list();
-    server.sessions.remove(kept);
-    server.sessions.add(aged(kept));
-    server.sessions.flushExpired();
-    expect(server.sessions.statistics.number).toBe(2);
-    server.sessions.flushExpired(new Date(Date.now() + 2_000_000));
-    expect(server.sessions.statistics.number).toBe(0);
-    await sessionFrom(secure, server, visiting);
-    server.sessions.flushAll();
-    expect(server.sessions.statistics.number).toBe(0);
-  }));
+  it('to flush with a time clears what has expired by then, and to flush with none clears everything', () =>
+    withSecureReactor(async (secure) => {
+      const server = await serving(secure, { sessionTimeoutSeconds: 1000 });
+      for (let index = 0; index < 3; index++) await sessionFrom(secure, server, visiting);
+      const [kept] = server.sessions.list();
+      server.sessions.remove(kept);
+      server.sessions.add(aged(kept));
+      server.sessions.flushExpired();
+      expect(server.sessions.statistics.number).toBe(2);
+      server.sessions.flushExpired(new Date(Date.now() + 2_000_000));
+      expect(server.sessions.statistics.number).toBe(0);
+      await sessionFrom(secure, server, visiting);
+      server.sessions.flushAll();
+      expect(server.sessions.statistics.number).toBe(0);
+    }));
 
-  it('a session is not enough: when it has timed out the certificate and key are needed, and used', () => withSecureReactor(async (secure) => {
-    const server = await serving(secure);
-    const session = await sessionFrom(secure, server, visiting);
-    server.sessions.flushAll();
-    await met(secure, (await secure.client(visiting)).with({ session }), server, (near) => {
-      expect(near.reused).toBe(false);
-      expect(near.verification().ok).toBe(true);
-    });
-    await expect(TlsContext.server({ resumption: 'stateful' })).rejects.toThrow('a TLS server needs a certificate');
-  }));
+  it('a session is not enough: when it has timed out the certificate and key are needed, and used', () =>
+    withSecureReactor(async (secure) => {
+      const server = await serving(secure);
+      const session = await sessionFrom(secure, server, visiting);
+      server.sessions.flushAll();
+      await met(secure, (await secure.client(visiting)).with({ session }), server, (near) => {
+        expect(near.reused).toBe(false);
+        expect(near.verification().ok).toBe(true);
+      });
+      await expect(TlsContext.server({ resumption: 'stateful' })).rejects.toThrow('a TLS server needs a certificate');
+    }));
 });
 
 describe('under TLS 1.2 the document holds to the letter:', () => {
   const protocols = { max: 'TLSv1.2' } as const;
   const visiting = { ca, protocols, sessions: 'off' } as const;
 
-  it('time and timeout are set when a session is made, and not again when it is used again', () => withSecureReactor(async (secure) => {
-    const server = await serving(secure);
-    const session = await sessionFrom(secure, server, visiting);
-    const [kept] = server.sessions.list();
-    server.sessions.remove(kept);
-    kept.time = new Date(Date.now() - 1_000_000);
-    const then = kept.time;
-    server.sessions.add(kept);
-    expect(await comeBack(secure, session, server, visiting)).toBe('resumed');
-    expect(server.sessions.get(kept.id)?.time).toEqual(then);
-    // Who wishes bumps it just after the connection is made.
-    await met(secure, (await secure.client(visiting)).with({ session }), server, (_, far) => {
-      const present = far.session as TlsSession;
-      server.sessions.remove(present);
-      present.time = new Date();
-      server.sessions.add(present);
-    });
-    expect(server.sessions.get(kept.id)?.time.getTime()).toBeGreaterThan(then.getTime());
-  }));
+  it('time and timeout are set when a session is made, and not again when it is used again', () =>
+    withSecureReactor(async (secure) => {
+      const server = await serving(secure);
+      const session = await sessionFrom(secure, server, visiting);
+      const [kept] = server.sessions.list();
+      server.sessions.remove(kept);
+      kept.time = new Date(Date.now() - 1_000_000);
+      const then = kept.time;
+      server.sessions.add(kept);
+      expect(await comeBack(secure, session, server, visiting)).toBe('resumed');
+      expect(server.sessions.get(kept.id)?.time).toEqual(then);
+      // Who wishes bumps it just after the connection is made.
+      await met(secure, (await secure.client(visiting)).with({ session }), server, (_, far) => {
+        const present = far.session as TlsSession;
+        server.sessions.remove(present);
+        present.time = new Date();
+        server.sessions.add(present);
+      });
+      expect(server.sessions.get(kept.id)?.time.getTime()).toBeGreaterThan(then.getTime());
+    }));
 
-  it('time and timeout are ignored except by accepts', () => withSecureReactor(async (secure) => {
-    const server = await serving(secure);
-    const session = await sessionFrom(secure, server, visiting);
-    expect(await comeBack(secure, aged(session), server, visiting)).toBe('resumed');
-  }));
+  it('time and timeout are ignored except by accepts', () =>
+    withSecureReactor(async (secure) => {
+      const server = await serving(secure);
+      const session = await sessionFrom(secure, server, visiting);
+      expect(await comeBack(secure, aged(session), server, visiting)).toBe('resumed');
+    }));
 
-  it('to copy a session id copies the session with the certificate and key, so that a new session can be made with them', () => withSecureReactor(async (secure) => {
-    const server = await serving(secure, { verify: 'peer', ca });
-    const known = await secure.client({ ...visiting, certificate: { pem: person.certificate }, key: { pem: person.key } });
-    const unknown = await secure.client(visiting);
-    const first = await shakenPair(secure, { client: known, server });
-    for (const expected of ['resumed', 'unknown']) {
-      const pair = await securePair(secure, { client: unknown, server });
-      pair[0].copySessionFrom(first[0]);
-      await Promise.all(pair.map((each) => each.handshake()));
-      expect(pair[1].resumption).toBe(expected);
-      expect(pair[1].peerCertificate()?.checkHost('someone.test')).toBe('someone.test');
-      await talk(...pair);
-      abort(...pair);
-      server.sessions.flushAll();
-    }
-    abort(...first);
-  }));
+  it('to copy a session id copies the session with the certificate and key, so that a new session can be made with them', () =>
+    withSecureReactor(async (secure) => {
+      const server = await serving(secure, { verify: 'peer', ca });
+      const known = await secure.client({
+        ...visiting,
+        certificate: { pem: person.certificate },
+        key: { pem: person.key },
+      });
+      const unknown = await secure.client(visiting);
+      const first = await shakenPair(secure, { client: known, server });
+      for (const expected of ['resumed', 'unknown']) {
+        const pair = await securePair(secure, { client: unknown, server });
+        pair[0].copySessionFrom(first[0]);
+        await Promise.all(pair.map((each) => each.handshake()));
+        expect(pair[1].resumption).toBe(expected);
+        expect(pair[1].peerCertificate()?.checkHost('someone.test')).toBe('someone.test');
+        await talk(...pair);
+        abort(...pair);
+        server.sessions.flushAll();
+      }
+      abort(...first);
+    }));
 
   // The document's program: a server that does everything that can be done with sessions.
-  it('the weird server: loads sessions from binary and from a file, accepts, saves, connects back, removes, flushes and copies', () => withSecureReactor(async (secure) => {
-    // Sessions of another process, in binary and in a file.
-    const another = await serving(secure);
-    const [inBinary, inFile] = [await sessionFrom(secure, another, visiting), await sessionFrom(secure, another, visiting)];
-    const [der, file] = [another.sessions.get(inBinary.id)?.toDer() ?? new Uint8Array(0), fileOf('saved.pem', another.sessions.get(inFile.id)?.toPem() ?? '')];
+  it('the weird server: loads sessions from binary and from a file, accepts, saves, connects back, removes, flushes and copies', () =>
+    withSecureReactor(async (secure) => {
+      // Sessions of another process, in binary and in a file.
+      const another = await serving(secure);
+      const [inBinary, inFile] = [
+        await sessionFrom(secure, another, visiting),
+        await sessionFrom(secure, another, visiting),
+      ];
+      const [der, file] = [
+        another.sessions.get(inBinary.id)?.toDer() ?? new Uint8Array(0),
+        fileOf('saved.pem', another.sessions.get(inFile.id)?.toPem() ?? ''),
+      ];
 
-    // Set up a context, with the certificate and key: new sessions can be made if required.
-    const server = await serving(secure);
-    const client = await secure.client(visiting);
+      // Set up a context, with the certificate and key: new sessions can be made if required.
+      const server = await serving(secure);
+      const client = await secure.client(visiting);
 
-    // Load a session from binary into the cache, and one from a file.
-    using fromBinary = TlsSession.fromDer(der);
-    expect(server.sessions.add(fromBinary)).toBe(true);
-    using fromFile = TlsSession.fromPem(readFileSync(file, 'utf8'));
-    expect(server.sessions.add(fromFile)).toBe(true);
-    for (const session of [inBinary, inFile]) expect(await comeBack(secure, session, server, visiting)).toBe('resumed');
+      // Load a session from binary into the cache, and one from a file.
+      using fromBinary = TlsSession.fromDer(der);
+      expect(server.sessions.add(fromBinary)).toBe(true);
+      using fromFile = TlsSession.fromPem(readFileSync(file, 'utf8'));
+      expect(server.sessions.add(fromFile)).toBe(true);
+      for (const session of [inBinary, inFile])
+        expect(await comeBack(secure, session, server, visiting)).toBe('resumed');
 
-    // Accept: it makes no sense to load a session against the connection. Print its details, and save it.
-    const [caller, accepted] = await shakenPair(secure, { client, server });
-    const session = accepted.session as TlsSession;
-    expect(session.print()).toContain('Master-Key: (hidden)');
-    const saved = fileOf('session.pem', session.toPem());
+      // Accept: it makes no sense to load a session against the connection. Print its details, and save it.
+      const [caller, accepted] = await shakenPair(secure, { client, server });
+      const session = accepted.session as TlsSession;
+      expect(session.print()).toContain('Master-Key: (hidden)');
+      const saved = fileOf('session.pem', session.toPem());
 
-    // Connect back to the caller with the same session: they have got it from us, and listen under the same conditions.
-    const them = await serving(secure);
-    them.sessions.add(TlsSession.fromPem(readFileSync(saved, 'utf8')));
-    // The session, which was made as a server, holds no certificate of theirs: nothing but the secret tells that it is them.
-    const back = await secure.client({ ...visiting, dangerouslyVerifyNobody: true });
-    const [connected, met] = await shakenPair(secure, { client: back.with({ session }), server: them });
-    expect([connected.reused, met.reused]).toEqual([true, true]);
-    expect(connected.session?.id).toBe(session.id);
+      // Connect back to the caller with the same session: they have got it from us, and listen under the same
+      // conditions.
+      const them = await serving(secure);
+      them.sessions.add(TlsSession.fromPem(readFileSync(saved, 'utf8')));
+      // The session, which was made as a server, holds no certificate of theirs: nothing but the secret tells that it
+      // is them.
+      const back = await secure.client({ ...visiting, dangerouslyVerifyNobody: true });
+      const [connected, met] = await shakenPair(secure, { client: back.with({ session }), server: them });
+      expect([connected.reused, met.reused]).toEqual([true, true]);
+      expect(connected.session?.id).toBe(session.id);
 
-    // Accept no more connections with this session; those that use it go on, and it can still be offered elsewhere.
-    expect(server.sessions.remove(session)).toBe(true);
-    expect(await comeBack(secure, caller.session as TlsSession, server, visiting)).toBe('unknown');
-    await talk(caller, accepted);
-    await talk(connected, met);
-    expect(accepted.session?.id).toBe(session.id);
-    const [again, metAgain] = await shakenPair(secure, { client: back.with({ session: accepted.session }), server: them });
-    expect(metAgain.reused).toBe(true);
+      // Accept no more connections with this session; those that use it go on, and it can still be offered elsewhere.
+      expect(server.sessions.remove(session)).toBe(true);
+      expect(await comeBack(secure, caller.session as TlsSession, server, visiting)).toBe('unknown');
+      await talk(caller, accepted);
+      await talk(connected, met);
+      expect(accepted.session?.id).toBe(session.id);
+      const [again, metAgain] = await shakenPair(secure, {
+        client: back.with({ session: accepted.session }),
+        server: them,
+      });
+      expect(metAgain.reused).toBe(true);
 
-    // After ten weeks: clear the entries that have expired.
-    const living = server.sessions.statistics.number;
-    expect(server.sessions.add(aged(fromBinary))).toBe(false);
-    server.sessions.flushExpired();
-    expect(server.sessions.statistics.number).toBe(living - 1);
-    expect(server.sessions.get(fromFile.id)).toBeDefined();
+      // After ten weeks: clear the entries that have expired.
+      const living = server.sessions.statistics.number;
+      expect(server.sessions.add(aged(fromBinary))).toBe(false);
+      server.sessions.flushExpired();
+      expect(server.sessions.statistics.number).toBe(living - 1);
+      expect(server.sessions.get(fromFile.id)).toBeDefined();
 
-    // Flush all: all new connections are authenticated and incur the public key operation.
-    server.sessions.flushAll();
-    expect(server.sessions.list()).toEqual([]);
-    expect(await comeBack(secure, inFile, server, visiting)).toBe('unknown');
+      // Flush all: all new connections are authenticated and incur the public key operation.
+      server.sessions.flushAll();
+      expect(server.sessions.list()).toEqual([]);
+      expect(await comeBack(secure, inFile, server, visiting)).toBe('unknown');
 
-    // As a final note, copy everything to do with a connection.
-    const copy = await securePair(secure, { client: back, server: them });
-    copy[0].copySessionFrom(again);
-    await Promise.all(copy.map((each) => each.handshake()));
-    expect(copy[1].reused).toBe(true);
-    abort(caller, accepted, connected, met, again, metAgain, ...copy);
-  }));
+      // As a final note, copy everything to do with a connection.
+      const copy = await securePair(secure, { client: back, server: them });
+      copy[0].copySessionFrom(again);
+      await Promise.all(copy.map((each) => each.handshake()));
+      expect(copy[1].reused).toBe(true);
+      abort(caller, accepted, connected, met, again, metAgain, ...copy);
+    }));
 
-  it('what the document could not know: a session that was made as a client opens no server', () => withSecureReactor(async (secure) => {
-    const [server, other] = [await serving(secure), await serving(secure)];
-    const session = await sessionFrom(secure, server, visiting);
-    other.sessions.add(session);
-    expect(await comeBack(secure, session, other, visiting)).toBe('unknown');
-  }));
+  it('what the document could not know: a session that was made as a client opens no server', () =>
+    withSecureReactor(async (secure) => {
+      const [server, other] = [await serving(secure), await serving(secure)];
+      const session = await sessionFrom(secure, server, visiting);
+      other.sessions.add(session);
+      expect(await comeBack(secure, session, other, visiting)).toBe('unknown');
+    }));
 });

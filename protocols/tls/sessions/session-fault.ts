@@ -4,14 +4,20 @@ import * as c from '../constants.ts';
 import { TlsError } from '../tls-error.ts';
 
 /**
- * Whether the peer's alert, or a fault that OpenSSL found, ended the connection: a session that was offered may be the cause. An end
- * of the wire, a deadline, an abort, a certificate that is not accepted, or a refusal of this side's own says nothing about it.
+ * Whether the peer's alert, or a fault that OpenSSL found, ended the connection: a session that was offered may be the
+ * cause. An end of the wire, a deadline, an abort, a certificate that is not accepted, or a refusal of this side's own
+ * says nothing about it.
  */
 export function mayBlameSession(error: unknown): error is TlsError {
-  return error instanceof TlsError && error.queue.length > 0 && error.reason !== 'plain HTTP' && error.reason !== 'not TLS';
+  return (
+    error instanceof TlsError && error.queue.length > 0 && error.reason !== 'plain HTTP' && error.reason !== 'not TLS'
+  );
 }
 
-/** Whether a handshake without a session may succeed where one with a session has failed: not when the peer refuses a certificate, a name or a protocol. */
+/**
+ * Whether a handshake without a session may succeed where one with a session has failed: not when the peer refuses a
+ * certificate, a name or a protocol.
+ */
 export function mayHelpWithoutSession(error: unknown): boolean {
   if (!mayBlameSession(error)) return false;
   if (error.side === 'remote') return !FINAL_ALERTS.has(error.alert as number);

@@ -23,7 +23,7 @@ type Version = 'TLSv1.2' | 'TLSv1.3';
 type Client = (port: number, version: Version) => Promise<void>;
 
 const clients: Record<string, { needs: string[]; visit: Client }> = {
-  'wantio': { needs: [], visit: visitWithWantio },
+  wantio: { needs: [], visit: visitWithWantio },
   'node:tls': { needs: [], visit: visitWithNode },
   'openssl s_client': { needs: ['openssl'], visit: visitWithOpenssl },
   'gnutls-cli': { needs: ['gnutls-cli'], visit: visitWithGnutls },
@@ -45,7 +45,11 @@ beforeAll(async () => {
   redis = hasRedis ? await startRedis() : undefined;
   const settings = JSON.stringify({ ...certificateFiles(), folder: join(folder, 'sessions'), redisPort: redis?.port });
   const start = async (): Promise<Served> => {
-    const program = new Program(process.execPath, compiledOf(join(import.meta.dirname, '../../../scripts/session-matrix-servers.ts')), settings);
+    const program = new Program(
+      process.execPath,
+      compiledOf(join(import.meta.dirname, '../../../scripts/session-matrix-servers.ts')),
+      settings,
+    );
     return { program, ports: JSON.parse((await program.says(/^listening (.*)$/m))[1]) as Record<string, number> };
   };
   // One after the other: each finds what the other has laid down.
@@ -64,7 +68,10 @@ async function settled({ program }: Served): Promise<Record<string, string>> {
   return JSON.parse((await program.saysNext(/^settled (.*)\n/m))[1]) as Record<string, string>;
 }
 
-/** Lets a client visit twice, the first time here and the second time there. @returns what the second server says of it. */
+/**
+ * Lets a client visit twice, the first time here and the second time there.
+ * @returns what the second server says of it.
+ */
 async function outcome(visit: Client, name: string, version: Version, here: Served, there: Served): Promise<string> {
   let visits = 0;
   const forwarder = createServer((client) => {
@@ -87,30 +94,47 @@ async function outcome(visit: Client, name: string, version: Version, here: Serv
   }
 }
 
-/** The table of the page that stands below the heading. @returns its cells by the row's first three cells and the column's name. */
+/**
+ * The table of the page that stands below the heading.
+ * @returns its cells by the row's first three cells and the column's name.
+ */
 function table(heading: string): Map<string, string> {
   const page = readFileSync(join(import.meta.dirname, '../../../docs/sessions.md'), 'utf8');
-  const lines = (page.split(`\n### ${heading}\n`)[1] ?? '').split(/\n#/)[0].split('\n').filter((line) => line.startsWith('|'));
-  const [names, , ...rows] = lines.map((line) => line.slice(1, -1).split('|').map((cell) => cell.trim()));
-  return new Map(rows.flatMap((row) => row.slice(3).map((cell, index) => [[...row.slice(0, 3), names[index + 3]].join(', '), cell])));
+  const lines = (page.split(`\n### ${heading}\n`)[1] ?? '')
+    .split(/\n#/)[0]
+    .split('\n')
+    .filter((line) => line.startsWith('|'));
+  const [names, , ...rows] = lines.map((line) =>
+    line
+      .slice(1, -1)
+      .split('|')
+      .map((cell) => cell.trim()),
+  );
+  return new Map(
+    rows.flatMap((row) => row.slice(3).map((cell, index) => [[...row.slice(0, 3), names[index + 3]].join(', '), cell])),
+  );
 }
 
 describe.each(['wantio', 'node:tls'])('a server of %s', (server) => {
   describe.each(Object.entries(clients))('and a client of %s', (client, { needs, visit }) => {
     for (const [place, store] of Object.entries(places)) {
       const needed = [...needs, ...(store === 'redis' ? ['redis-server'] : [])];
-      it.skipIf(missing(...needed) !== '')(`go on with sessions as is published: ${place}${missing(...needed)}`, async () => {
-      const [here, there] = [served[0], place === 'same process' ? served[0] : served[1]];
-      const published = table(`A server of ${server}`);
-      const measured: Record<string, string> = {};
-      const expected: Record<string, string | undefined> = {};
-      for (const [shown, version] of Object.entries(versions)) for (const policy of ['stateful', 'stateless']) {
-        const cell = `${shown}, ${policy}, ${place}, ${client}`;
-        measured[cell] = await outcome(visit, `${server} ${policy} ${store}`, version, here, there);
-        expected[cell] = published.get(cell);
-      }
-      expect(measured).toEqual(expected);
-      });
+      it.skipIf(missing(...needed) !== '')(
+        `go on with sessions as is published: ${place}${missing(...needed)}`,
+        async () => {
+          const [here, there] = [served[0], place === 'same process' ? served[0] : served[1]];
+          const published = table(`A server of ${server}`);
+          const measured: Record<string, string> = {};
+          const expected: Record<string, string | undefined> = {};
+          for (const [shown, version] of Object.entries(versions))
+            for (const policy of ['stateful', 'stateless']) {
+              const cell = `${shown}, ${policy}, ${place}, ${client}`;
+              measured[cell] = await outcome(visit, `${server} ${policy} ${store}`, version, here, there);
+              expected[cell] = published.get(cell);
+            }
+          expect(measured).toEqual(expected);
+        },
+      );
     }
   });
 });
@@ -120,7 +144,11 @@ async function visitWithWantio(port: number, version: Version): Promise<void> {
     const client = await secure.client({ protocols: { min: version, max: version } });
     let session: TlsSession | undefined;
     for (let visit = 0; visit < 2; visit++) {
-      const connection = await secure.reactor.connectSecure({ host: 'localhost', port, secure: client.with({ session, peer: String(visit) }) });
+      const connection = await secure.reactor.connectSecure({
+        host: 'localhost',
+        port,
+        secure: client.with({ session, peer: String(visit) }),
+      });
       expect(await connection.receive()).toBe('hello');
       while (connection.session?.resumable === false) await connection.receive('*s');
       session = connection.session;
@@ -132,7 +160,15 @@ async function visitWithWantio(port: number, version: Version): Promise<void> {
 async function visitWithNode(port: number, version: Version): Promise<void> {
   let session: Buffer | undefined;
   for (let visit = 0; visit < 2; visit++) {
-    const socket = connectTls({ port, host, servername: 'localhost', ca: localhost.certificate, minVersion: version, maxVersion: version, session });
+    const socket = connectTls({
+      port,
+      host,
+      servername: 'localhost',
+      ca: localhost.certificate,
+      minVersion: version,
+      maxVersion: version,
+      session,
+    });
     const given = once(socket, 'session');
     const heard = once(socket.resume(), 'data');
     // One that goes on with a session gets another under TLS 1.3 only.
@@ -146,8 +182,20 @@ async function visitWithNode(port: number, version: Version): Promise<void> {
 
 async function visitWithOpenssl(port: number, version: Version): Promise<void> {
   const file = fileOf('kept.pem', '');
-  for (const args of [['-sess_out', file], ['-sess_in', file]]) {
-    const program = new Program('openssl', 's_client', '-connect', `${host}:${String(port)}`, '-servername', 'localhost', version === 'TLSv1.2' ? '-tls1_2' : '-tls1_3', ...args);
+  for (const args of [
+    ['-sess_out', file],
+    ['-sess_in', file],
+  ]) {
+    const program = new Program(
+      'openssl',
+      's_client',
+      '-connect',
+      `${host}:${String(port)}`,
+      '-servername',
+      'localhost',
+      version === 'TLSv1.2' ? '-tls1_2' : '-tls1_3',
+      ...args,
+    );
     // What it goes on with comes before that, and is written when it comes.
     await program.says(/hello\n/);
     program.end();
@@ -156,7 +204,18 @@ async function visitWithOpenssl(port: number, version: Version): Promise<void> {
 }
 
 async function visitWithGnutls(port: number, version: Version): Promise<void> {
-  const program = new Program('gnutls-cli', '--resume', '--insecure', '--sni-hostname', 'localhost', '--priority', `NORMAL:-VERS-ALL:+VERS-TLS${version.slice(4)}`, '--port', String(port), host);
+  const program = new Program(
+    'gnutls-cli',
+    '--resume',
+    '--insecure',
+    '--sni-hostname',
+    'localhost',
+    '--priority',
+    `NORMAL:-VERS-ALL:+VERS-TLS${version.slice(4)}`,
+    '--port',
+    String(port),
+    host,
+  );
   await program.says(/Connecting again[^]*Simple Client Mode[^]*hello/);
   program.end();
   await program.exit();

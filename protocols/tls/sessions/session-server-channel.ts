@@ -51,7 +51,8 @@ export class FrameChannel {
 
   async #sendAll(): Promise<void> {
     try {
-      while (this.#waiting.length > 0) await this.connection.send(this.#waiting.splice(0, FRAMES_AT_ONCE), { timeouts: { blockMs: FRAME_MS } });
+      while (this.#waiting.length > 0)
+        await this.connection.send(this.#waiting.splice(0, FRAMES_AT_ONCE), { timeouts: { blockMs: FRAME_MS } });
     } catch {
       // The receiving side tells why; here it matters only that no part of a frame is followed by another.
       this.#waiting = [];

@@ -1,7 +1,8 @@
 /**
  * The protocol of session servers, in frames. A request is answered once, in any order; many may be under way.
  *
- * A frame is four bytes of length, big-endian, and a body of so many bytes: version, kind, the request's number (four bytes), and then
+ * A frame is four bytes of length, big-endian, and a body of so many bytes: version, kind, the request's number (four
+ * bytes), and then
  * - get, remove and take: the key;
  * - set: the time to live in milliseconds (four bytes), the key's length (one byte), the key, the value;
  * - value: the value; none and done: nothing; failed: the reason (one byte).
@@ -65,7 +66,8 @@ export function decodeRequest(body: Uint8Array): { readonly id: number; readonly
       const ttlMs = viewOf(rest).getUint32(0);
       const valueAt = SET_HEAD + (rest[4] ?? 0);
       const value = rest.subarray(valueAt);
-      if (ttlMs === 0 || ttlMs > TTL_AT_MOST_MS || valueAt > rest.length || value.length > VALUE_AT_MOST) throw malformed();
+      if (ttlMs === 0 || ttlMs > TTL_AT_MOST_MS || valueAt > rest.length || value.length > VALUE_AT_MOST)
+        throw malformed();
       return { id, request: { kind, ttlMs, key: keyOf(rest.subarray(SET_HEAD, valueAt)), value } };
     }
     default:

@@ -27,8 +27,9 @@ export class Gate {
   }
 
   async #until(holds: () => boolean): Promise<void> {
-    while (!holds()) await new Promise<void>((resolve) => {
-      this.#wake = resolve;
-    });
+    while (!holds())
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
   }
 }

@@ -26,15 +26,21 @@ export interface SessionServerStoreOptions {
   readonly users?: readonly number[] | undefined;
 }
 
-export const SERVER_STORE_RULES = { path: required(text), timeoutMs: finiteSpan, maxPending: count(1), users: usersRule } satisfies Rules<SessionServerStoreOptions>;
+export const SERVER_STORE_RULES = {
+  path: required(text),
+  timeoutMs: finiteSpan,
+  maxPending: count(1),
+  users: usersRule,
+} satisfies Rules<SessionServerStoreOptions>;
 
 /**
- * Asks a `SessionServer` over one connection, on which many requests are under way together. It connects with the first request and
- * stays connected, which keeps the reactor from ending until {@link close} or a drain.
+ * Asks a `SessionServer` over one connection, on which many requests are under way together. It connects with the first
+ * request and stays connected, which keeps the reactor from ending until {@link close} or a drain.
  *
- * When the connection breaks, the requests under way fail, for it is not known what became of them; the next one connects again, at
- * once after a connection that had answered, else after a pause that grows from 20 milliseconds to 2 seconds. During the pause
- * requests fail at once. A request that times out without a byte having come since it was made takes the connection with it.
+ * When the connection breaks, the requests under way fail, for it is not known what became of them; the next one
+ * connects again, at once after a connection that had answered, else after a pause that grows from 20 milliseconds to 2
+ * seconds. During the pause requests fail at once. A request that times out without a byte having come since it was
+ * made takes the connection with it.
  */
 export class SessionServerStore implements TakingSessionStore {
   readonly #reactor: Reactor;
@@ -86,7 +92,10 @@ export class SessionServerStore implements TakingSessionStore {
     return answer.kind === 'value' ? answer.value : undefined;
   }
 
-  /** @throws {RangeError} when something is out of bounds; {StoreError} when there is no answer, or the server's store failed. */
+  /**
+   * @throws {RangeError} when something is out of bounds; {StoreError} when there is no answer, or the server's store
+   * failed.
+   */
   async set(key: string, value: Uint8Array, ttlMs: number): Promise<void> {
     checkEntry(key, value, ttlMs);
     await this.#request({ kind: 'set', key, value, ttlMs });
@@ -116,7 +125,14 @@ export class SessionServerStore implements TakingSessionStore {
       const cancel = this.#reactor.after(this.#timeoutMs, () => {
         this.#expire(id);
       });
-      const pending: PendingRequest = { frame: encodeRequest(id, request), isFor: request.kind, askedAt: this.#reactor.now(), resolve, reject, cancel };
+      const pending: PendingRequest = {
+        frame: encodeRequest(id, request),
+        isFor: request.kind,
+        askedAt: this.#reactor.now(),
+        resolve,
+        reject,
+        cancel,
+      };
       this.#pending.set(id, pending);
       if (this.#channel !== undefined) void this.#channel.send(pending.frame);
       else if (!this.#isConnecting) void this.#connect();
@@ -125,9 +141,17 @@ export class SessionServerStore implements TakingSessionStore {
 
   #refusal(): StoreError | undefined {
     if (this.#closed) return closedStore();
-    if (Math.max(this.#pending.size, this.#channel?.waiting ?? 0) >= this.#maxPending) return new StoreError('busy', `${String(this.#maxPending)} requests to the session server are under way (option maxPending)`);
+    if (Math.max(this.#pending.size, this.#channel?.waiting ?? 0) >= this.#maxPending)
+      return new StoreError(
+        'busy',
+        `${String(this.#maxPending)} requests to the session server are under way (option maxPending)`,
+      );
     const pauseMs = this.#retryAt - this.#reactor.now();
-    if (this.#channel === undefined && !this.#isConnecting && pauseMs > 0) return new StoreError('failed', `the session server at ${this.#path} cannot be reached; it is tried again in ${String(Math.ceil(pauseMs))} ms`);
+    if (this.#channel === undefined && !this.#isConnecting && pauseMs > 0)
+      return new StoreError(
+        'failed',
+        `the session server at ${this.#path} cannot be reached; it is tried again in ${String(Math.ceil(pauseMs))} ms`,
+      );
     return undefined;
   }
 
@@ -148,7 +172,11 @@ export class SessionServerStore implements TakingSessionStore {
         return;
       }
       const owner = connection.peerCredentials?.uid;
-      if (owner === undefined || !this.#users.has(owner)) throw new StoreError('failed', `the session server at ${this.#path} is run by user ${String(owner ?? 'unknown')}, who is not trusted (option users)`);
+      if (owner === undefined || !this.#users.has(owner))
+        throw new StoreError(
+          'failed',
+          `the session server at ${this.#path} is run by user ${String(owner ?? 'unknown')}, who is not trusted (option users)`,
+        );
       const channel = new FrameChannel(connection);
       this.#channel = channel;
       this.#heardAt = -Infinity;
@@ -195,15 +223,19 @@ export class SessionServerStore implements TakingSessionStore {
   #settle(id: number, answer: StoreAnswer): void {
     const pending = this.#forget(id);
     if (pending === undefined) return;
-    if (answer.kind === 'failed') pending.reject(new StoreError(answer.reason, `the session server's store failed (${answer.reason})`));
-    else if ((answer.kind === 'done') === (pending.isFor === 'get' || pending.isFor === 'take')) pending.reject(new StoreError('failed', 'the session server answered another question'));
+    if (answer.kind === 'failed')
+      pending.reject(new StoreError(answer.reason, `the session server's store failed (${answer.reason})`));
+    else if ((answer.kind === 'done') === (pending.isFor === 'get' || pending.isFor === 'take'))
+      pending.reject(new StoreError('failed', 'the session server answered another question'));
     else pending.resolve(answer);
   }
 
   #expire(id: number): void {
     const pending = this.#forget(id);
     if (pending === undefined) return;
-    pending.reject(new StoreError('timeout', `the session server at ${this.#path} did not answer in ${String(this.#timeoutMs)} ms`));
+    pending.reject(
+      new StoreError('timeout', `the session server at ${this.#path} did not answer in ${String(this.#timeoutMs)} ms`),
+    );
     if (this.#channel === undefined || this.#heardAt >= pending.askedAt) return;
     this.#pauseMs = Math.max(this.#pauseMs, 1);
     this.#lose(this.#channel, new Error('it is silent'));

@@ -24,11 +24,14 @@ import type { TakingSessionStore } from './store.ts';
 export interface SessionServerOptions {
   /** The socket file, made with mode `0600`. The file of a dead server is replaced. */
   readonly path: string;
-  /** Where sessions are kept: in the memory of this process unless given. A store that was given stays the caller's to close. */
+  /**
+   * Where sessions are kept: in the memory of this process unless given. A store that was given stays the caller's to
+   * close.
+   */
   readonly store?: TakingSessionStore | undefined;
   /**
-   * The numbers of the users who may connect: this process's own unless given. The socket's file keeps all but this user and root
-   * out until its mode is changed.
+   * The numbers of the users who may connect: this process's own unless given. The socket's file keeps all but this
+   * user and root out until its mode is changed.
    */
   readonly users?: readonly number[] | undefined;
   /** How many clients are served at a time; 1024 unless given. More wait. */
@@ -81,7 +84,13 @@ export class SessionServer {
     return new SessionServer(reactor, listener, options, maxPending, maxConnections);
   }
 
-  private constructor(reactor: Reactor, listener: Listener, { store, users }: SessionServerOptions, maxPending: number, maxConnections: number) {
+  private constructor(
+    reactor: Reactor,
+    listener: Listener,
+    { store, users }: SessionServerOptions,
+    maxPending: number,
+    maxConnections: number,
+  ) {
     this.#reactor = reactor;
     this.listener = listener;
     this.#store = store ?? new MemorySessionStore();
@@ -109,14 +118,17 @@ export class SessionServer {
     const cancel = this.#reactor.after(timeoutMs, () => {
       for (const connection of [...this.#connections]) connection.abort();
     });
-    await Promise.all([...this.#connections].map((connection) => new Promise((resolve) => connection.once('close', resolve))));
+    await Promise.all(
+      [...this.#connections].map((connection) => new Promise((resolve) => connection.once('close', resolve))),
+    );
     cancel();
     if (this.#ownsStore) await this.#store.close?.();
   }
 
   async #serve(connection: Connection, signal: AbortSignal): Promise<void> {
     const peer = connection.peerCredentials;
-    if (peer === undefined || !this.#users.has(peer.uid)) throw new StoreError('failed', `user ${String(peer?.uid ?? 'unknown')} may not use this session server`);
+    if (peer === undefined || !this.#users.has(peer.uid))
+      throw new StoreError('failed', `user ${String(peer?.uid ?? 'unknown')} may not use this session server`);
     this.#connections.add(connection);
     const closed = new Promise<void>((resolve) => {
       connection.once('close', () => {
@@ -146,7 +158,9 @@ export class SessionServer {
         case 'take': {
           const value = await (request.kind === 'get' ? this.#store.get(request.key) : this.#store.take(request.key));
           // A store of somebody else's may answer anything.
-          return value instanceof Uint8Array && value.length <= VALUE_AT_MOST ? { kind: 'value', value } : { kind: 'none' };
+          return value instanceof Uint8Array && value.length <= VALUE_AT_MOST
+            ? { kind: 'value', value }
+            : { kind: 'none' };
         }
         case 'set':
           await this.#store.set(request.key, request.value, request.ttlMs);

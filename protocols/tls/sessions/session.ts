@@ -22,9 +22,10 @@ export interface PrintOptions {
 export const PRINT_RULES = { secrets: flag } satisfies Rules<PrintOptions>;
 
 /**
- * A session of TLS. It holds the secret by which the connection can be gone on with: **whoever has its bytes can be taken for the
- * one who made it, or read what it protected.** So it shows nothing of it when printed or logged; only {@link toDer} and
- * {@link toPem} hand it out. It holds memory of its own and none of OpenSSL's; {@link dispose} wipes that.
+ * A session of TLS. It holds the secret by which the connection can be gone on with: **whoever has its bytes can be
+ * taken for the one who made it, or read what it protected.** So it shows nothing of it when printed or logged; only
+ * {@link toDer} and {@link toPem} hand it out. It holds memory of its own and none of OpenSSL's; {@link dispose} wipes
+ * that.
  */
 export class TlsSession {
   #der: Uint8Array;
@@ -45,7 +46,9 @@ export class TlsSession {
 
   /** Reads what {@link toPem} or `openssl s_client -sess_out` wrote. @throws {TlsError} when it is not that. */
   static fromPem(pem: string): TlsSession {
-    const body = /-----BEGIN SSL SESSION PARAMETERS-----([\sA-Za-z0-9+/=]*)-----END SSL SESSION PARAMETERS-----/.exec(pem)?.[1];
+    const body = /-----BEGIN SSL SESSION PARAMETERS-----([\sA-Za-z0-9+/=]*)-----END SSL SESSION PARAMETERS-----/.exec(
+      pem,
+    )?.[1];
     if (body === undefined) throw new TlsError('the text holds no session in PEM (SSL SESSION PARAMETERS)');
     const der = Buffer.from(body, 'base64');
     try {
@@ -78,7 +81,11 @@ export class TlsSession {
     return this;
   }
 
-  /** Whether a client of `scope` may trust what was found when it was made. Of one that was read from its bytes only its giver knows. @internal */
+  /**
+   * Whether a client of `scope` may trust what was found when it was made. Of one that was read from its bytes only its
+   * giver knows.
+   * @internal
+   */
   isGoodFor(scope: Uint8Array): boolean {
     return this.#scope === undefined || Buffer.compare(this.#scope, scope) === 0;
   }
@@ -96,7 +103,10 @@ export class TlsSession {
 
   /** The same in PEM, as `openssl s_client -sess_in` takes it. */
   toPem(): string {
-    const lines = Buffer.from(this.#der).toString('base64').match(/.{1,64}/g) ?? [];
+    const lines =
+      Buffer.from(this.#der)
+        .toString('base64')
+        .match(/.{1,64}/g) ?? [];
     return ['-----BEGIN SSL SESSION PARAMETERS-----', ...lines, '-----END SSL SESSION PARAMETERS-----', ''].join('\n');
   }
 
@@ -281,7 +291,8 @@ function factsOf(session: Pointer): Facts {
     time: ssl.SSL_SESSION_get_time(session),
     // Bytes from elsewhere may say more than is allowed.
     timeout: Math.min(LIFETIME_AT_MOST, ssl.SSL_SESSION_get_timeout(session)),
-    // OpenSSL's own word on it holds for its object, not for the copy: it marks one that was gone on with as used, and all that come of it.
+    // OpenSSL's own word on it holds for its object, not for the copy: it marks one that was gone on with as used, and
+    // all that come of it.
     resumable: id !== '' || hasTicket,
     hasTicket,
     hint: ssl.SSL_SESSION_get_ticket_lifetime_hint(session),
@@ -309,14 +320,16 @@ export function hasExpired(session: Pointer): boolean {
 /** @throws {TlsError} when `der` is not a session, to the last byte. */
 function withSession<T>(der: Uint8Array, use: (session: Pointer) => T): T {
   const ssl = openssl();
-  if (der.length === 0 || der.length > DER_AT_MOST) throw new TlsError(`a session has 1…${String(DER_AT_MOST)} bytes, not ${String(der.length)}`);
+  if (der.length === 0 || der.length > DER_AT_MOST)
+    throw new TlsError(`a session has 1…${String(DER_AT_MOST)} bytes, not ${String(der.length)}`);
   const place = new BigUint64Array([ssl.addressOf(der)]);
   const begin = place[0];
   ssl.ERR_clear_error();
   const session = ssl.d2i_SSL_SESSION(null, place, der.length);
   if (session === 0) throw refused('the session cannot be read');
   try {
-    if (Number(place[0] - begin) !== der.length) throw new TlsError('the session cannot be read: something follows on it');
+    if (Number(place[0] - begin) !== der.length)
+      throw new TlsError('the session cannot be read: something follows on it');
     return use(session);
   } finally {
     ssl.SSL_SESSION_free(session);

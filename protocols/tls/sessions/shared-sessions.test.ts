@@ -20,13 +20,17 @@ import { sessionFrom } from './testing/visits.ts';
 const made = new Map<TlsVersion, Uint8Array>();
 const storeKey = bytes(32, 1);
 
-beforeAll(() => withSecureReactor(async (secure) => {
-  for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
-    const session = await sessionFrom(secure, await secure.server({ resumption: 'stateless' }), { protocols: { min: version, max: version } });
-    made.set(version, session.toDer());
-    session.dispose();
-  }
-}));
+beforeAll(() =>
+  withSecureReactor(async (secure) => {
+    for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
+      const session = await sessionFrom(secure, await secure.server({ resumption: 'stateless' }), {
+        protocols: { min: version, max: version },
+      });
+      made.set(version, session.toDer());
+      session.dispose();
+    }
+  }),
+);
 
 /** A session of an hour from `clock` on. Its number stands in its lifetime, in seconds. */
 function session(version: TlsVersion, clock: ManualClock, number = 0): TlsSession {
@@ -37,7 +41,15 @@ function session(version: TlsVersion, clock: ManualClock, number = 0): TlsSessio
 }
 
 /** Some clients that share a store, each as if in a process of its own. */
-function several({ store = new MapStore(), ...options }: { store?: TakingSessionStore } & Omit<ClientSessionsOptions, 'store' | 'now'> = {}): { clients: ClientSessions[]; clock: ManualClock; time: ReturnType<typeof manualTime>; take: (client: ClientSessions, key?: string) => Promise<number | undefined> } {
+function several({
+  store = new MapStore(),
+  ...options
+}: { store?: TakingSessionStore } & Omit<ClientSessionsOptions, 'store' | 'now'> = {}): {
+  clients: ClientSessions[];
+  clock: ManualClock;
+  time: ReturnType<typeof manualTime>;
+  take: (client: ClientSessions, key?: string) => Promise<number | undefined>;
+} {
   const clock = new ManualClock(1_700_000_000_000);
   const time = manualTime();
   return {
@@ -57,7 +69,12 @@ function several({ store = new MapStore(), ...options }: { store?: TakingSession
 describe('sessions that clients share', () => {
   it('go to one client each under TLS 1.3, whichever asks', async () => {
     const store = new MapStore();
-    const { clients: [one, two, three], clock, time, take } = several({ store });
+    const {
+      clients: [one, two, three],
+      clock,
+      time,
+      take,
+    } = several({ store });
     for (const number of [1, 2]) one.made('a', session('TLSv1.3', clock, number), time);
     one.made('b', session('TLSv1.3', clock, 3), time);
     await one.saved();
@@ -89,7 +106,11 @@ describe('sessions that clients share', () => {
 
   it('are bounded for each server, and stand in the store under names that say nothing', async () => {
     const store = new MapStore();
-    const { clients: [one], clock, time } = several({ store, maxPerServer: 2 });
+    const {
+      clients: [one],
+      clock,
+      time,
+    } = several({ store, maxPerServer: 2 });
     for (let number = 0; number < 10; number++) one.made('host:443 name', session('TLSv1.3', clock, number), time);
     await one.saved();
     expect(store.values.size).toBe(2);
@@ -101,7 +122,12 @@ describe('sessions that clients share', () => {
 
   it('are of no use to whoever has another key, and under another name', async () => {
     const store = new MapStore();
-    const { clients: [one], clock, time, take } = several({ store });
+    const {
+      clients: [one],
+      clock,
+      time,
+      take,
+    } = several({ store });
     one.made('a', session('TLSv1.3', clock), time);
     await one.saved();
     const stranger = new ClientSessions({ store, storeKey: bytes(32, 2), now: clock.now });
@@ -115,27 +141,48 @@ describe('sessions that clients share', () => {
   });
 
   it('that have expired are of no use, wherever they lay', async () => {
-    const { clients: [one, two], clock, time, take } = several();
+    const {
+      clients: [one, two],
+      clock,
+      time,
+      take,
+    } = several();
     for (const version of ['TLSv1.2', 'TLSv1.3'] as const) one.made(version, session(version, clock), time);
     await one.saved();
     clock.pass(3_600_000);
-    for (const version of ['TLSv1.2', 'TLSv1.3'] as const) expect([await take(one, version), await take(two, version)]).toEqual([undefined, undefined]);
+    for (const version of ['TLSv1.2', 'TLSv1.3'] as const)
+      expect([await take(one, version), await take(two, version)]).toEqual([undefined, undefined]);
     expect(one.size + two.size).toBe(0);
   });
 
   it('are forgotten in the store as well', async () => {
     const store = new MapStore();
-    const { clients: [one, two], clock, time, take } = several({ store });
+    const {
+      clients: [one, two],
+      clock,
+      time,
+      take,
+    } = several({ store });
     one.made('a', session('TLSv1.2', clock), time);
     await one.saved();
     await one.forget('a');
     expect([await take(one), await take(two), store.values.size]).toEqual([undefined, undefined, 0]);
   });
 
-  it.each<[string, (value: unknown) => unknown]>([['null', () => null], ['a text', () => 'text'], ['garbage', () => bytes(300, 4)], ['too much', () => new Uint8Array(1_000_000)]])('are none when the store answers %s', async (_, lie) => {
+  it.each<[string, (value: unknown) => unknown]>([
+    ['null', () => null],
+    ['a text', () => 'text'],
+    ['garbage', () => bytes(300, 4)],
+    ['too much', () => new Uint8Array(1_000_000)],
+  ])('are none when the store answers %s', async (_, lie) => {
     let lies = false;
     const store = new MapStore(<T>(value: T) => Promise.resolve((lies ? lie(value) : value) as T));
-    const { clients: [one, two], clock, time, take } = several({ store });
+    const {
+      clients: [one, two],
+      clock,
+      time,
+      take,
+    } = several({ store });
     one.made('a', session('TLSv1.3', clock), time);
     await one.saved();
     lies = true;
@@ -149,16 +196,23 @@ describe('sessions that clients share', () => {
     const store: TakingSessionStore = {
       get: (key) => values.get(key),
       take: (key) => values.get(key),
-      set: (key, value) => new Promise((resolve) => {
-        given.push(value);
-        arrivals.push(() => {
-          values.set(key, value);
-          resolve();
-        });
-      }),
-      remove: (key) => { values.delete(key); },
+      set: (key, value) =>
+        new Promise((resolve) => {
+          given.push(value);
+          arrivals.push(() => {
+            values.set(key, value);
+            resolve();
+          });
+        }),
+      remove: (key) => {
+        values.delete(key);
+      },
     };
-    const { clients: [client], clock, time } = several({ store, maxPerServer: 1 });
+    const {
+      clients: [client],
+      clock,
+      time,
+    } = several({ store, maxPerServer: 1 });
     client.made('a', session('TLSv1.3', clock), time);
     client.distrust('a', time);
     client.made('a', session('TLSv1.3', clock, 1), time);
@@ -177,8 +231,19 @@ describe('sessions that clients share', () => {
 
   it('that come too late are kept for the next time', async () => {
     const answers: (() => void)[] = [];
-    const store = new MapStore(<T>(value: T) => new Promise<T>((resolve) => { answers.push(() => { resolve(value); }); }));
-    const { clients: [one, two], clock, time } = several({ store, lookupMs: 100 });
+    const store = new MapStore(
+      <T>(value: T) =>
+        new Promise<T>((resolve) => {
+          answers.push(() => {
+            resolve(value);
+          });
+        }),
+    );
+    const {
+      clients: [one, two],
+      clock,
+      time,
+    } = several({ store, lookupMs: 100 });
     one.made('a', session('TLSv1.3', clock, 5), time);
     const late = two.fetch('a', time);
     await Promise.resolve();
@@ -197,7 +262,12 @@ describe('sessions that clients share', () => {
       if (fails) throw new Error('down');
       return value;
     });
-    const { clients: [one, two], clock, time, take } = several({ store });
+    const {
+      clients: [one, two],
+      clock,
+      time,
+      take,
+    } = several({ store });
     for (let index = 0; index < 5; index++) expect(await one.fetch('b', time)).toBe('store failed');
     expect(await one.fetch('b', time)).toBe('store resting');
     expect(one.statistics(time.now())).toMatchObject({ resting: true, failures: 5 });
@@ -212,8 +282,20 @@ describe('sessions that clients share', () => {
 
   it('stay in the process after some that could not be saved, though the store answers', async () => {
     const store = new MapStore();
-    const full = { get: (key: string) => store.get(key), take: (key: string) => store.take(key), set: () => Promise.reject(new Error('full')), remove: (key: string) => { store.remove(key); } };
-    const { clients: [one], clock, time, take } = several({ store: full });
+    const full = {
+      get: (key: string) => store.get(key),
+      take: (key: string) => store.take(key),
+      set: () => Promise.reject(new Error('full')),
+      remove: (key: string) => {
+        store.remove(key);
+      },
+    };
+    const {
+      clients: [one],
+      clock,
+      time,
+      take,
+    } = several({ store: full });
     for (let number = 0; number < 5; number++) {
       one.made('a', session('TLSv1.3', clock, number), time);
       await one.saved();
@@ -227,8 +309,19 @@ describe('sessions that clients share', () => {
   it('are asked for once by many at the same time, and what fails together counts as one failure more', async () => {
     let answer: () => Promise<undefined> = () => Promise.resolve(undefined);
     let asked = 0;
-    const store = { get: () => undefined, set: () => undefined, remove: () => undefined, take: () => { asked++; return answer(); } };
-    const { clients: [one], time } = several({ store, maxPerServer: 1, lookupMs: 100 });
+    const store = {
+      get: () => undefined,
+      set: () => undefined,
+      remove: () => undefined,
+      take: () => {
+        asked++;
+        return answer();
+      },
+    };
+    const {
+      clients: [one],
+      time,
+    } = several({ store, maxPerServer: 1, lookupMs: 100 });
     await Promise.all(Array.from({ length: 300 }, async () => one.fetch('a', time)));
     expect(asked).toBe(1);
     answer = () => new Promise(() => undefined);
@@ -244,8 +337,18 @@ describe('sessions that clients share', () => {
   it('are asked for anew when those who asked have waited in vain', async () => {
     let hangs = true;
     const store = new MapStore();
-    const once = { get: () => undefined, remove: () => undefined, set: (key: string, value: Uint8Array) => store.set(key, value), take: (key: string) => (hangs ? new Promise<undefined>(() => undefined) : store.take(key)) };
-    const { clients: [one], clock, time, take } = several({ store: once, lookupMs: 100 });
+    const once = {
+      get: () => undefined,
+      remove: () => undefined,
+      set: (key: string, value: Uint8Array) => store.set(key, value),
+      take: (key: string) => (hangs ? new Promise<undefined>(() => undefined) : store.take(key)),
+    };
+    const {
+      clients: [one],
+      clock,
+      time,
+      take,
+    } = several({ store: once, lookupMs: 100 });
     one.made('a', session('TLSv1.3', clock, 4), time);
     await one.saved();
     const inVain = one.fetch('a', time);
@@ -257,19 +360,35 @@ describe('sessions that clients share', () => {
 
   it('that one slot gives are there although another fails', async () => {
     const store = new MapStore();
-    const { clients: [one], clock, time } = several({ store });
+    const {
+      clients: [one],
+      clock,
+      time,
+    } = several({ store });
     for (const number of [1, 2, 3]) one.made('a', session('TLSv1.3', clock, number), time);
     await one.saved();
     const [broken] = store.values.keys();
-    const partly = { get: () => undefined, set: () => undefined, remove: () => undefined, take: (key: string) => (key === broken ? Promise.reject(new Error('this shard is down')) : store.take(key)) };
-    const { clients: [two] } = several({ store: partly });
+    const partly = {
+      get: () => undefined,
+      set: () => undefined,
+      remove: () => undefined,
+      take: (key: string) => (key === broken ? Promise.reject(new Error('this shard is down')) : store.take(key)),
+    };
+    const {
+      clients: [two],
+    } = several({ store: partly });
     expect(await two.fetch('a', time)).toBeUndefined();
     expect(two.size).toBe(2);
   });
 
   it('are given out newest first, wherever they lay', async () => {
     for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
-      const { clients: [one, two], clock, time, take } = several();
+      const {
+        clients: [one, two],
+        clock,
+        time,
+        take,
+      } = several();
       for (let number = 0; number < 7; number++) {
         one.made('a', session(version, clock, number), time);
         clock.pass(1_000);
@@ -281,7 +400,11 @@ describe('sessions that clients share', () => {
 
   it('are forgotten whole, though the client is closed behind it', async () => {
     const store = new MapStore();
-    const { clients: [one], clock, time } = several({ store });
+    const {
+      clients: [one],
+      clock,
+      time,
+    } = several({ store });
     for (let number = 0; number < 4; number++) one.made('a', session('TLSv1.3', clock, number), time);
     await one.saved();
     expect(store.values.size).toBe(4);
@@ -296,9 +419,19 @@ describe('sessions that clients share', () => {
     try {
       let hangs = true;
       const store = new MapStore();
-      const hanging = { get: () => undefined, take: () => undefined, remove: () => undefined, set: (key: string, value: Uint8Array) => (hangs ? new Promise<void>(() => undefined) : store.set(key, value)) };
-      const { clients: [one], clock, time } = several({ store: hanging });
-      for (let number = 0; number < 66; number++) one.made(`a${String(number)}`, session('TLSv1.3', clock, number), time);
+      const hanging = {
+        get: () => undefined,
+        take: () => undefined,
+        remove: () => undefined,
+        set: (key: string, value: Uint8Array) => (hangs ? new Promise<void>(() => undefined) : store.set(key, value)),
+      };
+      const {
+        clients: [one],
+        clock,
+        time,
+      } = several({ store: hanging });
+      for (let number = 0; number < 66; number++)
+        one.made(`a${String(number)}`, session('TLSv1.3', clock, number), time);
       hangs = false;
       await vi.advanceTimersByTimeAsync(10_000);
       await one.saved();
@@ -314,18 +447,27 @@ describe('sessions that clients share', () => {
     expect(() => new ClientSessions({ store })).toThrow(TypeError);
     expect(() => new ClientSessions({ storeKey })).toThrow(TypeError);
     expect(() => new ClientSessions({ store, storeKey: bytes(16, 1) })).toThrow('storeKey takes 32 secret bytes');
-    for (const lookupMs of [0, -1, NaN]) expect(() => new ClientSessions({ store, storeKey, lookupMs })).toThrow(RangeError);
+    for (const lookupMs of [0, -1, NaN])
+      expect(() => new ClientSessions({ store, storeKey, lookupMs })).toThrow(RangeError);
   });
 });
 
 describe.each(['TLSv1.2', 'TLSv1.3'] as const)('clients that share a store, under %s,', (version) => {
   /** Runs `use` with how to visit a server that keeps its port; the visitor looks at the connection before it ends. */
-  async function withServer(use: (secure: SecureReactor, visit: (client: TlsContext, meanwhile?: (near: SecureConnection) => void) => Promise<SecureConnection>) => Promise<void>): Promise<void> {
+  async function withServer(
+    use: (
+      secure: SecureReactor,
+      visit: (client: TlsContext, meanwhile?: (near: SecureConnection) => void) => Promise<SecureConnection>,
+    ) => Promise<void>,
+  ): Promise<void> {
     await withSecureReactor(async (secure) => {
       const server = await secure.server({ resumption: 'stateful', protocols: { min: version, max: version } });
       const listener = await secure.reactor.listen({ host: '127.0.0.1', port: 0 });
       await use(secure, async (client, meanwhile) => {
-        const [plain, accepted] = await Promise.all([secure.reactor.connect({ host: '127.0.0.1', port: portOf(listener) }), listener.accept()]);
+        const [plain, accepted] = await Promise.all([
+          secure.reactor.connect({ host: '127.0.0.1', port: portOf(listener) }),
+          listener.accept(),
+        ]);
         const [near, far] = [plain.secure(client, { serverName: 'localhost' }), accepted.secure(server)];
         const shaking = Promise.all([near.handshake(), far.handshake()]);
         meanwhile?.(near);
@@ -339,61 +481,83 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('clients that share a store, unde
     });
   }
 
-  it('go on with the sessions of each other, and the handshake says what it waits for', () => withServer(async (secure, visit) => {
-    const store = new MapStore();
-    const contexts = [];
-    for (let index = 0; index < 3; index++) {
-      const sessions = new ClientSessions({ store, storeKey });
-      contexts.push({ sessions, client: await secure.client({ sessions }) });
-    }
-    const outcomes = [];
-    for (const { client, sessions } of [...contexts, ...contexts]) {
-      outcomes.push((await visit(client)).resumption);
+  it('go on with the sessions of each other, and the handshake says what it waits for', () =>
+    withServer(async (secure, visit) => {
+      const store = new MapStore();
+      const contexts = [];
+      for (let index = 0; index < 3; index++) {
+        const sessions = new ClientSessions({ store, storeKey });
+        contexts.push({ sessions, client: await secure.client({ sessions }) });
+      }
+      const outcomes = [];
+      for (const { client, sessions } of [...contexts, ...contexts]) {
+        outcomes.push((await visit(client)).resumption);
+        await sessions.saved();
+      }
+      expect(outcomes).toEqual(['not offered', 'resumed', 'resumed', 'resumed', 'resumed', 'resumed']);
+      const { client, sessions } = contexts[0];
+      sessions.clear();
+      await visit(client, (near) => {
+        expect(near.want()).toBe('lookup');
+      });
       await sessions.saved();
-    }
-    expect(outcomes).toEqual(['not offered', 'resumed', 'resumed', 'resumed', 'resumed', 'resumed']);
-    const { client, sessions } = contexts[0];
-    sessions.clear();
-    await visit(client, (near) => { expect(near.want()).toBe('lookup'); });
-    await sessions.saved();
-  }));
+    }));
 
-  it('make a full handshake in time when the store fails, hangs or lies', () => withServer(async (secure, visit) => {
-    const cases: [string, <T>(value: T) => T | Promise<T>][] = [
-      ['store failed', () => { throw new Error('down'); }],
-      ['store failed', () => Promise.reject(new Error('down'))],
-      ['store late', () => new Promise(() => undefined)],
-      ['not offered', () => bytes(200, 1) as never],
-    ];
-    for (const [outcome, answer] of cases) {
-      const sessions = new ClientSessions({ store: new MapStore(answer), storeKey, lookupMs: 20 });
-      expect((await visit(await secure.client({ sessions }))).resumption).toBe(outcome);
-    }
-  }));
+  it('make a full handshake in time when the store fails, hangs or lies', () =>
+    withServer(async (secure, visit) => {
+      const cases: [string, <T>(value: T) => T | Promise<T>][] = [
+        [
+          'store failed',
+          () => {
+            throw new Error('down');
+          },
+        ],
+        ['store failed', () => Promise.reject(new Error('down'))],
+        ['store late', () => new Promise(() => undefined)],
+        ['not offered', () => bytes(200, 1) as never],
+      ];
+      for (const [outcome, answer] of cases) {
+        const sessions = new ClientSessions({ store: new MapStore(answer), storeKey, lookupMs: 20 });
+        expect((await visit(await secure.client({ sessions }))).resumption).toBe(outcome);
+      }
+    }));
 
-  it('give their deadline back when they time out before the store answers', () => withServer(async (secure) => {
-    const listener = await secure.reactor.listen({ host: '127.0.0.1', port: 0 });
-    const sessions = new ClientSessions({ store: new MapStore(() => new Promise(() => undefined)), storeKey, lookupMs: 60_000 });
-    const plain = await secure.reactor.connect({ host: '127.0.0.1', port: portOf(listener) });
-    const near = plain.secure(await secure.client({ sessions }), { serverName: 'localhost' });
-    await expect(near.handshake({ timeouts: { totalMs: 20 } })).rejects.toMatchObject({ code: 'ERR_WANTIO_TIMEOUT', want: 'lookup' });
-    // That no deadline is left is seen when the reactor has drained.
-    near.abort();
-    listener.close();
-  }));
+  it('give their deadline back when they time out before the store answers', () =>
+    withServer(async (secure) => {
+      const listener = await secure.reactor.listen({ host: '127.0.0.1', port: 0 });
+      const sessions = new ClientSessions({
+        store: new MapStore(() => new Promise(() => undefined)),
+        storeKey,
+        lookupMs: 60_000,
+      });
+      const plain = await secure.reactor.connect({ host: '127.0.0.1', port: portOf(listener) });
+      const near = plain.secure(await secure.client({ sessions }), { serverName: 'localhost' });
+      await expect(near.handshake({ timeouts: { totalMs: 20 } })).rejects.toMatchObject({
+        code: 'ERR_WANTIO_TIMEOUT',
+        want: 'lookup',
+      });
+      // That no deadline is left is seen when the reactor has drained.
+      near.abort();
+      listener.close();
+    }));
 
-  it('leave nothing behind when they are closed while they wait for the store', () => withServer(async (secure, visit) => {
-    const store = new MapStore();
-    const sessions = new ClientSessions({ store, storeKey });
-    const client = await secure.client({ sessions });
-    await visit(client);
-    await sessions.saved();
-    sessions.clear();
-    await expect(visit(client, (near) => { near.abort(); })).rejects.toThrow();
-    // What was taken for it is there for the next one.
-    await new Promise(setImmediate);
-    expect(sessions.size).toBeGreaterThan(0);
-    sessions.clear();
-    await sessions.saved();
-  }));
+  it('leave nothing behind when they are closed while they wait for the store', () =>
+    withServer(async (secure, visit) => {
+      const store = new MapStore();
+      const sessions = new ClientSessions({ store, storeKey });
+      const client = await secure.client({ sessions });
+      await visit(client);
+      await sessions.saved();
+      sessions.clear();
+      await expect(
+        visit(client, (near) => {
+          near.abort();
+        }),
+      ).rejects.toThrow();
+      // What was taken for it is there for the next one.
+      await new Promise(setImmediate);
+      expect(sessions.size).toBeGreaterThan(0);
+      sessions.clear();
+      await sessions.saved();
+    }));
 });

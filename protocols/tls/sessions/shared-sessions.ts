@@ -17,8 +17,8 @@ export interface SharedSessionsOptions {
 }
 
 /**
- * The sessions of each server lie in a few slots. Whoever takes, takes all slots at once, which costs one round trip and leaves a
- * session with one client only; whoever gives, gives to the next slot in turn.
+ * The sessions of each server lie in a few slots. Whoever takes, takes all slots at once, which costs one round trip
+ * and leaves a session with one client only; whoever gives, gives to the next slot in turn.
  */
 export class SharedSessions {
   readonly #store: TakingSessionStore;
@@ -41,14 +41,21 @@ export class SharedSessions {
 
   /** Takes what there is under `key`, in DER. @throws what the store throws when nothing comes of it. */
   async take(key: string): Promise<Uint8Array[]> {
-    const answers = await Promise.allSettled(this.#namesOf(key).map(async (name) => this.#sealer.open(name, await this.#store.take(name))));
-    const ders = answers.map((answer) => (answer.status === 'fulfilled' ? answer.value : undefined)).filter((der) => der !== undefined);
+    const answers = await Promise.allSettled(
+      this.#namesOf(key).map(async (name) => this.#sealer.open(name, await this.#store.take(name))),
+    );
+    const ders = answers
+      .map((answer) => (answer.status === 'fulfilled' ? answer.value : undefined))
+      .filter((der) => der !== undefined);
     const failed = answers.find((answer) => answer.status === 'rejected');
     if (ders.length === 0 && failed !== undefined) throw failed.reason;
     return ders;
   }
 
-  /** Waits for what asks the store, unless that is left alone, and no longer than it may. @returns why there is no answer, if there is none. */
+  /**
+   * Waits for what asks the store, unless that is left alone, and no longer than it may.
+   * @returns why there is no answer, if there is none.
+   */
   async ask(question: () => Promise<void>, time: TimeSource): Promise<ResumptionMiss | undefined> {
     const answer = await this.#guard.ask(question, time);
     return 'miss' in answer ? answer.miss : undefined;
@@ -93,7 +100,7 @@ export class SharedSessions {
 
   /** Removes what lies in a slot, and what is on its way there. */
   async #remove(name: string): Promise<void> {
-    const saving = [...this.#saving.get(name) ?? []];
+    const saving = [...(this.#saving.get(name) ?? [])];
     for (const save of saving) save.isWanted = false;
     await Promise.all(saving.map(async ({ done }) => done));
     await this.#store.remove(name);

@@ -3,12 +3,16 @@
 import { WantioError } from '../../../core/errors.ts';
 
 /**
- * What kept a store from doing what it was asked: `'failed'` its ground refused or is out of reach, `'timeout'` no answer came in
- * time, `'busy'` too many requests wait already, `'full'` there is no room, `'closed'` the store was closed.
+ * What kept a store from doing what it was asked: `'failed'` its ground refused or is out of reach, `'timeout'` no
+ * answer came in time, `'busy'` too many requests wait already, `'full'` there is no room, `'closed'` the store was
+ * closed.
  */
 export type StoreFailure = 'failed' | 'timeout' | 'busy' | 'full' | 'closed';
 
-/** A session store could not do what it was asked; to whoever resumes sessions that is a miss. Its message holds no credentials. */
+/**
+ * A session store could not do what it was asked; to whoever resumes sessions that is a miss. Its message holds no
+ * credentials.
+ */
 export class StoreError extends WantioError {
   readonly reason: StoreFailure;
 
@@ -25,7 +29,9 @@ export class StoreError extends WantioError {
 /** @returns what to throw for `error`: itself when it says enough, a `StoreError` about `what` otherwise. */
 export function storeError(what: string, error: unknown): StoreError | RangeError {
   if (error instanceof StoreError || error instanceof RangeError) return error;
-  return new StoreError('failed', `${what}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  return new StoreError('failed', `${what}: ${error instanceof Error ? error.message : String(error)}`, {
+    cause: error,
+  });
 }
 
 /** @returns what to throw when a store is used after its end. */

@@ -6,17 +6,29 @@ import { manualTime } from './testing/manual-time.ts';
 const LOOKUP_MS = 250;
 
 /** A guard, and what its store does. */
-function guarded(): { time: ReturnType<typeof manualTime>; guard: StoreGuard; fail: (times: number) => void; restMs: () => number; succeed: () => void } {
+function guarded(): {
+  time: ReturnType<typeof manualTime>;
+  guard: StoreGuard;
+  fail: (times: number) => void;
+  restMs: () => number;
+  succeed: () => void;
+} {
   const time = manualTime();
   const guard = new StoreGuard(LOOKUP_MS);
   const fail = (times: number): void => {
     for (let index = 0; index < times; index++) {
       time.pass(1);
-      expect(guard.ask(() => { throw new Error('out of order'); }, time)).toEqual({ miss: 'store failed' });
+      expect(
+        guard.ask(() => {
+          throw new Error('out of order');
+        }, time),
+      ).toEqual({ miss: 'store failed' });
     }
   };
   return {
-    time, guard, fail,
+    time,
+    guard,
+    fail,
     /** How long it rests from now on, found by asking whether it does. */
     restMs: () => {
       let ms = 0;
@@ -29,7 +41,10 @@ function guarded(): { time: ReturnType<typeof manualTime>; guard: StoreGuard; fa
   };
 }
 
-const tick = (): Promise<void> => new Promise((resolve) => { setImmediate(resolve); });
+const tick = (): Promise<void> =>
+  new Promise((resolve) => {
+    setImmediate(resolve);
+  });
 
 describe('a store that fails again and again', () => {
   it('rests for a second after five failures, then twice as long after each, a minute at most', () => {
@@ -70,14 +85,23 @@ describe('a store that fails again and again', () => {
 
 describe('an answer that comes just in time or just too late', () => {
   /** Asks something that is answered after `ms`. */
-  async function answered(guard: StoreGuard, time: ReturnType<typeof manualTime>, ms: number, how: 'resolves' | 'rejects'): Promise<unknown> {
+  async function answered(
+    guard: StoreGuard,
+    time: ReturnType<typeof manualTime>,
+    ms: number,
+    how: 'resolves' | 'rejects',
+  ): Promise<unknown> {
     let answer: () => void = () => undefined;
-    const asking = guard.ask(() => new Promise<string>((resolve, reject) => {
-      answer = () => {
-        if (how === 'resolves') resolve('there');
-        else reject(new Error('out of order'));
-      };
-    }), time);
+    const asking = guard.ask(
+      () =>
+        new Promise<string>((resolve, reject) => {
+          answer = () => {
+            if (how === 'resolves') resolve('there');
+            else reject(new Error('out of order'));
+          };
+        }),
+      time,
+    );
     time.pass(ms);
     answer();
     await tick();
@@ -106,7 +130,13 @@ describe('an answer that comes just in time or just too late', () => {
   it('in time, to a question that was asked before the rest, ends the row but not the rest', async () => {
     const { guard, time, fail, restMs } = guarded();
     let answer: (value: string) => void = () => undefined;
-    const asking = guard.ask(() => new Promise<string>((resolve) => { answer = resolve; }), time);
+    const asking = guard.ask(
+      () =>
+        new Promise<string>((resolve) => {
+          answer = resolve;
+        }),
+      time,
+    );
     fail(5);
     answer('there');
     expect(await asking).toEqual({ value: 'there' });

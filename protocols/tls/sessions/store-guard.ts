@@ -68,19 +68,25 @@ export class StoreGuard {
         isLate = true;
         resolve(failed('store late'));
       });
-      answer.then((value) => {
-        if (isLate) return;
-        cancel();
-        resolve(answered(value));
-      }, () => {
-        if (isLate) return;
-        cancel();
-        resolve(failed('store failed'));
-      });
+      answer.then(
+        (value) => {
+          if (isLate) return;
+          cancel();
+          resolve(answered(value));
+        },
+        () => {
+          if (isLate) return;
+          cancel();
+          resolve(failed('store failed'));
+        },
+      );
     });
   }
 
-  /** Saves, in its own time; @returns when that is done or given up, or `undefined` when it is not even tried. It never fails. */
+  /**
+   * Saves, in its own time;
+   * @returns when that is done or given up, or `undefined` when it is not even tried. It never fails.
+   */
   save(save: () => Promise<void> | void, time: TimeSource): Promise<void> | undefined {
     const saved = this.#later(save, time);
     if (saved === undefined) this.#lost++;
@@ -90,26 +96,35 @@ export class StoreGuard {
     });
   }
 
-  /** Removes what is not to be found any more, in its own time; `undefined` when the store has too much to do. It never fails. */
+  /**
+   * Removes what is not to be found any more, in its own time; `undefined` when the store has too much to do. It never
+   * fails.
+   */
   erase(remove: () => Promise<void> | void, time: TimeSource): Promise<boolean> | undefined {
     return this.#later(remove, time);
   }
 
   /** @returns whether it succeeds, when that is known; `undefined` when it is not even tried. */
   #later(task: () => Promise<void> | void, time: TimeSource): Promise<boolean> | undefined {
-    if (this.#saves.size >= SAVES_WAITING || this.#saving.isResting(time.now()) || this.#asking.isResting(time.now())) return undefined;
+    if (this.#saves.size >= SAVES_WAITING || this.#saving.isResting(time.now()) || this.#asking.isResting(time.now()))
+      return undefined;
     let begunAt = time.now();
-    return this.#saves.add(async () => {
-      begunAt = time.now();
-      await task();
-    }).then(() => {
-      this.#saving.succeeded();
-      return true;
-    }, () => {
-      this.#failures++;
-      this.#saving.failed(begunAt, time.now());
-      return false;
-    });
+    return this.#saves
+      .add(async () => {
+        begunAt = time.now();
+        await task();
+      })
+      .then(
+        () => {
+          this.#saving.succeeded();
+          return true;
+        },
+        () => {
+          this.#failures++;
+          this.#saving.failed(begunAt, time.now());
+          return false;
+        },
+      );
   }
 
   /** Something was not saved that never came to the store. */
@@ -123,7 +138,12 @@ export class StoreGuard {
   }
 
   statistics(now: number): StoreStatistics {
-    return { saved: this.#saved, lost: this.#lost, failures: this.#failures, resting: this.#asking.isResting(now) || this.#saving.isResting(now) };
+    return {
+      saved: this.#saved,
+      lost: this.#lost,
+      failures: this.#failures,
+      resting: this.#asking.isResting(now) || this.#saving.isResting(now),
+    };
   }
 }
 

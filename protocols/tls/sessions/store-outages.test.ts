@@ -42,7 +42,12 @@ interface Venue {
 
 async function venue(secure: SecureReactor, store: SessionStore, version: TlsVersion): Promise<Venue> {
   const options = { protocols: { min: version, max: version } };
-  const server = await secure.server({ resumption: 'stateful', sessionStore: store, sessionStoreKey: Buffer.alloc(32, 9), sessionLookupMs: lookupMs });
+  const server = await secure.server({
+    resumption: 'stateful',
+    sessionStore: store,
+    sessionStoreKey: Buffer.alloc(32, 9),
+    sessionLookupMs: lookupMs,
+  });
   const first = async (): Promise<TlsSession> => {
     const session = await sessionFrom(secure, server, options);
     await server.sessions.saved();
@@ -52,18 +57,33 @@ async function venue(secure: SecureReactor, store: SessionStore, version: TlsVer
   const until = async (visit: () => Promise<Resumption>): Promise<void> => {
     for (const endsAt = performance.now() + 25_000; (await visit()) !== 'resumed';) {
       if (performance.now() > endsAt) throw new Error('no session is gone on with any more');
-      await new Promise((resolve) => { setTimeout(resolve, 20); });
+      await new Promise((resolve) => {
+        setTimeout(resolve, 20);
+      });
     }
   };
-  return { server, first, again, until: (session) => until(() => again(session)), untilAnew: () => until(async () => again(await first())) };
+  return {
+    server,
+    first,
+    again,
+    until: (session) => until(() => again(session)),
+    untilAnew: () => until(async () => again(await first())),
+  };
 }
 
-/** Visits while the store is out of order. What fails to be saved counts as a failure too, so that it may be left alone by the end. */
+/**
+ * Visits while the store is out of order. What fails to be saved counts as a failure too, so that it may be left alone
+ * by the end.
+ */
 async function duringOutage({ again }: Venue, session: TlsSession): Promise<void> {
-  for (let visit = 0; visit < 3; visit++) expect(['store failed', 'store late', 'store resting']).toContain(await again(session));
+  for (let visit = 0; visit < 3; visit++)
+    expect(['store failed', 'store late', 'store resting']).toContain(await again(session));
 }
 
-/** An address behind which one server takes the place of another: what a virtual address does, or a service of a cluster. */
+/**
+ * An address behind which one server takes the place of another: what a virtual address does, or a service of a
+ * cluster.
+ */
 class Address {
   readonly #server: Server;
   readonly #open = new Set<Socket>();
@@ -73,12 +93,18 @@ class Address {
     this.#port = port;
     this.#server = createServer((near) => {
       const far = createConnection(this.#port, '127.0.0.1');
-      for (const [one, other] of [[near, far], [far, near]]) {
+      for (const [one, other] of [
+        [near, far],
+        [far, near],
+      ]) {
         this.#open.add(one);
-        one.on('error', () => other.destroy()).on('close', () => {
-          this.#open.delete(one);
-          other.destroy();
-        }).pipe(other);
+        one
+          .on('error', () => other.destroy())
+          .on('close', () => {
+            this.#open.delete(one);
+            other.destroy();
+          })
+          .pipe(other);
       }
     });
   }
@@ -106,73 +132,82 @@ class Address {
   }
 }
 
-describe.skipIf(!present).each(['TLSv1.2', 'TLSv1.3'] as const)(`sessions in Redis under %s${missing('redis-server')}`, (version) => {
-  it('outlive a server that fails over to its replica', () => withSecureReactor(async (secure) => {
-    const primary = await startRedis({ args: ['--repl-diskless-sync-delay', '0'] });
-    const replica = await startRedis({ args: ['--replicaof', '127.0.0.1', String(primary.port)] });
-    const address = await Address.of(primary.port);
-    const store = new RedisSessionStore({ url: address.url });
-    const place = await venue(secure, store, version);
-    const session = await place.first();
-    expect(await place.again(session)).toBe('resumed');
-    const client = new Redis({ port: primary.port });
-    expect(await client.wait(1, 20_000)).toBe(1);
-    client.disconnect();
+describe.skipIf(!present).each(['TLSv1.2', 'TLSv1.3'] as const)(
+  `sessions in Redis under %s${missing('redis-server')}`,
+  (version) => {
+    it('outlive a server that fails over to its replica', () =>
+      withSecureReactor(async (secure) => {
+        const primary = await startRedis({ args: ['--repl-diskless-sync-delay', '0'] });
+        const replica = await startRedis({ args: ['--replicaof', '127.0.0.1', String(primary.port)] });
+        const address = await Address.of(primary.port);
+        const store = new RedisSessionStore({ url: address.url });
+        const place = await venue(secure, store, version);
+        const session = await place.first();
+        expect(await place.again(session)).toBe('resumed');
+        const client = new Redis({ port: primary.port });
+        expect(await client.wait(1, 20_000)).toBe(1);
+        client.disconnect();
 
-    await primary.stop();
-    await duringOutage(place, session);
-    const promoted = new Redis({ port: replica.port });
-    await promoted.call('REPLICAOF', 'NO', 'ONE');
-    promoted.disconnect();
-    address.move(replica.port);
-    await place.until(session);
-    // And sessions are saved there.
-    await place.untilAnew();
-    store.close();
-    address.close();
-    await replica.stop();
-  }));
+        await primary.stop();
+        await duringOutage(place, session);
+        const promoted = new Redis({ port: replica.port });
+        await promoted.call('REPLICAOF', 'NO', 'ONE');
+        promoted.disconnect();
+        address.move(replica.port);
+        await place.until(session);
+        // And sessions are saved there.
+        await place.untilAnew();
+        store.close();
+        address.close();
+        await replica.stop();
+      }));
 
-  it('are waited for no longer than they may while the server hangs, and are there when it goes on', () => withSecureReactor(async (secure) => {
-    const redis = await startRedis();
-    const store = new RedisSessionStore({ url: `redis://127.0.0.1:${String(redis.port)}`, timeoutMs: 1_000 });
-    const place = await venue(secure, store, version);
-    const session = await place.first();
-    process.kill(redis.program.pid, 'SIGSTOP');
-    await duringOutage(place, session);
-    process.kill(redis.program.pid, 'SIGCONT');
-    await place.until(session);
-    store.close();
-    await redis.stop();
-  }));
-});
+    it('are waited for no longer than they may while the server hangs, and are there when it goes on', () =>
+      withSecureReactor(async (secure) => {
+        const redis = await startRedis();
+        const store = new RedisSessionStore({ url: `redis://127.0.0.1:${String(redis.port)}`, timeoutMs: 1_000 });
+        const place = await venue(secure, store, version);
+        const session = await place.first();
+        process.kill(redis.program.pid, 'SIGSTOP');
+        await duringOutage(place, session);
+        process.kill(redis.program.pid, 'SIGCONT');
+        await place.until(session);
+        store.close();
+        await redis.stop();
+      }));
+  },
+);
 
 describe.each(['TLSv1.2', 'TLSv1.3'] as const)('sessions in a session server under %s', (version) => {
-  it('cost full handshakes while it hangs or is dead, and are made anew by the next one', () => withFolder((folder) => withSecureReactor(async (secure) => {
-    const path = join(folder, 'sessions.sock');
-    const start = async (): Promise<Program> => {
-      const running = new Program(process.execPath, compiledOf(program), path);
-      await running.says(/serving/);
-      return running;
-    };
-    const first = await start();
-    const store = new SessionServerStore(secure.reactor, { path });
-    const place = await venue(secure, store, version);
-    const session = await place.first();
-    expect(await place.again(session)).toBe('resumed');
-    process.kill(first.pid, 'SIGSTOP');
-    await duringOutage(place, session);
-    process.kill(first.pid, 'SIGCONT');
-    await place.until(session);
+  it('cost full handshakes while it hangs or is dead, and are made anew by the next one', () =>
+    withFolder((folder) =>
+      withSecureReactor(async (secure) => {
+        const path = join(folder, 'sessions.sock');
+        const start = async (): Promise<Program> => {
+          const running = new Program(process.execPath, compiledOf(program), path);
+          await running.says(/serving/);
+          return running;
+        };
+        const first = await start();
+        const store = new SessionServerStore(secure.reactor, { path });
+        const place = await venue(secure, store, version);
+        const session = await place.first();
+        expect(await place.again(session)).toBe('resumed');
+        process.kill(first.pid, 'SIGSTOP');
+        await duringOutage(place, session);
+        process.kill(first.pid, 'SIGCONT');
+        await place.until(session);
 
-    await first.kill('SIGKILL');
-    await duringOutage(place, session);
-    const second = await start();
-    // What it had in memory is gone.
-    let outcome: Resumption;
-    do outcome = await place.again(session); while (outcome !== 'unknown');
-    await place.untilAnew();
-    await store.close();
-    await second.kill('SIGKILL');
-  })));
+        await first.kill('SIGKILL');
+        await duringOutage(place, session);
+        const second = await start();
+        // What it had in memory is gone.
+        let outcome: Resumption;
+        do outcome = await place.again(session);
+        while (outcome !== 'unknown');
+        await place.untilAnew();
+        await store.close();
+        await second.kill('SIGKILL');
+      }),
+    ));
 });

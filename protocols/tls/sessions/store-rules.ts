@@ -5,7 +5,9 @@ import { count, listOf, partWith, secret, thing, trust } from '../../../core/opt
 export const sessionStore = partWith('a session store', 'get', 'set', 'remove');
 export const takingStore = partWith('a session store out of which can be taken', 'get', 'set', 'remove', 'take');
 /** Seals what a store keeps. */
-export const secretKey = secret(thing('32 secret bytes (a Uint8Array)', (value) => value instanceof Uint8Array && (value.length === 32 || 'range')));
+export const secretKey = secret(
+  thing('32 secret bytes (a Uint8Array)', (value) => value instanceof Uint8Array && (value.length === 32 || 'range')),
+);
 export const clock = thing('a function that tells the time in milliseconds', (value) => typeof value === 'function');
 /** The numbers of users, as the system gives them. */
 export const users = trust(listOf(count(0, 2 ** 32 - 1)));

@@ -1,10 +1,11 @@
 /** The seam between sessions and where they are kept. */
 
 /**
- * Keeps values by their key for a time: in memory, in files, in another process, on another host. A value is sealed before it
- * comes here; the store never holds the key to it, and what it answers is checked as if an enemy had sent it.
+ * Keeps values by their key for a time: in memory, in files, in another process, on another host. A value is sealed
+ * before it comes here; the store never holds the key to it, and what it answers is checked as if an enemy had sent it.
  *
- * No method may block the event loop. One that fails, answers late or answers nonsense costs a full handshake, never an error.
+ * No method may block the event loop. One that fails, answers late or answers nonsense costs a full handshake, never an
+ * error.
  */
 export interface SessionStore {
   /** @returns the value that was set last under `key`; `undefined` when there is none, or its time has passed. */
@@ -20,8 +21,8 @@ export interface SessionStore {
 /** A store out of which values can be taken: what is used once, and by one alone, is kept in such a one. */
 export interface TakingSessionStore extends SessionStore {
   /**
-   * Like `get`, and forgets the value in the same step: of several who take at once, wherever they are, one at most gets it. When
-   * this fails, or nobody waits for it any more, the value may be lost.
+   * Like `get`, and forgets the value in the same step: of several who take at once, wherever they are, one at most
+   * gets it. When this fails, or nobody waits for it any more, the value may be lost.
    */
   take(key: string): Promise<Uint8Array | undefined> | Uint8Array | undefined;
 }

@@ -18,14 +18,25 @@ function ring(options: TicketKeysOptions = {}): { keys: TicketKeys; clock: Manua
 }
 
 const nameOf = (key: TicketKey): string => Buffer.from(key.name).toString('hex');
-const copyOf = (key: TicketKey): TicketKey => ({ name: Uint8Array.from(key.name), cipherKey: Uint8Array.from(key.cipherKey), macKey: Uint8Array.from(key.macKey) });
-const isWiped = ({ name, cipherKey, macKey }: TicketKey): boolean => [name, cipherKey, macKey].every((part) => part.every((byte) => byte === 0));
+const copyOf = (key: TicketKey): TicketKey => ({
+  name: Uint8Array.from(key.name),
+  cipherKey: Uint8Array.from(key.cipherKey),
+  macKey: Uint8Array.from(key.macKey),
+});
+const isWiped = ({ name, cipherKey, macKey }: TicketKey): boolean =>
+  [name, cipherKey, macKey].every((part) => part.every((byte) => byte === 0));
 
 /** Rings that share a store and a clock, and have fetched their keys. */
-async function shared(count: number, options: TicketKeysOptions = {}): Promise<{ rings: TicketKeys[]; clock: ManualClock; store: MapStore }> {
+async function shared(
+  count: number,
+  options: TicketKeysOptions = {},
+): Promise<{ rings: TicketKeys[]; clock: ManualClock; store: MapStore }> {
   const clock = new ManualClock(1_000_000 * rotateMs + rotateMs / 2);
   const store = new MapStore();
-  const rings = Array.from({ length: count }, () => new TicketKeys({ rotateMs, now: clock.now, store, storeKey, ...options }));
+  const rings = Array.from(
+    { length: count },
+    () => new TicketKeys({ rotateMs, now: clock.now, store, storeKey, ...options }),
+  );
   for (const each of rings) await each.ready();
   return { rings, clock, store };
 }
@@ -34,7 +45,9 @@ describe('a ring of ticket keys', () => {
   it('says whether the store has answered, and waits for it no longer than it is told to', async () => {
     expect(await ring().keys.ready()).toBe(true);
     expect(await ring({ store: new MapStore(), storeKey }).keys.ready(new AbortController().signal)).toBe(true);
-    expect(await ring({ store: new MapStore(() => Promise.reject(new Error('down'))), storeKey }).keys.ready()).toBe(false);
+    expect(await ring({ store: new MapStore(() => Promise.reject(new Error('down'))), storeKey }).keys.ready()).toBe(
+      false,
+    );
     const { keys } = ring({ store: new MapStore(() => new Promise(() => undefined)), storeKey });
     const patience = new AbortController();
     const waiting = keys.ready(patience.signal);
@@ -65,7 +78,9 @@ describe('a ring of ticket keys', () => {
       names.push(Uint8Array.from(keys.sealing().name));
       expect(nameOf(keys.sealing())).toBe(Buffer.from(names[turn]).toString('hex'));
       // The present one, two before it, and nothing older.
-      expect(names.map((each) => keys.opening(each)?.isOld)).toEqual(names.map((_, index) => (index < turn - 2 ? undefined : index < turn)));
+      expect(names.map((each) => keys.opening(each)?.isOld)).toEqual(
+        names.map((_, index) => (index < turn - 2 ? undefined : index < turn)),
+      );
       expect(keys.size).toBe(Math.min(turn + 1, 3));
       clock.pass(rotateMs);
     }
@@ -156,12 +171,17 @@ describe('a ring of ticket keys', () => {
   });
 
   it('has options that make sense', () => {
-    for (const rotate of [0, 999, NaN, -1, Infinity]) expect(() => new TicketKeys({ rotateMs: rotate })).toThrow(/^new TicketKeys: rotateMs takes a number of milliseconds of at least a second/);
+    for (const rotate of [0, 999, NaN, -1, Infinity])
+      expect(() => new TicketKeys({ rotateMs: rotate })).toThrow(
+        /^new TicketKeys: rotateMs takes a number of milliseconds of at least a second/,
+      );
     for (const rotate of [1_000, 1e15]) new TicketKeys({ rotateMs: rotate }).close();
     for (const keep of [-1, 1.5, 101, NaN]) expect(() => new TicketKeys({ keep })).toThrow(RangeError);
     expect(() => new TicketKeys({ store: new MapStore() })).toThrow('both a store and its storeKey');
     expect(() => new TicketKeys({ storeKey })).toThrow(TypeError);
-    expect(() => new TicketKeys({ store: new MapStore(), storeKey: bytes(31, 1) })).toThrow('storeKey takes 32 secret bytes');
+    expect(() => new TicketKeys({ store: new MapStore(), storeKey: bytes(31, 1) })).toThrow(
+      'storeKey takes 32 secret bytes',
+    );
   });
 });
 
@@ -200,7 +220,11 @@ describe('rings that share a store', () => {
   });
 
   it('open what one of them has sealed, one that comes later too', async () => {
-    const { rings: [first], clock, store } = await shared(1);
+    const {
+      rings: [first],
+      clock,
+      store,
+    } = await shared(1);
     const name = Uint8Array.from(first.sealing().name);
     clock.pass(rotateMs);
     await first.ready();
@@ -211,9 +235,20 @@ describe('rings that share a store', () => {
   });
 
   it('look after their keys by themselves, each eighth of a span, and when the clock has gone back', async () => {
-    const { rings: [keys], clock, store } = await shared(1);
+    const {
+      rings: [keys],
+      clock,
+      store,
+    } = await shared(1);
     let asked = store.asked;
-    for (const [passedMs, isDue] of [[0, false], [rotateMs / 8, false], [1, true], [rotateMs / 8, false], [-rotateMs / 8 - 1, true], [0, false]] as const) {
+    for (const [passedMs, isDue] of [
+      [0, false],
+      [rotateMs / 8, false],
+      [1, true],
+      [rotateMs / 8, false],
+      [-rotateMs / 8 - 1, true],
+      [0, false],
+    ] as const) {
       clock.pass(passedMs);
       keys.sealing();
       expect(store.asked > asked).toBe(isDue);
@@ -234,9 +269,19 @@ describe('rings that share a store', () => {
   });
 
   it('lie in the store until they open nothing any more, and no longer than it may keep them', async () => {
-    for (const [rotate, keep, ttlMs] of [[60_000, 2, 300_000], [60_000, 0, 180_000], [24 * 3_600_000, 7, 7 * 24 * 3_600_000]] as const) {
+    for (const [rotate, keep, ttlMs] of [
+      [60_000, 2, 300_000],
+      [60_000, 0, 180_000],
+      [24 * 3_600_000, 7, 7 * 24 * 3_600_000],
+    ] as const) {
       const ttls: number[] = [];
-      const store = { get: () => undefined, remove: () => undefined, set: (_: string, __: Uint8Array, ttl: number) => { ttls.push(ttl); } };
+      const store = {
+        get: () => undefined,
+        remove: () => undefined,
+        set: (_: string, __: Uint8Array, ttl: number) => {
+          ttls.push(ttl);
+        },
+      };
       const keys = new TicketKeys({ rotateMs: rotate, keep, store, storeKey });
       await keys.ready();
       expect(ttls).toEqual([ttlMs, ttlMs]);
@@ -250,7 +295,10 @@ describe('rings that share a store', () => {
     const store = new MapStore();
     const get = store.get.bind(store);
     let answer: (value: undefined) => void = () => undefined;
-    store.get = () => new Promise((resolve) => { answer = resolve; });
+    store.get = () =>
+      new Promise((resolve) => {
+        answer = resolve;
+      });
     const late = new TicketKeys({ rotateMs, now: clock.now, keep: 0, store, storeKey });
     const first = late.ready();
     store.get = get;
@@ -266,14 +314,20 @@ describe('rings that share a store', () => {
   });
 
   it('lay nothing down that could be read without the key', async () => {
-    const { rings: [keys], store } = await shared(1);
+    const {
+      rings: [keys],
+      store,
+    } = await shared(1);
     const { name, cipherKey, macKey } = keys.sealing();
     expect(store.values.size).toBe(2);
     for (const [place, value] of store.values) {
       expect(place).toMatch(/^ticket-key-[\w-]{32}$/);
-      for (const secret of [name, cipherKey, macKey]) expect(Buffer.from(value).includes(Buffer.from(secret).subarray(0, 12))).toBe(false);
+      for (const secret of [name, cipherKey, macKey])
+        expect(Buffer.from(value).includes(Buffer.from(secret).subarray(0, 12))).toBe(false);
     }
-    const { rings: [thief] } = await shared(0).then(async ({ clock }) => {
+    const {
+      rings: [thief],
+    } = await shared(0).then(async ({ clock }) => {
       const other = new TicketKeys({ rotateMs, now: clock.now, store, storeKey: bytes(32, 2) });
       await other.ready();
       return { rings: [other] };
@@ -283,10 +337,20 @@ describe('rings that share a store', () => {
   });
 
   it('replace what does not open, such as a value that was moved or changed', async () => {
-    const { rings: [keys], clock, store } = await shared(1);
+    const {
+      rings: [keys],
+      clock,
+      store,
+    } = await shared(1);
     const name = nameOf(keys.sealing());
     const [present, next] = [...store.values.keys()];
-    for (const garbage of [store.values.get(next) as Uint8Array, bytes(60, 9), new Uint8Array(0), new Uint8Array(100_000), Buffer.from('garbage')]) {
+    for (const garbage of [
+      store.values.get(next) as Uint8Array,
+      bytes(60, 9),
+      new Uint8Array(0),
+      new Uint8Array(100_000),
+      Buffer.from('garbage'),
+    ]) {
       store.values.set(present, garbage);
       const other = new TicketKeys({ rotateMs, now: clock.now, store, storeKey });
       await other.ready();
@@ -299,7 +363,12 @@ describe('rings that share a store', () => {
 
   it('go on with keys of their own while the store fails, and share again when it answers', async () => {
     const clock = new ManualClock(1_000_000 * rotateMs);
-    const failures: (() => never | Promise<never>)[] = [() => { throw new Error('at once'); }, () => Promise.reject(new Error('later'))];
+    const failures: (() => never | Promise<never>)[] = [
+      () => {
+        throw new Error('at once');
+      },
+      () => Promise.reject(new Error('later')),
+    ];
     for (const fail of failures) {
       const store = new MapStore();
       const { get } = store;
@@ -329,7 +398,13 @@ describe('rings that share a store', () => {
     expect(isWiped(own)).toBe(true);
   });
 
-  it.each<[string, unknown]>([['null', null], ['a text', 'x'.repeat(60)], ['a number', 60], ['an object', { length: 60 }], ['a list', Array.from({ length: 60 }, () => 1)]])('take %s from a store that lies for none', async (_, lie) => {
+  it.each<[string, unknown]>([
+    ['null', null],
+    ['a text', 'x'.repeat(60)],
+    ['a number', 60],
+    ['an object', { length: 60 }],
+    ['a list', Array.from({ length: 60 }, () => 1)],
+  ])('take %s from a store that lies for none', async (_, lie) => {
     const clock = new ManualClock(1_000_000 * rotateMs);
     const store = new MapStore(() => lie as never);
     const keys = new TicketKeys({ rotateMs, now: clock.now, store, storeKey });
@@ -344,7 +419,10 @@ describe('rings that share a store', () => {
     const store = new MapStore();
     const get = store.get.bind(store);
     let asked = 0;
-    store.get = () => new Promise(() => { asked++; });
+    store.get = () =>
+      new Promise(() => {
+        asked++;
+      });
     const keys = new TicketKeys({ rotateMs, now: clock.now, store, storeKey });
     void keys.ready();
     expect(asked).toBe(1);

@@ -16,7 +16,10 @@ export interface TicketKeysOptions {
   readonly rotateMs?: number | undefined;
   /** How many keys before the present one still open tickets; 2 by default. What they sealed is renewed. */
   readonly keep?: number | undefined;
-  /** Where to share the keys with others, so that all of them turn together. Each process has keys of its own unless given. */
+  /**
+   * Where to share the keys with others, so that all of them turn together. Each process has keys of its own unless
+   * given.
+   */
   readonly store?: SessionStore | undefined;
   /** 32 secret bytes that seal the keys in the store; the same for all who share it. Must be given with a store. */
   readonly storeKey?: Uint8Array | undefined;
@@ -25,7 +28,10 @@ export interface TicketKeysOptions {
 }
 
 export const TICKET_KEYS_RULES = {
-  rotateMs: number('a number of milliseconds of at least a second (1000)', (value) => value >= 1_000 && value < Infinity),
+  rotateMs: number(
+    'a number of milliseconds of at least a second (1000)',
+    (value) => value >= 1_000 && value < Infinity,
+  ),
   keep: count(0, 100),
   store: sessionStore,
   storeKey: secretKey,
@@ -55,9 +61,9 @@ export interface TicketKey {
 }
 
 /**
- * A ring of ticket keys that turns by the wall clock: time is cut into spans of `rotateMs`, and each span has a key of its own. With a
- * store the key of a span is laid down there one span ahead, by whoever comes first, so that everybody has it when its time comes
- * and nobody has to lead. Keys that open nothing any more are wiped.
+ * A ring of ticket keys that turns by the wall clock: time is cut into spans of `rotateMs`, and each span has a key of
+ * its own. With a store the key of a span is laid down there one span ahead, by whoever comes first, so that everybody
+ * has it when its time comes and nobody has to lead. Keys that open nothing any more are wiped.
  */
 export class TicketKeys {
   readonly #rotateMs: number;
@@ -79,7 +85,8 @@ export class TicketKeys {
   constructor(options: TicketKeysOptions = {}) {
     checkOptions('new TicketKeys', options, TICKET_KEYS_RULES);
     const { rotateMs = 12 * 3_600_000, keep = 2, store, storeKey, now = Date.now } = options;
-    if ((store === undefined) !== (storeKey === undefined)) throw new TypeError('shared ticket keys need both a store and its storeKey');
+    if ((store === undefined) !== (storeKey === undefined))
+      throw new TypeError('shared ticket keys need both a store and its storeKey');
     this.#rotateMs = rotateMs;
     this.#keep = keep;
     this.#now = now;
@@ -98,7 +105,9 @@ export class TicketKeys {
     if (signal === undefined) return refreshed;
     if (signal.aborted) return false;
     return new Promise((resolve) => {
-      const stop = onAbort(signal, () => { resolve(false); });
+      const stop = onAbort(signal, () => {
+        resolve(false);
+      });
       void refreshed.then((answered) => {
         stop();
         resolve(answered);
@@ -177,9 +186,14 @@ export class TicketKeys {
     // A store that has not answered by the next time is asked again.
     if (this.#refreshing === undefined || this.#isDue) {
       this.#refreshedAt = this.#now();
-      const refreshing = this.#fetch(shared, ++this.#refreshes).then(() => true, () => false).finally(() => {
-        if (this.#refreshing === refreshing) this.#refreshing = undefined;
-      });
+      const refreshing = this.#fetch(shared, ++this.#refreshes)
+        .then(
+          () => true,
+          () => false,
+        )
+        .finally(() => {
+          if (this.#refreshing === refreshing) this.#refreshing = undefined;
+        });
       this.#refreshing = refreshing;
     }
     return this.#refreshing;
@@ -209,7 +223,10 @@ class SharedKeys {
     this.#sealer = new Sealer(storeKey, 'ticket keys', 'storeKey');
   }
 
-  /** @returns the key of a span; with `ttlMs` one is laid down where there is none, if it `isWanted` still, and what stands there after that counts. */
+  /**
+   * @returns the key of a span; with `ttlMs` one is laid down where there is none, if it `isWanted` still, and what
+   * stands there after that counts.
+   */
   async fetch(span: number, ttlMs: number | undefined, isWanted: () => boolean): Promise<TicketKey | undefined> {
     const name = `ticket-key-${this.#sealer.name(String(span)).toString('base64url').slice(0, 32)}`;
     const found = this.#open(name, await this.#store.get(name));

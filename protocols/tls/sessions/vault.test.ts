@@ -13,7 +13,9 @@ const der = bytes(200, 7);
 const key = bytes(32, 1);
 const time: TimeSource = { now: () => 0, after: () => () => undefined };
 
-async function kept(answer?: <T>(value: T) => T | Promise<T>): Promise<{ store: MapStore; vault: Vault; id: Uint8Array }> {
+async function kept(
+  answer?: <T>(value: T) => T | Promise<T>,
+): Promise<{ store: MapStore; vault: Vault; id: Uint8Array }> {
   const store = new MapStore(answer);
   const vault = new Vault({ store, key, lookupMs: 100 });
   const id = vault.makeId();
@@ -23,7 +25,12 @@ async function kept(answer?: <T>(value: T) => T | Promise<T>): Promise<{ store: 
 
 describe('a vault', () => {
   it('finds what it has saved, also through a promise that is not of this realm', async () => {
-    const thenable = <T>(value: T) => ({ then: (tell: (value: T) => void) => { tell(value); } }) as unknown as Promise<T>;
+    const thenable = <T>(value: T) =>
+      ({
+        then: (tell: (value: T) => void) => {
+          tell(value);
+        },
+      }) as unknown as Promise<T>;
     for (const answer of [undefined, <T>(value: T) => value, thenable]) {
       const { vault, id } = await kept(answer);
       expect(await vault.find(id, binding, time)).toEqual({ der: Buffer.from(der) });
@@ -33,7 +40,19 @@ describe('a vault', () => {
   it('finds a session while it is still being saved, and not one that was revoked meanwhile', async () => {
     let land: () => void = () => undefined;
     const store = new MapStore((value) => value);
-    const values = { get: (name: string) => store.get(name), remove: (name: string) => { store.remove(name); }, set: (name: string, value: Uint8Array) => new Promise<void>((resolve) => { land = () => { store.values.set(name, value); resolve(); }; }) };
+    const values = {
+      get: (name: string) => store.get(name),
+      remove: (name: string) => {
+        store.remove(name);
+      },
+      set: (name: string, value: Uint8Array) =>
+        new Promise<void>((resolve) => {
+          land = () => {
+            store.values.set(name, value);
+            resolve();
+          };
+        }),
+    };
     const vault = new Vault({ store: values, key, lookupMs: 100 });
     const id = vault.makeId();
     const saved = vault.save(id, der, binding, 1000, time);
@@ -49,7 +68,14 @@ describe('a vault', () => {
     expect(store.asked).toBe(1);
   });
 
-  it.each<[string, unknown]>([['null', null], ['a text', 'text'], ['a number', 7], ['a list', [1, 2, 3]], ['an object', { length: 50 }], ['a buffer that is no view', new ArrayBuffer(100)]])('takes %s from a store that lies for a miss', async (_, lie) => {
+  it.each<[string, unknown]>([
+    ['null', null],
+    ['a text', 'text'],
+    ['a number', 7],
+    ['a list', [1, 2, 3]],
+    ['an object', { length: 50 }],
+    ['a buffer that is no view', new ArrayBuffer(100)],
+  ])('takes %s from a store that lies for a miss', async (_, lie) => {
     for (const answer of [() => lie, () => Promise.resolve(lie)]) {
       const { vault, id } = await kept(answer as never);
       expect(await vault.find(id, binding, time)).toEqual({ miss: 'corrupted' });
@@ -65,10 +91,13 @@ describe('a vault', () => {
       });
       for (let round = 0; round < 10; round++) {
         fails = round % 2 === 0;
-        expect(await vault.find(id, binding, time)).toEqual(fails ? { miss: 'store failed' } : { der: Buffer.from(der) });
+        expect(await vault.find(id, binding, time)).toEqual(
+          fails ? { miss: 'store failed' } : { der: Buffer.from(der) },
+        );
       }
       fails = true;
-      for (let round = 0; round < 5; round++) expect(await vault.find(id, binding, time)).toEqual({ miss: 'store failed' });
+      for (let round = 0; round < 5; round++)
+        expect(await vault.find(id, binding, time)).toEqual({ miss: 'store failed' });
       expect(await vault.find(id, binding, time)).toEqual({ miss: 'store resting' });
     }
   });
@@ -79,7 +108,10 @@ describe('a vault', () => {
     const store = new MapStore((value) => value);
     const vault = new Vault({ store, key, lookupMs: 100 });
     const id = vault.makeId();
-    store.get = () => new Promise((_, reject) => { fail = reject; });
+    store.get = () =>
+      new Promise((_, reject) => {
+        fail = reject;
+      });
     const found = vault.find(id, binding, clock);
     clock.pass(99);
     clock.pass(1);
@@ -93,7 +125,9 @@ describe('a vault', () => {
     const clock = manualTime();
     const { store, vault, id } = await kept((value) => value);
     const get = store.get.bind(store);
-    store.get = () => { throw new Error('down'); };
+    store.get = () => {
+      throw new Error('down');
+    };
     for (let round = 0; round < 4; round++) await vault.find(id, binding, clock);
     for (const restMs of [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]) {
       expect(vault.find(id, binding, clock)).toEqual({ miss: 'store failed' });
@@ -107,13 +141,24 @@ describe('a vault', () => {
   });
 
   it('finds a session for its scope and its name only, be it none', async () => {
-    const all = [{ scope: bytes(32, 5), serverName: undefined }, { scope: bytes(32, 5), serverName: 'a.test' }, { scope: bytes(32, 5), serverName: 'b.test' }, { scope: bytes(32, 6), serverName: 'a.test' }];
+    const all = [
+      { scope: bytes(32, 5), serverName: undefined },
+      { scope: bytes(32, 5), serverName: 'a.test' },
+      { scope: bytes(32, 5), serverName: 'b.test' },
+      { scope: bytes(32, 6), serverName: 'a.test' },
+    ];
     for (const saved of all) {
       const vault = new Vault({ store: new MapStore((value) => value), key, lookupMs: 100 });
       const id = vault.makeId();
       await vault.save(id, der, saved, 1000, time);
       const outcomes = all.map((wanted) => vault.find(id, wanted, time));
-      expect(outcomes).toEqual(all.map((wanted) => (wanted === saved ? { der: Buffer.from(der) } : { miss: wanted.scope[0] === saved.scope[0] ? 'server name' : 'scope' })));
+      expect(outcomes).toEqual(
+        all.map((wanted) =>
+          wanted === saved
+            ? { der: Buffer.from(der) }
+            : { miss: wanted.scope[0] === saved.scope[0] ? 'server name' : 'scope' },
+        ),
+      );
     }
   });
 
@@ -123,10 +168,15 @@ describe('a vault', () => {
     const id = vault.makeId();
     await vault.save(id, der, binding, 1000, time);
     expect([vault.isOwn(id), other.isOwn(id)]).toEqual([true, false]);
-    expect([await vault.find(id, binding, time), await other.find(id, binding, time)]).toEqual([{ der: Buffer.from(der) }, { miss: 'unknown' }]);
+    expect([await vault.find(id, binding, time), await other.find(id, binding, time)]).toEqual([
+      { der: Buffer.from(der) },
+      { miss: 'unknown' },
+    ]);
     const same = new Vault({ store, key, lookupMs: 100 });
     expect(new Vault({ store, key: Uint8Array.from(key), lookupMs: 100 }).isOwn(same.makeId())).toBe(true);
-    expect(() => new Vault({ store, key: bytes(31, 1), lookupMs: 100 })).toThrow('the key of stored sessions has 32 bytes, not 31');
+    expect(() => new Vault({ store, key: bytes(31, 1), lookupMs: 100 })).toThrow(
+      'the key of stored sessions has 32 bytes, not 31',
+    );
   });
 
   it('makes ids of 32 bytes that others have not made, and knows them', () => {
@@ -140,7 +190,14 @@ describe('a vault', () => {
         changed[at] ^= 1;
         expect(vault.isOwn(changed)).toBe(false);
       }
-      for (const other of [id.subarray(0, 31), Buffer.concat([id, Buffer.alloc(1)]), new Uint8Array(0), new Uint8Array(24), new Uint8Array(8)]) expect(vault.isOwn(other)).toBe(false);
+      for (const other of [
+        id.subarray(0, 31),
+        Buffer.concat([id, Buffer.alloc(1)]),
+        new Uint8Array(0),
+        new Uint8Array(24),
+        new Uint8Array(8),
+      ])
+        expect(vault.isOwn(other)).toBe(false);
     }
   });
 
@@ -161,7 +218,10 @@ describe('a vault', () => {
   it('finds a session of no bytes', async () => {
     const { vault, store, id } = await kept((value) => value);
     const [place] = store.values.keys();
-    store.values.set(place, new Sealer(key, 'sessions').seal(id, binding.scope, Buffer.from([0, 9]), Buffer.from('localhost')));
+    store.values.set(
+      place,
+      new Sealer(key, 'sessions').seal(id, binding.scope, Buffer.from([0, 9]), Buffer.from('localhost')),
+    );
     expect(vault.find(id, binding, time)).toEqual({ der: Buffer.alloc(0) });
     store.values.set(place, new Sealer(key, 'sessions').seal(id, binding.scope, Buffer.from([0, 0])));
     expect(vault.find(id, { ...binding, serverName: undefined }, time)).toEqual({ der: Buffer.alloc(0) });
@@ -169,16 +229,33 @@ describe('a vault', () => {
 
   it('saves what a store can keep, for as long as it can, under a key that it can have', async () => {
     const sets: [string, number, number][] = [];
-    const vault = new Vault({ store: { get: () => undefined, remove: () => undefined, set: (name, value, ttlMs) => { sets.push([name, value.length, ttlMs]); } }, key, lookupMs: 100 });
+    const vault = new Vault({
+      store: {
+        get: () => undefined,
+        remove: () => undefined,
+        set: (name, value, ttlMs) => {
+          sets.push([name, value.length, ttlMs]);
+        },
+      },
+      key,
+      lookupMs: 100,
+    });
     const added = 32 + 2 + 'localhost'.length + 29;
-    for (const [size, ttlMs] of [[VALUE_AT_MOST - added, 1_000], [VALUE_AT_MOST - added + 1, 1_000], [100, TTL_AT_MOST_MS + 1]]) {
+    for (const [size, ttlMs] of [
+      [VALUE_AT_MOST - added, 1_000],
+      [VALUE_AT_MOST - added + 1, 1_000],
+      [100, TTL_AT_MOST_MS + 1],
+    ]) {
       const id = vault.makeId();
       await vault.save(id, bytes(size, 7), binding, ttlMs, time);
       const last = sets.at(-1)?.[0];
       expect(last).toMatch(/^[\w-]{43}$/);
       if (size + added <= VALUE_AT_MOST) expect(last).toBe(Buffer.from(id).toString('base64url'));
     }
-    expect(sets.map(([, ...rest]) => rest)).toEqual([[VALUE_AT_MOST, 1_000], [100 + added, TTL_AT_MOST_MS]]);
+    expect(sets.map(([, ...rest]) => rest)).toEqual([
+      [VALUE_AT_MOST, 1_000],
+      [100 + added, TTL_AT_MOST_MS],
+    ]);
     expect(vault.statistics(0)).toMatchObject({ saved: 2, lost: 1, failures: 0 });
   });
 
@@ -187,7 +264,9 @@ describe('a vault', () => {
     const store = new MapStore((value) => value);
     const vault = new Vault({ store, key, lookupMs: 100 });
     const set = store.set.bind(store);
-    store.set = () => { throw new Error('down'); };
+    store.set = () => {
+      throw new Error('down');
+    };
     for (let round = 0; round < 5; round++) await vault.save(vault.makeId(), der, binding, 1000, clock);
     const id = vault.makeId();
     await vault.save(id, der, binding, 1000, clock);
@@ -197,13 +276,26 @@ describe('a vault', () => {
     // Two saves of one id: the end of the first does not let go of the second.
     clock.pass(2_000);
     const lands: (() => void)[] = [];
-    store.set = (name, value) => new Promise<void>((resolve) => { lands.push(() => { void set(name, value); resolve(); }); });
+    store.set = (name, value) =>
+      new Promise<void>((resolve) => {
+        lands.push(() => {
+          void set(name, value);
+          resolve();
+        });
+      });
     const first = vault.save(id, bytes(10, 1), binding, 1000, clock);
     const second = vault.save(id, bytes(20, 2), binding, 1000, clock);
     lands[0]();
     await first;
     expect(vault.find(id, binding, clock)).toEqual({ der: Buffer.from(bytes(20, 2)) });
-    expect(await Promise.race([vault.idle().then(() => 'idle'), new Promise((resolve) => { setImmediate(resolve, 'busy'); })])).toBe('busy');
+    expect(
+      await Promise.race([
+        vault.idle().then(() => 'idle'),
+        new Promise((resolve) => {
+          setImmediate(resolve, 'busy');
+        }),
+      ]),
+    ).toBe('busy');
     lands[1]();
     await second;
     await vault.idle();

@@ -1,6 +1,6 @@
 /**
- * Sessions of a server in a store that is not trusted: sealed, bound to their id, asked for within a deadline of their own, and not
- * at all while the store is out of order.
+ * Sessions of a server in a store that is not trusted: sealed, bound to their id, asked for within a deadline of their
+ * own, and not at all while the store is out of order.
  */
 
 import { randomBytes, timingSafeEqual } from 'node:crypto';
@@ -16,7 +16,10 @@ import { TTL_AT_MOST_MS, VALUE_AT_MOST } from './store.ts';
 /** How sessions are kept. */
 export interface VaultOptions {
   readonly store: SessionStore;
-  /** 32 secret bytes that seal what is stored; the same for all who share the store. Random unless given, and then only this context can read it. */
+  /**
+   * 32 secret bytes that seal what is stored; the same for all who share the store. Random unless given, and then only
+   * this context can read it.
+   */
   readonly key?: Uint8Array | undefined;
   /** How long a handshake waits for the store, in milliseconds. */
   readonly lookupMs: number;
@@ -55,7 +58,11 @@ export class Vault {
 
   /** Whether an id is one of ours: those that clients make up never reach the store. */
   isOwn(id: Uint8Array): boolean {
-    return !this.#closed && id.length === ID_BYTES && timingSafeEqual(this.#mark(id.subarray(0, ID_BYTES - MARK_BYTES)), id.subarray(ID_BYTES - MARK_BYTES));
+    return (
+      !this.#closed &&
+      id.length === ID_BYTES &&
+      timingSafeEqual(this.#mark(id.subarray(0, ID_BYTES - MARK_BYTES)), id.subarray(ID_BYTES - MARK_BYTES))
+    );
   }
 
   /** Looks for a session; at once when it is still being saved, or the store answers at once. It never fails. */
@@ -64,7 +71,10 @@ export class Vault {
     const key = keyOf(id);
     const save = this.#saving.get(key);
     if (save !== undefined) return this.#open(id, save.isRevoked ? undefined : save.value, binding);
-    return andThen(this.#guard.ask(() => this.store.get(key), time), (answer) => ('miss' in answer ? answer : this.#open(id, answer.value, binding)));
+    return andThen(
+      this.#guard.ask(() => this.store.get(key), time),
+      (answer) => ('miss' in answer ? answer : this.#open(id, answer.value, binding)),
+    );
   }
 
   /** Keeps a session, in its own time; @returns when that is done or given up. It never fails. */
@@ -76,7 +86,10 @@ export class Vault {
     }
     const key = keyOf(id);
     const save: Save = { value, isRevoked: false, done: undefined };
-    save.done = this.#guard.save(() => (save.isRevoked ? undefined : this.store.set(key, value, Math.min(ttlMs, TTL_AT_MOST_MS))), time);
+    save.done = this.#guard.save(
+      () => (save.isRevoked ? undefined : this.store.set(key, value, Math.min(ttlMs, TTL_AT_MOST_MS))),
+      time,
+    );
     if (save.done === undefined) return;
     this.#saving.set(key, save);
     await save.done;
@@ -129,7 +142,8 @@ export class Vault {
     const nameEnd = SCOPE_BYTES + 2 + plain.readUInt16BE(SCOPE_BYTES);
     if (nameEnd > plain.length) return { miss: 'corrupted' };
     if (!plain.subarray(0, SCOPE_BYTES).equals(binding.scope)) return { miss: 'scope' };
-    if (plain.subarray(SCOPE_BYTES + 2, nameEnd).toString() !== (binding.serverName ?? '')) return { miss: 'server name' };
+    if (plain.subarray(SCOPE_BYTES + 2, nameEnd).toString() !== (binding.serverName ?? ''))
+      return { miss: 'server name' };
     return { der: plain.subarray(nameEnd) };
   }
 }

@@ -42,21 +42,31 @@ describe('an authority', () => {
       expect(certificate.verify(createPublicKey(root.key)), key).toBe(true);
       expect(certificate.subjectAltName).toBe('DNS:localhost, IP Address:127.0.0.1, IP Address:0:0:0:0:0:0:0:1');
       expect(BigInt(`0x${certificate.serialNumber}`)).toBe(issued.serial);
-      expect(createPublicKey(issued.key).export({ type: 'spki', format: 'pem' })).toBe(certificate.publicKey.export({ type: 'spki', format: 'pem' }));
+      expect(createPublicKey(issued.key).export({ type: 'spki', format: 'pem' })).toBe(
+        certificate.publicKey.export({ type: 'spki', format: 'pem' }),
+      );
     }
   });
 
   it('signs with its own key and the digest that is asked for', () => {
     const rsa = new Authority({ key: 'rsa2048' });
     const publicKey = createPublicKey(rsa.key);
-    for (const digest of ['md5', 'sha1', 'sha256', 'sha384', 'sha512'] as const) expect(new X509Certificate(rsa.issue({ digest }).certificate).verify(publicKey), digest).toBe(true);
-    for (const digest of ['sha1', 'sha384', 'sha512'] as const) expect(new X509Certificate(root.issue({ digest }).certificate).verify(createPublicKey(root.key)), digest).toBe(true);
+    for (const digest of ['md5', 'sha1', 'sha256', 'sha384', 'sha512'] as const)
+      expect(new X509Certificate(rsa.issue({ digest }).certificate).verify(publicKey), digest).toBe(true);
+    for (const digest of ['sha1', 'sha384', 'sha512'] as const)
+      expect(new X509Certificate(root.issue({ digest }).certificate).verify(createPublicKey(root.key)), digest).toBe(
+        true,
+      );
     expect(new X509Certificate(new Authority({ key: 'ed25519' }).pem).ca).toBe(true);
   });
 
   it('issues what is expired, and what is not yet valid', () => {
-    expect(new Date(new X509Certificate(root.issue({ expired: true }).certificate).validTo).getTime()).toBeLessThan(Date.now());
-    expect(new Date(new X509Certificate(root.issue({ notYetValid: true }).certificate).validFrom).getTime()).toBeGreaterThan(Date.now());
+    expect(new Date(new X509Certificate(root.issue({ expired: true }).certificate).validTo).getTime()).toBeLessThan(
+      Date.now(),
+    );
+    expect(
+      new Date(new X509Certificate(root.issue({ notYetValid: true }).certificate).validFrom).getTime(),
+    ).toBeGreaterThan(Date.now());
   });
 
   it('issues for one purpose, and with no subjectAltName', () => {
@@ -81,17 +91,32 @@ describe('an authority', () => {
     it.each<[string, string, { readonly chain: string }, string[]?, string?]>([
       ['accepts', 'OK', root.issue(), ['-purpose', 'sslserver', '-verify_hostname', 'localhost']],
       ['accepts by address', 'OK', root.issue(), ['-verify_ip', '::1']],
-      ['accepts by its commonName', 'OK', root.issue({ names: ['old.example'], subjectAltName: false }), ['-verify_hostname', 'old.example']],
+      [
+        'accepts by its commonName',
+        'OK',
+        root.issue({ names: ['old.example'], subjectAltName: false }),
+        ['-verify_hostname', 'old.example'],
+      ],
       ['accepts with RSA', 'OK', rsa.issue({ key: 'rsa2048' }), ['-auth_level', '2'], rsa.pem],
       ['finds expired', 'error 10 at 0', root.issue({ expired: true })],
       ['finds not yet valid', 'error 9 at 0', root.issue({ notYetValid: true })],
       ['finds expired above', 'error 10 at 1', root.intermediate({ expired: true }).issue()],
       ['finds made for clients', 'error 26 at 0', root.issue({ purpose: 'client' }), ['-purpose', 'sslserver']],
       ['finds weak by its key', 'error 66 at 0', root.issue({ key: 'rsa1024' }), ['-auth_level', '2']],
-      ['finds weak by its digest', 'error 68 at 0', rsa.issue({ key: 'rsa2048', digest: 'sha1' }), ['-auth_level', '2'], rsa.pem],
+      [
+        'finds weak by its digest',
+        'error 68 at 0',
+        rsa.issue({ key: 'rsa2048', digest: 'sha1' }),
+        ['-auth_level', '2'],
+        rsa.pem,
+      ],
       ['finds deep enough', 'OK', below(3).issue(), ['-verify_depth', '3']],
       ['finds too deep', 'error 22 at', below(3).issue(), ['-verify_depth', '2']],
-      ['finds too deep by its path length', 'error 25 at 2', root.intermediate({ pathLength: 0 }).intermediate().issue()],
+      [
+        'finds too deep by its path length',
+        'error 25 at 2',
+        root.intermediate({ pathLength: 0 }).intermediate().issue(),
+      ],
       ['finds issued by no authority', 'error 79 at 1', root.intermediate({ ca: false }).issue()],
       ['finds issued by a stranger', 'error 20 at 0', new Authority().issue()],
     ])('%s', (_, says, { chain }, args = [], trusted = root.pem) => {
@@ -117,7 +142,16 @@ function verified(trusted: string, chain: string, args: readonly string[]): stri
       writeFileSync(join(folder, name), text);
       return join(folder, name);
     };
-    const all = ['-x509_strict', ...args, '-CAfile', file('trusted', trusted), ...(args.includes('-crl_check') ? ['-CRLfile', file('lists', trusted)] : []), '-untrusted', file('chain', chain), file('own', chain)];
+    const all = [
+      '-x509_strict',
+      ...args,
+      '-CAfile',
+      file('trusted', trusted),
+      ...(args.includes('-crl_check') ? ['-CRLfile', file('lists', trusted)] : []),
+      '-untrusted',
+      file('chain', chain),
+      file('own', chain),
+    ];
     const { stdout, stderr } = spawnSync('openssl', ['verify', ...all]);
     return stdout.toString() + stderr.toString();
   } finally {

@@ -5,7 +5,19 @@ import type { KeyObject } from 'node:crypto';
 import { isIP } from 'node:net';
 
 import { pemOf } from '../pem-text.ts';
-import { bitString, boolean, element, integer, nothing, objectIdentifier, octetString, sequence, set, time, utf8String } from './der.ts';
+import {
+  bitString,
+  boolean,
+  element,
+  integer,
+  nothing,
+  objectIdentifier,
+  octetString,
+  sequence,
+  set,
+  time,
+  utf8String,
+} from './der.ts';
 
 /** The kinds of key that are made. RSA with 1024 bits is too weak for OpenSSL's security level 1 and above. */
 export type KeyKind = 'p256' | 'p384' | 'ed25519' | 'rsa1024' | 'rsa2048' | 'rsa3072';
@@ -14,7 +26,10 @@ export type Digest = 'md5' | 'sha1' | 'sha256' | 'sha384' | 'sha512';
 
 /** What stands in every certificate. */
 export interface CertificateOptions {
-  /** The subject: pairs of an attribute's OID and its value, a text or an encoded element. Its commonName alone, by default. */
+  /**
+   * The subject: pairs of an attribute's OID and its value, a text or an encoded element. Its commonName alone, by
+   * default.
+   */
   readonly subject?: readonly (readonly [oid: string, value: string | Uint8Array])[];
   /** From when until when it is valid; an hour ago and in 30 days by default. */
   readonly notBefore?: Date;
@@ -35,9 +50,14 @@ export interface CertificateOptions {
 
 /** What a certificate for a host or a client says. */
 export interface IssueOptions extends CertificateOptions {
-  /** Host names, addresses, mail addresses (with an `@`) and URIs (with a `:`) for the subjectAltName; `localhost`, `127.0.0.1` and `::1` by default. */
+  /**
+   * Host names, addresses, mail addresses (with an `@`) and URIs (with a `:`) for the subjectAltName; `localhost`,
+   * `127.0.0.1` and `::1` by default.
+   */
   readonly names?: readonly string[];
-  /** Whether there is a subjectAltName; true by default. Without it only the commonName tells whose certificate it is. */
+  /**
+   * Whether there is a subjectAltName; true by default. Without it only the commonName tells whose certificate it is.
+   */
   readonly subjectAltName?: boolean;
   /** The first of the names by default. */
   readonly commonName?: string;
@@ -80,7 +100,11 @@ export class Authority implements Issued {
     const { commonName = issuer === undefined ? 'test root' : issuer.#levelBelow(), pathLength, ca = true } = options;
     const key = keyOf(options.key ?? 'p256');
     const made = certificateOf(options, commonName, key, issuer === undefined ? undefined : issuer.#self, [
-      extension(BASIC_CONSTRAINTS, ca ? sequence(boolean(true), ...(pathLength === undefined ? [] : [integer(pathLength)])) : sequence(), true),
+      extension(
+        BASIC_CONSTRAINTS,
+        ca ? sequence(boolean(true), ...(pathLength === undefined ? [] : [integer(pathLength)])) : sequence(),
+        true,
+      ),
       // keyCertSign and cRLSign.
       extension(KEY_USAGE, ca ? bitString(Buffer.from([0x06]), 1) : bitString(Buffer.from([0x80]), 7), true),
     ]);
@@ -103,7 +127,12 @@ export class Authority implements Issued {
 
   /** A certificate for a host or a client. */
   issue(options: IssueOptions = {}): Issued {
-    const { names = ['localhost', '127.0.0.1', '::1'], subjectAltName = true, commonName = names[0], purpose = 'both' } = options;
+    const {
+      names = ['localhost', '127.0.0.1', '::1'],
+      subjectAltName = true,
+      commonName = names[0],
+      purpose = 'both',
+    } = options;
     const key = keyOf(options.key ?? 'p256');
     const isRsa = key.asymmetricKeyType === 'rsa';
     const { der, serial } = certificateOf(options, commonName, key, this.#self, [
@@ -117,23 +146,39 @@ export class Authority implements Issued {
     return { certificate, key: exported(key), chain: certificate + this.chain, serial };
   }
 
-  /** A revocation list of the certificates with these serials, in PEM; valid for 30 days unless `expired`, which is until yesterday. */
-  crl(serials: readonly bigint[] = [], { expired = false, digest = 'sha256' }: { readonly expired?: boolean; readonly digest?: Digest } = {}): string {
+  /**
+   * A revocation list of the certificates with these serials, in PEM; valid for 30 days unless `expired`, which is
+   * until yesterday.
+   */
+  crl(
+    serials: readonly bigint[] = [],
+    { expired = false, digest = 'sha256' }: { readonly expired?: boolean; readonly digest?: Digest } = {},
+  ): string {
     const { notBefore, notAfter } = validityOf({ expired });
     const revoked = serials.map((serial) => sequence(integer(serial), time(notBefore)));
-    const list = (algorithm: Uint8Array): Buffer => sequence(
-      integer(1),
-      algorithm,
-      this.#self.name,
-      time(notBefore),
-      time(notAfter),
-      ...(revoked.length === 0 ? [] : [sequence(...revoked)]),
-      element(0xa0, sequence(extension(AUTHORITY_KEY_IDENTIFIER, authorityKeyIdentifier(this.#self.key)), extension(CRL_NUMBER, integer(1)))),
-    );
+    const list = (algorithm: Uint8Array): Buffer =>
+      sequence(
+        integer(1),
+        algorithm,
+        this.#self.name,
+        time(notBefore),
+        time(notAfter),
+        ...(revoked.length === 0 ? [] : [sequence(...revoked)]),
+        element(
+          0xa0,
+          sequence(
+            extension(AUTHORITY_KEY_IDENTIFIER, authorityKeyIdentifier(this.#self.key)),
+            extension(CRL_NUMBER, integer(1)),
+          ),
+        ),
+      );
     return pemOf('X509 CRL', signed(list, this.#self.key, digest));
   }
 
-  /** Names differ from level to level: an authority with its issuer's name would not count for a path length (RFC 5280, section 4.2.1.9). */
+  /**
+   * Names differ from level to level: an authority with its issuer's name would not count for a path length (RFC 5280,
+   * section 4.2.1.9).
+   */
   #levelBelow(): string {
     return `test intermediate ${String((this.chain.match(/BEGIN/g)?.length ?? 0) + 1)}`;
   }
@@ -149,8 +194,12 @@ export function generalName(name: string): Buffer {
 function addressBytes(address: string): Uint8Array {
   if (isIP(address) === 4) return Buffer.from(address.split('.').map(Number));
   // A URL's host is written in one way only: lower case, the longest run of zeros left out, no dots.
-  const [head, tail] = new URL(`http://[${address}]`).hostname.slice(1, -1).split('::').map((half) => half.split(':').filter((group) => group !== ''));
-  const groups = tail === undefined ? head : [...head, ...Array<string>(8 - head.length - tail.length).fill('0'), ...tail];
+  const [head, tail] = new URL(`http://[${address}]`).hostname
+    .slice(1, -1)
+    .split('::')
+    .map((half) => half.split(':').filter((group) => group !== ''));
+  const groups =
+    tail === undefined ? head : [...head, ...Array<string>(8 - head.length - tail.length).fill('0'), ...tail];
   return Buffer.from(groups.map((group) => group.padStart(4, '0')).join(''), 'hex');
 }
 
@@ -160,10 +209,16 @@ interface Signer {
   readonly key: KeyObject;
 }
 
-function certificateOf(options: CertificateOptions, commonName: string, key: KeyObject, issuer: Signer | undefined, usual: readonly Uint8Array[]): { der: Uint8Array; name: Uint8Array; serial: bigint } {
+function certificateOf(
+  options: CertificateOptions,
+  commonName: string,
+  key: KeyObject,
+  issuer: Signer | undefined,
+  usual: readonly Uint8Array[],
+): { der: Uint8Array; name: Uint8Array; serial: bigint } {
   const name = nameOf(options.subject ?? [[COMMON_NAME, commonName]]);
   const signer = issuer ?? { name, key };
-  const serial = options.serial ?? (randomBytes(8).readBigUInt64BE() | 1n);
+  const serial = options.serial ?? randomBytes(8).readBigUInt64BE() | 1n;
   const { notBefore, notAfter } = validityOf(options);
   const extensions = [
     ...usual,
@@ -171,16 +226,17 @@ function certificateOf(options: CertificateOptions, commonName: string, key: Key
     extension(AUTHORITY_KEY_IDENTIFIER, authorityKeyIdentifier(signer.key)),
     ...(options.extensions ?? []).map(({ oid, critical, value }) => extension(oid, value, critical)),
   ];
-  const contents = (algorithm: Uint8Array): Buffer => sequence(
-    element(0xa0, integer(2)),
-    integer(serial),
-    algorithm,
-    signer.name,
-    sequence(time(notBefore), time(notAfter)),
-    name,
-    spkiOf(key),
-    element(0xa3, sequence(...extensions)),
-  );
+  const contents = (algorithm: Uint8Array): Buffer =>
+    sequence(
+      element(0xa0, integer(2)),
+      integer(serial),
+      algorithm,
+      signer.name,
+      sequence(time(notBefore), time(notAfter)),
+      name,
+      spkiOf(key),
+      element(0xa3, sequence(...extensions)),
+    );
   return { der: signed(contents, signer.key, options.digest ?? 'sha256'), name, serial };
 }
 
@@ -203,13 +259,20 @@ function algorithmOf(key: KeyObject, digest: Digest): Uint8Array {
   }
 }
 
-function validityOf({ notBefore, notAfter, expired = false, notYetValid = false }: CertificateOptions): { notBefore: Date; notAfter: Date } {
+function validityOf({ notBefore, notAfter, expired = false, notYetValid = false }: CertificateOptions): {
+  notBefore: Date;
+  notAfter: Date;
+} {
   const [from, until] = expired ? [-30 * DAY, -DAY] : notYetValid ? [DAY, 30 * DAY] : [-HOUR, 30 * DAY];
   return { notBefore: notBefore ?? new Date(Date.now() + from), notAfter: notAfter ?? new Date(Date.now() + until) };
 }
 
 function nameOf(attributes: readonly (readonly [oid: string, value: string | Uint8Array])[]): Uint8Array {
-  return sequence(...attributes.map(([oid, value]) => set(sequence(objectIdentifier(oid), typeof value === 'string' ? utf8String(value) : value))));
+  return sequence(
+    ...attributes.map(([oid, value]) =>
+      set(sequence(objectIdentifier(oid), typeof value === 'string' ? utf8String(value) : value)),
+    ),
+  );
 }
 
 const extension = (oid: string, value: Uint8Array, critical = false): Buffer =>

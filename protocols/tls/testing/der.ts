@@ -1,6 +1,12 @@
-/** DER, written: the encoding of certificates (ITU-T X.690). Each function returns one element, its tag and length included. */
+/**
+ * DER, written: the encoding of certificates (ITU-T X.690). Each function returns one element, its tag and length
+ * included.
+ */
 
-/** An element with `tag`, its contents being `parts` one after the other. The length is always the shortest that there is. */
+/**
+ * An element with `tag`, its contents being `parts` one after the other. The length is always the shortest that there
+ * is.
+ */
 export function element(tag: number, ...parts: Uint8Array[]): Buffer {
   const contents = Buffer.concat(parts);
   return Buffer.concat([Buffer.from([tag, ...lengthOf(contents.length)]), contents]);
@@ -22,7 +28,8 @@ export function integer(value: bigint | number): Buffer {
 }
 
 /** A BIT STRING of whole bytes; with `unusedBits`, the last ones of them do not count. */
-export const bitString = (contents: Uint8Array, unusedBits = 0): Buffer => element(0x03, Buffer.from([unusedBits]), contents);
+export const bitString = (contents: Uint8Array, unusedBits = 0): Buffer =>
+  element(0x03, Buffer.from([unusedBits]), contents);
 
 /** An OBJECT IDENTIFIER from its dotted form. */
 export function objectIdentifier(dotted: string): Buffer {

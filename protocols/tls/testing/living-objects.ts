@@ -8,8 +8,9 @@ import type { Pointer } from '../openssl.ts';
 export type ObjectKind = keyof typeof CRYPTO_EX_INDEX;
 
 /**
- * Objects that were made since the count began and are not freed yet, by kind. Of certificates it counts the references that this
- * project takes and gives back: those of Node's own are freed by the garbage collector, which must not be told of in JavaScript.
+ * Objects that were made since the count began and are not freed yet, by kind. Of certificates it counts the references
+ * that this project takes and gives back: those of Node's own are freed by the garbage collector, which must not be
+ * told of in JavaScript.
  */
 export class LivingObjects {
   readonly #counts = new Map<string, number>([['X509', 0]]);
@@ -19,9 +20,10 @@ export class LivingObjects {
     const ssl = openssl();
     for (const kind of Object.keys(CRYPTO_EX_INDEX) as ObjectKind[]) {
       this.#counts.set(kind, 0);
-      const told = (by: number) => ssl.register(ssl.callbacks.exData, () => {
-        this.#count(kind, by);
-      });
+      const told = (by: number) =>
+        ssl.register(ssl.callbacks.exData, () => {
+          this.#count(kind, by);
+        });
       ssl.CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX[kind], 0, null, told(1), null, told(-1));
     }
     const functions = ssl as unknown as Record<string, (...args: unknown[]) => Pointer>;
@@ -57,4 +59,11 @@ export class LivingObjects {
 }
 
 // Whoever calls one of these owns a reference, and gives it back by X509_free.
-const CERTIFICATE_MAKERS = ['X509_new', 'PEM_read_bio_X509', 'PEM_read_bio_X509_AUX', 'd2i_X509', 'd2i_X509_AUX', 'SSL_get1_peer_certificate'];
+const CERTIFICATE_MAKERS = [
+  'X509_new',
+  'PEM_read_bio_X509',
+  'PEM_read_bio_X509_AUX',
+  'd2i_X509',
+  'd2i_X509_AUX',
+  'SSL_get1_peer_certificate',
+];

@@ -25,7 +25,13 @@ export const identity = ({ chain, key }: Issued) => ({ certificate: { pem: chain
 export function shown({ certificate, chain, key, serial }: Issued): string[] {
   const file = (kind: string, text: string): string => fileOf(`${String(serial)}.${kind}`, text);
   const above = chain.slice(certificate.length);
-  return ['-cert', file('pem', certificate), '-key', file('key', key), ...(above === '' ? [] : ['-cert_chain', file('chain', above)])];
+  return [
+    '-cert',
+    file('pem', certificate),
+    '-key',
+    file('key', key),
+    ...(above === '' ? [] : ['-cert_chain', file('chain', above)]),
+  ];
 }
 
 /** The SHA-256 of the key in a certificate, in hexadecimal. */
@@ -37,9 +43,28 @@ export function digestOfKey({ certificate }: Issued): string {
 /** What `openssl ocsp`, as the authority, says about a certificate: that it is good. In DER. */
 export function statementAbout({ certificate, serial }: Issued): Buffer {
   const hex = serial.toString(16).toUpperCase();
-  const index = fileOf('index.txt', `V\t491231235959Z\t\t${hex.padStart(hex.length + hex.length % 2, '0')}\tunknown\t/CN=localhost\n`);
+  const index = fileOf(
+    'index.txt',
+    `V\t491231235959Z\t\t${hex.padStart(hex.length + (hex.length % 2), '0')}\tunknown\t/CN=localhost\n`,
+  );
   const out = fileOf('statement.der', '');
-  const { stderr } = spawnSync('openssl', ['ocsp', '-index', index, '-CA', caFile, '-rsigner', caFile, '-rkey', fileOf('authority.key', authority.key), '-issuer', caFile, '-cert', fileOf('subject.pem', certificate), '-respout', out]);
+  const { stderr } = spawnSync('openssl', [
+    'ocsp',
+    '-index',
+    index,
+    '-CA',
+    caFile,
+    '-rsigner',
+    caFile,
+    '-rkey',
+    fileOf('authority.key', authority.key),
+    '-issuer',
+    caFile,
+    '-cert',
+    fileOf('subject.pem', certificate),
+    '-respout',
+    out,
+  ]);
   const statement = readFileSync(out);
   if (statement.length === 0) throw new Error(`openssl ocsp made nothing: ${String(stderr)}`);
   return statement;

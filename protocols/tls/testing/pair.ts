@@ -19,13 +19,22 @@ export async function plainPair({ reactor }: SecureReactor): Promise<[client: Co
 }
 
 /** Two ends with TLS laid over, the handshake still to be made. */
-export async function securePair(secure: SecureReactor, { client, server, serverName = 'localhost' }: { client?: Layer; server?: Layer; serverName?: string } = {}): Promise<[client: SecureConnection, server: SecureConnection]> {
+export async function securePair(
+  secure: SecureReactor,
+  { client, server, serverName = 'localhost' }: { client?: Layer; server?: Layer; serverName?: string } = {},
+): Promise<[client: SecureConnection, server: SecureConnection]> {
   const [below, peer] = await plainPair(secure);
-  return [below.secure(client ?? await secure.client(), { serverName }), peer.secure(server ?? await secure.server())];
+  return [
+    below.secure(client ?? (await secure.client()), { serverName }),
+    peer.secure(server ?? (await secure.server())),
+  ];
 }
 
 /** Two ends whose handshake is complete. */
-export async function shakenPair(secure: SecureReactor, options?: Parameters<typeof securePair>[1]): Promise<[client: SecureConnection, server: SecureConnection]> {
+export async function shakenPair(
+  secure: SecureReactor,
+  options?: Parameters<typeof securePair>[1],
+): Promise<[client: SecureConnection, server: SecureConnection]> {
   const pair = await securePair(secure, options);
   await Promise.all(pair.map((each) => each.handshake()));
   return pair;
@@ -33,7 +42,12 @@ export async function shakenPair(secure: SecureReactor, options?: Parameters<typ
 
 /** Sends a line each way and receives it. */
 export async function talk(...[client, server]: [client: SecureConnection, server: SecureConnection]): Promise<void> {
-  const [heard, answered] = await Promise.all([server.receive(), client.receive(), client.send('hello\n'), server.send('hi\n')]);
+  const [heard, answered] = await Promise.all([
+    server.receive(),
+    client.receive(),
+    client.send('hello\n'),
+    server.send('hi\n'),
+  ]);
   if (heard !== 'hello' || answered !== 'hi') throw new Error(`heard ${heard} and ${answered}`);
 }
 
@@ -43,5 +57,7 @@ export const abort = (...connections: Connection[]): void => {
 
 /** The reasons of those that were refused, in order. */
 export async function failuresOf(...promises: Promise<unknown>[]): Promise<unknown[]> {
-  return (await Promise.allSettled(promises)).map((result) => (result.status === 'rejected' ? result.reason as unknown : undefined));
+  return (await Promise.allSettled(promises)).map((result) =>
+    result.status === 'rejected' ? (result.reason as unknown) : undefined,
+  );
 }

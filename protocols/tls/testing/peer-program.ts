@@ -10,13 +10,20 @@ import type { SecureReactor } from './secure-reactor.ts';
 export const host = '127.0.0.1';
 
 /** Lets a program connect, which `start` starts; @returns it and our end, before the handshake. */
-export async function visit(secure: SecureReactor, server: Layer, start: (port: number) => Program): Promise<{ program: Program; connection: SecureConnection }> {
+export async function visit(
+  secure: SecureReactor,
+  server: Layer,
+  start: (port: number) => Program,
+): Promise<{ program: Program; connection: SecureConnection }> {
   const { program, connection } = await visitPlain(secure, start);
   return { program, connection: connection.secure(server) };
 }
 
 /** The same without TLS. */
-export async function visitPlain({ reactor }: SecureReactor, start: (port: number) => Program): Promise<{ program: Program; connection: Connection }> {
+export async function visitPlain(
+  { reactor }: SecureReactor,
+  start: (port: number) => Program,
+): Promise<{ program: Program; connection: Connection }> {
   const listener = await reactor.listen({ host, port: 0 });
   const program = start(portOf(listener));
   const connection = await listener.accept();
@@ -24,9 +31,19 @@ export async function visitPlain({ reactor }: SecureReactor, start: (port: numbe
   return { program, connection };
 }
 
-/** `openssl s_client`, which asks for `localhost` unless told otherwise. Its input is sent; what it receives is in its output. */
+/**
+ * `openssl s_client`, which asks for `localhost` unless told otherwise. Its input is sent; what it receives is in its
+ * output.
+ */
 export function sClient(port: number, ...args: string[]): Program {
-  return new Program('openssl', 's_client', '-connect', `${host}:${String(port)}`, ...(args.includes('-noservername') || args.includes('-servername') ? [] : ['-servername', 'localhost']), ...args);
+  return new Program(
+    'openssl',
+    's_client',
+    '-connect',
+    `${host}:${String(port)}`,
+    ...(args.includes('-noservername') || args.includes('-servername') ? [] : ['-servername', 'localhost']),
+    ...args,
+  );
 }
 
 /** `openssl s_server`, listening. */
@@ -36,7 +53,12 @@ export async function sServer(...args: string[]): Promise<{ program: Program; po
 }
 
 /** Connects to a program and lays TLS over it; the handshake is still to be made. */
-export async function call({ reactor }: SecureReactor, port: number, client: Layer, serverName = 'localhost'): Promise<SecureConnection> {
+export async function call(
+  { reactor }: SecureReactor,
+  port: number,
+  client: Layer,
+  serverName = 'localhost',
+): Promise<SecureConnection> {
   return (await reactor.connect({ host, port })).secure(client, { serverName });
 }
 

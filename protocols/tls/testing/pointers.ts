@@ -25,14 +25,15 @@ export function accountFor(use: () => void): number {
       living.delete(pointer);
       return before[free](pointer);
     };
-    for (const maker of makers) functions[maker] = (...args) => {
-      const pointer = before[maker](...args);
-      if (pointer !== 0) {
-        made += 1;
-        living.set(pointer, free);
-      }
-      return pointer;
-    };
+    for (const maker of makers)
+      functions[maker] = (...args) => {
+        const pointer = before[maker](...args);
+        if (pointer !== 0) {
+          made += 1;
+          living.set(pointer, free);
+        }
+        return pointer;
+      };
   }
   try {
     use();

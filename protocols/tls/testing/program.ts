@@ -16,7 +16,9 @@ export function isInstalled(name: string): boolean {
   return spawnSync('sh', ['-c', `command -v ${name}`]).status === 0;
 }
 
-/** What of these programs is missing, to be put behind the name of tests that are skipped for it; empty when nothing is. */
+/**
+ * What of these programs is missing, to be put behind the name of tests that are skipped for it; empty when nothing is.
+ */
 export function missing(...names: string[]): string {
   const absent = names.filter((name) => !isInstalled(name));
   return absent.length === 0 ? '' : ` (${absent.join(' and ')} not installed)`;
@@ -34,10 +36,11 @@ export class Program {
     this.#child = spawn(name, args);
     running.add(this.#child);
     this.#exited = once(this.#child, 'close');
-    for (const stream of [this.#child.stdout, this.#child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => {
-      this.output += text;
-      this.#changed();
-    });
+    for (const stream of [this.#child.stdout, this.#child.stderr])
+      stream.setEncoding('utf8').on('data', (text: string) => {
+        this.output += text;
+        this.#changed();
+      });
     this.#child.stdin.on('error', () => undefined);
     void this.#exited.then(() => {
       running.delete(this.#child);
@@ -89,8 +92,11 @@ export class Program {
       const match = pattern.exec(this.output.slice(from));
       if (match !== null) return match;
       // What it said last has arrived when its streams are closed.
-      if (!running.has(this.#child)) throw new Error(`it ended without saying ${String(pattern)}:\n${this.output.slice(from)}`);
-      await new Promise<void>((resolve) => { this.#waiting.push(resolve); });
+      if (!running.has(this.#child))
+        throw new Error(`it ended without saying ${String(pattern)}:\n${this.output.slice(from)}`);
+      await new Promise<void>((resolve) => {
+        this.#waiting.push(resolve);
+      });
     }
   }
 }
@@ -100,7 +106,10 @@ export function certificateFiles(): { certificate: string; key: string } {
   return { certificate: fileOf('certificate.pem', localhost.certificate), key: fileOf('key.pem', localhost.key) };
 }
 
-/** Writes `content` to a file of that name in a folder that is there until the tests of the file are done; @returns its path. */
+/**
+ * Writes `content` to a file of that name in a folder that is there until the tests of the file are done;
+ * @returns its path.
+ */
 export function fileOf(name: string, content: string | Uint8Array): string {
   folder ??= mkdtempSync(join(tmpdir(), 'wantio-'));
   const path = join(folder, name);
@@ -111,7 +120,11 @@ export function fileOf(name: string, content: string | Uint8Array): string {
 /** The TCP port that a program listens on, for one that does not tell; as the system knows it. It must be listening. */
 export function portOfProcess(pid: number): number {
   const folderOfProcess = `/proc/${String(pid)}`;
-  const sockets = new Set(readdirSync(`${folderOfProcess}/fd`).map((fd) => /^socket:\[(\d+)\]$/.exec(readlinkSync(`${folderOfProcess}/fd/${fd}`))?.[1]));
+  const sockets = new Set(
+    readdirSync(`${folderOfProcess}/fd`).map(
+      (fd) => /^socket:\[(\d+)\]$/.exec(readlinkSync(`${folderOfProcess}/fd/${fd}`))?.[1],
+    ),
+  );
   for (const table of ['net/tcp', 'net/tcp6']) {
     for (const line of readFileSync(`${folderOfProcess}/${table}`, 'utf8').trim().split('\n').slice(1)) {
       const [, local, , state, , , , , , inode] = line.trim().split(/\s+/);

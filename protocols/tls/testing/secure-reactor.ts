@@ -33,11 +33,19 @@ export async function withSecureReactor(use: (secure: SecureReactor) => Promise<
     return context;
   };
   const before = livingTlsTransports();
-  await withReactor((reactor) => use({
-    reactor,
-    server: async (options) => keep(await TlsContext.server(given({ certificate: { pem: localhost.certificate }, key: { pem: localhost.key }, ...options }))),
-    client: async (options) => keep(await TlsContext.client(given({ ca: { pem: localhost.certificate }, ...options }))),
-  }));
+  await withReactor((reactor) =>
+    use({
+      reactor,
+      server: async (options) =>
+        keep(
+          await TlsContext.server(
+            given({ certificate: { pem: localhost.certificate }, key: { pem: localhost.key }, ...options }),
+          ),
+        ),
+      client: async (options) =>
+        keep(await TlsContext.client(given({ ca: { pem: localhost.certificate }, ...options }))),
+    }),
+  );
   for (const context of contexts) context.close();
   assert.equal(livingTlsTransports(), before, 'every TLS object is freed');
   assert.equal(openssl().ERR_peek_error(), 0, "OpenSSL's error queue is empty");

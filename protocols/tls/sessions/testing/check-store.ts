@@ -78,12 +78,38 @@ export function checkStore(make: () => Promise<StoreSetting>): StoreCheck[] {
       same(await store.get('all'), all);
     }),
     check('takes every key there may be', async ({ store }) => {
-      const keys = ['a', '-', '_', '--', '0', 'A', '__proto__', 'constructor', 'A'.repeat(KEY_AT_MOST), 'a'.repeat(KEY_AT_MOST), 'a'.repeat(KEY_AT_MOST - 1)];
+      const keys = [
+        'a',
+        '-',
+        '_',
+        '--',
+        '0',
+        'A',
+        '__proto__',
+        'constructor',
+        'A'.repeat(KEY_AT_MOST),
+        'a'.repeat(KEY_AT_MOST),
+        'a'.repeat(KEY_AT_MOST - 1),
+      ];
       for (const [index, key] of keys.entries()) await store.set(key, bytes(20, index), LONG);
       for (const [index, key] of keys.entries()) same(await store.get(key), bytes(20, index));
     }),
     check('refuses whatever is no key', async ({ store }) => {
-      for (const key of ['', '.', '..', '../up', 'a/b', 'a b', 'a\0', 'a\n', 'ä', 'a.b', 'a:b', '*', 'A'.repeat(KEY_AT_MOST + 1)]) {
+      for (const key of [
+        '',
+        '.',
+        '..',
+        '../up',
+        'a/b',
+        'a b',
+        'a\0',
+        'a\n',
+        'ä',
+        'a.b',
+        'a:b',
+        '*',
+        'A'.repeat(KEY_AT_MOST + 1),
+      ]) {
         await refused(() => store.get(key));
         await refused(() => store.set(key, bytes(1, 1), LONG));
         await refused(() => store.remove(key));
@@ -91,7 +117,8 @@ export function checkStore(make: () => Promise<StoreSetting>): StoreCheck[] {
     }),
     check('refuses values that are too large, and times to live that are none', async ({ store }) => {
       await refused(() => store.set('key', new Uint8Array(VALUE_AT_MOST + 1), LONG));
-      for (const ttlMs of [0, -1, NaN, Infinity, TTL_AT_MOST_MS + 1]) await refused(() => store.set('key', bytes(1, 1), ttlMs));
+      for (const ttlMs of [0, -1, NaN, Infinity, TTL_AT_MOST_MS + 1])
+        await refused(() => store.set('key', bytes(1, 1), ttlMs));
       assert.equal(await store.get('key'), undefined);
       await store.set('key', bytes(1, 1), TTL_AT_MOST_MS);
       same(await store.get('key'), bytes(1, 1));
@@ -113,7 +140,9 @@ export function checkStore(make: () => Promise<StoreSetting>): StoreCheck[] {
       values.forEach((value, index) => {
         same(value, bytes(300, index));
       });
-      await Promise.all(keys.map(async (key, index) => (index % 2 === 0 ? store.remove(key) : store.set(key, bytes(10, index), LONG))));
+      await Promise.all(
+        keys.map(async (key, index) => (index % 2 === 0 ? store.remove(key) : store.set(key, bytes(10, index), LONG))),
+      );
       const after = await Promise.all(keys.map(async (key) => store.get(key)));
       assert.equal(after.filter((value) => value !== undefined).length, 100);
     }),
@@ -126,7 +155,9 @@ export function checkStore(make: () => Promise<StoreSetting>): StoreCheck[] {
 }
 
 /** @returns what makes a check: each has a store of its own. */
-export function checksOf<Setting extends StoreSetting>(make: () => Promise<Setting>): (name: string, run: (setting: Setting) => Promise<void>) => StoreCheck {
+export function checksOf<Setting extends StoreSetting>(
+  make: () => Promise<Setting>,
+): (name: string, run: (setting: Setting) => Promise<void>) => StoreCheck {
   return (name, run) => ({
     name,
     run: async () => {
@@ -142,13 +173,18 @@ export function checksOf<Setting extends StoreSetting>(make: () => Promise<Setti
 
 /** Checks that a call throws, or rejects with, a `RangeError`. */
 export async function refused(call: () => unknown): Promise<void> {
-  await assert.rejects(async () => { await call(); }, RangeError);
+  await assert.rejects(async () => {
+    await call();
+  }, RangeError);
 }
 
 /** Checks that there is a value, and that it is `expected`. */
 export function same(actual: Uint8Array | undefined, expected: Uint8Array): void {
   assert(actual !== undefined, 'there is a value');
-  assert(Buffer.from(actual).equals(expected), `the value is the one that was set (${String(actual.length)} bytes for ${String(expected.length)})`);
+  assert(
+    Buffer.from(actual).equals(expected),
+    `the value is the one that was set (${String(actual.length)} bytes for ${String(expected.length)})`,
+  );
 }
 
 /** Bytes that `salt` makes different. */

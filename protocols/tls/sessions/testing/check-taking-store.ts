@@ -64,12 +64,14 @@ export function checkTakingStore(make: () => Promise<TakingStoreSetting>): Store
         const value = await store.take('key');
         if (value !== undefined) given.push(value[0] ?? -1);
       };
-      const takers = Promise.all(Array.from({ length: 4 }, async () => {
-        while (isSetting) {
-          await take();
-          await new Promise((resolve) => setImmediate(resolve));
-        }
-      }));
+      const takers = Promise.all(
+        Array.from({ length: 4 }, async () => {
+          while (isSetting) {
+            await take();
+            await new Promise((resolve) => setImmediate(resolve));
+          }
+        }),
+      );
       for (let index = 0; index < 100; index++) await store.set('key', Uint8Array.of(index), LONG);
       isSetting = false;
       await takers;
@@ -87,7 +89,8 @@ export function checkTakingStore(make: () => Promise<TakingStoreSetting>): Store
       }
     }),
     check('refuses to take whatever is no key', async ({ store }) => {
-      for (const key of ['', '..', '../up', 'a/b', 'a\0', 'ä', 'A'.repeat(KEY_AT_MOST + 1)]) await refused(() => store.take(key));
+      for (const key of ['', '..', '../up', 'a/b', 'a\0', 'ä', 'A'.repeat(KEY_AT_MOST + 1)])
+        await refused(() => store.take(key));
     }),
   ];
 }

@@ -17,5 +17,10 @@ export async function withFolder(use: (folder: string) => Promise<void>): Promis
 /** @returns a new directory, private to this user, and what removes it. */
 export function newFolder(): { readonly folder: string; readonly remove: () => void } {
   const folder = mkdtempSync(join(tmpdir(), 'wantio-'));
-  return { folder, remove: () => { rmSync(folder, { recursive: true, force: true }); } };
+  return {
+    folder,
+    remove: () => {
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
 }

@@ -6,4 +6,6 @@ const database = open({ path: process.argv[2] ?? '', noSubdir: true, encoding: '
 const transaction = database.useReadTransaction();
 database.get('key', { transaction });
 process.stdout.write(`reading as ${String(process.pid)}\n`);
-setInterval(() => { database.get('key', { transaction }); }, 1_000);
+setInterval(() => {
+  database.get('key', { transaction });
+}, 1_000);

@@ -9,7 +9,12 @@ export class MapStore implements TakingSessionStore {
   asked = 0;
 
   /** @param answer what becomes of an answer on its way; it comes a turn later unless given. */
-  constructor(answer: <T>(value: T) => T | Promise<T> = (value) => new Promise((resolve) => { setImmediate(resolve, value); })) {
+  constructor(
+    answer: <T>(value: T) => T | Promise<T> = (value) =>
+      new Promise((resolve) => {
+        setImmediate(resolve, value);
+      }),
+  ) {
     this.#answer = answer;
   }
 

@@ -17,14 +17,36 @@ export interface RedisServer {
  * @param port that of an earlier server, to stand in its place; one that is free unless given.
  * @param args more of its configuration, such as `['--requirepass', 'secret']`.
  */
-export async function startRedis({ port, args = [] }: { readonly port?: number; readonly args?: readonly string[] } = {}): Promise<RedisServer & { readonly socket: string }> {
+export async function startRedis({
+  port,
+  args = [],
+}: { readonly port?: number; readonly args?: readonly string[] } = {}): Promise<
+  RedisServer & { readonly socket: string }
+> {
   const { folder, remove } = newFolder();
   const socket = join(folder, 'redis.sock');
   for (;;) {
-    // It and a cluster's second port, 10,000 above, lie below the ephemeral ports, so that no connection of this machine takes them
-    // meanwhile.
+    // It and a cluster's second port, 10,000 above, lie below the ephemeral ports, so that no connection of this
+    // machine takes them meanwhile.
     const candidate = port ?? 11_000 + Math.floor(Math.random() * 11_000);
-    const program = new Program('redis-server', '--bind', '127.0.0.1', '--port', String(candidate), '--unixsocket', socket, '--dir', folder, '--save', '', '--appendonly', 'no', '--daemonize', 'no', ...args);
+    const program = new Program(
+      'redis-server',
+      '--bind',
+      '127.0.0.1',
+      '--port',
+      String(candidate),
+      '--unixsocket',
+      socket,
+      '--dir',
+      folder,
+      '--save',
+      '',
+      '--appendonly',
+      'no',
+      '--daemonize',
+      'no',
+      ...args,
+    );
     const stop = async (): Promise<void> => {
       await program.kill('SIGKILL');
       remove();

@@ -4,7 +4,10 @@ import type { Connection } from '../../../../reactor/connection.ts';
 import type { TlsContext } from '../../context.ts';
 import type { SecureConnection } from '../../secure-connection.ts';
 
-/** How it refuses: by an alert, by bytes that are no answer, or by such bytes after it has taken the session and completed the handshake. */
+/**
+ * How it refuses: by an alert, by bytes that are no answer, or by such bytes after it has taken the session and
+ * completed the handshake.
+ */
 export type Refusal = 'alert' | 'garbage' | 'late garbage';
 
 export const REFUSALS: readonly Refusal[] = ['alert', 'garbage', 'late garbage'];
@@ -21,7 +24,12 @@ interface Offer {
  * @param refused is told of each session that was refused.
  * @returns the connection when its handshake is complete; `undefined` when the client was refused.
  */
-export async function takeOrRefuse(plain: Connection, context: TlsContext, refusal: Refusal, refused: (session: string) => void): Promise<SecureConnection | undefined> {
+export async function takeOrRefuse(
+  plain: Connection,
+  context: TlsContext,
+  refusal: Refusal,
+  refused: (session: string) => void,
+): Promise<SecureConnection | undefined> {
   const { hello, session } = await offerOf(plain);
   if (session !== '' && refusal !== 'late garbage') {
     refused(session);
@@ -63,9 +71,12 @@ function sessionIn(hello: Buffer): string {
   take(1);
   const all = take(2);
   const extensions = new Map<number, Buffer>();
-  for (let from = 0; from < all.length; from += 4 + all.readUInt16BE(from + 2)) extensions.set(all.readUInt16BE(from), all.subarray(from + 4, from + 4 + all.readUInt16BE(from + 2)));
+  for (let from = 0; from < all.length; from += 4 + all.readUInt16BE(from + 2))
+    extensions.set(all.readUInt16BE(from), all.subarray(from + 4, from + 4 + all.readUInt16BE(from + 2)));
   const isTls13 = extensions.get(SUPPORTED_VERSIONS)?.includes(Buffer.of(3, 4)) === true;
-  const offered = isTls13 ? extensions.get(PRE_SHARED_KEY)?.subarray(4, 4 + 64) : [extensions.get(SESSION_TICKET), id].find((each) => each !== undefined && each.length > 0);
+  const offered = isTls13
+    ? extensions.get(PRE_SHARED_KEY)?.subarray(4, 4 + 64)
+    : [extensions.get(SESSION_TICKET), id].find((each) => each !== undefined && each.length > 0);
   return offered?.toString('hex') ?? '';
 }
 

@@ -1,4 +1,7 @@
-/** Fills a store on a disk that is too small for it, and tells what came of it. Run it with `files` or `lmdb`, and a directory. */
+/**
+ * Fills a store on a disk that is too small for it, and tells what came of it. Run it with `files` or `lmdb`, and a
+ * directory.
+ */
 
 import { join } from 'node:path';
 
@@ -7,7 +10,10 @@ import { LmdbSessionStore } from '../lmdb-store.ts';
 import { StoreError } from '../store-error.ts';
 
 const [kind, directory = ''] = process.argv.slice(2);
-const store = kind === 'files' ? new FileSessionStore({ directory }) : new LmdbSessionStore({ path: join(directory, 'sessions.mdb') });
+const store =
+  kind === 'files'
+    ? new FileSessionStore({ directory })
+    : new LmdbSessionStore({ path: join(directory, 'sessions.mdb') });
 
 /** @returns whether it was set. @throws what is no typed failure. */
 async function set(key: string, size: number): Promise<boolean> {

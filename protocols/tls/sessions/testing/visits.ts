@@ -10,7 +10,13 @@ import type { Resumption } from '../resumption.ts';
 import type { TlsSession } from '../session.ts';
 
 /** Connects, talks so that tickets come, and hands both ends to `look`. */
-export async function met<T>(secure: SecureReactor, client: Layer, server: Layer, look: (client: SecureConnection, server: SecureConnection) => T | Promise<T>, serverName = 'localhost'): Promise<T> {
+export async function met<T>(
+  secure: SecureReactor,
+  client: Layer,
+  server: Layer,
+  look: (client: SecureConnection, server: SecureConnection) => T | Promise<T>,
+  serverName = 'localhost',
+): Promise<T> {
   const pair = await shakenPair(secure, { client, server, serverName });
   try {
     await talk(...pair);
@@ -21,7 +27,12 @@ export async function met<T>(secure: SecureReactor, client: Layer, server: Layer
 }
 
 /** A session as the client has it, made in a context of its own. */
-export async function sessionFrom(secure: SecureReactor, server: TlsContext, options: TlsClientOptions = {}, serverName = 'localhost'): Promise<TlsSession> {
+export async function sessionFrom(
+  secure: SecureReactor,
+  server: TlsContext,
+  options: TlsClientOptions = {},
+  serverName = 'localhost',
+): Promise<TlsSession> {
   const client = await secure.client({ sessions: 'off', sessionCache: { mode: 'off' }, ...options });
   const session = await met(secure, client, server, (each) => each.session, serverName);
   if (session === undefined) throw new Error('there is no session');
@@ -29,7 +40,13 @@ export async function sessionFrom(secure: SecureReactor, server: TlsContext, opt
 }
 
 /** Offers a session. @returns what came of it, as the server has it. */
-export async function comeBack(secure: SecureReactor, session: TlsSession, server: TlsContext, options: TlsClientOptions = {}, serverName = 'localhost'): Promise<Resumption> {
+export async function comeBack(
+  secure: SecureReactor,
+  session: TlsSession,
+  server: TlsContext,
+  options: TlsClientOptions = {},
+  serverName = 'localhost',
+): Promise<Resumption> {
   const client = await secure.client({ sessions: 'off', ...options });
   return met(secure, client.with({ session }), server, (_, far) => far.resumption, serverName);
 }
