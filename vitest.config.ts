@@ -9,7 +9,7 @@ const conditions = ['source', 'node', 'module', 'import', 'default'];
 
 const LAWS = ['core/**/*.test.ts', 'property-tests/**/*.test.ts'];
 // They count what lives in the whole process: the garbage of other files would be counted off.
-const COUNTING = ['property-tests/client-hello-fuzz.test.ts', 'property-tests/tls-memory.test.ts'];
+const COUNTING = ['property-tests/tls/client-hello-fuzz.test.ts', 'property-tests/tls/tls-memory.test.ts'];
 const NOT_OURS = ['node_modules/**', 'dist/**', '.cache/**'];
 
 export default defineConfig({
@@ -27,7 +27,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'under faults',
-          include: ['reactor/*.test.ts', 'protocols/**/*.test.ts'],
+          include: ['reactor/**/*.test.ts', 'protocols/**/*.test.ts'],
           exclude: [
             '**/{file,lmdb,memory,redis}-store.test.ts',
             '**/store-package.test.ts',
@@ -37,6 +37,7 @@ export default defineConfig({
             '**/vault.test.ts',
             '**/{scope,sealer,trust}.test.ts',
             '**/relay-endings.test.ts',
+            'reactor/{faults,simulated}/**',
             '**/store-outages.test.ts',
             ...NOT_OURS,
           ],

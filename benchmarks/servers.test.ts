@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 import { afterAll, describe, expect, it } from 'vitest';
 
-import { isInstalled } from '../protocols/tls/testing/program.ts';
+import { isInstalled } from '../protocols/testing/tls/program.ts';
 import { compiledOf } from '../reactor/testing/compiled.ts';
 import { makeCertificate } from './certificate.ts';
 import { Child } from './child.ts';

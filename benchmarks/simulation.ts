@@ -2,7 +2,7 @@
 import type { Reactor } from '../reactor/index.ts';
 import { World } from '../reactor/simulated/world.ts';
 import type { LinkOptions } from '../reactor/simulated/link.ts';
-import type { Connection } from '../reactor/connection.ts';
+import type { Connection } from '../reactor/connections/connection.ts';
 import { selfSigned, TlsContext } from '../protocols/tls/index.ts';
 
 export interface SimulationResult {

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import { WantioError } from '../core/errors.ts';
-import type { Connection } from '../reactor/connection.ts';
+import type { Connection } from '../reactor/connections/connection.ts';
 import { Reactor } from '../reactor/reactor.ts';
 import { checkLaw } from './kit/law.ts';
 import { pairIn } from './kit/scenarios.ts';

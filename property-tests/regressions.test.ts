@@ -3,15 +3,15 @@
 import { describe, expect, it } from 'vitest';
 
 import { TICK_MS } from '../core/clock.ts';
-import { TlsContext } from '../protocols/tls/context.ts';
+import { TlsContext } from '../protocols/tls/context/context.ts';
 import { Relay } from '../protocols/relay.ts';
 import { SecureConnection } from '../protocols/tls/secure-connection.ts';
-import { selfSigned } from '../protocols/tls/self-signed.ts';
-import { Authority } from '../protocols/tls/testing/authority.ts';
+import { selfSigned } from '../protocols/tls/certificates/self-signed.ts';
+import { Authority } from '../protocols/testing/tls/authority.ts';
 import { CertificateError } from '../protocols/tls/tls-error.ts';
-import type { Connection } from '../reactor/connection.ts';
-import { toDuplex } from '../reactor/connection-stream.ts';
-import type { ConnectionStream } from '../reactor/connection-stream.ts';
+import type { Connection } from '../reactor/connections/connection.ts';
+import { toDuplex } from '../reactor/streams/to-duplex.ts';
+import type { ConnectionStream } from '../reactor/streams/to-duplex.ts';
 import { PASS } from '../reactor/faults/fault.ts';
 import type { Fault } from '../reactor/faults/fault.ts';
 import type { World } from '../reactor/simulated/world.ts';

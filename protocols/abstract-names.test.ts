@@ -2,8 +2,8 @@
 
 import { describe, expect, it } from 'vitest';
 
-import { missing, Program } from './tls/testing/program.ts';
-import { formatAddress, parseTarget } from '../reactor/address.ts';
+import { missing, Program } from './testing/tls/program.ts';
+import { formatAddress, parseTarget } from '../reactor/addresses/address.ts';
 import { decodeAddress, encodeAddress } from '../reactor/epoll/sockaddr.ts';
 import { World } from '../reactor/simulated/world.ts';
 import { withReactor } from '../reactor/testing/with-reactor.ts';

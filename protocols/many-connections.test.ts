@@ -4,8 +4,8 @@ import { describe, expect, it } from 'vitest';
 
 import { compiledOf } from '../reactor/testing/compiled.ts';
 import { portOf } from '../reactor/testing/with-reactor.ts';
-import { certificateFiles, Program } from './tls/testing/program.ts';
-import { withSecureReactor } from './tls/testing/secure-reactor.ts';
+import { certificateFiles, Program } from './testing/tls/program.ts';
+import { withSecureReactor } from './testing/tls/secure-reactor.ts';
 
 const PLAIN = 8_000;
 const SECURE = 2_000;

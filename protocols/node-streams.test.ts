@@ -15,9 +15,9 @@ import { TruncatedError } from '../core/errors.ts';
 import { fromDuplex, toDuplex } from '../reactor/index.ts';
 import { streamPair } from '../reactor/testing/stream-pair.ts';
 import { portOf } from '../reactor/testing/with-reactor.ts';
-import { Authority } from './tls/testing/authority.ts';
-import { certificateFiles, isInstalled, Program } from './tls/testing/program.ts';
-import { withSecureReactor } from './tls/testing/secure-reactor.ts';
+import { Authority } from './testing/tls/authority.ts';
+import { certificateFiles, isInstalled, Program } from './testing/tls/program.ts';
+import { withSecureReactor } from './testing/tls/secure-reactor.ts';
 import { Relay } from './relay.ts';
 
 const host = '127.0.0.1';

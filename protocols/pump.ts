@@ -4,7 +4,7 @@ import type { Subscription } from 'rxjs';
 
 import { ClosedError } from '../core/errors.ts';
 import { END } from '../core/want.ts';
-import type { Connection } from '../reactor/connection.ts';
+import type { Connection } from '../reactor/connections/connection.ts';
 
 /** What a pump tells. One of the last three is told, once, and nothing after it. */
 export interface PumpEvents {

@@ -5,7 +5,7 @@ import { getEventListeners } from 'node:events';
 import { describe, expect, it } from 'vitest';
 
 import { ClosedError } from '../core/errors.ts';
-import type { Connection } from '../reactor/connection.ts';
+import type { Connection } from '../reactor/connections/connection.ts';
 import { World } from '../reactor/simulated/world.ts';
 import { Relay } from './relay.ts';
 import type { RelayOptions } from './relay.ts';

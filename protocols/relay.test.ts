@@ -3,12 +3,12 @@ import { createHash, randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 
 import { ClosedError, OperationTimeoutError, SystemError } from '../core/errors.ts';
-import type { Connection } from '../reactor/connection.ts';
+import type { Connection } from '../reactor/connections/connection.ts';
 import type { Reactor } from '../reactor/reactor.ts';
 import { portOf, withReactor } from '../reactor/testing/with-reactor.ts';
 import { Relay } from './relay.ts';
 import type { RelayOptions } from './relay.ts';
-import { withSecureReactor } from './tls/testing/secure-reactor.ts';
+import { withSecureReactor } from './testing/tls/secure-reactor.ts';
 
 interface Relayed {
   readonly client: Connection;

@@ -6,10 +6,10 @@ import type { Rules } from '../core/options.ts';
 import { onAbort } from '../core/on-abort.ts';
 import type { TimeoutMode } from '../core/timeouts.ts';
 import { limit } from '../core/timeouts.ts';
-import type { Connection } from '../reactor/connection.ts';
-import { failureReason } from '../reactor/failure-reason.ts';
-import { closeLimits, closeRule, ProgressWatch } from '../reactor/progress-watch.ts';
-import type { ConnectionCloseOptions } from '../reactor/progress-watch.ts';
+import type { Connection } from '../reactor/connections/connection.ts';
+import { failureReason } from '../reactor/connections/failure-reason.ts';
+import { closeLimits, closeRule, ProgressWatch } from '../reactor/connections/progress-watch.ts';
+import type { ConnectionCloseOptions } from '../reactor/connections/progress-watch.ts';
 import { Pump } from './pump.ts';
 
 /** The limits of a relay, in milliseconds; none unless given. */

@@ -3,10 +3,10 @@ import { createHash, randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 
 import { OperationTimeoutError } from '../core/errors.ts';
-import type { Connection } from '../reactor/connection.ts';
+import type { Connection } from '../reactor/connections/connection.ts';
 import { portOf } from '../reactor/testing/with-reactor.ts';
-import { withSecureReactor } from './tls/testing/secure-reactor.ts';
-import type { SecureReactor } from './tls/testing/secure-reactor.ts';
+import { withSecureReactor } from './testing/tls/secure-reactor.ts';
+import type { SecureReactor } from './testing/tls/secure-reactor.ts';
 
 const SIZE = 64 * 1024 * 1024;
 const host = '127.0.0.1';

@@ -3,7 +3,7 @@
 import type { Clock } from '../core/clock.ts';
 import { func, partWith, required } from '../core/options.ts';
 import type { Rules } from '../core/options.ts';
-import type { Address } from './address.ts';
+import type { Address } from './addresses/address.ts';
 import type { Selector } from './selector.ts';
 import type { SystemCalls } from './system-calls.ts';
 

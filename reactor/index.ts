@@ -12,28 +12,34 @@ export type { TimeoutMode, Timeouts } from '../core/timeouts.ts';
 export type { LayerOptions, TransportLayer } from '../core/transport-layer.ts';
 export type { Transport } from '../core/transport.ts';
 export * from '../core/want.ts';
-export { formatAddress, parseTarget } from './address.ts';
-export type { Address, Target } from './address.ts';
-export { caresLookUp } from './cares-look-up.ts';
+export { formatAddress, parseTarget } from './addresses/address.ts';
+export type { Address, Target } from './addresses/address.ts';
+export { caresLookUp } from './addresses/cares-look-up.ts';
 export { closeOnSignal } from './close-on-signal.ts';
 export type { SignalOptions } from './close-on-signal.ts';
-export type { ConnectOptions } from './connect.ts';
-export { Connection } from './connection.ts';
-export type { ConnectionBasis, ConnectionEvents, ConnectionStatistics, ReceiveOptions, Wanting } from './connection.ts';
-export { toDuplex } from './connection-stream.ts';
-export type { ConnectionStream, ToDuplexOptions } from './connection-stream.ts';
+export type { ConnectOptions } from './connecting/connect.ts';
+export { Connection } from './connections/connection.ts';
+export type {
+  ConnectionBasis,
+  ConnectionEvents,
+  ConnectionStatistics,
+  ReceiveOptions,
+  Wanting,
+} from './connections/connection.ts';
+export { toDuplex } from './streams/to-duplex.ts';
+export type { ConnectionStream, ToDuplexOptions } from './streams/to-duplex.ts';
 export { epollGround } from './epoll/epoll-ground.ts';
 export type { Ground } from './ground.ts';
-export { Listener } from './listener.ts';
-export type { ListenerEvents, ListenOptions } from './listener.ts';
-export { abandonedLookUps } from './look-up.ts';
-export type { ConnectionCloseOptions } from './progress-watch.ts';
+export { Listener } from './listening/listener.ts';
+export type { ListenerEvents, ListenOptions } from './listening/listener.ts';
+export { abandonedLookUps } from './addresses/look-up.ts';
+export type { ConnectionCloseOptions } from './connections/progress-watch.ts';
 export { Reactor } from './reactor.ts';
 export type { CloseOptions, ReactorEvents } from './reactor.ts';
 export type { Selectable, Selected, Selection } from './select.ts';
 export type { Selector } from './selector.ts';
-export type { Handler, ServeOptions } from './serve.ts';
-export type { SocketOptionName, SocketOptions } from './socket-options.ts';
-export { fromDuplex } from './stream-connection.ts';
-export type { FromDuplexOptions } from './stream-connection.ts';
+export type { Handler, ServeOptions } from './listening/serve.ts';
+export type { SocketOptionName, SocketOptions } from './connections/socket-options.ts';
+export { fromDuplex } from './streams/from-duplex.ts';
+export type { FromDuplexOptions } from './streams/from-duplex.ts';
 export type { PeerCredentials, SocketFile, SystemCalls } from './system-calls.ts';

@@ -4,8 +4,8 @@ import { constants } from 'node:os';
 import { getSystemErrorMap } from 'node:util';
 
 import { SystemError } from '../core/errors.ts';
-import type { Address } from './address.ts';
-import type { SocketOptionName } from './socket-options.ts';
+import type { Address } from './addresses/address.ts';
+import type { SocketOptionName } from './connections/socket-options.ts';
 
 /**
  * Non-blocking socket calls. Each returns a number ≥ 0, or a negative errno: nothing is thrown and nothing allocated on

@@ -13,10 +13,10 @@ import type { ConnectionOptions } from 'node:tls';
 
 import { describe, expect, it } from 'vitest';
 
-import { selfSigned } from '../protocols/tls/self-signed.ts';
-import { localhost } from '../protocols/tls/testing/secure-reactor.ts';
+import { selfSigned } from '../protocols/tls/certificates/self-signed.ts';
+import { localhost } from '../protocols/testing/tls/secure-reactor.ts';
 import { compiledOf } from '../reactor/testing/compiled.ts';
-import { certificateFiles, fileOf, isInstalled, Program } from '../protocols/tls/testing/program.ts';
+import { certificateFiles, fileOf, isInstalled, Program } from '../protocols/testing/tls/program.ts';
 
 const run = [compiledOf(new URL('../scripts/sample.ts', import.meta.url))];
 

@@ -11,8 +11,8 @@ const messages = (path: string, text: string): string[] =>
 
 describe('the direction of imports', () => {
   it.each([
-    ['reactor/connection.ts', `import { drive } from '../core/drive.ts';`],
-    ['protocols/tls/context.ts', `import type { Connection } from '../../reactor/connection.ts';`],
+    ['reactor/connections/connection.ts', `import { drive } from '../core/drive.ts';`],
+    ['protocols/tls/context/context.ts', `import type { Connection } from '../../reactor/connection.ts';`],
     ['property-tests/kit.ts', `export * from '../protocols/relay.ts';`],
     ['property-tests/kit.ts', `import { TlsContext } from 'wantio/tls';`],
     [
@@ -25,7 +25,7 @@ describe('the direction of imports', () => {
     ['reactor/resolve.ts', `import { isIP as isAddress } from 'node:net';`],
     ['protocols/tls/roots.ts', `import { rootCertificates } from 'node:tls';`],
     [
-      'protocols/https.ts',
+      'protocols/https/request.ts',
       `import { request as httpRequest } from 'node:http';\nimport type { IncomingMessage } from 'node:http';`,
     ],
     ['samples/https-server.ts', `import { createServer } from 'node:http';`],
@@ -37,16 +37,20 @@ describe('the direction of imports', () => {
     ['core/drive.ts', `import type { Reactor } from '../reactor/reactor.ts';`, 'core must not know reactor'],
     ['core/drive.test.ts', `import { Reactor } from '../reactor/reactor.ts';`, 'core must not know reactor'],
     [
-      'reactor/connection.ts',
-      `const tls = await import('../protocols/tls/index.ts');`,
+      'reactor/connections/connection.ts',
+      `const tls = await import('../../protocols/tls/index.ts');`,
       'reactor must not know protocols',
     ],
     [
-      'reactor/connection.ts',
-      `let context: import('../protocols/tls/context.ts').TlsContext;`,
+      'reactor/connections/connection.ts',
+      `let context: import('../../protocols/tls/context/context.ts').TlsContext;`,
       'reactor must not know protocols',
     ],
-    ['reactor/connection.ts', `export { TlsContext } from 'wantio/tls';`, 'reactor must not know protocols'],
+    [
+      'reactor/connections/connection.ts',
+      `export { TlsContext } from 'wantio/tls';`,
+      'reactor must not know protocols',
+    ],
     ['protocols/relay.ts', `import { kit } from '../property-tests/kit.ts';`, 'protocols must not know property-tests'],
     ['property-tests/kit.ts', `import '../samples/proxy.ts';`, 'property-tests must not know samples'],
     ['property-tests/kit.ts', `import '../benchmarks/run.ts';`, 'nothing imports benchmarks'],
@@ -57,15 +61,15 @@ describe('the direction of imports', () => {
     ['reactor/duplex.ts', `import { Duplex } from 'node:stream';`, `no 'node:stream'`],
     ['reactor/resolve.ts', `import { isIP, connect } from 'node:net';`, 'only isIP'],
     ['protocols/tls/roots.ts', `import * as tls from 'node:tls';`, 'only rootCertificates'],
-    ['protocols/https.ts', `import { request, Agent } from 'node:http';`, 'only request'],
-    ['protocols/https.ts', `import http from 'node:http';`, 'only request'],
-    ['protocols/https.ts', `import { request } from 'node:https';`, `no 'node:https'`],
+    ['protocols/https/request.ts', `import { request, Agent } from 'node:http';`, 'only request'],
+    ['protocols/https/request.ts', `import http from 'node:http';`, 'only request'],
+    ['protocols/https/request.ts', `import { request } from 'node:https';`, `no 'node:https'`],
     ['protocols/relay.ts', `import { request } from 'node:http';`, `no 'node:http'`],
     ['protocols/tls/https.ts', `import type { IncomingMessage } from 'node:http';`, `no 'node:http'`],
     ['reactor/https.ts', `import { request } from 'node:http';`, `no 'node:http'`],
     ['samples/echo.ts', `import { createServer } from 'node:http';`, `no 'node:http'`],
-    ['reactor/connection.ts', `import net from 'net';`, `write 'node:net'`],
-    ['reactor/connection.ts', `import koffi from 'koffi';`, 'koffi'],
+    ['reactor/connections/connection.ts', `import net from 'net';`, `write 'node:net'`],
+    ['reactor/connections/connection.ts', `import koffi from 'koffi';`, 'koffi'],
     ['core/clock.ts', `import { performance } from 'node:perf_hooks';`, 'core has no I/O'],
   ])('refuses that %s writes %s', (path, text, part) => {
     expect(messages(path, text)).toEqual([expect.stringContaining(part)]);

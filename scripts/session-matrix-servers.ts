@@ -12,12 +12,12 @@ import { createInterface } from 'node:readline';
 import { createServer } from 'node:tls';
 
 import { Reactor } from '../reactor/reactor.ts';
-import { TlsContext } from '../protocols/tls/context.ts';
+import { TlsContext } from '../protocols/tls/context/context.ts';
 import type { ResumptionPolicy } from '../protocols/tls/sessions/resumption.ts';
-import type { SessionStore } from '../protocols/tls/sessions/store.ts';
-import { FileSessionStore } from '../protocols/tls/sessions/file-store.ts';
-import { MemorySessionStore } from '../protocols/tls/sessions/memory-store.ts';
-import { RedisSessionStore } from '../protocols/tls/sessions/redis-store.ts';
+import type { SessionStore } from '../protocols/stores/store.ts';
+import { FileSessionStore } from '../protocols/stores/files/file-store.ts';
+import { MemorySessionStore } from '../protocols/stores/memory/memory-store.ts';
+import { RedisSessionStore } from '../protocols/stores/redis-store.ts';
 import { TicketKeys } from '../protocols/tls/sessions/ticket-keys.ts';
 
 /** What the processes have in common. */

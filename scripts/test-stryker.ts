@@ -31,17 +31,26 @@ const PIECES: Readonly<Record<string, Piece>> = {
   deadlines: { file: 'core/deadlines.ts', tests: ['core/deadlines'] },
   timeouts: {
     file: 'core/timeouts.ts',
-    tests: ['core/timeouts', 'core/operation-timeouts', 'property-tests/wait-budget'],
+    tests: ['core/timeouts', 'core/operation-timeouts', 'property-tests/operations/wait-budget'],
   },
-  'input-buffer': { file: 'core/input-buffer.ts', tests: ['core/input-buffer', 'property-tests/input-buffer'] },
-  pattern: { file: 'core/pattern.ts', tests: ['core/pattern', 'core/receive', 'property-tests/receive-fragmentation'] },
-  send: { file: 'core/send.ts', tests: ['core/send', 'property-tests/send-gather', 'property-tests/send-retry'] },
+  'input-buffer': {
+    file: 'core/input-buffer.ts',
+    tests: ['core/input-buffer', 'property-tests/operations/input-buffer'],
+  },
+  pattern: {
+    file: 'core/pattern.ts',
+    tests: ['core/pattern', 'core/receive', 'property-tests/operations/receive-fragmentation'],
+  },
+  send: {
+    file: 'core/send.ts',
+    tests: ['core/send', 'property-tests/operations/send-gather', 'property-tests/operations/send-retry'],
+  },
   scope: { file: 'protocols/tls/sessions/scope.ts', tests: ['protocols/tls/sessions/scope'] },
   sealer: { file: 'protocols/tls/sessions/sealer.ts', tests: ['protocols/tls/sessions/sealer'] },
   vault: { file: 'protocols/tls/sessions/vault.ts', tests: ['protocols/tls/sessions/vault'] },
   'ticket-keys': { file: 'protocols/tls/sessions/ticket-keys.ts', tests: ['protocols/tls/sessions/ticket-keys'] },
-  'check-peer': { file: 'protocols/tls/check-peer.ts', tests: ['protocols/tls/check-peer'] },
-  relay: { file: 'protocols/relay.ts', tests: ['protocols/relay-endings', 'property-tests/relay'] },
+  'check-peer': { file: 'protocols/tls/certificates/check-peer.ts', tests: ['protocols/tls/certificates/check-peer'] },
+  relay: { file: 'protocols/relay.ts', tests: ['protocols/relay-endings', 'property-tests/connections/relay'] },
 };
 
 const GOAL = 85;

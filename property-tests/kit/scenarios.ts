@@ -1,8 +1,8 @@
 /** Scenarios that several laws share. */
 
 import type { Timeouts } from '../../core/timeouts.ts';
-import type { TlsContext } from '../../protocols/tls/context.ts';
-import type { Connection } from '../../reactor/connection.ts';
+import type { TlsContext } from '../../protocols/tls/context/context.ts';
+import type { Connection } from '../../reactor/connections/connection.ts';
 import type { HostOptions } from '../../reactor/simulated/simulated-host.ts';
 import type { SimulatedMachine, World } from '../../reactor/simulated/world.ts';
 

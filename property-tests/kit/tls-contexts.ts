@@ -1,8 +1,8 @@
 /** Contexts for laws over TLS, made once. */
 
-import { TlsContext } from '../../protocols/tls/context.ts';
-import type { TlsVersion } from '../../protocols/tls/options.ts';
-import { selfSigned } from '../../protocols/tls/self-signed.ts';
+import { TlsContext } from '../../protocols/tls/context/context.ts';
+import type { TlsVersion } from '../../protocols/tls/context/options.ts';
+import { selfSigned } from '../../protocols/tls/certificates/self-signed.ts';
 import type { Contexts } from './scenarios.ts';
 
 const { certificate, key } = selfSigned({ names: ['there'] });

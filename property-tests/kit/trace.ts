@@ -1,6 +1,6 @@
 /** What happened in a simulated run, as text and as a diagram. */
 
-import { formatAddress } from '../../reactor/address.ts';
+import { formatAddress } from '../../reactor/addresses/address.ts';
 import type { Ground } from '../../reactor/ground.ts';
 import { passOn } from '../../reactor/system-calls.ts';
 import type { SystemCalls } from '../../reactor/system-calls.ts';

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import { TlsTransport } from '../../protocols/tls/tls-transport.ts';
 import { selfSigned, TlsContext } from '../../protocols/tls/index.ts';
-import type { Connection } from '../../reactor/connection.ts';
+import type { Connection } from '../../reactor/connections/connection.ts';
 import type { Reactor } from '../../reactor/reactor.ts';
 import { LeakError } from './simulate.ts';
 import { withoutLeaks } from './without-leaks.ts';

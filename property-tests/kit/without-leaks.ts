@@ -3,7 +3,7 @@
 import { checkArgument, checkOptions, finiteSpan, func } from '../../core/options.ts';
 import type { Rules } from '../../core/options.ts';
 import { livingTlsTransports } from '../../protocols/tls/tls-transport.ts';
-import { formatAddress } from '../../reactor/address.ts';
+import { formatAddress } from '../../reactor/addresses/address.ts';
 import { epollGround } from '../../reactor/epoll/epoll-ground.ts';
 import type { Ground } from '../../reactor/ground.ts';
 import { Reactor } from '../../reactor/reactor.ts';

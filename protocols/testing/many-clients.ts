@@ -9,9 +9,9 @@ import { once } from 'node:events';
 
 import PQueue from 'p-queue';
 
-import type { Connection } from '../../reactor/connection.ts';
+import type { Connection } from '../../reactor/connections/connection.ts';
 import { Reactor } from '../../reactor/reactor.ts';
-import { TlsContext } from '../tls/context.ts';
+import { TlsContext } from '../tls/context/context.ts';
 
 const [plainPort, plainCount, tlsPort, tlsCount] = process.argv.slice(2, 6).map(Number);
 const secure = await TlsContext.client({ ca: { file: process.argv[6] } });

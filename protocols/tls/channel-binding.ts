@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto';
 
-import type { Certificate } from './certificate.ts';
+import type { Certificate } from './certificates/certificate.ts';
 import * as c from './constants.ts';
 import { openssl } from './openssl.ts';
 import type { Pointer } from './openssl.ts';

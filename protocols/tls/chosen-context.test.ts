@@ -5,15 +5,15 @@
 
 import { describe, expect, it } from 'vitest';
 
-import type { TlsContext } from './context.ts';
-import type { TlsServerOptions } from './options.ts';
-import { SERVER_RULES } from './option-rules.ts';
+import type { TlsContext } from './context/context.ts';
+import type { TlsServerOptions } from './context/options.ts';
+import { SERVER_RULES } from './context/option-rules.ts';
 import { ClientSessions } from './sessions/client-sessions.ts';
-import { MemorySessionStore } from './sessions/memory-store.ts';
-import { Authority } from './testing/authority.ts';
-import { abort, securePair } from './testing/pair.ts';
-import { withSecureReactor } from './testing/secure-reactor.ts';
-import type { SecureReactor } from './testing/secure-reactor.ts';
+import { MemorySessionStore } from '../stores/memory/memory-store.ts';
+import { Authority } from '../testing/tls/authority.ts';
+import { abort, securePair } from '../testing/tls/pair.ts';
+import { withSecureReactor } from '../testing/tls/secure-reactor.ts';
+import type { SecureReactor } from '../testing/tls/secure-reactor.ts';
 
 const NAME = 'a.test';
 const authority = new Authority();

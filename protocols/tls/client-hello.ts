@@ -2,7 +2,7 @@
 
 import { isIP } from 'node:net';
 
-import { readHostName } from '../../reactor/host-name.ts';
+import { readHostName } from '../../reactor/addresses/host-name.ts';
 import { decodeProtocols } from './alpn.ts';
 import * as c from './constants.ts';
 import { openssl } from './openssl.ts';
@@ -11,7 +11,7 @@ import { identityOf, presharedKey } from './psk.ts';
 import type { PresharedKey } from './psk.ts';
 import type { ResumptionMiss } from './sessions/resumption.ts';
 import type { TimeSource } from './sessions/store-guard.ts';
-import type { ContextSettings, SettingsOwner } from './settings.ts';
+import type { ContextSettings, SettingsOwner } from './context/settings.ts';
 import { andThen } from './thenable.ts';
 import { TlsError } from './tls-error.ts';
 

@@ -8,12 +8,12 @@ import { connect as tlsConnect } from 'node:tls';
 import { describe, expect, it } from 'vitest';
 
 import { BoundsError, ClosedError, OperationTimeoutError, SystemError, TruncatedError } from '../../core/errors.ts';
-import type { Listener } from '../../reactor/listener.ts';
+import type { Listener } from '../../reactor/listening/listener.ts';
 import { portOf } from '../../reactor/testing/with-reactor.ts';
 import { openssl } from './openssl.ts';
-import { selfSigned } from './self-signed.ts';
-import { localhost, withSecureReactor } from './testing/secure-reactor.ts';
-import type { SecureReactor } from './testing/secure-reactor.ts';
+import { selfSigned } from './certificates/self-signed.ts';
+import { localhost, withSecureReactor } from '../testing/tls/secure-reactor.ts';
+import type { SecureReactor } from '../testing/tls/secure-reactor.ts';
 import { CertificateError, TlsError } from './tls-error.ts';
 
 const host = '127.0.0.1';

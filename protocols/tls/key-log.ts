@@ -2,7 +2,7 @@
 
 import { closeSync, fchmodSync, openSync, writeSync } from 'node:fs';
 
-import { FileError } from './pem.ts';
+import { FileError } from './certificates/pem.ts';
 
 /**
  * Where the secrets go: `'event'` to the event `'keylog'` of each connection, a file (appended, readable by its owner

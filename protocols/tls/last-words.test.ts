@@ -6,8 +6,8 @@ import { DONE, END, WANT_READ, WANT_WRITE } from '../../core/want.ts';
 import type { StepCode } from '../../core/want.ts';
 import type { Transport } from '../../core/transport.ts';
 import { openssl } from './openssl.ts';
-import { localhost, withSecureReactor } from './testing/secure-reactor.ts';
-import type { TlsServerOptions, TlsVersion } from './options.ts';
+import { localhost, withSecureReactor } from '../testing/tls/secure-reactor.ts';
+import type { TlsServerOptions, TlsVersion } from './context/options.ts';
 import type { TlsTransport } from './tls-transport.ts';
 
 /** One end of a wire without a kernel: what is written comes to the other end at once. */

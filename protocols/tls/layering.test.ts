@@ -6,12 +6,12 @@ import { describe, expect, it } from 'vitest';
 
 import { BusyError, ClosedError, OperationTimeoutError } from '../../core/errors.ts';
 import { DONE, END, WANT_READ } from '../../core/want.ts';
-import type { Connection } from '../../reactor/connection.ts';
+import type { Connection } from '../../reactor/connections/connection.ts';
 import { portOf } from '../../reactor/testing/with-reactor.ts';
 import { openssl } from './openssl.ts';
 import type { SecureConnection } from './secure-connection.ts';
-import { withSecureReactor } from './testing/secure-reactor.ts';
-import type { SecureReactor } from './testing/secure-reactor.ts';
+import { withSecureReactor } from '../testing/tls/secure-reactor.ts';
+import type { SecureReactor } from '../testing/tls/secure-reactor.ts';
 
 const host = '127.0.0.1';
 
@@ -267,7 +267,7 @@ describe('TLS over a connection', () => {
 
   it('demands a client certificate when told to', () =>
     withSecureReactor(async (secure) => {
-      const { localhost } = await import('./testing/secure-reactor.ts');
+      const { localhost } = await import('../testing/tls/secure-reactor.ts');
       const listener = await secure.reactor.listen({ host, port: 0 });
       const errors: Error[] = [];
       listener.on('clientError', (error) => errors.push(error));

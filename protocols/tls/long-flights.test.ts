@@ -6,8 +6,8 @@ import { connect } from 'node:tls';
 import { expect, it } from 'vitest';
 
 import { portOf } from '../../reactor/testing/with-reactor.ts';
-import { Authority } from './testing/authority.ts';
-import { withSecureReactor } from './testing/secure-reactor.ts';
+import { Authority } from '../testing/tls/authority.ts';
+import { withSecureReactor } from '../testing/tls/secure-reactor.ts';
 
 const authority = new Authority();
 const ca = { pem: authority.pem };

@@ -5,12 +5,12 @@ import { describe, expect, it } from 'vitest';
 import { AbortError } from '../../core/errors.ts';
 import { epollGround } from '../../reactor/epoll/epoll-ground.ts';
 import { Reactor } from '../../reactor/reactor.ts';
-import type { Address } from '../../reactor/address.ts';
+import type { Address } from '../../reactor/addresses/address.ts';
 import { portOf } from '../../reactor/testing/with-reactor.ts';
-import { Certificate } from './certificate.ts';
-import { Authority } from './testing/authority.ts';
-import { abort, failuresOf, securePair, shakenPair } from './testing/pair.ts';
-import { withSecureReactor } from './testing/secure-reactor.ts';
+import { Certificate } from './certificates/certificate.ts';
+import { Authority } from '../testing/tls/authority.ts';
+import { abort, failuresOf, securePair, shakenPair } from '../testing/tls/pair.ts';
+import { withSecureReactor } from '../testing/tls/secure-reactor.ts';
 
 const root = new Authority({ commonName: 'root' });
 const identityOf = ({ chain, key }: { chain: string; key: string }) => ({

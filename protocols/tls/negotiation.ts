@@ -15,11 +15,11 @@ import { hasExpired } from './sessions/session.ts';
 import type { TlsSession } from './sessions/session.ts';
 import type { TicketKey } from './sessions/ticket-keys.ts';
 import type { TimeSource } from './sessions/store-guard.ts';
-import type { ContextSettings } from './settings.ts';
+import type { ContextSettings } from './context/settings.ts';
 import { isThenable } from './thenable.ts';
 import { TlsError } from './tls-error.ts';
-import { verifyErrorName } from './verify-errors.ts';
-import type { VerifyErrorName } from './verify-errors.ts';
+import { verifyErrorName } from './certificates/verify-errors.ts';
+import type { VerifyErrorName } from './certificates/verify-errors.ts';
 
 /** What is wrong with one certificate of the peer's chain. */
 export interface CertificateFault {

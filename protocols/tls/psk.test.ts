@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 
-import { TlsContext } from './context.ts';
-import { abort, failuresOf, securePair, shakenPair, talk } from './testing/pair.ts';
-import { withSecureReactor } from './testing/secure-reactor.ts';
+import { TlsContext } from './context/context.ts';
+import { abort, failuresOf, securePair, shakenPair, talk } from '../testing/tls/pair.ts';
+import { withSecureReactor } from '../testing/tls/secure-reactor.ts';
 
 const key = Buffer.alloc(32, 7);
 const none = { certificate: undefined, key: undefined };

@@ -9,13 +9,13 @@ import { connect as tlsConnect } from 'node:tls';
 import { describe, expect, it } from 'vitest';
 
 import { BusyError, ClosedError } from '../../core/errors.ts';
-import { fromDuplex } from '../../reactor/stream-connection.ts';
+import { fromDuplex } from '../../reactor/streams/from-duplex.ts';
 import { portOf, withReactor } from '../../reactor/testing/with-reactor.ts';
-import { Certificate } from './certificate.ts';
-import { TlsContext } from './context.ts';
-import { selfSigned } from './self-signed.ts';
-import { Authority } from './testing/authority.ts';
-import { localhost, withSecureReactor } from './testing/secure-reactor.ts';
+import { Certificate } from './certificates/certificate.ts';
+import { TlsContext } from './context/context.ts';
+import { selfSigned } from './certificates/self-signed.ts';
+import { Authority } from '../testing/tls/authority.ts';
+import { localhost, withSecureReactor } from '../testing/tls/secure-reactor.ts';
 
 const messageOf = (outcome: Promise<unknown>): Promise<string> =>
   outcome.then(

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 
 import { BoundsError } from '../../core/errors.ts';
-import { Authority } from './testing/authority.ts';
-import { abort, failuresOf, shakenPair, talk } from './testing/pair.ts';
-import { localhost, withSecureReactor } from './testing/secure-reactor.ts';
+import { Authority } from '../testing/tls/authority.ts';
+import { abort, failuresOf, shakenPair, talk } from '../testing/tls/pair.ts';
+import { localhost, withSecureReactor } from '../testing/tls/secure-reactor.ts';
 
 const tls12 = { protocols: { max: 'TLSv1.2' } } as const;
 const authority = new Authority();

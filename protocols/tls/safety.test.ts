@@ -4,15 +4,15 @@
 
 import { describe, expect, it } from 'vitest';
 
-import { Certificate } from './certificate.ts';
+import { Certificate } from './certificates/certificate.ts';
 import type { SecureConnection } from './secure-connection.ts';
-import type { TlsClientOptions } from './options.ts';
-import { Authority } from './testing/authority.ts';
-import type { Issued } from './testing/authority.ts';
-import { abort, failuresOf, securePair, shakenPair, talk } from './testing/pair.ts';
-import { localhost, withSecureReactor } from './testing/secure-reactor.ts';
-import type { SecureReactor } from './testing/secure-reactor.ts';
-import type { VerifyErrorName } from './verify-errors.ts';
+import type { TlsClientOptions } from './context/options.ts';
+import { Authority } from '../testing/tls/authority.ts';
+import type { Issued } from '../testing/tls/authority.ts';
+import { abort, failuresOf, securePair, shakenPair, talk } from '../testing/tls/pair.ts';
+import { localhost, withSecureReactor } from '../testing/tls/secure-reactor.ts';
+import type { SecureReactor } from '../testing/tls/secure-reactor.ts';
+import type { VerifyErrorName } from './certificates/verify-errors.ts';
 
 const authority = new Authority();
 const ca = { pem: authority.pem };

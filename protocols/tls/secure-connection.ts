@@ -8,11 +8,11 @@ import { OPERATION_RULES } from '../../core/operation.ts';
 import type { Operation, OperationOptions } from '../../core/operation.ts';
 import { checkArgument, checkOptions, flag, oneOf, partWith } from '../../core/options.ts';
 import type { Rules } from '../../core/options.ts';
-import { Connection } from '../../reactor/connection.ts';
-import type { ConnectionBasis, ConnectionStatistics } from '../../reactor/connection.ts';
+import { Connection } from '../../reactor/connections/connection.ts';
+import type { ConnectionBasis, ConnectionStatistics } from '../../reactor/connections/connection.ts';
 import { guarded } from '../../reactor/guarded.ts';
-import { certificateOf, chainOf } from './certificate.ts';
-import type { Certificate } from './certificate.ts';
+import { certificateOf, chainOf } from './certificates/certificate.ts';
+import type { Certificate } from './certificates/certificate.ts';
 import { exportKeyingMaterial, serverEndPoint } from './channel-binding.ts';
 import type { ChannelBinding } from './channel-binding.ts';
 import * as c from './constants.ts';
@@ -27,8 +27,8 @@ import { TlsSession } from './sessions/session.ts';
 import { RehandshakeStep } from './rehandshake.ts';
 import { TlsError } from './tls-error.ts';
 import type { TlsTransport } from './tls-transport.ts';
-import { verifyErrorName } from './verify-errors.ts';
-import type { VerifyErrorName } from './verify-errors.ts';
+import { verifyErrorName } from './certificates/verify-errors.ts';
+import type { VerifyErrorName } from './certificates/verify-errors.ts';
 
 /** What was agreed on: the fields of LuaSec's `info()`. */
 export interface TlsInfo {

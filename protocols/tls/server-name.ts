@@ -2,7 +2,7 @@
 
 import { isIP } from 'node:net';
 
-import { wildcardOverUnderscore } from '../../reactor/host-name.ts';
+import { wildcardOverUnderscore } from '../../reactor/addresses/host-name.ts';
 import * as c from './constants.ts';
 import { openssl } from './openssl.ts';
 import type { Pointer } from './openssl.ts';

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 
-import { TlsContext } from './context.ts';
-import type { TlsServerOptions } from './options.ts';
-import { Authority } from './testing/authority.ts';
-import { abort, failuresOf, securePair, shakenPair, talk } from './testing/pair.ts';
-import { withSecureReactor } from './testing/secure-reactor.ts';
-import type { SecureReactor } from './testing/secure-reactor.ts';
+import { TlsContext } from './context/context.ts';
+import type { TlsServerOptions } from './context/options.ts';
+import { Authority } from '../testing/tls/authority.ts';
+import { abort, failuresOf, securePair, shakenPair, talk } from '../testing/tls/pair.ts';
+import { withSecureReactor } from '../testing/tls/secure-reactor.ts';
+import type { SecureReactor } from '../testing/tls/secure-reactor.ts';
 
 const authority = new Authority();
 const ca = { pem: authority.pem };

@@ -7,12 +7,12 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 import type { SecureConnection } from './secure-connection.ts';
-import { MapStore } from './sessions/testing/map-store.ts';
+import { MapStore } from '../testing/stores/map-store.ts';
 import { TicketKeys } from './sessions/ticket-keys.ts';
 import type { TlsSession } from './sessions/session.ts';
-import { Authority } from './testing/authority.ts';
-import { abort, failuresOf, securePair, shakenPair, talk } from './testing/pair.ts';
-import { withSecureReactor } from './testing/secure-reactor.ts';
+import { Authority } from '../testing/tls/authority.ts';
+import { abort, failuresOf, securePair, shakenPair, talk } from '../testing/tls/pair.ts';
+import { withSecureReactor } from '../testing/tls/secure-reactor.ts';
 import { CertificateError } from './tls-error.ts';
 
 const authority = new Authority();

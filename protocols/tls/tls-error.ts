@@ -3,8 +3,8 @@
 import { WantioError } from '../../core/errors.ts';
 import { ERR_LIB_SSL, SSL_AD_REASON_OFFSET, SSL_R_HTTP_REQUEST, SSL_R_HTTPS_PROXY_REQUEST } from './constants.ts';
 import { openssl } from './openssl.ts';
-import { verifyErrorName } from './verify-errors.ts';
-import type { VerifyErrorName } from './verify-errors.ts';
+import { verifyErrorName } from './certificates/verify-errors.ts';
+import type { VerifyErrorName } from './certificates/verify-errors.ts';
 
 /** One entry of OpenSSL's error queue. */
 export interface TlsErrorEntry {

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 
-import { WrongHostError } from './certificate-error.ts';
-import { Authority } from './testing/authority.ts';
-import type { Issued } from './testing/authority.ts';
-import { abort, failuresOf, securePair } from './testing/pair.ts';
-import { withSecureReactor } from './testing/secure-reactor.ts';
+import { WrongHostError } from './certificates/certificate-error.ts';
+import { Authority } from '../testing/tls/authority.ts';
+import type { Issued } from '../testing/tls/authority.ts';
+import { abort, failuresOf, securePair } from '../testing/tls/pair.ts';
+import { withSecureReactor } from '../testing/tls/secure-reactor.ts';
 import { CertificateError } from './tls-error.ts';
 
 const authority = new Authority();

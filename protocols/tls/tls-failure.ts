@@ -1,10 +1,10 @@
 /** Why a TLS connection failed, from what OpenSSL and the first bytes tell. */
 
 import * as c from './constants.ts';
-import { WrongHostError } from './certificate-error.ts';
-import { chainOf } from './certificate.ts';
-import type { NameRules } from './certificate.ts';
-import { hostsOf } from './check-peer.ts';
+import { WrongHostError } from './certificates/certificate-error.ts';
+import { chainOf } from './certificates/certificate.ts';
+import type { NameRules } from './certificates/certificate.ts';
+import { hostsOf } from './certificates/check-peer.ts';
 import { openssl } from './openssl.ts';
 import type { Pointer } from './openssl.ts';
 import { CertificateError, hintFor, saysHttp, takeErrorQueue, TlsError } from './tls-error.ts';

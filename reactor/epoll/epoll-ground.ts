@@ -2,7 +2,7 @@
 
 import { systemClock } from '../clock.ts';
 import type { Ground } from '../ground.ts';
-import { lookUp } from '../look-up.ts';
+import { lookUp } from '../addresses/look-up.ts';
 import type { SystemCalls } from '../system-calls.ts';
 import { EpollSelector } from './epoll-selector.ts';
 import { libc } from './libc.ts';

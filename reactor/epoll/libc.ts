@@ -10,8 +10,8 @@ import { constants, lstatSync } from 'node:fs';
 import koffi from 'koffi';
 
 import { UnsupportedError } from '../../core/errors.ts';
-import type { Address } from '../address.ts';
-import type { SocketOptionName } from '../socket-options.ts';
+import type { Address } from '../addresses/address.ts';
+import type { SocketOptionName } from '../connections/socket-options.ts';
 import { ENODEV } from '../system-calls.ts';
 import type { PeerCredentials, SystemCalls } from '../system-calls.ts';
 import { decodeAddress, encodeAddress } from './sockaddr.ts';

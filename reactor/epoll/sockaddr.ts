@@ -2,8 +2,8 @@
 
 import { networkInterfaces } from 'node:os';
 
-import type { Address } from '../address.ts';
-import { textOf, wordsOf } from '../ip-address.ts';
+import type { Address } from '../addresses/address.ts';
+import { textOf, wordsOf } from '../addresses/ip-address.ts';
 
 /**
  * @returns the bytes that bind(2) and connect(2) take; `undefined` when its zone is none here. The address's numbers

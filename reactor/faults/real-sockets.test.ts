@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 
 import { OperationTimeoutError } from '../../core/errors.ts';
 import type { SystemError } from '../../core/errors.ts';
-import type { Connection } from '../connection.ts';
+import type { Connection } from '../connections/connection.ts';
 import { epollGround } from '../epoll/epoll-ground.ts';
 import { Reactor } from '../reactor.ts';
 import { Ledger } from '../testing/ledger.ts';

@@ -9,7 +9,7 @@
  * begins, to those who watch.
  */
 
-import type { Address } from '../address.ts';
+import type { Address } from '../addresses/address.ts';
 import { BROKEN, HANGUP, READABLE, WRITABLE } from '../handle.ts';
 import { EAGAIN, ECONNRESET, EPIPE, ENOTCONN } from '../system-calls.ts';
 import { ByteQueue } from './byte-queue.ts';

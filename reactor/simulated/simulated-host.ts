@@ -4,10 +4,10 @@ import { resolve } from 'node:path';
 
 import { count, countOrNone, listOf, thing } from '../../core/options.ts';
 import type { Rules } from '../../core/options.ts';
-import { formatAddress } from '../address.ts';
-import type { Address } from '../address.ts';
-import { canonicalAddress } from '../ip-address.ts';
-import type { SocketOptionName } from '../socket-options.ts';
+import { formatAddress } from '../addresses/address.ts';
+import type { Address } from '../addresses/address.ts';
+import { canonicalAddress } from '../addresses/ip-address.ts';
+import type { SocketOptionName } from '../connections/socket-options.ts';
 import {
   EADDRINUSE,
   EADDRNOTAVAIL,

@@ -3,9 +3,9 @@
 import { SystemError } from '../../core/errors.ts';
 import { checkArgument, checkOptions, duration, text, thing } from '../../core/options.ts';
 import type { Rules } from '../../core/options.ts';
-import type { Address } from '../address.ts';
-import { hostName } from '../host-name.ts';
-import { canonicalAddress } from '../ip-address.ts';
+import type { Address } from '../addresses/address.ts';
+import { hostName } from '../addresses/host-name.ts';
+import { canonicalAddress } from '../addresses/ip-address.ts';
 import { ENOENT } from '../system-calls.ts';
 import { Link } from './link.ts';
 import type { LinkOptions } from './link.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { ClosedError, OperationTimeoutError, SystemError } from '../../core/errors.ts';
-import type { Connection } from '../connection.ts';
+import type { Connection } from '../connections/connection.ts';
 import { DeadlockError, LivelockError, World } from './world.ts';
 import type { SimulatedMachine } from './world.ts';
 

@@ -1,6 +1,6 @@
 /** An echo server that reports the first shortage of descriptors. Run in a process with a low limit. */
 
-import { formatAddress } from '../address.ts';
+import { formatAddress } from '../addresses/address.ts';
 import { closeOnSignal } from '../close-on-signal.ts';
 import { Reactor } from '../reactor.ts';
 

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 
 import { epollGround } from '../epoll/epoll-ground.ts';
-import type { Listener } from '../listener.ts';
+import type { Listener } from '../listening/listener.ts';
 import { Reactor } from '../reactor.ts';
 import type { SystemCalls } from '../system-calls.ts';
 import { Ledger } from './ledger.ts';

@@ -12,9 +12,9 @@ import { text } from 'node:stream/consumers';
 
 import { Certificate, TlsContext } from '../../protocols/tls/index.ts';
 import type { SecureConnection } from '../../protocols/tls/index.ts';
-import { pemOf } from '../../protocols/tls/pem-text.ts';
-import { Authority } from '../../protocols/tls/testing/authority.ts';
-import { integer, sequence } from '../../protocols/tls/testing/der.ts';
+import { pemOf } from '../../protocols/tls/certificates/pem-text.ts';
+import { Authority } from '../../protocols/testing/tls/authority.ts';
+import { integer, sequence } from '../../protocols/testing/tls/der.ts';
 import { Reactor } from '../../reactor/index.ts';
 import type { Connection, Listener } from '../../reactor/index.ts';
 

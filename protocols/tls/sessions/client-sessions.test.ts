@@ -1,19 +1,19 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 
 import { portOf } from '../../../reactor/testing/with-reactor.ts';
-import type { TlsContext } from '../context.ts';
-import type { TlsConnectionOptions, TlsServerOptions, TlsVersion } from '../options.ts';
-import { Authority } from '../testing/authority.ts';
-import { abort, talk } from '../testing/pair.ts';
-import { localhost, withSecureReactor } from '../testing/secure-reactor.ts';
-import type { SecureReactor } from '../testing/secure-reactor.ts';
+import type { TlsContext } from '../context/context.ts';
+import type { TlsConnectionOptions, TlsServerOptions, TlsVersion } from '../context/options.ts';
+import { Authority } from '../../testing/tls/authority.ts';
+import { abort, talk } from '../../testing/tls/pair.ts';
+import { localhost, withSecureReactor } from '../../testing/tls/secure-reactor.ts';
+import type { SecureReactor } from '../../testing/tls/secure-reactor.ts';
 import { ClientSessions } from './client-sessions.ts';
 import type { Resumption } from './resumption.ts';
 import { TlsSession } from './session.ts';
-import { ManualClock } from './testing/manual-clock.ts';
-import { manualTime } from './testing/manual-time.ts';
-import { MapStore } from './testing/map-store.ts';
-import { sessionFrom } from './testing/visits.ts';
+import { ManualClock } from '../../testing/stores/manual-clock.ts';
+import { manualTime } from '../../testing/stores/manual-time.ts';
+import { MapStore } from '../../testing/stores/map-store.ts';
+import { sessionFrom } from '../../testing/stores/visits.ts';
 
 const made = new Map<string, Uint8Array>();
 let bornAt = 0;

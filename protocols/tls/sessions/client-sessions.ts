@@ -6,8 +6,8 @@ import type { ResumptionMiss } from './resumption.ts';
 import { TlsSession } from './session.ts';
 import { SharedSessions } from './shared-sessions.ts';
 import type { StoreStatistics, TimeSource } from './store-guard.ts';
-import { clock, secretKey, takingStore } from './store-rules.ts';
-import type { TakingSessionStore } from './store.ts';
+import { clock, secretKey, takingStore } from '../../stores/store-rules.ts';
+import type { TakingSessionStore } from '../../stores/store.ts';
 
 /** How many are kept, and where. */
 export interface ClientSessionsOptions {

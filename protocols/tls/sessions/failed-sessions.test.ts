@@ -2,19 +2,19 @@ import { describe, expect, it } from 'vitest';
 
 import { OperationTimeoutError } from '../../../core/errors.ts';
 import type { OperationOptions } from '../../../core/operation.ts';
-import type { Connection } from '../../../reactor/connection.ts';
+import type { Connection } from '../../../reactor/connections/connection.ts';
 import { World } from '../../../reactor/simulated/world.ts';
-import { TlsContext } from '../context.ts';
-import type { TlsClientOptions, TlsServerOptions, TlsVersion } from '../options.ts';
+import { TlsContext } from '../context/context.ts';
+import type { TlsClientOptions, TlsServerOptions, TlsVersion } from '../context/options.ts';
 import type { SecureConnection } from '../secure-connection.ts';
-import { selfSigned } from '../self-signed.ts';
+import { selfSigned } from '../certificates/self-signed.ts';
 import { TlsError } from '../tls-error.ts';
 import { ClientSessions } from './client-sessions.ts';
 import { FailedSessions } from './failed-sessions.ts';
 import { TlsSession } from './session.ts';
-import { ManualClock } from './testing/manual-clock.ts';
-import { takeOrRefuse } from './testing/refusing-server.ts';
-import type { Refusal } from './testing/refusing-server.ts';
+import { ManualClock } from '../../testing/stores/manual-clock.ts';
+import { takeOrRefuse } from '../../testing/stores/refusing-server.ts';
+import type { Refusal } from '../../testing/stores/refusing-server.ts';
 
 const { certificate, key } = selfSigned({ names: ['there'] });
 const versions: TlsVersion[] = ['TLSv1.2', 'TLSv1.3'];

@@ -2,20 +2,20 @@ import { describe, expect, it } from 'vitest';
 
 import { ClosedError } from '../../../core/errors.ts';
 import type { Transport } from '../../../core/transport.ts';
-import type { Listener } from '../../../reactor/listener.ts';
+import type { Listener } from '../../../reactor/listening/listener.ts';
 import { portOf } from '../../../reactor/testing/with-reactor.ts';
-import type { TlsContext } from '../context.ts';
-import type { TlsServerOptions } from '../options.ts';
+import type { TlsContext } from '../context/context.ts';
+import type { TlsServerOptions } from '../context/options.ts';
 import type { SecureConnection } from '../secure-connection.ts';
-import { failuresOf } from '../testing/pair.ts';
-import type { Layer } from '../testing/pair.ts';
-import { withSecureReactor } from '../testing/secure-reactor.ts';
-import type { SecureReactor } from '../testing/secure-reactor.ts';
+import { failuresOf } from '../../testing/tls/pair.ts';
+import type { Layer } from '../../testing/tls/pair.ts';
+import { withSecureReactor } from '../../testing/tls/secure-reactor.ts';
+import type { SecureReactor } from '../../testing/tls/secure-reactor.ts';
 import { CertificateError, TlsError } from '../tls-error.ts';
 import { ClientSessions } from './client-sessions.ts';
-import { bytes } from './testing/check-store.ts';
-import { damaged } from './testing/damaged.ts';
-import { MapStore } from './testing/map-store.ts';
+import { bytes } from '../../testing/stores/check-store.ts';
+import { damaged } from '../../testing/stores/damaged.ts';
+import { MapStore } from '../../testing/stores/map-store.ts';
 
 const versions = ['TLSv1.2', 'TLSv1.3'] as const;
 

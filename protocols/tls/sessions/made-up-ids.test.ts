@@ -6,11 +6,11 @@ import { connect as tlsConnect } from 'node:tls';
 import { describe, expect, it } from 'vitest';
 
 import { portOf } from '../../../reactor/testing/with-reactor.ts';
-import type { TlsServerOptions } from '../options.ts';
-import { localhost, withSecureReactor } from '../testing/secure-reactor.ts';
+import type { TlsServerOptions } from '../context/options.ts';
+import { localhost, withSecureReactor } from '../../testing/tls/secure-reactor.ts';
 import type { Resumption } from './resumption.ts';
-import { MapStore } from './testing/map-store.ts';
-import { comeBack, sessionFrom } from './testing/visits.ts';
+import { MapStore } from '../../testing/stores/map-store.ts';
+import { comeBack, sessionFrom } from '../../testing/stores/visits.ts';
 
 const servers: Readonly<Record<string, () => Partial<TlsServerOptions>>> = {
   'its own cache': () => ({ resumption: 'stateful' }),

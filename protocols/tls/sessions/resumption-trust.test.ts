@@ -9,12 +9,12 @@ import { createServer } from 'node:tls';
 
 import { describe, expect, it } from 'vitest';
 
-import type { TlsClientOptions, TlsConnectionOptions, TlsServerOptions } from '../options.ts';
+import type { TlsClientOptions, TlsConnectionOptions, TlsServerOptions } from '../context/options.ts';
 import type { SecureConnection } from '../secure-connection.ts';
-import { Authority } from '../testing/authority.ts';
-import { abort, securePair, talk } from '../testing/pair.ts';
-import { withSecureReactor } from '../testing/secure-reactor.ts';
-import type { SecureReactor } from '../testing/secure-reactor.ts';
+import { Authority } from '../../testing/tls/authority.ts';
+import { abort, securePair, talk } from '../../testing/tls/pair.ts';
+import { withSecureReactor } from '../../testing/tls/secure-reactor.ts';
+import type { SecureReactor } from '../../testing/tls/secure-reactor.ts';
 import { CertificateError } from '../tls-error.ts';
 import { ClientSessions } from './client-sessions.ts';
 

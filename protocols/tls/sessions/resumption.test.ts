@@ -1,17 +1,17 @@
 import { describe, expect, it } from 'vitest';
 
-import type { TlsContext } from '../context.ts';
-import type { TlsClientOptions, TlsServerOptions, TlsVersion } from '../options.ts';
+import type { TlsContext } from '../context/context.ts';
+import type { TlsClientOptions, TlsServerOptions, TlsVersion } from '../context/options.ts';
 import type { SecureConnection } from '../secure-connection.ts';
 import { portOf } from '../../../reactor/testing/with-reactor.ts';
-import { Authority } from '../testing/authority.ts';
-import { abort, failuresOf, securePair, shakenPair, talk } from '../testing/pair.ts';
-import { withSecureReactor } from '../testing/secure-reactor.ts';
-import type { SecureReactor } from '../testing/secure-reactor.ts';
+import { Authority } from '../../testing/tls/authority.ts';
+import { abort, failuresOf, securePair, shakenPair, talk } from '../../testing/tls/pair.ts';
+import { withSecureReactor } from '../../testing/tls/secure-reactor.ts';
+import type { SecureReactor } from '../../testing/tls/secure-reactor.ts';
 import type { Resumption } from './resumption.ts';
 import { TlsSession } from './session.ts';
-import { ManualClock } from './testing/manual-clock.ts';
-import { MapStore } from './testing/map-store.ts';
+import { ManualClock } from '../../testing/stores/manual-clock.ts';
+import { MapStore } from '../../testing/stores/map-store.ts';
 import { TicketKeys } from './ticket-keys.ts';
 
 const authority = new Authority();

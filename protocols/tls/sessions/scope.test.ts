@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 
-import type { LoadedFiles } from '../configure.ts';
-import type { AnyOptions } from '../options.ts';
-import { Authority } from '../testing/authority.ts';
+import type { LoadedFiles } from '../context/configure.ts';
+import type { AnyOptions } from '../context/options.ts';
+import { Authority } from '../../testing/tls/authority.ts';
 import { SCOPE, scopeFor, scopeOf } from './scope.ts';
-import { bytes } from './testing/check-store.ts';
+import { bytes } from '../../testing/stores/check-store.ts';
 
 const [one, other] = [new Authority(), new Authority()];
 const files: LoadedFiles = { identities: [], trust: undefined, dhParameters: undefined };

@@ -6,10 +6,10 @@
 
 import { createHash, randomBytes } from 'node:crypto';
 
-import { Certificate } from '../certificate.ts';
+import { Certificate } from '../certificates/certificate.ts';
 import { checkedName } from '../client-hello.ts';
-import type { LoadedFiles } from '../configure.ts';
-import type { AnyOptions } from '../options.ts';
+import type { LoadedFiles } from '../context/configure.ts';
+import type { AnyOptions } from '../context/options.ts';
 
 /**
  * @returns the digest of what an SSL_CTX with these options trusts, 32 bytes. A renewed certificate for the same names

@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 
 import { Sealer } from './sealer.ts';
-import { VALUE_AT_MOST } from './store.ts';
-import { bytes } from './testing/check-store.ts';
+import { VALUE_AT_MOST } from '../../stores/store.ts';
+import { bytes } from '../../testing/stores/check-store.ts';
 
 const secret = bytes(32, 1);
 const text = Buffer.from('a secret');

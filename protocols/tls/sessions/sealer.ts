@@ -2,7 +2,7 @@
 
 import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:crypto';
 
-import { VALUE_AT_MOST } from './store.ts';
+import { VALUE_AT_MOST } from '../../stores/store.ts';
 
 /**
  * Seals for one purpose with AES-256-GCM. What was sealed for another purpose, with another secret or for another place

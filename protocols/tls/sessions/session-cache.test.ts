@@ -1,16 +1,16 @@
 import { describe, expect, it } from 'vitest';
 
-import type { TlsContext } from '../context.ts';
-import type { TlsServerOptions } from '../options.ts';
-import { abort, shakenPair, talk } from '../testing/pair.ts';
-import { withSecureReactor } from '../testing/secure-reactor.ts';
-import type { SecureReactor } from '../testing/secure-reactor.ts';
+import type { TlsContext } from '../context/context.ts';
+import type { TlsServerOptions } from '../context/options.ts';
+import { abort, shakenPair, talk } from '../../testing/tls/pair.ts';
+import { withSecureReactor } from '../../testing/tls/secure-reactor.ts';
+import type { SecureReactor } from '../../testing/tls/secure-reactor.ts';
 import { ClientSessions } from './client-sessions.ts';
 import type { CacheMode, SessionStatistics } from './session-cache.ts';
 import type { TlsSession } from './session.ts';
-import { MapStore } from './testing/map-store.ts';
+import { MapStore } from '../../testing/stores/map-store.ts';
 import { TicketKeys } from './ticket-keys.ts';
-import { comeBack, met, sessionFrom, shake } from './testing/visits.ts';
+import { comeBack, met, sessionFrom, shake } from '../../testing/stores/visits.ts';
 
 // Under TLS 1.2 a handshake makes one session; under TLS 1.3 as many as there are tickets, which is one here.
 const versions = ['TLSv1.2', 'TLSv1.3'] as const;

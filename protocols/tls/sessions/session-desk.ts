@@ -3,7 +3,7 @@
 import type { Negotiation } from '../negotiation.ts';
 import { openssl } from '../openssl.ts';
 import type { Pointer } from '../openssl.ts';
-import type { TlsConnectionOptions } from '../options.ts';
+import type { TlsConnectionOptions } from '../context/options.ts';
 import { refused } from '../tls-error.ts';
 import { TlsSession } from './session.ts';
 import type { TimeSource } from './store-guard.ts';

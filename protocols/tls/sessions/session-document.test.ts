@@ -7,16 +7,16 @@ import { readFileSync } from 'node:fs';
 
 import { describe, expect, it } from 'vitest';
 
-import { TlsContext } from '../context.ts';
-import { Authority } from '../testing/authority.ts';
-import { abort, failuresOf, securePair, shakenPair, talk } from '../testing/pair.ts';
-import { fileOf } from '../testing/program.ts';
-import { withSecureReactor } from '../testing/secure-reactor.ts';
-import type { SecureReactor } from '../testing/secure-reactor.ts';
+import { TlsContext } from '../context/context.ts';
+import { Authority } from '../../testing/tls/authority.ts';
+import { abort, failuresOf, securePair, shakenPair, talk } from '../../testing/tls/pair.ts';
+import { fileOf } from '../../testing/tls/program.ts';
+import { withSecureReactor } from '../../testing/tls/secure-reactor.ts';
+import type { SecureReactor } from '../../testing/tls/secure-reactor.ts';
 import type { CacheMode } from './session-cache.ts';
 import { TlsSession } from './session.ts';
-import { MapStore } from './testing/map-store.ts';
-import { comeBack, met, sessionFrom, shake } from './testing/visits.ts';
+import { MapStore } from '../../testing/stores/map-store.ts';
+import { comeBack, met, sessionFrom, shake } from '../../testing/stores/visits.ts';
 
 // The document knows no tickets and no TLS 1.3. What it says holds there as well, but where a test says otherwise.
 const versions = ['TLSv1.2', 'TLSv1.3'] as const;

@@ -10,12 +10,12 @@ import { connect as connectTls } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { compiledOf } from '../../../reactor/testing/compiled.ts';
-import { certificateFiles, fileOf, isInstalled, missing, Program } from '../testing/program.ts';
-import { host } from '../testing/peer-program.ts';
-import { localhost, withSecureReactor } from '../testing/secure-reactor.ts';
-import { newFolder } from './testing/folder.ts';
-import { startRedis } from './testing/redis-server.ts';
-import type { RedisServer } from './testing/redis-server.ts';
+import { certificateFiles, fileOf, isInstalled, missing, Program } from '../../testing/tls/program.ts';
+import { host } from '../../testing/tls/peer-program.ts';
+import { localhost, withSecureReactor } from '../../testing/tls/secure-reactor.ts';
+import { newFolder } from '../../testing/stores/folder.ts';
+import { startRedis } from '../../testing/stores/redis-server.ts';
+import type { RedisServer } from '../../testing/stores/redis-server.ts';
 import type { TlsSession } from './session.ts';
 
 type Version = 'TLSv1.2' | 'TLSv1.3';

@@ -3,12 +3,12 @@ import { inspect } from 'node:util';
 
 import { describe, expect, it } from 'vitest';
 
-import type { TlsClientOptions, TlsServerOptions } from '../options.ts';
+import type { TlsClientOptions, TlsServerOptions } from '../context/options.ts';
 import { TlsError } from '../tls-error.ts';
-import { fileOf, isInstalled, missing } from '../testing/program.ts';
-import { localhost, withSecureReactor } from '../testing/secure-reactor.ts';
+import { fileOf, isInstalled, missing } from '../../testing/tls/program.ts';
+import { localhost, withSecureReactor } from '../../testing/tls/secure-reactor.ts';
 import { LIFETIME_AT_MOST, TlsSession } from './session.ts';
-import { met, sessionFrom } from './testing/visits.ts';
+import { met, sessionFrom } from '../../testing/stores/visits.ts';
 
 const versions = ['TLSv1.2', 'TLSv1.3'] as const;
 const policies = ['stateful', 'stateless'] as const;

@@ -4,8 +4,8 @@ import { inspect } from 'node:util';
 
 import { checkOptions, flag } from '../../../core/options.ts';
 import type { Rules } from '../../../core/options.ts';
-import { certificateOf } from '../certificate.ts';
-import type { Certificate } from '../certificate.ts';
+import { certificateOf } from '../certificates/certificate.ts';
+import type { Certificate } from '../certificates/certificate.ts';
 import { openssl } from '../openssl.ts';
 import type { Pointer } from '../openssl.ts';
 import { refused, TlsError } from '../tls-error.ts';

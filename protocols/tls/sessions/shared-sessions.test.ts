@@ -1,21 +1,21 @@
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 
 import { portOf } from '../../../reactor/testing/with-reactor.ts';
-import type { TlsContext } from '../context.ts';
-import type { TlsVersion } from '../options.ts';
+import type { TlsContext } from '../context/context.ts';
+import type { TlsVersion } from '../context/options.ts';
 import type { SecureConnection } from '../secure-connection.ts';
-import { abort, talk } from '../testing/pair.ts';
-import { withSecureReactor } from '../testing/secure-reactor.ts';
-import type { SecureReactor } from '../testing/secure-reactor.ts';
+import { abort, talk } from '../../testing/tls/pair.ts';
+import { withSecureReactor } from '../../testing/tls/secure-reactor.ts';
+import type { SecureReactor } from '../../testing/tls/secure-reactor.ts';
 import { ClientSessions } from './client-sessions.ts';
 import type { ClientSessionsOptions } from './client-sessions.ts';
 import { TlsSession } from './session.ts';
-import type { TakingSessionStore } from './store.ts';
-import { bytes } from './testing/check-store.ts';
-import { ManualClock } from './testing/manual-clock.ts';
-import { manualTime } from './testing/manual-time.ts';
-import { MapStore } from './testing/map-store.ts';
-import { sessionFrom } from './testing/visits.ts';
+import type { TakingSessionStore } from '../../stores/store.ts';
+import { bytes } from '../../testing/stores/check-store.ts';
+import { ManualClock } from '../../testing/stores/manual-clock.ts';
+import { manualTime } from '../../testing/stores/manual-time.ts';
+import { MapStore } from '../../testing/stores/map-store.ts';
+import { sessionFrom } from '../../testing/stores/visits.ts';
 
 const made = new Map<TlsVersion, Uint8Array>();
 const storeKey = bytes(32, 1);

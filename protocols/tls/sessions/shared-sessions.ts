@@ -4,8 +4,8 @@ import type { ResumptionMiss } from './resumption.ts';
 import { Sealer } from './sealer.ts';
 import { StoreGuard } from './store-guard.ts';
 import type { StoreStatistics, TimeSource } from './store-guard.ts';
-import { TTL_AT_MOST_MS, VALUE_AT_MOST } from './store.ts';
-import type { TakingSessionStore } from './store.ts';
+import { TTL_AT_MOST_MS, VALUE_AT_MOST } from '../../stores/store.ts';
+import type { TakingSessionStore } from '../../stores/store.ts';
 
 /** How clients share their sessions. */
 export interface SharedSessionsOptions {

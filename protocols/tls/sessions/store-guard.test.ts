@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { StoreGuard } from './store-guard.ts';
-import { manualTime } from './testing/manual-time.ts';
+import { manualTime } from '../../testing/stores/manual-time.ts';
 
 const LOOKUP_MS = 250;
 

@@ -9,22 +9,22 @@ import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
 
 import { compiledOf } from '../../../reactor/testing/compiled.ts';
-import type { TlsContext } from '../context.ts';
-import type { TlsVersion } from '../options.ts';
-import { isInstalled, missing, Program } from '../testing/program.ts';
-import { withSecureReactor } from '../testing/secure-reactor.ts';
-import type { SecureReactor } from '../testing/secure-reactor.ts';
-import { RedisSessionStore } from './redis-store.ts';
+import type { TlsContext } from '../context/context.ts';
+import type { TlsVersion } from '../context/options.ts';
+import { isInstalled, missing, Program } from '../../testing/tls/program.ts';
+import { withSecureReactor } from '../../testing/tls/secure-reactor.ts';
+import type { SecureReactor } from '../../testing/tls/secure-reactor.ts';
+import { RedisSessionStore } from '../../stores/redis-store.ts';
 import type { Resumption } from './resumption.ts';
 import type { TlsSession } from './session.ts';
-import { SessionServerStore } from './session-server-store.ts';
-import type { SessionStore } from './store.ts';
-import { withFolder } from './testing/folder.ts';
-import { startRedis } from './testing/redis-server.ts';
-import { comeBack, sessionFrom } from './testing/visits.ts';
+import { SessionServerStore } from '../../stores/session-server/session-server-store.ts';
+import type { SessionStore } from '../../stores/store.ts';
+import { withFolder } from '../../testing/stores/folder.ts';
+import { startRedis } from '../../testing/stores/redis-server.ts';
+import { comeBack, sessionFrom } from '../../testing/stores/visits.ts';
 
 const present = isInstalled('redis-server');
-const program = fileURLToPath(new URL('testing/session-server-program.ts', import.meta.url));
+const program = fileURLToPath(new URL('../../testing/stores/session-server-program.ts', import.meta.url));
 const lookupMs = 200;
 
 /** A TLS server over a store, and how to visit it. */

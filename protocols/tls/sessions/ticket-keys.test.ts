@@ -2,9 +2,9 @@ import { getEventListeners } from 'node:events';
 
 import { describe, expect, it } from 'vitest';
 
-import { bytes } from './testing/check-store.ts';
-import { ManualClock } from './testing/manual-clock.ts';
-import { MapStore } from './testing/map-store.ts';
+import { bytes } from '../../testing/stores/check-store.ts';
+import { ManualClock } from '../../testing/stores/manual-clock.ts';
+import { MapStore } from '../../testing/stores/map-store.ts';
 import { TicketKeys } from './ticket-keys.ts';
 import type { TicketKey, TicketKeysOptions } from './ticket-keys.ts';
 

@@ -6,9 +6,9 @@ import { onAbort } from '../../../core/on-abort.ts';
 import { checkArgument, checkOptions, count, number, signal as signalRule } from '../../../core/options.ts';
 import type { Rules } from '../../../core/options.ts';
 import { Sealer } from './sealer.ts';
-import { clock, secretKey, sessionStore } from './store-rules.ts';
-import { TTL_AT_MOST_MS } from './store.ts';
-import type { SessionStore } from './store.ts';
+import { clock, secretKey, sessionStore } from '../../stores/store-rules.ts';
+import { TTL_AT_MOST_MS } from '../../stores/store.ts';
+import type { SessionStore } from '../../stores/store.ts';
 
 /** How a ring turns. */
 export interface TicketKeysOptions {

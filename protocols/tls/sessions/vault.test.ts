@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 
-import { bytes } from './testing/check-store.ts';
-import { manualTime } from './testing/manual-time.ts';
-import { MapStore } from './testing/map-store.ts';
+import { bytes } from '../../testing/stores/check-store.ts';
+import { manualTime } from '../../testing/stores/manual-time.ts';
+import { MapStore } from '../../testing/stores/map-store.ts';
 import { Sealer } from './sealer.ts';
-import { TTL_AT_MOST_MS, VALUE_AT_MOST } from './store.ts';
+import { TTL_AT_MOST_MS, VALUE_AT_MOST } from '../../stores/store.ts';
 import { Vault } from './vault.ts';
 import type { TimeSource } from './store-guard.ts';
 

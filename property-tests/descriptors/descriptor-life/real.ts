@@ -1,0 +1,149 @@
+/** The real reactor on one simulated host, to which the same is done as to the model, and what of it can be seen. */
+
+import assert from 'node:assert/strict';
+
+import { WantioError } from '../../../core/errors.ts';
+import type { Operation } from '../../../core/operation.ts';
+import type { Connection } from '../../../reactor/connections/connection.ts';
+import type { FaultRule, FaultyCall } from '../../../reactor/faults/fault.ts';
+import { PASS } from '../../../reactor/faults/fault.ts';
+import type { Listener } from '../../../reactor/listening/listener.ts';
+import type { SimulatedMachine, World } from '../../../reactor/simulated/world.ts';
+import type { Ledger } from '../../../reactor/testing/ledger.ts';
+import type { End, ListenerModel, Model } from './model.ts';
+
+/** Makes one call fail for want of descriptors, when it is told to. */
+export class Shortage {
+  /** The call that fails next. */
+  next: FaultyCall | undefined;
+
+  /** @param rule decides on all other calls. */
+  constructor(rule: FaultRule = () => PASS) {
+    this.rule = (context) => {
+      if (context.call !== this.next) return rule(context);
+      this.next = undefined;
+      return { kind: 'errno', code: 'EMFILE' };
+    };
+  }
+
+  readonly rule: FaultRule;
+}
+
+/** What is known of the real end of a model's end. */
+interface Twin {
+  readonly connection: Connection;
+  receiving?: Operation<unknown>;
+  sending?: Operation<number>;
+  cancel: AbortController;
+}
+
+export class Real {
+  readonly world: World;
+  readonly machine: SimulatedMachine;
+  readonly shortage: Shortage;
+  readonly twins = new Map<End, Twin>();
+  readonly listeners = new Map<ListenerModel, Listener>();
+  /** What must never be. */
+  readonly offences: string[] = [];
+  readonly #ledger: Ledger;
+
+  constructor(world: World, machine: SimulatedMachine, ledger: Ledger, shortage: Shortage) {
+    this.world = world;
+    this.machine = machine;
+    this.shortage = shortage;
+    this.#ledger = ledger;
+  }
+
+  /** Lets everything happen that is under way. */
+  async settle(model: Model, ms = 1): Promise<void> {
+    await this.world.sleep(ms);
+    // A moment at which a polite close may end or not is left behind.
+    while (
+      model.ends.some(
+        ({ open, closingUntil }) =>
+          open && closingUntil !== undefined && Math.abs(closingUntil - this.world.now()) <= 5,
+      )
+    )
+      await this.world.sleep(5);
+    model.pass(this.world.now());
+  }
+
+  /** Takes note of a new connection, and watches that nobody talks to it once it is closed. */
+  adopt(end: End, connection: Connection): void {
+    const offend = (what: string): void => {
+      if (connection.closed) this.offences.push(`${what} of closed connection ${String(end.fd)}`);
+    };
+    const dispatch = connection.dispatch.bind(connection);
+    connection.dispatch = () => {
+      offend('dispatch');
+      dispatch();
+    };
+    connection.wants$.subscribe(() => {
+      offend('want');
+    });
+    // Readiness that nobody answers is told in 64 turns; in each of them it must be that of an open connection.
+    connection.writable$.subscribe(() => {
+      offend('writable');
+    });
+    let closes = 0;
+    connection.on('close', () => {
+      if (++closes > 1) this.offences.push(`second end of connection ${String(end.fd)}`);
+    });
+    this.twins.set(end, { connection, cancel: new AbortController() });
+  }
+
+  twin(end: End): Twin {
+    const twin = this.twins.get(end);
+    assert(twin !== undefined, 'the end was accepted');
+    return twin;
+  }
+
+  /** Everything that can be compared is the same in the model and here. */
+  agree(model: Model): void {
+    const sorted = (numbers: Iterable<number>): number[] => [...numbers].sort((a, b) => a - b);
+    const { reactor, host } = this.machine;
+    assert.deepEqual(sorted(this.#ledger.open), sorted(model.open), 'open descriptors');
+    assert.equal(host.openDescriptors, model.open.size, 'descriptors of the host');
+    assert.deepEqual(this.#ledger.closedTwice, [], 'descriptors closed although they were not open');
+    const living = model.ends.filter(({ open }) => open);
+    assert.equal(reactor.connections.size, living.length, 'connections of the reactor');
+    for (const end of model.ends) {
+      const { connection } = this.twin(end);
+      const { handle } = connection.basis.socket;
+      assert.equal(handle.fd, end.fd, 'the number of a connection');
+      assert.equal(connection.closed, !end.open, `whether connection ${String(end.fd)} is closed`);
+      assert.equal(handle.owner, end.open ? connection : undefined, `the owner of descriptor ${String(end.fd)}`);
+    }
+    for (const [listener, real] of this.listeners)
+      assert.equal(real.closed, !listener.open, 'whether a listener is closed');
+    assert.equal(
+      reactor.openListeners.size,
+      model.listeners.filter(({ open }) => open).length,
+      'listeners of the reactor',
+    );
+    const expected = [
+      ...model.listeners.filter(({ accepting }) => accepting).map(() => 'accept'),
+      ...living.flatMap(({ receiving, flooding, closingUntil }) => [
+        ...(receiving === undefined ? [] : ['receive']),
+        ...(flooding ? ['send'] : closingUntil === undefined ? [] : ['shutdown']),
+      ]),
+    ];
+    assert.deepEqual(
+      reactor
+        .operations()
+        .map(({ name }) => name)
+        .sort(),
+      expected.sort(),
+      'pending operations',
+    );
+    assert.deepEqual(this.offences, []);
+  }
+}
+
+/** Lets `operation` end as it may, but not with an error that is none of ours. */
+export function watched<T>(real: Real, operation: Operation<T>): Operation<T> {
+  operation.then(undefined, (error: unknown) => {
+    if (!(error instanceof WantioError)) real.offences.push(`failure of an unknown kind: ${String(error)}`);
+  });
+  return operation;
+}

@@ -1,0 +1,158 @@
+/**
+ * A timing wheel tells what a plain list would tell: everything due, nothing else, in the order of the ticks, whatever
+ * happens meanwhile.
+ */
+
+import assert from 'node:assert/strict';
+
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+
+import { Deadline, Deadlines } from '../../core/deadlines.ts';
+import { checkLaw, replaying } from '../kit/law.ts';
+
+type Deed =
+  | { readonly do: 'arm'; readonly which: number; readonly after: number }
+  | { readonly do: 'cancel'; readonly which: number }
+  | { readonly do: 'pass'; readonly ms: number };
+
+/**
+ * What a deadline does when it is told: arm or cancel another, or itself. Each does so a few times only, so that every
+ * call ends.
+ */
+type Reaction = Exclude<Deed, { do: 'pass' }>;
+
+test('the wheel tells what a list would tell', async () => {
+  let told = 0;
+  await checkLaw(
+    fc.property(
+      start,
+      fc.array(deed, { maxLength: 60, size: 'max' }),
+      fc.array(fc.array(reaction, { maxLength: 3, size: 'max' }), { minLength: COUNT, maxLength: COUNT }),
+      (now, deeds, reactions) => {
+        const pair = new Pair(now, reactions);
+        for (const deed of deeds) pair.do(deed);
+        for (let passes = 0; passes < 3; passes++) pair.do({ do: 'pass', ms: LONGEST });
+        told += pair.told;
+      },
+    ),
+    5_000,
+  );
+  if (!replaying()) expect(told, 'deadlines were told').toBeGreaterThan(10_000);
+});
+
+/** A wheel and a list, to which the same is done. */
+class Pair {
+  told = 0;
+  #now: number;
+  /** The tick that the wheel has reached: what is armed for an earlier moment is due then. */
+  #reached: number;
+  #until = -Infinity;
+  readonly #wheel: Deadlines;
+  readonly #deadlines: Deadline[];
+  /** The tick at which each armed deadline is due. */
+  readonly #list = new Map<number, number>();
+
+  constructor(now: number, reactions: readonly (readonly Reaction[])[]) {
+    this.#now = now;
+    this.#reached = Math.floor(now);
+    this.#wheel = new Deadlines(now);
+    this.#deadlines = reactions.map((given, which) => {
+      const left = [...given];
+      return new Deadline({
+        expire: (moment) => {
+          this.#hear(which, moment);
+          const reaction = left.shift();
+          if (reaction !== undefined) this.do(reaction);
+        },
+      });
+    });
+  }
+
+  do(deed: Deed): void {
+    if (deed.do === 'pass') this.#pass(deed.ms);
+    else if (deed.do === 'cancel') {
+      this.#wheel.cancel(this.#deadlines[deed.which]);
+      this.#list.delete(deed.which);
+    } else {
+      const at = this.#now + deed.after;
+      this.#wheel.arm(this.#deadlines[deed.which], at);
+      this.#list.set(deed.which, Math.max(Math.ceil(at), this.#reached));
+      assert.equal(this.#deadlines[deed.which].at, at);
+    }
+    this.#compare();
+  }
+
+  #pass(ms: number): void {
+    this.#now += ms;
+    this.#until = Math.floor(this.#now);
+    this.#wheel.expire(this.#now);
+    this.#reached = Math.max(this.#reached, this.#until);
+    assert.ok(this.#earliest() > this.#until, 'everything due was told');
+  }
+
+  #hear(which: number, moment: number): void {
+    const due = this.#list.get(which);
+    assert.ok(due !== undefined, 'what is told was armed');
+    assert.equal(due, this.#earliest(), 'what is told is the earliest');
+    assert.ok(due <= this.#until, 'what is told is due');
+    assert.equal(moment, this.#now, 'the present is told');
+    this.#reached = Math.max(this.#reached, due);
+    this.#list.delete(which);
+    this.told++;
+  }
+
+  #compare(): void {
+    assert.equal(this.#wheel.size, this.#list.size);
+    for (const [which, deadline] of this.#deadlines.entries()) assert.equal(deadline.armed, this.#list.has(which));
+    const next = this.#wheel.nextAt();
+    const earliest = this.#earliest();
+    assert.equal(next === Infinity, this.#list.size === 0, 'there is a next moment while anything is armed');
+    assert.ok(next <= earliest, 'nothing is due before the next moment');
+    assert.ok(next >= this.#reached, 'the next moment has not passed');
+    if (Math.floor(earliest / 32) === Math.floor(this.#reached / 32))
+      assert.equal(next, earliest, 'a near moment is exact');
+  }
+
+  #earliest(): number {
+    return Math.min(...this.#list.values());
+  }
+}
+
+// Few, so that they are armed again, cancelled, and meet in one tick.
+const COUNT = 8;
+const YEAR = 365 * 86_400_000;
+const LONGEST = 5 * YEAR;
+
+// Around the turns of the levels as well.
+const span = fc.oneof(
+  { weight: 5, arbitrary: fc.nat(40) },
+  { weight: 3, arbitrary: fc.double({ min: 0, max: 5_000, noNaN: true }) },
+  {
+    weight: 3,
+    arbitrary: fc
+      .tuple(fc.integer({ min: 1, max: 7 }), fc.integer({ min: -2, max: 2 }))
+      .map(([level, off]) => 32 ** level + off),
+  },
+  { weight: 2, arbitrary: fc.maxSafeNat().map((ms) => ms % LONGEST) },
+);
+const start = fc.oneof(
+  fc.constant(0),
+  fc.double({ min: 0, max: 1e6, noNaN: true }),
+  fc.tuple(fc.integer({ min: 1, max: 8 }), fc.integer({ min: -3, max: 3 })).map(([level, off]) => 32 ** level + off),
+);
+
+const which = fc.nat(COUNT - 1);
+const after = fc.oneof(
+  { weight: 8, arbitrary: span },
+  { weight: 1, arbitrary: span.map((ms) => -ms) },
+  { weight: 1, arbitrary: fc.constant(Infinity) },
+);
+const arm = fc.record({ do: fc.constant('arm' as const), which, after });
+const cancel = fc.record({ do: fc.constant('cancel' as const), which });
+const reaction: fc.Arbitrary<Reaction> = fc.oneof({ weight: 2, arbitrary: arm }, { weight: 1, arbitrary: cancel });
+const deed: fc.Arbitrary<Deed> = fc.oneof(
+  { weight: 5, arbitrary: arm },
+  { weight: 2, arbitrary: cancel },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant('pass' as const), ms: span }) },
+);

@@ -1,0 +1,77 @@
+/** The input buffer is a queue of bytes: whatever is done to it, it holds what a string would hold. */
+
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+
+import { InputBuffer } from '../../core/input-buffer.ts';
+import { checkLaw } from '../kit/law.ts';
+
+type Deed =
+  | { readonly do: 'append' | 'prepend'; readonly text: string }
+  | { readonly do: 'take' | 'takeInto'; readonly share: number }
+  | { readonly do: 'indexOf'; readonly byte: string }
+  | { readonly do: 'clear' };
+
+test('the input buffer holds what a string would hold', async () => {
+  await checkLaw(
+    fc.property(fc.array(deed, { maxLength: 60, size: 'max' }), (deeds) => {
+      const buffer = new InputBuffer();
+      let model = '';
+      for (const deed of deeds) {
+        model = check(buffer, model, deed);
+        expect(buffer.length).toBe(model.length);
+      }
+      expect(textOf(buffer.take(buffer.length))).toBe(model);
+    }),
+    2_000,
+  );
+});
+
+/** Does `deed` to both; @returns what the string is then. */
+function check(buffer: InputBuffer, model: string, deed: Deed): string {
+  switch (deed.do) {
+    case 'append':
+      buffer.append(Buffer.from(deed.text));
+      return model + deed.text;
+    case 'prepend':
+      buffer.prepend(Buffer.from(deed.text));
+      return deed.text + model;
+    case 'take': {
+      const count = Math.round(deed.share * model.length);
+      expect(textOf(buffer.take(count))).toBe(model.slice(0, count));
+      return model.slice(count);
+    }
+    case 'takeInto': {
+      const into = new Uint8Array(Math.round(deed.share * 300));
+      const count = buffer.takeInto(into);
+      expect(textOf(into.subarray(0, count))).toBe(model.slice(0, into.length));
+      return model.slice(into.length);
+    }
+    case 'indexOf':
+      expect(buffer.indexOf(deed.byte.charCodeAt(0))).toBe(model.indexOf(deed.byte));
+      return model;
+    case 'clear':
+      buffer.clear();
+      return '';
+  }
+}
+
+function textOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('latin1');
+}
+
+// Two bytes to search for, and lengths around those at which the buffer grows.
+const text = fc.oneof(
+  fc.string({ unit: fc.constantFrom('a', 'b', 'x', 'y', '\n'), maxLength: 8 }),
+  fc
+    .tuple(fc.constantFrom('a', 'b', 'z'), fc.integer({ min: 100, max: 600 }))
+    .map(([unit, length]) => unit.repeat(length)),
+);
+const share = fc.oneof(fc.double({ min: 0, max: 1, noNaN: true }), fc.constant(1));
+const deed: fc.Arbitrary<Deed> = fc.oneof(
+  { weight: 4, arbitrary: fc.record({ do: fc.constant('append' as const), text }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('prepend' as const), text }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constantFrom('take' as const, 'takeInto' as const), share }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant('indexOf' as const), byte: fc.constantFrom('a', 'b', '\n') }) },
+  { weight: 1, arbitrary: fc.constant({ do: 'clear' as const }) },
+);

@@ -1,0 +1,192 @@
+/**
+ * However the same bytes are cut into pieces, the same sequence of receives gives the same results, failures, partials
+ * and leftover.
+ */
+
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+
+import { WantioError } from '../../core/errors.ts';
+import { Inflow } from '../../core/inflow.ts';
+import { Operation } from '../../core/operation.ts';
+import { patternOf } from '../../core/pattern.ts';
+import type { PatternName } from '../../core/pattern.ts';
+import { ReceiveStep } from '../../core/receive.ts';
+import { ManualVenue } from '../../core/testing/manual-venue.ts';
+import { ScriptedTransport } from '../../core/testing/scripted-transport.ts';
+import type { ReadEvent } from '../../core/testing/scripted-transport.ts';
+import { END, WANT_LOOKUP, WANT_READ, WANT_WRITE } from '../../core/want.ts';
+import { checkLaw } from '../kit/law.ts';
+
+/**
+ * A receive. One of `'*s'` stands for as many as it takes to have `maxBytes` in all, because one alone depends on the
+ * pieces.
+ */
+interface Request {
+  readonly pattern: PatternName;
+  readonly maxBytes: number;
+  readonly prefix: string;
+}
+
+/** What a receive came to, bytes as text of one character a byte. */
+type Outcome = { readonly value: string } | { readonly code: string; readonly partial: string };
+
+interface Outcomes {
+  readonly outcomes: readonly Outcome[];
+  readonly left: string;
+}
+
+const LIMIT_MS = 10;
+
+test('fragmentation never changes what is received', async () => {
+  await checkLaw(
+    fc.asyncProperty(
+      stream,
+      fc.boolean(),
+      fc.array(request, { minLength: 1, maxLength: 8, size: 'max' }),
+      cuts,
+      async (bytes, ends, requests, { at, wants }) => {
+        const end: ReadEvent[] = ends ? [END] : [];
+        const expected = model(bytes, ends, requests);
+        expect(await receiveAll([...(bytes === '' ? [] : [latin1(bytes)]), ...end], requests), 'whole').toEqual(
+          expected,
+        );
+        expect(await receiveAll([...piecesOf(bytes, at, wants), ...end], requests), 'in pieces').toEqual(expected);
+        expect(await receiveAll([...Array.from(bytes, latin1), ...end], requests), 'byte by byte').toEqual(expected);
+        expect(
+          await receiveAll(
+            [...Array.from(bytes, latin1).flatMap((byte) => [WANT_READ, byte] as const), WANT_READ, ...end],
+            requests,
+          ),
+          'byte by byte, waiting for each',
+        ).toEqual(expected);
+      },
+    ),
+    1_000,
+  );
+});
+
+/** Receives from a peer that sends by script. When that is over, limits pass. */
+async function receiveAll(script: readonly ReadEvent[], requests: readonly Request[]): Promise<Outcomes> {
+  const inflow = new Inflow(new ScriptedTransport({ reads: script }));
+  const outcomes: Outcome[] = [];
+  for (const { pattern, maxBytes, prefix } of requests) {
+    inflow.input.prepend(latin1(prefix));
+    outcomes.push(
+      await (pattern === '*s'
+        ? receiveSome(inflow, maxBytes, script.length)
+        : receive(inflow, pattern, maxBytes, script.length)),
+    );
+  }
+  const rest = await receiveSome(inflow, Infinity, script.length);
+  return { outcomes, left: 'value' in rest ? rest.value : rest.partial };
+}
+
+async function receiveSome(inflow: Inflow, count: number, patience: number): Promise<Outcome> {
+  let value = '';
+  while (value.length < count) {
+    const outcome = await receive(inflow, '*s', count - value.length, patience);
+    if (!('value' in outcome)) return { ...outcome, partial: value + outcome.partial };
+    if (outcome.value === '') break;
+    value += outcome.value;
+  }
+  return { value };
+}
+
+/** @param patience how often the operation may be woken before its limit passes: as often as the script has events. */
+async function receive(inflow: Inflow, pattern: PatternName, maxBytes: number, patience: number): Promise<Outcome> {
+  const venue = new ManualVenue();
+  const operation = new Operation(new ReceiveStep(inflow, patternOf(pattern), maxBytes), venue, {
+    blockMs: LIMIT_MS,
+  }).start();
+  for (let wake = 0; wake <= patience && !operation.settled; wake++) venue.ready();
+  venue.advance(LIMIT_MS);
+  try {
+    const value = await operation;
+    return { value: typeof value === 'string' ? value : textOf(value) };
+  } catch (error) {
+    if (!(error instanceof WantioError)) throw error;
+    expect(error.partial, 'a failed receive hands over').toBeInstanceOf(Uint8Array);
+    return { code: error.code, partial: textOf(error.partial ?? new Uint8Array()) };
+  }
+}
+
+/** What must come out, said in the simplest way. */
+function model(bytes: string, ends: boolean, requests: readonly Request[]): Outcomes {
+  const missing = ends ? 'ERR_WANTIO_CLOSED' : 'ERR_WANTIO_TIMEOUT';
+  let left = bytes;
+  const take = (count: number): string => {
+    const taken = left.slice(0, count);
+    left = left.slice(count);
+    return taken;
+  };
+  const outcomeOf = ({ pattern, maxBytes, prefix }: Request): Outcome => {
+    left = prefix + left;
+    if (pattern === '*l') {
+      const [line] = left.split('\n', 1);
+      if (line.length > maxBytes) return { code: 'ERR_WANTIO_BOUNDS', partial: take(maxBytes) };
+      if (!left.includes('\n')) return { code: missing, partial: take(Infinity) };
+      take(line.length + 1);
+      return { value: new TextDecoder('utf-8', { ignoreBOM: true }).decode(latin1(line)).split('\r').join('') };
+    }
+    if (pattern === '*a') {
+      if (left.length > maxBytes) return { code: 'ERR_WANTIO_BOUNDS', partial: take(maxBytes) };
+      return ends ? { value: take(Infinity) } : { code: missing, partial: take(Infinity) };
+    }
+    if (pattern === '*s') {
+      const enough = ends || left.length >= maxBytes;
+      return enough ? { value: take(maxBytes) } : { code: missing, partial: take(Infinity) };
+    }
+    if (pattern > maxBytes) return { code: 'ERR_WANTIO_BOUNDS', partial: '' };
+    return left.length >= pattern ? { value: take(pattern) } : { code: missing, partial: take(Infinity) };
+  };
+  return { outcomes: requests.map(outcomeOf), left };
+}
+
+function piecesOf(bytes: string, cuts: readonly number[], wants: readonly (readonly Want[])[]): ReadEvent[] {
+  const events: ReadEvent[] = [];
+  const bounds = [0, ...cuts.map((cut) => Math.round(cut * bytes.length)).sort((a, b) => a - b), bytes.length];
+  for (let index = 1; index < bounds.length; index++) {
+    events.push(...(wants[index % wants.length] ?? []));
+    if (bounds[index] > bounds[index - 1]) events.push(latin1(bytes.slice(bounds[index - 1], bounds[index])));
+  }
+  return events;
+}
+
+function latin1(text: string): Uint8Array {
+  return Buffer.from(text, 'latin1');
+}
+
+function textOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('latin1');
+}
+
+type Want = typeof WANT_READ | typeof WANT_WRITE | typeof WANT_LOOKUP;
+
+// Bytes that patterns and decoders care for are frequent: ends of lines, pieces of characters, a byte order mark.
+const part = fc.oneof(
+  { weight: 4, arbitrary: fc.constantFrom('\n', '\r', '\r\n', 'a', 'bc') },
+  { weight: 1, arbitrary: fc.constantFrom('€', '😀', '\ufeff').map((text) => textOf(Buffer.from(text))) },
+  { weight: 1, arbitrary: fc.uint8Array({ maxLength: 6 }).map(textOf) },
+);
+const stream = fc.array(part, { maxLength: 40, size: 'max' }).map((parts) => parts.join(''));
+
+const maxBytes = fc.oneof(fc.integer({ min: 1, max: 12 }), fc.constant(1_000));
+const request: fc.Arbitrary<Request> = fc.record({
+  pattern: fc.oneof(
+    { weight: 2, arbitrary: fc.constant('*l' as const) },
+    fc.constantFrom('*a' as const, '*s' as const),
+    fc.nat(12),
+  ),
+  maxBytes,
+  prefix: fc.oneof(
+    { weight: 2, arbitrary: fc.constant('') },
+    fc.array(part, { maxLength: 3 }).map((parts) => parts.join('')),
+  ),
+});
+
+const want = fc.constantFrom<Want[]>(WANT_READ, WANT_WRITE, WANT_LOOKUP);
+const cuts = fc.record({
+  at: fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { maxLength: 12, size: 'max' }),
+  wants: fc.array(fc.array(want, { maxLength: 2 }), { minLength: 1, maxLength: 5 }),
+});

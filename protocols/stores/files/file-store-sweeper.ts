@@ -1,0 +1,184 @@
+/** What keeps the files of a store from becoming too many. */
+
+import { randomBytes } from 'node:crypto';
+import { lstat, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { codeOf, readRegular, removeFile } from './file-store-folder.ts';
+import { expiryOf, HEADER_BYTES } from './file-store-record.ts';
+import { isKey } from '../store-entry.ts';
+
+/**
+ * Sweeps a directory of 256 directories of sessions, without a timer. Each set sweeps a little: now and then one of the
+ * directories, in turn, loses what has expired; and when there are too many sessions, those of the next directory that
+ * end first make room.
+ */
+export class FileSweeper {
+  readonly #directory: string;
+  readonly #maxSessions: number;
+  readonly #now: () => number;
+  readonly #change: (key: string, task: () => Promise<void>) => Promise<void>;
+  /** How many sessions each directory has, as far as is known. */
+  readonly #counts = new Map<string, number>();
+  #sweeping: Promise<void> | undefined;
+  #nextFan = randomBytes(1).readUInt8();
+  #setsUntilSweep = 0;
+
+  /** @param change runs a task once all that was to change a key before is done. */
+  constructor(
+    directory: string,
+    maxSessions: number,
+    now: () => number,
+    change: (key: string, task: () => Promise<void>) => Promise<void>,
+  ) {
+    this.#directory = directory;
+    this.#maxSessions = maxSessions;
+    this.#now = now;
+    this.#change = change;
+  }
+
+  /** Counts what is there, and removes what writers and takers that were killed have left. */
+  async begin(): Promise<void> {
+    await this.#removeStale();
+    for (const fan of FANS) this.#counts.set(fan, (await keysIn(join(this.#directory, fan))).length);
+  }
+
+  /** A session has come into the directory `fan`. */
+  added(fan: string): void {
+    this.#counts.set(fan, (this.#counts.get(fan) ?? 0) + 1);
+  }
+
+  /** A session has gone from the directory `fan`. */
+  removed(fan: string): void {
+    this.#counts.set(fan, Math.max(0, (this.#counts.get(fan) ?? 0) - 1));
+  }
+
+  /** Removes a session. */
+  async drop(fan: string, key: string): Promise<void> {
+    const removed = await removeFile(join(this.#directory, fan, key));
+    if (removed) this.removed(fan);
+  }
+
+  /** Waits for the sweep that is under way. */
+  async end(): Promise<void> {
+    await this.#sweeping;
+  }
+
+  /** Removes what writers and takers that were killed have left. */
+  async #removeStale(): Promise<void> {
+    const folder = join(this.#directory, TEMPORARY);
+    for (const name of await namesIn(folder)) {
+      const path = join(folder, name);
+      const found = await lstat(path).catch(() => undefined);
+      // Since it has this name, not since it was written: what is being taken was written long ago.
+      if (found !== undefined && !found.isDirectory() && this.#now() - found.ctimeMs > STALE_MS) await removeFile(path);
+    }
+  }
+
+  /**
+   * Sweeps when it is due after a set of `key`, one sweep at a time; waits for it only when there are too many
+   * sessions.
+   */
+  async tidy(key: string): Promise<void> {
+    if (this.#setsUntilSweep-- <= 0) {
+      this.#setsUntilSweep = SETS_PER_SWEEP;
+      this.#sweeping ??= this.#endOfSweep(this.#sweepNext(key, 0));
+    }
+    while (this.#total > this.#maxSessions) {
+      const before = this.#total;
+      for (let swept = 0; swept < FANS.length && this.#total > this.#maxSessions; swept++) {
+        await this.#sweeping;
+        await (this.#sweeping ??= this.#endOfSweep(this.#sweepNext(key, this.#total - this.#maxSessions)));
+      }
+      // Only files that cannot be removed are left.
+      if (this.#total >= before) return;
+    }
+  }
+
+  get #total(): number {
+    let total = 0;
+    for (const count of this.#counts.values()) total += count;
+    return total;
+  }
+
+  async #endOfSweep(sweep: Promise<void>): Promise<void> {
+    try {
+      await sweep;
+    } catch {
+      // What cannot be read now is read by a later sweep; a store that cannot be written to says so by itself.
+    } finally {
+      this.#sweeping = undefined;
+    }
+  }
+
+  /**
+   * Removes what has expired or is no session from the next directory, and `excess` sessions besides, but never `kept`.
+   * One file at a time.
+   */
+  async #sweepNext(kept: string, excess: number): Promise<void> {
+    let fan = this.#next();
+    // Room is made where there is something to remove.
+    for (let tries = FANS.length; excess > 0 && tries > 0 && this.#counts.get(fan) === 0; tries--) fan = this.#next();
+    if (fan === FANS[0]) await this.#removeStale();
+    const folder = join(this.#directory, fan);
+    const keys = await keysIn(folder);
+    this.#counts.set(fan, keys.length);
+    const living: { readonly key: string; readonly expiresAt: number }[] = [];
+    for (const key of keys) {
+      const expiresAt = await this.#expiryOf(join(folder, key));
+      if (expiresAt > this.#now()) living.push({ key, expiresAt });
+      else await this.#sweepAway(fan, key, async () => !((await this.#expiryOf(join(folder, key))) > this.#now()));
+    }
+    living.sort((one, other) => one.expiresAt - other.expiresAt);
+    // Some more than must be go at once, so that not every set of a full store has to read a directory.
+    const share = Math.ceil(living.length / EVICTED_PART);
+    let left = excess <= 0 ? 0 : Math.min(Math.max(excess, share), living.length);
+    for (const { key } of living) {
+      if (left === 0) break;
+      if (key === kept) continue;
+      left--;
+      await this.#sweepAway(fan, key);
+    }
+  }
+
+  /** Removes a session, if `still` holds once its turn has come: it may have been renewed while this waited. */
+  async #sweepAway(fan: string, key: string, still = (): Promise<boolean> => Promise.resolve(true)): Promise<void> {
+    try {
+      await this.#change(key, async () => {
+        if (await still()) await this.drop(fan, key);
+      });
+    } catch {
+      // One that cannot be removed, a directory perhaps, keeps no other from being swept.
+    }
+  }
+
+  #next(): string {
+    return FANS[this.#nextFan++ % FANS.length] ?? '';
+  }
+
+  async #expiryOf(path: string): Promise<number> {
+    const header = await readRegular(path, HEADER_BYTES);
+    return header === undefined ? -Infinity : expiryOf(header, this.#now());
+  }
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+/** The names in `folder` that keys can have; whatever else lies there is not ours. */
+async function keysIn(folder: string): Promise<string[]> {
+  return (await namesIn(folder)).filter(isKey);
+}
+
+const FANS: readonly string[] = Array.from({ length: 256 }, (_, index) => index.toString(16).padStart(2, '0'));
+/** The directory of files that are being written. No key has this name, for keys have no dot. */
+export const TEMPORARY = 'temporary.d';
+const STALE_MS = 60_000;
+const SETS_PER_SWEEP = 16;
+const EVICTED_PART = 8;

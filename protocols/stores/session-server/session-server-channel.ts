@@ -1,0 +1,68 @@
+/** Frames over a connection, both ways. */
+
+import { ClosedError } from '../../../core/errors.ts';
+import type { Connection } from '../../../reactor/connections/connection.ts';
+import { bodyLength, HEADER_BYTES } from './session-server-frame.ts';
+
+/** Sends frames in their order, those together that wait together. */
+export class FrameChannel {
+  readonly connection: Connection;
+  #waiting: Uint8Array[] = [];
+  #sending: Promise<void> | undefined;
+
+  constructor(connection: Connection) {
+    this.connection = connection;
+  }
+
+  /** How many frames wait to be sent. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  /** Sends `frame` with what else waits. @returns once it is sent, or never will be: then the connection is broken. */
+  send(frame: Uint8Array): Promise<void> {
+    this.#waiting.push(frame);
+    return (this.#sending ??= this.#sendAll());
+  }
+
+  /**
+   * The bodies of the frames that come, until the peer ends between two of them.
+   * @param signal ends it between two frames too.
+   * @throws {WantioError} when the peer ends within a frame, takes too long for one, or sends something else.
+   */
+  async *bodies(signal?: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+    for (;;) {
+      const header = await this.#header(signal);
+      if (header === undefined) return;
+      const length = bodyLength(header);
+      yield await this.connection.receive(length, { timeouts: { totalMs: FRAME_MS }, maxBytes: length });
+    }
+  }
+
+  async #header(signal: AbortSignal | undefined): Promise<Uint8Array | undefined> {
+    try {
+      return await this.connection.receive(HEADER_BYTES, { signal });
+    } catch (error) {
+      const nothing = error instanceof ClosedError && error.partial?.length === 0;
+      if (nothing || signal?.aborted === true) return undefined;
+      throw error;
+    }
+  }
+
+  async #sendAll(): Promise<void> {
+    try {
+      while (this.#waiting.length > 0)
+        await this.connection.send(this.#waiting.splice(0, FRAMES_AT_ONCE), { timeouts: { blockMs: FRAME_MS } });
+    } catch {
+      // The receiving side tells why; here it matters only that no part of a frame is followed by another.
+      this.#waiting = [];
+      this.connection.abort();
+    } finally {
+      this.#sending = undefined;
+    }
+  }
+}
+
+// A peer that is alive moves a frame of 64 KiB within a fraction of that.
+const FRAME_MS = 10_000;
+const FRAMES_AT_ONCE = 64;

@@ -1,0 +1,6 @@
+/** Writes sessions into an LMDB database until it is killed. Run it with the path. */
+
+import { LmdbSessionStore } from '../../stores/lmdb-store.ts';
+import { writeForEver } from './write-for-ever.ts';
+
+await writeForEver(new LmdbSessionStore({ path: process.argv[2] ?? '' }));

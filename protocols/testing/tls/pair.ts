@@ -1,0 +1,63 @@
+/** Two ends of one TLS connection over loopback. */
+
+import type { TransportLayer } from '../../../core/transport-layer.ts';
+import type { Connection, ConnectionBasis } from '../../../reactor/connections/connection.ts';
+import { portOf } from '../../../reactor/testing/with-reactor.ts';
+import type { SecureConnection } from '../../tls/secure-connection.ts';
+import type { SecureReactor } from './secure-reactor.ts';
+
+/** What `connection.secure` takes. */
+export type Layer = TransportLayer<SecureConnection, ConnectionBasis>;
+
+/** Two plain ends, connected. */
+export async function plainPair({ reactor }: SecureReactor): Promise<[client: Connection, server: Connection]> {
+  const host = '127.0.0.1';
+  const listener = await reactor.listen({ host, port: 0 });
+  const pair = await Promise.all([reactor.connect({ host, port: portOf(listener) }), listener.accept()]);
+  listener.close();
+  return pair;
+}
+
+/** Two ends with TLS laid over, the handshake still to be made. */
+export async function securePair(
+  secure: SecureReactor,
+  { client, server, serverName = 'localhost' }: { client?: Layer; server?: Layer; serverName?: string } = {},
+): Promise<[client: SecureConnection, server: SecureConnection]> {
+  const [below, peer] = await plainPair(secure);
+  return [
+    below.secure(client ?? (await secure.client()), { serverName }),
+    peer.secure(server ?? (await secure.server())),
+  ];
+}
+
+/** Two ends whose handshake is complete. */
+export async function shakenPair(
+  secure: SecureReactor,
+  options?: Parameters<typeof securePair>[1],
+): Promise<[client: SecureConnection, server: SecureConnection]> {
+  const pair = await securePair(secure, options);
+  await Promise.all(pair.map((each) => each.handshake()));
+  return pair;
+}
+
+/** Sends a line each way and receives it. */
+export async function talk(...[client, server]: [client: SecureConnection, server: SecureConnection]): Promise<void> {
+  const [heard, answered] = await Promise.all([
+    server.receive(),
+    client.receive(),
+    client.send('hello\n'),
+    server.send('hi\n'),
+  ]);
+  if (heard !== 'hello' || answered !== 'hi') throw new Error(`heard ${heard} and ${answered}`);
+}
+
+export const abort = (...connections: Connection[]): void => {
+  for (const connection of connections) connection.abort();
+};
+
+/** The reasons of those that were refused, in order. */
+export async function failuresOf(...promises: Promise<unknown>[]): Promise<unknown[]> {
+  return (await Promise.allSettled(promises)).map((result) =>
+    result.status === 'rejected' ? (result.reason as unknown) : undefined,
+  );
+}

@@ -1,0 +1,100 @@
+/** A certificate made on the spot, for trying things out. */
+
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { isIP } from 'node:net';
+
+import { hostName } from '../../../reactor/addresses/host-name.ts';
+import { checkOptions, listOf, number, text } from '../../../core/options.ts';
+import type { Rules } from '../../../core/options.ts';
+import { openssl } from '../openssl.ts';
+import type { Pointer } from '../openssl.ts';
+import { withPrivateKey } from './pem.ts';
+import { refused } from '../tls-error.ts';
+
+/** What the certificate says. */
+export interface SelfSignedOptions {
+  /** The host names and addresses it is for; `localhost`, `127.0.0.1` and `::1` by default. */
+  readonly names?: readonly string[];
+  /** How long it is valid, from an hour ago on; 30 days by default. */
+  readonly days?: number;
+}
+
+// ASN.1 knows years of four digits.
+export const SELF_SIGNED_RULES = {
+  names: listOf(text, 1),
+  days: number('a number of days above 0 and of at most 36500', (value) => value > 0 && value <= 36_500),
+} satisfies Rules<SelfSignedOptions>;
+
+/**
+ * Makes a key on the curve P-256 and a certificate that is signed by itself. Nobody trusts it unless told to: give
+ * `certificate` to the client as its `ca`.
+ * @returns both in PEM.
+ */
+export function selfSigned(options: SelfSignedOptions = {}): { certificate: string; key: string } {
+  checkOptions('selfSigned', options, SELF_SIGNED_RULES);
+  const { names = ['localhost', '127.0.0.1', '::1'], days = 30 } = options;
+  const read = names.map((name) =>
+    name.startsWith('*.')
+      ? `*.${hostName(name.slice(2), 'a name of the certificate')}`
+      : hostName(name, 'a name of the certificate'),
+  );
+  const key = generateKeyPairSync('ec', { namedCurve: 'prime256v1' })
+    .privateKey.export({ type: 'pkcs8', format: 'pem' })
+    .toString();
+  let certificate = '';
+  withPrivateKey(Buffer.from(key), undefined, (pkey) => {
+    certificate = sign(pkey, read, days);
+  });
+  return { certificate, key };
+}
+
+function sign(key: Pointer, names: readonly string[], days: number): string {
+  const ssl = openssl();
+  const certificate = ssl.X509_new();
+  try {
+    ssl.X509_set_version(certificate, V3);
+    ssl.ASN1_INTEGER_set_uint64(ssl.X509_get_serialNumber(certificate), randomBytes(8).readBigUInt64LE() >> 1n);
+    ssl.X509_gmtime_adj(ssl.X509_getm_notBefore(certificate), -3600);
+    ssl.X509_gmtime_adj(ssl.X509_getm_notAfter(certificate), days * 86_400);
+    ssl.X509_set_pubkey(certificate, key);
+    const subject = ssl.X509_get_subject_name(certificate);
+    const name = Buffer.from(names[0]);
+    ssl.X509_NAME_add_entry_by_txt(subject, 'CN', MBSTRING_UTF8, name, name.length, -1, 0);
+    ssl.X509_set_issuer_name(certificate, subject);
+    extend(certificate, 'subjectAltName', names.map((each) => `${isIP(each) === 0 ? 'DNS' : 'IP'}:${each}`).join(','));
+    // By this it is told from others of the same name.
+    const id = randomBytes(20).toString('hex');
+    extend(certificate, 'subjectKeyIdentifier', id);
+    extend(certificate, 'authorityKeyIdentifier', `DER:30168014${id}`);
+    extend(certificate, 'basicConstraints', 'critical,CA:TRUE,pathlen:0');
+    extend(certificate, 'extendedKeyUsage', 'serverAuth,clientAuth');
+    if (ssl.X509_sign(certificate, key, ssl.EVP_sha256()) <= 0) throw refused('the certificate cannot be signed');
+    return pemOf(certificate);
+  } finally {
+    ssl.X509_free(certificate);
+  }
+}
+
+function extend(certificate: Pointer, name: string, value: string): void {
+  const ssl = openssl();
+  const extension = ssl.X509V3_EXT_conf(null, null, name, value);
+  if (extension === 0) throw refused(`the certificate cannot have ${name} ${value}`);
+  ssl.X509_add_ext(certificate, extension, -1);
+  ssl.X509_EXTENSION_free(extension);
+}
+
+function pemOf(certificate: Pointer): string {
+  const ssl = openssl();
+  const bio = ssl.BIO_new(ssl.BIO_s_mem());
+  try {
+    ssl.PEM_write_bio_X509(bio, certificate);
+    const bytes = Buffer.alloc(ssl.BIO_ctrl_pending(bio));
+    ssl.BIO_read(bio, bytes, bytes.length);
+    return bytes.toString();
+  } finally {
+    ssl.BIO_free(bio);
+  }
+}
+
+const V3 = 2;
+const MBSTRING_UTF8 = 0x1000;

@@ -1,6 +1,0 @@
-/** Writes sessions into files until it is killed. Run it with the directory. */
-
-import { FileSessionStore } from '../file-store.ts';
-import { writeForEver } from './write-for-ever.ts';
-
-await writeForEver(new FileSessionStore({ directory: process.argv[2] ?? '' }));

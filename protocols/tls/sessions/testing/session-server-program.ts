@@ -1,8 +1,0 @@
-/** A session server in a process of its own. Run it with the path of its socket. */
-
-import { Reactor } from '../../../../reactor/reactor.ts';
-import { SessionServer } from '../session-server.ts';
-
-const path = process.argv[2] ?? '';
-await SessionServer.listen(new Reactor(), { path });
-console.log(`serving ${path}`);

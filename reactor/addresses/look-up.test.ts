@@ -1,0 +1,93 @@
+import dns from 'node:dns/promises';
+import { syncBuiltinESMExports } from 'node:module';
+
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+import { AbortError, UnsupportedError } from '../../core/errors.ts';
+import { caresLookUp } from './cares-look-up.ts';
+import { abandonedLookUps, lookUp } from './look-up.ts';
+
+const { lookup } = dns;
+let answers: (() => void)[] = [];
+
+beforeEach(() => {
+  answers = [];
+  dns.lookup = ((host: string) =>
+    host.startsWith('hangs')
+      ? new Promise((resolve) =>
+          answers.push(() => {
+            resolve([]);
+          }),
+        )
+      : Promise.resolve([{ address: '192.0.2.1', family: 4 }])) as unknown as typeof lookup;
+  syncBuiltinESMExports();
+});
+
+afterEach(() => {
+  dns.lookup = lookup;
+  syncBuiltinESMExports();
+});
+
+const given = (host: string): { readonly up: AbortController; readonly outcome: Promise<unknown> } => {
+  const up = new AbortController();
+  return { up, outcome: lookUp(host, 1, up.signal).catch((error: unknown) => error) };
+};
+
+const never = new AbortController().signal;
+
+describe('look-ups that hang', () => {
+  it('give up their place with their caller, and are counted until the system answers', async () => {
+    const hung = ['hangs-1', 'hangs-2', 'hangs-3'].map(given);
+    for (const { up } of hung) up.abort('enough');
+    for (const { outcome } of hung)
+      expect(await outcome).toMatchObject({ name: 'AbortError', cause: 'enough', operation: 'look-up' });
+    // The third had no place yet, and so it holds no thread.
+    expect([answers.length, abandonedLookUps()]).toEqual([2, 2]);
+    expect(await lookUp('well.test', 7, never)).toEqual([{ family: 'IPv4', host: '192.0.2.1', port: 7 }]);
+    for (const answer of answers) answer();
+    await new Promise(setImmediate);
+    expect(abandonedLookUps()).toBe(0);
+  });
+
+  it('are refused once they hold every thread', async () => {
+    for (let count = 0; count < 4; count++) {
+      const { up, outcome } = given(`hangs-${String(count)}`);
+      await new Promise(setImmediate);
+      up.abort();
+      expect(await outcome).toBeInstanceOf(AbortError);
+    }
+    expect(abandonedLookUps()).toBe(4);
+    await expect(lookUp('well.test', 7, never)).rejects.toBeInstanceOf(UnsupportedError);
+    for (const answer of answers) answer();
+    await new Promise(setImmediate);
+    expect((await lookUp('well.test', 7, never)).length).toBe(1);
+  });
+
+  it('are not begun for a caller who is gone', async () => {
+    await expect(lookUp('hangs', 1, AbortSignal.abort('gone'))).rejects.toMatchObject({ cause: 'gone' });
+    expect(answers.length).toBe(0);
+  });
+});
+
+describe('look-ups without threads', () => {
+  it('know localhost', async () => {
+    expect(await caresLookUp('LocalHost.', 7, never)).toEqual([
+      { family: 'IPv6', host: '::1', port: 7 },
+      { family: 'IPv4', host: '127.0.0.1', port: 7 },
+    ]);
+  });
+
+  it('are not begun for a caller who is gone', async () => {
+    await expect(caresLookUp('well.test', 1, AbortSignal.abort('gone'))).rejects.toMatchObject({
+      name: 'AbortError',
+      cause: 'gone',
+    });
+  });
+
+  it('end when they are cancelled', async () => {
+    const up = new AbortController();
+    const outcome = caresLookUp('well.test', 1, up.signal).catch((error: unknown) => error);
+    up.abort('enough');
+    expect(await outcome).toMatchObject({ name: 'AbortError', cause: 'enough' });
+  });
+});

@@ -1,0 +1,120 @@
+/** One socket on its way to one address. */
+
+import type { SystemError } from '../../core/errors.ts';
+import { formatAddress, numericAddress } from '../addresses/address.ts';
+import type { Address } from '../addresses/address.ts';
+import type { ConnectOptions } from './connect.ts';
+import { Handle, WRITABLE } from '../handle.ts';
+import type { HandleOwner } from '../handle.ts';
+import type { Reactor } from '../reactor.ts';
+import { applyOptions, SocketTransport } from '../connections/socket-transport.ts';
+import { EAGAIN, EINPROGRESS, EINTR, systemError } from '../system-calls.ts';
+
+/**
+ * Owns its descriptor until it is taken as {@link socket} or closed. It is registered after connect(2) has returned: a
+ * socket that was never connected looks hung up to epoll.
+ */
+export class ConnectAttempt implements HandleOwner {
+  readonly #reactor: Reactor;
+  readonly address: Address;
+  readonly #wake: () => void;
+  readonly #handle: Handle;
+  #socket: SocketTransport | undefined;
+  #cancelRetry: (() => void) | undefined;
+  #retryMs = SHORTEST_RETRY_MS;
+  #failure: SystemError | undefined;
+  #taken = false;
+
+  /** @throws {SystemError} when it fails at once. */
+  constructor(reactor: Reactor, address: Address, options: ConnectOptions, wake: () => void) {
+    this.#reactor = reactor;
+    this.address = address;
+    this.#wake = wake;
+    const { calls } = reactor.ground;
+    const fd = calls.socket(address.family);
+    if (fd < 0) throw systemError(fd, 'socket');
+    this.#handle = new Handle(fd);
+    this.#handle.owner = this;
+    try {
+      applyOptions(calls, fd, options, address.family);
+      if (options.localAddress !== undefined) this.#bind(options.localAddress);
+      this.#connect();
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /** The connected socket, which is the caller's from now on. Only after {@link poll} has returned `null`. */
+  get socket(): SocketTransport {
+    this.#taken = true;
+    return this.#socket as SocketTransport;
+  }
+
+  /** @returns the error that it ended with; `null` when it is connected; `undefined` while it is on its way. */
+  poll(): SystemError | null | undefined {
+    if (this.#failure !== undefined) {
+      this.close();
+      return this.#failure;
+    }
+    if (this.#socket === undefined || (this.#handle.readiness & WRITABLE) === 0) return undefined;
+    const errno = this.#reactor.ground.calls.pendingError(this.#handle.fd);
+    if (errno === 0) return null;
+    this.close();
+    return this.#error(-errno);
+  }
+
+  dispatch(): void {
+    this.#wake();
+  }
+
+  close(): void {
+    if (this.#taken) return;
+    this.#taken = true;
+    this.#cancelRetry?.();
+    this.#handle.owner = undefined;
+    if (this.#socket !== undefined) this.#socket.close();
+    else this.#reactor.ground.calls.close(this.#handle.fd);
+  }
+
+  #bind(host: string): void {
+    const local = numericAddress(host, 0);
+    if (local === undefined) throw new RangeError(`localAddress must be an address, not "${host}"`);
+    const result = this.#reactor.ground.calls.bind(this.#handle.fd, local);
+    if (result < 0) throw systemError(result, 'bind', host);
+  }
+
+  #connect(): void {
+    const { calls, selector } = this.#reactor.ground;
+    const { fd } = this.#handle;
+    const result = calls.connect(fd, this.address);
+    // A Unix socket whose listener has a full backlog says so, and tells nobody when there is room again.
+    if (result === -EAGAIN && this.address.family === 'unix') {
+      this.#retryLater();
+      return;
+    }
+    // One that a signal has interrupted goes on as well; a second call would find it under way, or done.
+    if (result < 0 && result !== -EINPROGRESS && result !== -EINTR) throw this.#error(result);
+    selector.register(this.#handle);
+    this.#socket = new SocketTransport(calls, selector, this.#handle, this.address);
+  }
+
+  #retryLater(): void {
+    this.#cancelRetry = this.#reactor.after(this.#retryMs, () => {
+      this.#retryMs = Math.min(LONGEST_RETRY_MS, this.#retryMs * 2);
+      try {
+        this.#connect();
+      } catch (error) {
+        this.#failure = error as SystemError;
+      }
+      this.#wake();
+    });
+  }
+
+  #error(negativeErrno: number): SystemError {
+    return systemError(negativeErrno, 'connect', formatAddress(this.address));
+  }
+}
+
+const SHORTEST_RETRY_MS = 1;
+const LONGEST_RETRY_MS = 100;

@@ -1,0 +1,251 @@
+/**
+ * Connecting: look-up, then the addresses one after the other with a head start for each (RFC 8305, "happy eyeballs"),
+ * then the layer's handshake; all of it one operation with one deadline.
+ */
+
+import type { SystemError } from '../../core/errors.ts';
+import { OPERATION_RULES } from '../../core/operation.ts';
+import type { Operation, OperationOptions } from '../../core/operation.ts';
+import { required, text, trust } from '../../core/options.ts';
+import type { Rules } from '../../core/options.ts';
+import { layerRule } from '../../core/transport-layer.ts';
+import type { TransportLayer } from '../../core/transport-layer.ts';
+import { DONE, WANT_LOOKUP, WANT_WRITE } from '../../core/want.ts';
+import type { StepCode } from '../../core/want.ts';
+import { isPath, numericAddress, TARGET_RULES } from '../addresses/address.ts';
+import type { Address, Target } from '../addresses/address.ts';
+import { ConnectAttempt } from './connect-attempt.ts';
+import { Connection } from '../connections/connection.ts';
+import type { ConnectionBasis } from '../connections/connection.ts';
+import { hostName } from '../addresses/host-name.ts';
+import type { Reactor, ReactorStep } from '../reactor.ts';
+import { SOCKET_RULES } from '../connections/socket-options.ts';
+import type { SocketOptions } from '../connections/socket-options.ts';
+import type { SocketTransport } from '../connections/socket-transport.ts';
+
+/** Where to connect to, and how. */
+export type ConnectOptions = Target &
+  SocketOptions &
+  OperationOptions & {
+    /** The own address to connect from, as a number; the system's choice unless given. */
+    readonly localAddress?: string | undefined;
+  };
+
+export const CONNECT_RULES = {
+  ...TARGET_RULES,
+  ...SOCKET_RULES,
+  ...OPERATION_RULES,
+  localAddress: text,
+} satisfies Rules<ConnectOptions | Address>;
+
+/** Where to connect to, how, and what to lay over the connection. */
+export type ConnectSecureOptions<C extends Connection = Connection> = ConnectOptions & {
+  /** The layer, such as a `TlsContext`. */
+  readonly secure: TransportLayer<C, ConnectionBasis>;
+  /** The name that the peer must have; the host unless given. */
+  readonly serverName?: string;
+};
+
+export const CONNECT_SECURE_RULES = {
+  ...CONNECT_RULES,
+  secure: required(layerRule),
+  serverName: trust(text),
+} satisfies Rules<ConnectSecureOptions | Address>;
+
+/** The addresses of a target are tried in turn, overlapping; the first that answers wins and the others are closed. */
+export class ConnectStep implements ReactorStep<Connection> {
+  readonly name = 'connect';
+  readonly #reactor: Reactor;
+  readonly #options: ConnectOptions;
+  #layer: TransportLayer<Connection, ConnectionBasis> | undefined;
+  readonly #serverName: string | undefined;
+  readonly #lookUp = new AbortController();
+  readonly #attempts: ConnectAttempt[] = [];
+  readonly #wake = (): void => {
+    if (this.#operation !== undefined) this.#reactor.wake(this.#operation);
+  };
+  #operation: Operation<unknown> | undefined;
+  #lookingUp = false;
+  #addresses: Address[] | undefined;
+  /** The address of the socket that was connected. */
+  #connected: Address | undefined;
+  #isRedial = false;
+  #failure: Error | undefined;
+  #socket: SocketTransport | undefined;
+  #connection: Connection | undefined;
+  #cancelHeadStart: (() => void) | undefined;
+  #isNext = true;
+
+  constructor(
+    reactor: Reactor,
+    options: ConnectOptions,
+    layer?: TransportLayer<Connection, ConnectionBasis>,
+    serverName?: string,
+  ) {
+    this.#reactor = reactor;
+    this.#options = options;
+    this.#layer = layer;
+    this.#serverName = serverName;
+  }
+
+  runsIn(operation: Operation<unknown>): void {
+    this.#operation = operation;
+  }
+
+  attempt(): StepCode {
+    if (this.#addresses === undefined) return this.#begin();
+    if (this.#socket === undefined && !this.#connect(this.#addresses)) return WANT_WRITE;
+    return this.#shakeHands();
+  }
+
+  result(): Connection {
+    return this.#connection as Connection;
+  }
+
+  progress(): number {
+    return this.#attempts.length;
+  }
+
+  release(failed: boolean): void {
+    this.#lookUp.abort();
+    this.#cancelHeadStart?.();
+    for (const attempt of this.#attempts) attempt.close();
+    // One that has failed by itself may still have an alert on its way.
+    if (failed && this.#connection?.closed === false) this.#connection.abort();
+  }
+
+  #begin(): StepCode {
+    const options = this.#options;
+    if (isPath(options)) {
+      this.#addresses = [{ family: 'unix', path: options.path }];
+      return this.attempt();
+    }
+    if (this.#lookingUp) return WANT_LOOKUP;
+    const { host, port } = options;
+    const numeric = numericAddress(host, port);
+    if (numeric !== undefined) {
+      this.#addresses = [numeric];
+      return this.attempt();
+    }
+    this.#lookingUp = true;
+    this.#reactor.resolve(host, port, this.#lookUp.signal).then(
+      (addresses) => {
+        this.#addresses = interleaved(addresses);
+        this.#wake();
+      },
+      (error: unknown) => {
+        this.#failure = error as Error;
+        this.#addresses = [];
+        this.#wake();
+      },
+    );
+    return WANT_LOOKUP;
+  }
+
+  /** @returns whether a socket is connected now. @throws the last failure when no address is left. */
+  #connect(addresses: Address[]): boolean {
+    for (;;) {
+      for (const attempt of this.#attempts) {
+        const error = attempt.poll();
+        if (error === undefined) continue;
+        this.#attempts.splice(this.#attempts.indexOf(attempt), 1);
+        if (error === null) {
+          this.#take(attempt);
+          return true;
+        }
+        this.#failed(error);
+        break;
+      }
+      if (this.#attempts.length > 0 && !this.#isNext) return false;
+      const address = addresses.shift();
+      if (address !== undefined) this.#try(address, addresses.length > 0);
+      else if (this.#attempts.length === 0) throw this.#failure as Error;
+      else return false;
+    }
+  }
+
+  #failed(error: SystemError): void {
+    this.#failure = error;
+    this.#isNext = true;
+  }
+
+  #try(address: Address, more: boolean): void {
+    this.#isNext = false;
+    this.#cancelHeadStart?.();
+    try {
+      this.#attempts.push(new ConnectAttempt(this.#reactor, address, this.#options, this.#wake));
+    } catch (error) {
+      this.#failed(error as SystemError);
+      return;
+    }
+    if (!more) return;
+    this.#cancelHeadStart = this.#reactor.after(HEAD_START_MS, () => {
+      this.#isNext = true;
+      this.#wake();
+    });
+  }
+
+  #take(attempt: ConnectAttempt): void {
+    this.#cancelHeadStart?.();
+    for (const other of this.#attempts.splice(0)) other.close();
+    this.#socket = attempt.socket;
+    this.#connected = attempt.address;
+    const host = isPath(this.#options) ? undefined : hostName(this.#options.host, 'host');
+    const plain = new Connection(attempt.socket, {
+      reactor: this.#reactor,
+      socket: attempt.socket,
+      role: 'client',
+      host,
+    });
+    this.#connection = plain;
+    const serverName = this.#serverName ?? host;
+    if (this.#layer !== undefined)
+      this.#connection = plain.secure(this.#layer, {
+        role: 'client',
+        ...(serverName === undefined ? {} : { serverName }),
+      });
+  }
+
+  /** Runs the layer's handshake step by step, woken by whatever happens on the connection. */
+  #shakeHands(): StepCode {
+    const connection = this.#connection as Connection;
+    let code;
+    try {
+      code = connection.tryHandshake();
+    } catch (error) {
+      const layer = this.#isRedial ? undefined : this.#layer?.redial?.(connection.transport, error);
+      if (layer === undefined) throw error;
+      return this.#redial(connection, layer);
+    }
+    if (this.#operation !== undefined) {
+      if (code === DONE) connection.unwatch(this.#operation);
+      else connection.watch(this.#operation);
+    }
+    return code;
+  }
+
+  /** Connects once more, to where a peer has answered, for what `layer` makes up for. */
+  #redial(failed: Connection, layer: TransportLayer<Connection, ConnectionBasis>): StepCode {
+    if (this.#operation !== undefined) failed.unwatch(this.#operation);
+    failed.abort();
+    this.#isRedial = true;
+    this.#layer = layer;
+    this.#socket = undefined;
+    this.#connection = undefined;
+    this.#isNext = true;
+    this.#addresses = [this.#connected as Address];
+    return this.attempt();
+  }
+}
+
+/** Families take turns, beginning with that of the first address (RFC 8305, section 4). */
+function interleaved(addresses: readonly Address[]): Address[] {
+  const first = addresses.filter((address) => address.family === addresses[0]?.family);
+  const second = addresses.filter((address) => address.family !== addresses[0]?.family);
+  return first
+    .flatMap((address, index) => [address, ...second.slice(index, index + 1)])
+    .concat(second.slice(first.length));
+}
+
+// The "Connection Attempt Delay" of RFC 8305, section 5.
+const HEAD_START_MS = 250;

@@ -1,0 +1,313 @@
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { describe, expect, it } from 'vitest';
+
+import {
+  AbortError,
+  BoundsError,
+  BusyError,
+  ClosedError,
+  OperationTimeoutError,
+  SystemError,
+} from '../../core/errors.ts';
+import { END, WANT_READ, WANT_WRITE } from '../../core/want.ts';
+import type { Connection } from './connection.ts';
+import type { Reactor } from '../reactor.ts';
+import { portOf, withReactor } from '../testing/with-reactor.ts';
+
+/** Two ends of one TCP connection. */
+async function pair(
+  reactor: Reactor,
+  options: { sendBuffer?: number; receiveBuffer?: number } = {},
+): Promise<[client: Connection, server: Connection]> {
+  const listener = await reactor.listen({ host: '127.0.0.1', port: 0, ...options });
+  const [client, server] = await Promise.all([
+    reactor.connect({ host: '127.0.0.1', port: portOf(listener), ...options }),
+    listener.accept(),
+  ]);
+  listener.close();
+  return [client, server];
+}
+
+async function failure<E extends Error>(promise: PromiseLike<unknown>, kind: new (...args: never[]) => E): Promise<E> {
+  const error = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(kind);
+  return error as E;
+}
+
+describe('a connection over real sockets', () => {
+  it('sends and receives lines, numbers of bytes, and everything until the end', () =>
+    withReactor(async (reactor) => {
+      const [client, server] = await pair(reactor);
+      expect(await client.send('one\r\ntwo\nthree')).toBe(13);
+      expect(await server.receive()).toBe('one');
+      expect(await server.receive('*l')).toBe('two');
+      expect(Buffer.from(await server.receive(2)).toString()).toBe('th');
+      await client.shutdown();
+      expect(Buffer.from(await server.receive('*a')).toString()).toBe('ree');
+      expect((await server.receive('*s')).length).toBe(0);
+      await Promise.all([server.close(), client.close()]);
+    }));
+
+  it('works over IPv6 and tells its addresses', () =>
+    withReactor(async (reactor) => {
+      const listener = await reactor.listen({ host: '::1', port: 0 });
+      const [client, server] = await Promise.all([
+        reactor.connect({ host: '::1', port: portOf(listener) }),
+        listener.accept(),
+      ]);
+      expect(listener.address).toMatchObject({ family: 'IPv6', host: '::1' });
+      expect(client.remoteAddress).toEqual(listener.address);
+      expect(server.remoteAddress).toEqual(client.localAddress);
+      await Promise.all([client.close(), server.close()]);
+    }));
+
+  it('works over Unix sockets, whose file goes with the listener', () =>
+    withReactor(async (reactor) => {
+      const path = join(mkdtempSync(join(tmpdir(), 'wantio-')), 'socket');
+      const listener = await reactor.listen({ path });
+      listener.serve({}, async (connection) => {
+        for await (const line of connection.lines()) await connection.send(`${line.toUpperCase()}\n`);
+      });
+      const client = await reactor.connect({ path });
+      await client.send('hello\n');
+      expect(await client.receive()).toBe('HELLO');
+      await client.close();
+      listener.close();
+      await expect(reactor.connect({ path })).rejects.toMatchObject({ code: 'ENOENT' });
+    }));
+
+  it('refuses a second operation of the same direction, and does nothing for it', () =>
+    withReactor(async (reactor) => {
+      const [client, server] = await pair(reactor);
+      const first = client.receive();
+      await failure(client.receive(), BusyError);
+      expect(() => client.tryReceive()).toThrow(BusyError);
+      await server.send('line\n');
+      expect(await first).toBe('line');
+      client.abort();
+      server.abort();
+    }));
+
+  it('hands over the bytes gathered when a receive times out, and takes them back as a prefix', () =>
+    withReactor(async (reactor) => {
+      const [client, server] = await pair(reactor);
+      await server.send('half a');
+      const error = await failure(client.receive('*l', { timeouts: { blockMs: 20 } }), OperationTimeoutError);
+      expect(error).toMatchObject({
+        mode: 'block',
+        want: 'read',
+        operation: 'receive',
+        code: 'ERR_WANTIO_TIMEOUT',
+        message: 'receive timed out (block 20 ms) waiting to read',
+      });
+      expect(Buffer.from(error.partial ?? []).toString()).toBe('half a');
+      await server.send(' line\n');
+      expect(await client.receive('*l', { prefix: error.partial })).toBe('half a line');
+      client.abort();
+      server.abort();
+    }));
+
+  it('keeps the bytes beyond a bound that was passed', () =>
+    withReactor(async (reactor) => {
+      const [client, server] = await pair(reactor);
+      await server.send('0123456789\n');
+      const error = await failure(client.receive('*l', { maxBytes: 4 }), BoundsError);
+      expect(error).toMatchObject({ option: 'maxBytes', limit: 4 });
+      expect(Buffer.from(error.partial ?? []).toString()).toBe('0123');
+      expect(await client.receive()).toBe('456789');
+      client.abort();
+      server.abort();
+    }));
+
+  it('says how far a send came when the reader stops, and goes on from there', () =>
+    withReactor(async (reactor) => {
+      const [client, server] = await pair(reactor, { sendBuffer: 16_384, receiveBuffer: 16_384 });
+      const data = Buffer.alloc(1_000_000, 'abcdefg');
+      const error = await failure(client.send(data, { timeouts: { blockMs: 20 } }), OperationTimeoutError);
+      const last = error.last ?? -1;
+      expect(error.want).toBe('write');
+      expect(last).toBeGreaterThan(0);
+      expect(last).toBeLessThan(data.length - 1);
+      expect(Buffer.from(error.rest as Uint8Array).equals(data.subarray(last + 1))).toBe(true);
+      const [received] = await Promise.all([server.receive(data.length), client.send(data, { first: last + 1 })]);
+      expect(Buffer.from(received).equals(data)).toBe(true);
+      client.abort();
+      server.abort();
+    }));
+
+  it('keeps its bytes when a receive is refused for its arguments', () =>
+    withReactor(async (reactor) => {
+      const [client, server] = await pair(reactor);
+      expect(() => client.receive('*l', { prefix: Buffer.from('twice'), timeouts: { blockMs: NaN } })).toThrow(
+        RangeError,
+      );
+      expect(() => client.close({ timeoutMs: NaN })).toThrow(RangeError);
+      expect(() => reactor.close({ timeoutMs: NaN })).toThrow(RangeError);
+      await server.send('once\n');
+      expect(await client.receive()).toBe('once');
+      client.abort();
+      server.abort();
+    }));
+
+  it('is cancelled by a signal, whose reason is the cause', () =>
+    withReactor(async (reactor) => {
+      const [client, server] = await pair(reactor);
+      const cancel = new AbortController();
+      const receiving = client.receive('*l', { signal: cancel.signal });
+      cancel.abort('enough');
+      expect(await failure(receiving, AbortError)).toMatchObject({ cause: 'enough', operation: 'receive' });
+      await server.send('still here\n');
+      expect(await client.receive()).toBe('still here');
+      client.abort();
+      server.abort();
+    }));
+
+  it('closes politely: the last bytes arrive although the peer had sent what nobody read', () =>
+    withReactor(async (reactor) => {
+      const [client, server] = await pair(reactor);
+      await client.send('unread');
+      const closing = Promise.all([server.send('goodbye'), server.close()]);
+      expect(Buffer.from(await client.receive('*a')).toString()).toBe('goodbye');
+      await client.close();
+      await closing;
+    }));
+
+  it('tells a reset from an end, and is closed by it', () =>
+    withReactor(async (reactor) => {
+      const [client, server] = await pair(reactor);
+      const receiving = client.receive();
+      server.abort();
+      expect(await failure(receiving, SystemError)).toMatchObject({ code: 'ECONNRESET', syscall: 'recv' });
+      expect(client.closed).toBe(true);
+      expect(await failure(client.send('x'), ClosedError)).toMatchObject({ operation: 'send' });
+    }));
+
+  it('tells an end in the middle of a line, with what had come', () =>
+    withReactor(async (reactor) => {
+      const [client, server] = await pair(reactor);
+      await client.send('whole\nunfinished');
+      await client.shutdown();
+      const lines: string[] = [];
+      const reading = (async () => {
+        for await (const line of server.lines()) lines.push(line);
+      })();
+      await failure(reading, ClosedError);
+      expect(lines).toEqual(['whole']);
+      expect(Buffer.from(await server.receive('*a')).toString()).toBe('unfinished');
+      await Promise.all([server.close(), client.close()]);
+    }));
+
+  it('half-closes: after the end of one direction the other goes on', () =>
+    withReactor(async (reactor) => {
+      const [client, server] = await pair(reactor);
+      await client.send('question');
+      await client.shutdown('send');
+      expect(Buffer.from(await server.receive('*a')).toString()).toBe('question');
+      await server.send('answer');
+      const closing = server.close();
+      expect(Buffer.from(await client.receive('*a')).toString()).toBe('answer');
+      await client.close();
+      await closing;
+    }));
+
+  it('tries without waiting, and says what it wants', () =>
+    withReactor(async (reactor) => {
+      const [client, server] = await pair(reactor, { sendBuffer: 16_384, receiveBuffer: 16_384 });
+      expect(client.tryReceive()).toBe(WANT_READ);
+      expect(client.want()).toBe('read');
+      const chunk = new Uint8Array(65_536);
+      let sent = 0;
+      for (let count = client.trySend(chunk); count !== WANT_WRITE; count = client.trySend(chunk)) sent += count;
+      expect(client.want()).toBe('write');
+      expect(client.statistics.bytesOut).toBe(sent);
+      expect((await server.receive(sent)).length).toBe(sent);
+      expect((await reactor.select({ write: [client] }, 1_000)).writable).toEqual([client]);
+      await client.shutdown();
+      await reactor.select({ read: [server] }, 1_000);
+      expect(server.tryReceiveInto(chunk)).toBe(END);
+      await Promise.all([client.close(), server.close()]);
+    }));
+
+  it('sets and reads socket options', () =>
+    withReactor(async (reactor) => {
+      const listener = await reactor.listen({
+        host: '127.0.0.1',
+        port: 0,
+        keepAlive: { idle: 11, interval: 7, count: 3 },
+      });
+      const [client, server] = await Promise.all([
+        reactor.connect({ host: '127.0.0.1', port: portOf(listener), noDelay: false }),
+        listener.accept(),
+      ]);
+      expect([client.option('noDelay'), server.option('noDelay')]).toEqual([0, 1]);
+      expect([
+        server.option('keepAlive'),
+        server.option('keepIdle'),
+        server.option('keepInterval'),
+        server.option('keepCount'),
+      ]).toEqual([1, 11, 7, 3]);
+      expect(client.option('linger')).toBe(-1);
+      client.setOption('linger', 5);
+      expect(client.option('linger')).toBe(5);
+      client.setOption('linger', -1);
+      client.setOption('receiveBuffer', 32_768);
+      expect(client.option('receiveBuffer')).toBe(65_536);
+      expect(() => {
+        client.setOption('keepCount', 1_000_000);
+      }).toThrow(SystemError);
+      client.abort();
+      server.abort();
+    }));
+
+  it('refuses options once closed: the number may be that of another socket', () =>
+    withReactor(async (reactor) => {
+      const [client, server] = await pair(reactor);
+      const { fd } = client.basis.socket.handle;
+      client.abort();
+      const others = await pair(reactor);
+      const heir = others.find((other) => other.basis.socket.handle.fd === fd) as Connection;
+      expect(() => {
+        client.setOption('keepAlive', true);
+      }).toThrow(ClosedError);
+      expect(() => client.option('keepAlive')).toThrow(ClosedError);
+      expect(heir.option('keepAlive')).toBe(0);
+      for (const connection of [server, ...others]) connection.abort();
+    }));
+
+  it('does not take a try without room for the end', () =>
+    withReactor(async (reactor) => {
+      const [client, server] = await pair(reactor);
+      await server.send('hello\n');
+      await reactor.select({ read: [client] }, 1_000);
+      expect(() => client.tryReceiveInto(new Uint8Array(0))).toThrow(RangeError);
+      expect(await client.receive()).toBe('hello');
+      client.abort();
+      server.abort();
+    }));
+
+  it('sends several buffers as one', () =>
+    withReactor(async (reactor) => {
+      const [client, server] = await pair(reactor);
+      expect(await client.send(['grün', Buffer.from(' und '), 'blau\n'])).toBe(14);
+      expect(await server.receive()).toBe('grün und blau');
+      client.abort();
+      server.abort();
+    }));
+
+  it('lets others have their turn although every operation succeeds at once', () =>
+    withReactor(async (reactor) => {
+      const [client, server] = await pair(reactor);
+      const before = reactor.turns;
+      for (let i = 0; i < 200; i++) await client.send('x');
+      expect(reactor.turns - before).toBeGreaterThanOrEqual(6);
+      expect((await server.receive(200)).length).toBe(200);
+      client.abort();
+      server.abort();
+    }));
+});

@@ -1,0 +1,78 @@
+/** The last moments of a connection that failed: what it had accepted, and its alert, must reach the peer. */
+
+import type { Transport } from '../../core/transport.ts';
+import { DONE, END } from '../../core/want.ts';
+import type { ConnectionSocket } from './connection-socket.ts';
+import { WRITABLE } from '../handle.ts';
+import type { HandleOwner } from '../handle.ts';
+import { ProgressWatch } from './progress-watch.ts';
+import type { CloseLimits } from './progress-watch.ts';
+import type { Reactor } from '../reactor.ts';
+
+/**
+ * Keeps a descriptor a little longer than its connection: sends what the transport still holds (a TLS alert), says that
+ * nothing more will come, and drops what arrives until the peer ends. Closing at once would make the kernel answer
+ * unread bytes with a reset, and a reset destroys the alert on its way. It lasts while the peer takes something, within
+ * its limits.
+ */
+export class Linger implements HandleOwner {
+  /** Resolves when the descriptor is given back. */
+  readonly over: Promise<void>;
+  readonly #transport: Transport;
+  readonly #socket: ConnectionSocket;
+  readonly #reactor: Reactor;
+  readonly #watch: ProgressWatch;
+  #resolve: () => void = () => undefined;
+  #budget = BYTES_AT_MOST;
+  #isOver = false;
+
+  constructor(transport: Transport, socket: ConnectionSocket, reactor: Reactor, limits: CloseLimits) {
+    this.#transport = transport;
+    this.#socket = socket;
+    this.#reactor = reactor;
+    this.over = new Promise((resolve) => {
+      this.#resolve = resolve;
+    });
+    reactor.opened(this);
+    this.#watch = new ProgressWatch(reactor, socket, limits, () => {
+      this.abort();
+    });
+    socket.handle.owner = this;
+    reactor.enqueue(socket.handle);
+  }
+
+  dispatch(): void {
+    if (this.#isOver) return;
+    try {
+      if (this.#transport.hasUnflushed && this.#transport.flush() !== DONE) {
+        // The system may have taken nothing for want of memory, and will not tell when that is over.
+        if ((this.#socket.handle.readiness & WRITABLE) !== 0) this.#reactor.enqueue(this.#socket.handle);
+        return;
+      }
+      this.#socket.shutdown();
+      while (this.#budget > 0) {
+        const count = this.#socket.read(scratch);
+        if (count === END) break;
+        if (count < 0) return;
+        this.#budget -= count;
+      }
+    } catch {
+      // The peer is gone: there is nobody left to be told.
+    }
+    this.abort();
+  }
+
+  /** Lets go now. */
+  abort(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#watch.stop();
+    this.#socket.handle.owner = undefined;
+    this.#transport.close();
+    this.#reactor.closed(this);
+    this.#resolve();
+  }
+}
+
+const scratch = new Uint8Array(16 * 1024);
+const BYTES_AT_MOST = 256 * 1024;

@@ -1,0 +1,73 @@
+/** Options of a socket, by name. */
+
+import { count, either, flag, group } from '../../core/options.ts';
+import type { Rules } from '../../core/options.ts';
+
+/**
+ * An option of a socket. Booleans are 0 and 1. `keepIdle` and `keepInterval` are seconds, `keepCount` is probes;
+ * `sendBuffer` and `receiveBuffer` are bytes (the kernel doubles what is set); `linger` is seconds, -1 for off.
+ */
+export type SocketOptionName = (typeof SOCKET_OPTION_NAMES)[number];
+
+export const SOCKET_OPTION_NAMES = [
+  'noDelay',
+  'keepAlive',
+  'keepIdle',
+  'keepInterval',
+  'keepCount',
+  'reuseAddress',
+  'reusePort',
+  'ipv6Only',
+  'sendBuffer',
+  'receiveBuffer',
+  'linger',
+] as const;
+
+/** Options to set on a new socket. */
+export interface SocketOptions {
+  /** Send small pieces at once (TCP_NODELAY); on by default. */
+  readonly noDelay?: boolean | undefined;
+  /** Probe a silent peer: on with the system's values, or with given ones (seconds, seconds, probes). */
+  readonly keepAlive?:
+    boolean | { readonly idle?: number; readonly interval?: number; readonly count?: number } | undefined;
+  /** The size of the kernel's buffer for sending, in bytes. */
+  readonly sendBuffer?: number | undefined;
+  /** The size of the kernel's buffer for receiving, in bytes. */
+  readonly receiveBuffer?: number | undefined;
+  /** What closing does with unsent data: wait that many seconds in the background; -1 for the system's way. */
+  readonly linger?: number | undefined;
+}
+
+// The kernel takes an int.
+const positive = count(1, 2 ** 31 - 1);
+
+type KeepAlive = Exclude<SocketOptions['keepAlive'], boolean | undefined>;
+export const KEEP_ALIVE_RULES = { idle: positive, interval: positive, count: positive } satisfies Rules<KeepAlive>;
+
+export const SOCKET_RULES = {
+  noDelay: flag,
+  keepAlive: either(flag, group(KEEP_ALIVE_RULES)),
+  sendBuffer: positive,
+  receiveBuffer: positive,
+  linger: count(-1, 2 ** 31 - 1),
+} satisfies Rules<SocketOptions>;
+
+/** @returns each option of `options` with its value as the kernel takes it. */
+export function optionEntries(options: SocketOptions, family: string): [SocketOptionName, number][] {
+  const entries: [SocketOptionName, number][] = [];
+  const internet = family !== 'unix';
+  if (internet) entries.push(['noDelay', options.noDelay === false ? 0 : 1]);
+  const { keepAlive } = options;
+  if (internet && keepAlive !== undefined) {
+    entries.push(['keepAlive', keepAlive === false ? 0 : 1]);
+    if (typeof keepAlive === 'object') {
+      if (keepAlive.idle !== undefined) entries.push(['keepIdle', keepAlive.idle]);
+      if (keepAlive.interval !== undefined) entries.push(['keepInterval', keepAlive.interval]);
+      if (keepAlive.count !== undefined) entries.push(['keepCount', keepAlive.count]);
+    }
+  }
+  if (options.sendBuffer !== undefined) entries.push(['sendBuffer', options.sendBuffer]);
+  if (options.receiveBuffer !== undefined) entries.push(['receiveBuffer', options.receiveBuffer]);
+  if (options.linger !== undefined) entries.push(['linger', options.linger]);
+  return entries;
+}

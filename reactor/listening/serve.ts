@@ -1,0 +1,170 @@
+/** The life of served connections, from accept to close. */
+
+import { AbortError, BusyError, ClosedError, UnsupportedError, WantioError } from '../../core/errors.ts';
+import { checkArgument, checkOptions, countOrNone, func, span } from '../../core/options.ts';
+import type { Rules } from '../../core/options.ts';
+import { timeoutsRule } from '../../core/timeouts.ts';
+import type { Timeouts } from '../../core/timeouts.ts';
+import { layerRule } from '../../core/transport-layer.ts';
+import type { TransportLayer } from '../../core/transport-layer.ts';
+import type { Connection, ConnectionBasis } from '../connections/connection.ts';
+import { guarded } from '../guarded.ts';
+import type { Listener } from './listener.ts';
+import { closeRule } from '../connections/progress-watch.ts';
+import type { ConnectionCloseOptions } from '../connections/progress-watch.ts';
+import type { Reactor } from '../reactor.ts';
+
+/** How to serve. */
+export interface ServeOptions<C extends Connection = Connection> {
+  /** A layer, such as a `TlsContext`, laid over each connection. */
+  readonly secure?: TransportLayer<C, ConnectionBasis> | undefined;
+  /** The limits of each connection's operations. */
+  readonly timeouts?: Timeouts | undefined;
+  /** How long a handshake may take altogether, in milliseconds; 10 seconds by default. */
+  readonly handshakeMs?: number | undefined;
+  /**
+   * How many connections are served at a time; more wait in the backlog. No limit by default. One whose handler has
+   * settled counts until it is closed, but is dropped for a new one, the oldest first.
+   */
+  readonly maxConnections?: number | undefined;
+  /** How long a connection may take to close once its handler has settled; see `connection.close`. */
+  readonly close?: ConnectionCloseOptions | undefined;
+  /** How many handshakes may be unfinished; the oldest is dropped for a new one. 1024 by default. */
+  readonly maxHandshakes?: number | undefined;
+}
+
+export const SERVE_RULES = {
+  secure: layerRule,
+  timeouts: timeoutsRule,
+  handshakeMs: span,
+  maxConnections: countOrNone(1),
+  maxHandshakes: countOrNone(1),
+  close: closeRule,
+} satisfies Rules<ServeOptions>;
+
+/** @throws {TypeError | RangeError} for what `serve` cannot take. */
+export function checkServing(options: unknown, handler: unknown): void {
+  if (typeof options === 'function')
+    throw new TypeError('serve takes its options first, and then the handler: serve({}, handler)');
+  checkOptions('serve', options, SERVE_RULES);
+  checkArgument('serve', 'the handler', handler, func);
+}
+
+/**
+ * Uses one connection. When its promise settles the connection is closed.
+ * @param signal aborted when the reactor drains: stop at the next good place.
+ */
+export type Handler<C extends Connection = Connection> = (
+  connection: C,
+  context: { readonly signal: AbortSignal },
+) => Promise<void> | void;
+
+/** Serves the connections of one listener. */
+export class Server {
+  readonly #listener: Listener;
+  readonly #reactor: Reactor;
+  readonly #options: ServeOptions;
+  readonly #handler: Handler;
+  readonly #roomAgain: () => void;
+  readonly #maxConnections: number;
+  readonly #handshaking = new Set<Connection>();
+  /** Those whose handler has settled, the oldest first. */
+  readonly #closing = new Set<Connection>();
+  #serving = 0;
+
+  /** @param roomAgain called when {@link hasRoom} becomes true. */
+  constructor(listener: Listener, reactor: Reactor, options: ServeOptions, handler: Handler, roomAgain: () => void) {
+    this.#listener = listener;
+    this.#reactor = reactor;
+    // A copy: what was checked is what holds.
+    this.#options = { ...options, timeouts: { ...options.timeouts } };
+    this.#handler = handler;
+    this.#roomAgain = roomAgain;
+    this.#maxConnections = options.maxConnections ?? Infinity;
+  }
+
+  get hasRoom(): boolean {
+    return this.#serving < this.#maxConnections || this.#closing.size > 0;
+  }
+
+  /** Serves `connection` until its handler settles, then closes it. */
+  take(connection: Connection): void {
+    if (this.#serving >= this.#maxConnections) this.#dropOldestClosing();
+    this.#serving++;
+    void this.#serve(connection);
+  }
+
+  async #serve(accepted: Connection): Promise<void> {
+    let connection = accepted;
+    try {
+      accepted.timeouts = this.#options.timeouts ?? {};
+      const { secure } = this.#options;
+      if (secure !== undefined) {
+        connection = accepted.secure(secure, { role: 'server' });
+        await this.#handshake(connection);
+      }
+      await this.#handler(connection, { signal: this.#reactor.draining });
+    } catch (error) {
+      this.#tell(error, connection);
+    }
+    this.#closing.add(connection);
+    if (this.#serving >= this.#maxConnections) this.#roomAgain();
+    await connection.close(this.#options.close);
+    if (this.#closing.delete(connection) && this.#serving-- >= this.#maxConnections) this.#roomAgain();
+  }
+
+  #dropOldestClosing(): void {
+    for (const oldest of this.#closing) {
+      this.#closing.delete(oldest);
+      this.#serving--;
+      oldest.abort(
+        new ClosedError(
+          `the connection was dropped for a new one while it was closing (maxConnections ${String(this.#maxConnections)})`,
+        ),
+      );
+      return;
+    }
+  }
+
+  async #handshake(connection: Connection): Promise<void> {
+    const { handshakeMs = HANDSHAKE_MS, maxHandshakes = HANDSHAKES } = this.#options;
+    const handshaking = this.#handshaking;
+    if (handshaking.size >= maxHandshakes)
+      for (const oldest of handshaking) {
+        // At once: more may be accepted before its handshake has settled.
+        handshaking.delete(oldest);
+        oldest.abort(
+          new ClosedError(
+            `more than ${String(maxHandshakes)} handshakes were unfinished (maxHandshakes), and this was the oldest`,
+          ),
+        );
+        break;
+      }
+    handshaking.add(connection);
+    try {
+      const { totalMs } = connection.timeouts;
+      const limit = totalMs === undefined || totalMs < 0 ? handshakeMs : Math.min(totalMs, handshakeMs);
+      await connection.handshake({ timeouts: { totalMs: limit } });
+    } finally {
+      handshaking.delete(connection);
+    }
+  }
+
+  #tell(error: unknown, connection: Connection): void {
+    if (error instanceof AbortError && this.#reactor.draining.aborted) return;
+    const known = error instanceof Error ? error : new Error(String(error));
+    if (this.#listener.listenerCount('clientError') > 0)
+      guarded(() => this.#listener.emit('clientError', known, connection));
+    // What a client does wrong needs no witness; what the handler does wrong must not pass unseen.
+    else if (!isOfClient(known)) process.emitWarning(known);
+  }
+}
+
+/** Whether a client can have brought it about: not a call at a wrong moment, nor a connect of the handler's own. */
+function isOfClient(error: Error): boolean {
+  if (!(error instanceof WantioError) || error instanceof BusyError || error instanceof UnsupportedError) return false;
+  return error.operation !== 'connect' && error.operation !== 'look-up';
+}
+
+const HANDSHAKE_MS = 10_000;
+const HANDSHAKES = 1024;

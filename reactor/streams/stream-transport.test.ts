@@ -1,0 +1,509 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer as createHttpServer } from 'node:http';
+import { connect, createServer } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
+import { Duplex, PassThrough } from 'node:stream';
+
+import { filter, firstValueFrom } from 'rxjs';
+import { describe, expect, it } from 'vitest';
+
+import { ClosedError, OperationTimeoutError, SystemError, UnsupportedError } from '../../core/errors.ts';
+import { END, WANT_READ, WANT_WRITE } from '../../core/want.ts';
+import type { Connection } from '../connections/connection.ts';
+import type { Reactor } from '../reactor.ts';
+import { World } from '../simulated/world.ts';
+import { fromDuplex } from './from-duplex.ts';
+import type { FromDuplexOptions } from './from-duplex.ts';
+import { streamPair } from '../testing/stream-pair.ts';
+import { withReactor } from '../testing/with-reactor.ts';
+
+const host = '127.0.0.1';
+const EVENTS = ['readable', 'data', 'end', 'error', 'close', 'drain', 'finish'] as const;
+
+/** A socket that a server of Node's has accepted, and the one at the other end. */
+async function sockets(): Promise<[accepted: Socket, peer: Socket]> {
+  const server = createServer().listen(0, host);
+  await once(server, 'listening');
+  const peer = connect({ port: (server.address() as AddressInfo).port, host, allowHalfOpen: true });
+  const [[accepted]] = await Promise.all([once(server, 'connection') as Promise<[Socket]>, once(peer, 'connect')]);
+  server.close();
+  for (const socket of [accepted, peer]) void closed(socket);
+  return [accepted, peer];
+}
+
+/** A connection over a socket that Node has accepted. */
+async function connected(
+  reactor: Reactor,
+  options?: FromDuplexOptions,
+): Promise<{ connection: Connection; socket: Socket; peer: Socket }> {
+  const [socket, peer] = await sockets();
+  return { connection: fromDuplex(reactor, socket, options), socket, peer };
+}
+
+function hashOf(chunks: Iterable<Uint8Array>): string {
+  const hash = createHash('sha256');
+  for (const chunk of chunks) hash.update(chunk);
+  return hash.digest('hex');
+}
+
+async function hashOfAll(chunks: Connection | Duplex): Promise<string> {
+  const hash = createHash('sha256');
+  // A loop over a stream would destroy it at its end, with what it is still to send.
+  for await (const chunk of chunks instanceof Duplex ? chunks.iterator({ destroyOnReturn: false }) : chunks)
+    hash.update(chunk as Uint8Array);
+  return hash.digest('hex');
+}
+
+const closings = new WeakMap<Duplex, Promise<void>>();
+
+/** Resolves when `stream` has told that it is closed; to be called before that. */
+function closed(stream: Duplex): Promise<void> {
+  const closing = closings.get(stream) ?? new Promise((resolve) => stream.once('close', resolve));
+  closings.set(stream, closing);
+  return closing;
+}
+
+function listenersOf(stream: Duplex): number[] {
+  return EVENTS.map((event) => stream.listenerCount(event));
+}
+
+const text = (bytes: Uint8Array | number): string =>
+  typeof bytes === 'number' ? String(bytes) : Buffer.from(bytes).toString();
+/** Lets events that are due be emitted, and a turn pass. */
+const soon = (reactor: Reactor): PromiseLike<unknown> => reactor.select({}, 1);
+
+describe('a connection over a socket of Node', () => {
+  it('carries 8 MiB each way at once, and holds up who is too fast', () =>
+    withReactor(async (reactor) => {
+      const { connection, peer } = await connected(reactor);
+      const [there, back] = [randomBytes(8 << 20), randomBytes(8 << 20)];
+      const held = firstValueFrom(connection.wants$.pipe(filter(({ want }) => want === 'write')));
+      peer.end(there);
+      const sending = connection.send(back).then(() => connection.shutdown());
+      const receiving = hashOfAll(connection);
+      // Nobody has read a byte of what is sent until it is held up.
+      expect(await held).toEqual({ operation: 'send', want: 'write' });
+      const received = hashOfAll(peer);
+      expect([await receiving, await received]).toEqual([hashOf([there]), hashOf([back])]);
+      await sending;
+      expect(connection.statistics).toMatchObject({ bytesIn: 8 << 20, bytesOut: 8 << 20 });
+      await connection.close();
+    }));
+
+  it('half-closes both ways, though the socket was made to end with its peer', () =>
+    withReactor(async (reactor) => {
+      const { connection, socket, peer } = await connected(reactor);
+      peer.end('the last word of the peer\n');
+      expect(text(await connection.receive('*a'))).toBe('the last word of the peer\n');
+      await connection.send('and ours\n');
+      await connection.shutdown('send');
+      expect(await hashOfAll(peer)).toBe(hashOf([Buffer.from('and ours\n')]));
+      await expect(connection.send('more')).rejects.toBeInstanceOf(ClosedError);
+      await Promise.all([connection.close(), closed(socket), closed(peer)]);
+    }));
+
+  it('goes on receiving after its own end', () =>
+    withReactor(async (reactor) => {
+      const { connection, socket, peer } = await connected(reactor);
+      await connection.shutdown('send');
+      await once(peer.resume(), 'end');
+      peer.end('still here\n');
+      expect(await connection.receive()).toBe('still here');
+      await connection.shutdown('receive');
+      await Promise.all([connection.close(), closed(socket), closed(peer)]);
+    }));
+
+  it('tells a reset from an end, with the error of the socket', () =>
+    withReactor(async (reactor) => {
+      const { connection, peer } = await connected(reactor);
+      const remote = `${host}:${String(peer.localPort)}`;
+      const receiving = connection.receive();
+      peer.resetAndDestroy();
+      const error = await receiving.catch((reason: unknown) => reason);
+      expect(error).toBeInstanceOf(SystemError);
+      expect(error).toMatchObject({
+        code: 'ECONNRESET',
+        errno: 104,
+        syscall: 'read',
+        operation: 'receive',
+        message: `read ECONNRESET: connection reset by peer (${remote})`,
+        cause: { code: 'ECONNRESET' },
+      });
+      expect(connection.closed).toBe(true);
+      await expect(connection.send('x')).rejects.toBeInstanceOf(ClosedError);
+    }));
+
+  it('tells who listens that it is broken while nobody receives', () =>
+    withReactor(async (reactor) => {
+      const { connection, socket, peer } = await connected(reactor);
+      const broken = new Promise<Error>((resolve) => connection.once('broken', resolve));
+      socket.read(0);
+      peer.resetAndDestroy();
+      expect(await broken).toMatchObject({ code: 'ECONNRESET' });
+      connection.abort();
+    }));
+
+  it('resets the peer when it is aborted', () =>
+    withReactor(async (reactor) => {
+      const { connection, socket, peer } = await connected(reactor);
+      const failed = once(peer.resume(), 'error');
+      connection.abort();
+      expect((await failed)[0]).toMatchObject({ code: 'ECONNRESET' });
+      await closed(socket);
+    }));
+
+  it('sends what it was given before it lets go', () =>
+    withReactor(async (reactor) => {
+      const { connection, socket, peer } = await connected(reactor);
+      const data = randomBytes(1 << 20);
+      const sending = connection.send(data);
+      const closing = sending.then(() => connection.close());
+      expect(await hashOfAll(peer)).toBe(hashOf([data]));
+      peer.end();
+      await closing;
+      await Promise.all([closed(socket), closed(peer)]);
+      expect(listenersOf(socket)).toEqual(listenersOf(await fresh()));
+    }));
+
+  it('says what it is connected to, and sets what a socket of Node can be set to', () =>
+    withReactor(async (reactor) => {
+      const { connection, peer } = await connected(reactor);
+      expect(connection.remoteAddress).toEqual({ family: 'IPv4', host, port: peer.localPort });
+      expect(connection.localAddress).toEqual({ family: 'IPv4', host, port: peer.remotePort });
+      expect(connection.peerCredentials).toBeUndefined();
+      connection.setOption('noDelay', true);
+      connection.setOption('keepAlive', true);
+      connection.setOption('keepIdle', 10);
+      expect(() => {
+        connection.setOption('linger', 0);
+      }).toThrow(UnsupportedError);
+      expect(() => connection.option('noDelay')).toThrow(UnsupportedError);
+      connection.abort();
+      expect(connection.remoteAddress).toMatchObject({ port: peer.localPort });
+      expect(connection.localAddress).toBeUndefined();
+      expect(() => {
+        connection.setOption('noDelay', true);
+      }).toThrow(ClosedError);
+      peer.destroy();
+    }));
+
+  it('may be made while the socket still connects, and tells why it does not', () =>
+    withReactor(async (reactor) => {
+      const server = createServer((accepted) => accepted.end('hello\n')).listen(0, host);
+      await once(server, 'listening');
+      const { port } = server.address() as AddressInfo;
+      const connection = fromDuplex(reactor, connect(port, host), { host: 'localhost' });
+      expect(connection.basis).toMatchObject({ role: 'client', host: 'localhost' });
+      expect(await connection.receive()).toBe('hello');
+      await connection.close();
+      server.close();
+      await once(server, 'close');
+      const refused = fromDuplex(reactor, connect(port, host));
+      await expect(refused.send('x').then(() => refused.receive())).rejects.toMatchObject({
+        name: 'SystemError',
+        code: 'ECONNREFUSED',
+        syscall: 'connect',
+      });
+    }));
+
+  it('takes over a socket that its server has paused, as those are that go to another process', () =>
+    withReactor(async (reactor) => {
+      const server = createServer({ pauseOnConnect: true }).listen(0, host);
+      await once(server, 'listening');
+      const peer = connect((server.address() as AddressInfo).port, host);
+      peer.write('hello\n');
+      const [socket] = (await once(server, 'connection')) as [Socket];
+      server.close();
+      const connection = fromDuplex(reactor, socket);
+      expect(await connection.receive()).toBe('hello');
+      peer.end();
+      await Promise.all([connection.close(), closed(peer.resume())]);
+    }));
+
+  it('receives the head of an upgrade first', () =>
+    withReactor(async (reactor) => {
+      const server = createHttpServer().listen(0, host);
+      await once(server, 'listening');
+      const peer = connect((server.address() as AddressInfo).port, host);
+      peer.write('GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: lines\r\n\r\nsent along\n');
+      const [, socket, head] = (await once(server, 'upgrade')) as [unknown, Duplex, Buffer];
+      socket.unshift(head);
+      const connection = fromDuplex(reactor, socket);
+      expect(await connection.receive()).toBe('sent along');
+      peer.write('sent after\n');
+      expect(await connection.receive()).toBe('sent after');
+      peer.destroy();
+      connection.abort();
+      server.close();
+      await once(server, 'close');
+    }));
+});
+
+describe('a connection over any stream of Node', () => {
+  it('receives what the stream held before, ended or not', () =>
+    withReactor(async (reactor) => {
+      const [near, far] = streamPair();
+      far.write('early\n');
+      near.unshift(Buffer.from('earlier\n'));
+      const connection = fromDuplex(reactor, near);
+      expect(connection.readableNow).toBe(true);
+      expect([await connection.receive(), await connection.receive()]).toEqual(['earlier', 'early']);
+      connection.abort();
+      for (const words of ['goodbye', '']) {
+        const [ended, peer] = streamPair();
+        peer.end(words);
+        const late = fromDuplex(reactor, ended);
+        expect(text(await late.receive('*a'))).toBe(words);
+        peer.resume();
+        const gone = closed(ended);
+        await late.close();
+        await gone;
+      }
+    }));
+
+  it('takes nothing from the stream while nobody receives, and holds up the peer', () =>
+    withReactor(async (reactor) => {
+      const [near, far] = streamPair(1_000);
+      const connection = fromDuplex(reactor, near);
+      far.write(Buffer.alloc(900));
+      far.write(Buffer.alloc(5_000));
+      far.write('more');
+      await soon(reactor);
+      expect(connection.readableNow).toBe(true);
+      expect(connection.statistics.bytesIn).toBe(0);
+      expect(near.readableLength).toBe(5_900);
+      expect(far.writableLength).toBe(5_004);
+      expect(far.writableNeedDrain).toBe(true);
+      expect((await connection.receive(5_904)).length).toBe(5_904);
+      connection.abort();
+    }));
+
+  it('hands a chunk over in parts, and tells as long as there are any', () =>
+    withReactor(async (reactor) => {
+      const [near, far] = streamPair();
+      const connection = fromDuplex(reactor, near);
+      far.write('abc');
+      await firstValueFrom(connection.readable$);
+      const one = new Uint8Array(1);
+      let seen = '';
+      while (connection.tryReceiveInto(one) === 1) {
+        seen += text(one);
+        expect(connection.transport.hasBuffered).toBe(seen.length < 3);
+        expect(connection.readableNow).toBe(true);
+      }
+      expect(seen).toBe('abc');
+      expect(connection.readableNow).toBe(false);
+      far.end();
+      await firstValueFrom(connection.readable$);
+      expect(connection.tryReceiveInto(one)).toBe(END);
+      connection.abort();
+    }));
+
+  it('copies what it sends: the memory may be used again', () =>
+    withReactor(async (reactor) => {
+      const [near, far] = streamPair();
+      const connection = fromDuplex(reactor, near);
+      const memory = Buffer.alloc(8_000, 'a');
+      far.cork();
+      await connection.send(memory);
+      memory.fill('b');
+      expect(text(far.read() as Buffer)).toBe('a'.repeat(8_000));
+      connection.abort();
+    }));
+
+  it('says how far a send came when the stream takes no more, and goes on from there', () =>
+    withReactor(async (reactor) => {
+      const [near, far] = streamPair(20_000);
+      const connection = fromDuplex(reactor, near);
+      const data = Buffer.alloc(500_000, 'abcdefg');
+      const error: unknown = await connection
+        .send(data, { timeouts: { blockMs: 10 } })
+        .catch((reason: unknown) => reason);
+      expect(error).toBeInstanceOf(OperationTimeoutError);
+      const { want, last = -1 } = error as OperationTimeoutError;
+      expect(want).toBe('write');
+      expect(last).toBe(19_999);
+      expect(connection.trySend(data)).toBe(WANT_WRITE);
+      expect(near.writableLength).toBeLessThanOrEqual(20_000);
+      const received = hashOfAll(far);
+      await connection.send(data, { first: last + 1 });
+      await connection.shutdown();
+      expect(await received).toBe(hashOf([data]));
+      far.end();
+      await connection.close();
+    }));
+
+  it('times out when the stream is silent, and is as good as before', () =>
+    withReactor(async (reactor) => {
+      const [near, far] = streamPair();
+      const connection = fromDuplex(reactor, near, { timeouts: { blockMs: 10 } });
+      const wants: string[] = [];
+      connection.wants$.subscribe(({ operation, want }) => wants.push(`${operation} ${want}`));
+      await expect(connection.receive()).rejects.toMatchObject({
+        name: 'OperationTimeoutError',
+        mode: 'block',
+        want: 'read',
+        message: 'receive timed out (block 10 ms) waiting to read',
+      });
+      expect(wants).toEqual(['receive read']);
+      expect(connection.tryReceive()).toBe(WANT_READ);
+      far.write('late\n');
+      expect(await connection.receive()).toBe('late');
+      connection.abort();
+    }));
+
+  it('takes part in a select', () =>
+    withReactor(async (reactor) => {
+      const [near, far] = streamPair();
+      const connection = fromDuplex(reactor, near);
+      expect(await reactor.select({ read: [connection] }, 5)).toMatchObject({ timedOut: true });
+      expect(await reactor.select({ write: [connection] }, 5)).toMatchObject({ writable: [connection] });
+      const selecting = reactor.select({ read: [connection] }, 1_000);
+      far.write('x');
+      expect(await selecting).toMatchObject({ readable: [connection], timedOut: false });
+      connection.abort();
+    }));
+
+  it('receives what came before a failure, and then the failure', () =>
+    withReactor(async (reactor) => {
+      const [near, far] = streamPair();
+      const connection = fromDuplex(reactor, near);
+      far.write('before\nand after');
+      await soon(reactor);
+      far.destroy();
+      await closed(near);
+      await soon(reactor);
+      await expect(connection.send('x')).rejects.toMatchObject({ code: 'ECONNRESET', operation: 'send', last: -1 });
+      expect(await connection.receive()).toBe('before');
+      await expect(connection.receive()).rejects.toMatchObject({
+        code: 'ECONNRESET',
+        operation: 'receive',
+        partial: new Uint8Array(Buffer.from('and after')),
+      });
+      expect(connection.closeReason).toMatchObject({ code: 'ECONNRESET' });
+    }));
+
+  it.each([
+    ['without an error', undefined, { message: 'the stream was closed before its end' }],
+    ['by an error of a program', new Error('mine'), { message: 'the stream failed: mine', cause: { message: 'mine' } }],
+  ])('is no clean end when somebody destroys the stream %s', (_, reason, shown) =>
+    withReactor(async (reactor) => {
+      const [near] = streamPair();
+      const connection = fromDuplex(reactor, near);
+      const receiving = connection.receive('*a');
+      near.destroy(reason);
+      await expect(receiving).rejects.toMatchObject({ name: 'ClosedError', ...shown });
+      expect(connection.closed).toBe(true);
+    }),
+  );
+
+  it('gives every listener back, and lets no late error out', () =>
+    withReactor(async (reactor) => {
+      const [near, far] = streamPair();
+      const before = listenersOf(near);
+      const connection = fromDuplex(reactor, near);
+      far.resume().end();
+      await Promise.all([closed(near), connection.close()]);
+      expect(listenersOf(near)).toEqual(before);
+
+      let fail = (_: Error): void => undefined;
+      const stubborn = new Duplex({
+        read: () => undefined,
+        write: (_, __, done) => {
+          done();
+        },
+        destroy: (_, done) => {
+          fail = done;
+        },
+      });
+      fromDuplex(reactor, stubborn).abort();
+      expect([stubborn.listenerCount('readable'), stubborn.listenerCount('error')]).toEqual([0, 1]);
+      const gone = closed(stubborn);
+      fail(new Error('late'));
+      await gone;
+      expect(listenersOf(stubborn)).toEqual([0, 0, 0, 0, 0, 0, 0]);
+    }));
+
+  it('keeps the reactor from ending until it is closed', () =>
+    withReactor(async (reactor) => {
+      const [near, far] = streamPair();
+      const connection = fromDuplex(reactor, near);
+      let ended = false;
+      const closing = reactor.close().then(() => {
+        ended = true;
+      });
+      await new Promise((resolve) => setImmediate(resolve));
+      expect(ended).toBe(false);
+      far.resume().end('goodbye');
+      expect(text(await connection.receive('*a'))).toBe('goodbye');
+      await connection.close();
+      await closing;
+      expect(() => fromDuplex(reactor, streamPair()[0])).toThrow(ClosedError);
+    }));
+
+  it('is refused for streams that are no streams of bytes, or not ours', () =>
+    withReactor((reactor) => {
+      const nobody =
+        (stream: Duplex): (() => Connection) =>
+        () =>
+          fromDuplex(reactor, stream);
+      expect(nobody(new PassThrough({ objectMode: true }))).toThrow(
+        new TypeError('fromDuplex refused: the stream is in object mode, and a connection carries bytes'),
+      );
+      expect(nobody(new PassThrough().setEncoding('utf8'))).toThrow(
+        new TypeError('fromDuplex refused: the stream decodes its bytes as utf8; set no encoding'),
+      );
+      const read = new TypeError('fromDuplex refused: somebody else reads the stream');
+      expect(nobody(new PassThrough().resume())).toThrow(read);
+      expect(nobody(new PassThrough().on('data', () => undefined).pause())).toThrow(read);
+      expect(nobody(new PassThrough().on('readable', () => undefined))).toThrow(read);
+      const [twice] = streamPair();
+      const connection = fromDuplex(reactor, twice);
+      expect(nobody(twice)).toThrow(read);
+      connection.abort();
+      const over = new ClosedError('fromDuplex refused: the stream has ended or was destroyed');
+      expect(nobody(twice)).toThrow(over);
+      expect(nobody(new PassThrough().end())).toThrow(over);
+      expect(reactor.connections.size).toBe(0);
+      return Promise.resolve();
+    }));
+
+  it('lives by the time of its reactor, whatever that is', async () => {
+    const world = new World();
+    const { reactor } = world.machine('here');
+    const [near, far] = streamPair();
+    const connection = fromDuplex(reactor, near, { timeouts: { blockMs: 60_000 } });
+    await expect(world.run(connection.receive())).rejects.toBeInstanceOf(OperationTimeoutError);
+    expect(world.now()).toBe(60_000);
+    far.write('hello\n');
+    // Virtual time does not wait for what Node still has to tell.
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(await world.run(connection.receive())).toBe('hello');
+    connection.abort();
+    await world.run(reactor.close());
+  });
+
+  it('is let go of in the end though the stream never passes on what it was given', async () => {
+    const world = new World();
+    const { reactor } = world.machine('here');
+    const [near] = streamPair(1_000);
+    const connection = fromDuplex(reactor, near);
+    expect(await world.run(connection.send(Buffer.alloc(16 * 1024)))).toBe(16 * 1024 - 1);
+    await world.run(connection.close());
+    expect(near.destroyed).toBe(false);
+    await world.run(reactor.close());
+    expect(near.destroyed).toBe(true);
+    expect(world.now()).toBe(4_000);
+    expect(reactor.deadlines.size).toBe(0);
+  });
+});
+
+/** What a socket that nobody has touched looks like when it is closed. */
+async function fresh(): Promise<Socket> {
+  const [socket, peer] = await sockets();
+  socket.destroy();
+  peer.destroy();
+  await closed(socket);
+  return socket;
+}
