@@ -6,6 +6,12 @@ export interface Clock {
   now(): number;
 }
 
+/** The present, and a way to wait. */
+export interface TimeSource extends Clock {
+  /** Runs `task` once, in `ms` milliseconds; never when that is `Infinity`. @returns how to cancel it. */
+  after(ms: number, task: () => void): () => void;
+}
+
 /**
  * The lateness that a deadline is allowed, in milliseconds: none fires before its moment, none later than this after it
  * while the loop is free.

@@ -4,7 +4,6 @@ import { Observable, Subject } from 'rxjs';
 
 import type { Deadlines } from './deadlines.ts';
 import { Deadline } from './deadlines.ts';
-import { drive } from './drive.ts';
 import { AbortError, OperationTimeoutError, WantioError } from './errors.ts';
 import type { OperationName, Progress } from './errors.ts';
 import { onAbort } from './on-abort.ts';
@@ -12,7 +11,8 @@ import { signal } from './options.ts';
 import type { Rules } from './options.ts';
 import { TimeoutBudget, timeoutsRule } from './timeouts.ts';
 import type { TimeoutMode, Timeouts } from './timeouts.ts';
-import type { StepCode, Want, YIELD } from './want.ts';
+import { DONE, wantOf, YIELD } from './want.ts';
+import type { StepCode, Want } from './want.ts';
 
 /** What every operation takes. */
 export interface OperationOptions {
@@ -45,11 +45,8 @@ export interface Step<T> {
 export interface Venue {
   readonly deadlines: Deadlines;
   now(): number;
-  /**
-   * Whether so much was done here in this turn that the next operation must begin in the next one, for the sake of
-   * others.
-   */
-  readonly exhausted: boolean;
+  /** Takes one of the starts of this turn. @returns whether one was left; without one, the operation begins in the next turn. */
+  takeStart(): boolean;
   /**
    * Remember `operation`, and call its `resume` when its `want` may be satisfied; in the next turn when that is `null`.
    */
@@ -99,8 +96,8 @@ export class Operation<T> implements Promise<T> {
   /** Begins; called once by the maker. @internal */
   start(): this {
     if (this.#signal?.aborted === true) this.fail(new AbortError(this.name, this.#signal.reason));
-    else if (this.#venue.exhausted) this.#giveWay();
-    else drive(this, this.#step);
+    else if (this.#venue.takeStart()) this.#drive();
+    else this.#giveWay();
     return this;
   }
 
@@ -171,14 +168,36 @@ export class Operation<T> implements Promise<T> {
   resume(): void {
     if (this.#state !== 'running') return;
     this.want = null;
-    drive(this, this.#step);
+    this.#drive();
+  }
+
+  /**
+   * The one loop that every operation runs through: try, wait for exactly one thing, try again. One call is one attempt;
+   * the venue waits, so that this knows neither sockets nor clocks.
+   */
+  #drive(): void {
+    let code;
+    let value;
+    try {
+      code = this.#step.attempt();
+      // What the attempt set off, such as the end of its connection, may have settled it.
+      if (this.settled) return;
+      // A result may fail as well: text longer than a string can be, for one.
+      if (code === DONE) value = this.#step.result();
+    } catch (error) {
+      this.fail(error instanceof Error ? error : new Error(String(error)));
+      return;
+    }
+    if (code === DONE) this.succeed(value as T);
+    else if (code === YIELD) this.#yield();
+    else this.#wait(wantOf(code));
   }
 
   /**
    * Waits for `want`, or fails when its limits leave no time. A limit of zero leaves one turn: the selector may not
-   * have been asked since what is wanted came, and a connect to a near host is complete by then. @internal
+   * have been asked since what is wanted came, and a connect to a near host is complete by then.
    */
-  wait(want: Want): void {
+  #wait(want: Want): void {
     if (this.#budget.isZero && !this.#hasLooked) {
       this.#hasLooked = true;
       this.#giveWay();
@@ -205,8 +224,8 @@ export class Operation<T> implements Promise<T> {
     if (this.#state === 'running') this.#venue.park(this);
   }
 
-  /** Gives way after an attempt: goes on in the next turn, inside its total limit. @internal */
-  yield(): void {
+  /** Gives way after an attempt: goes on in the next turn, inside its total limit. */
+  #yield(): void {
     if (this.#deadline !== undefined) this.#venue.deadlines.cancel(this.#deadline);
     // Giving way to others is no wait: a limit of zero allows it.
     if (!this.#budget.unlimited && !this.#budget.isZero) {
@@ -219,7 +238,7 @@ export class Operation<T> implements Promise<T> {
     this.#giveWay();
   }
 
-  /** @internal The deadline armed by {@link wait} has passed. */
+  /** @internal The deadline of the present wait has passed. */
   expire(): void {
     this.#timeOut(this.#waitMode);
   }

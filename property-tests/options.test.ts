@@ -33,8 +33,8 @@ import { PRINT_RULES, TlsSession } from '../protocols/tls/sessions/session.ts';
 import { TICKET_KEYS_RULES, TicketKeys } from '../protocols/tls/sessions/ticket-keys.ts';
 import { livingTlsTransports } from '../protocols/tls/tls-transport.ts';
 import { closeOnSignal, SIGNAL_RULES } from '../reactor/close-on-signal.ts';
-import { CONNECT_RULES, CONNECT_SECURE_RULES } from '../reactor/connecting/connect.ts';
-import { HANDSHAKE_RULES, LINES_RULES, RECEIVE_RULES, SEND_RULES } from '../reactor/connections/connection.ts';
+import { CONNECT_RULES, CONNECT_SECURE_RULES } from '../reactor/connecting/connect-options.ts';
+import { HANDSHAKE_RULES, LINES_RULES, RECEIVE_RULES, SEND_RULES } from '../reactor/connections/connection-options.ts';
 import type { Connection } from '../reactor/connections/connection.ts';
 import { TO_DUPLEX_RULES, toDuplex } from '../reactor/streams/to-duplex.ts';
 import { GROUND_RULES } from '../reactor/ground.ts';
@@ -263,7 +263,7 @@ async function refused({ make, rules }: Call, option: string, value: unknown): P
       reactor.connections.size,
       reactor.openListeners.size,
       reactor.operations().length,
-      reactor.deadlines.size,
+      reactor.loop.deadlines.size,
       here.host.openDescriptors,
       livingTlsTransports(),
       world.machines.length,
@@ -365,6 +365,6 @@ describe('what is no option', () => {
       // A limit that is not given keeps the connection's own.
       connection.timeouts = { blockMs: 5 };
       await expect(connection.receive('*l', { timeouts: { blockMs: undefined } })).rejects.toThrow('block 5 ms');
-      expect([here.reactor.operations().length, here.reactor.deadlines.size]).toEqual([0, 0]);
+      expect([here.reactor.operations().length, here.reactor.loop.deadlines.size]).toEqual([0, 0]);
     }).then(() => undefined));
 });

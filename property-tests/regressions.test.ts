@@ -444,7 +444,7 @@ describe('handshakes in the middle of a connection', () => {
 
   it('that fails leaves what was received before to be received, and is news behind it', () =>
     simulate({ link: { latencyMs: 10 } }, async (world) => {
-      const { client, server } = await pairIn(world, {}, await contextsFor('TLSv1.2'));
+      const { client, server, there } = await pairIn(world, {}, await contextsFor('TLSv1.2'));
       if (!(server instanceof SecureConnection)) throw new Error('the end is not secure');
       await Promise.all([client.handshake(), server.handshake()]);
       await client.send('ab');
@@ -454,10 +454,10 @@ describe('handshakes in the middle of a connection', () => {
       const failedAt = world.now();
       expect(server.closed).toBe(false);
       for (const letter of ['a', 'b']) {
-        await server.basis.reactor.select({ read: [server] });
+        await there.reactor.select({ read: [server] });
         expect(Buffer.from(server.tryReceive(1) as Uint8Array).toString()).toBe(letter);
       }
-      await server.basis.reactor.select({ read: [server] });
+      await there.reactor.select({ read: [server] });
       expect(() => server.tryReceive(1)).toThrow(expect.objectContaining({ reason: 'no renegotiation' }) as Error);
       expect([server.closed, world.now()]).toEqual([true, failedAt]);
       client.abort();

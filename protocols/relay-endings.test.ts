@@ -39,7 +39,7 @@ async function withRelay(options: RelayOptions, use: (scene: Scene) => Promise<v
       await world.sleep(1);
       expect([first.closed, second.closed]).toEqual([true, true]);
       expect([first, second].map((each) => each.listenerCount('broken'))).toEqual([0, 0]);
-      expect([host.reactor.deadlines.size, host.reactor.operations().length]).toEqual([0, 0]);
+      expect([host.reactor.loop.deadlines.size, host.reactor.operations().length]).toEqual([0, 0]);
       for (const { reactor } of machines) reactor.abort();
     })(),
   );

@@ -3,6 +3,7 @@
 import { ClosedError, OperationTimeoutError } from '../core/errors.ts';
 import { checkArgument, checkOptions, milliseconds, partWith, signal } from '../core/options.ts';
 import type { Rules } from '../core/options.ts';
+import { IdleWatch } from '../core/idle-watch.ts';
 import { onAbort } from '../core/on-abort.ts';
 import type { TimeoutMode } from '../core/timeouts.ts';
 import { limit } from '../core/timeouts.ts';
@@ -10,6 +11,7 @@ import type { Connection } from '../reactor/connections/connection.ts';
 import { failureReason } from '../reactor/connections/failure-reason.ts';
 import { closeLimits, closeRule, ProgressWatch } from '../reactor/connections/progress-watch.ts';
 import type { ConnectionCloseOptions } from '../reactor/connections/progress-watch.ts';
+import type { Loop } from '../reactor/loop.ts';
 import { Pump } from './pump.ts';
 
 /** The limits of a relay, in milliseconds; none unless given. */
@@ -58,6 +60,7 @@ export class Relay {
   /** Settles when both connections are closed: with the statistics, or with the error that ended it. */
   readonly done: Promise<RelayStatistics>;
 
+  readonly #loop: Loop;
   readonly #first: Side;
   readonly #second: Side;
   readonly #startedAt: number;
@@ -69,7 +72,7 @@ export class Relay {
   #released = false;
   #resolve: (statistics: RelayStatistics) => void = () => undefined;
   #reject: (error: Error) => void = () => undefined;
-  #cancelIdle: () => void = () => undefined;
+  readonly #idle: IdleWatch;
   readonly #cancelTotal: () => void;
   readonly #removeAbort: () => void;
 
@@ -79,17 +82,25 @@ export class Relay {
     checkArgument('new Relay', 'the second connection', second, connection);
     checkOptions('new Relay', options, RELAY_RULES);
     this.#close = options.close;
-    this.#startedAt = this.#movedAt = first.now();
+    this.#loop = first.basis.loop;
+    this.#startedAt = this.#movedAt = this.#loop.now();
     this.#idleMs = limit(options.idleMs, 'idleMs');
     this.done = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
     });
     const totalMs = limit(options.totalMs, 'totalMs');
-    this.#cancelTotal = first.basis.reactor.after(totalMs, () => {
+    this.#cancelTotal = this.#loop.after(totalMs, () => {
       this.#timeOut('total', totalMs);
     });
-    this.#watchIdle(this.#idleMs, first);
+    this.#idle = new IdleWatch(
+      this.#loop,
+      this.#idleMs,
+      () => this.#movedAt,
+      () => {
+        this.#timeOut('block', this.#idleMs);
+      },
+    );
     this.#removeAbort = whenAborted(options.signal, () => {
       this.#reset(new ClosedError('relay failed: it was cancelled', { cause: options.signal?.reason }));
     });
@@ -102,14 +113,17 @@ export class Relay {
   }
 
   get statistics(): RelayStatistics {
-    const { connection, pump } = this.#first;
-    return { forward: pump.bytes, backward: this.#second.pump.bytes, durationMs: connection.now() - this.#startedAt };
+    return {
+      forward: this.#first.pump.bytes,
+      backward: this.#second.pump.bytes,
+      durationMs: this.#loop.now() - this.#startedAt,
+    };
   }
 
   #side(connection: Connection, other: Connection): Side {
     const pump = new Pump(connection, other, {
       moved: () => {
-        if (this.#idleMs !== Infinity) this.#movedAt = connection.now();
+        if (this.#idleMs !== Infinity) this.#movedAt = this.#loop.now();
       },
       ended: () => {
         this.#ended(side);
@@ -163,8 +177,8 @@ export class Relay {
   }
 
   /** A side that takes nothing must not keep what the broken one has sent, and both connections with it, for ever. */
-  #watchDelivery({ basis: { reactor, socket } }: Connection, failure: Error): void {
-    this.#delivery ??= new ProgressWatch(reactor, socket, closeLimits(this.#close), () => {
+  #watchDelivery({ basis }: Connection, failure: Error): void {
+    this.#delivery ??= new ProgressWatch(this.#loop, basis.socket, closeLimits(this.#close), () => {
       this.#reset(failure);
     });
   }
@@ -197,7 +211,7 @@ export class Relay {
   #release(): boolean {
     if (this.#released) return false;
     this.#released = true;
-    this.#cancelIdle();
+    this.#idle.stop();
     this.#cancelTotal();
     this.#removeAbort();
     this.#delivery?.stop();
@@ -206,15 +220,6 @@ export class Relay {
       pump.stop();
     }
     return true;
-  }
-
-  /** Looks again when the idle limit could have passed at the earliest, so that moving bytes costs no timer. */
-  #watchIdle(ms: number, { basis: { reactor } }: Connection): void {
-    this.#cancelIdle = reactor.after(ms, () => {
-      const left = this.#movedAt + this.#idleMs - reactor.now();
-      if (left > 0) this.#watchIdle(left, this.#first.connection);
-      else this.#timeOut('block', this.#idleMs);
-    });
   }
 
   #timeOut(mode: TimeoutMode, limitMs: number): void {

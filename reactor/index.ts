@@ -17,15 +17,11 @@ export type { Address, Target } from './addresses/address.ts';
 export { caresLookUp } from './addresses/cares-look-up.ts';
 export { closeOnSignal } from './close-on-signal.ts';
 export type { SignalOptions } from './close-on-signal.ts';
-export type { ConnectOptions } from './connecting/connect.ts';
+export type { ConnectOptions } from './connecting/connect-options.ts';
 export { Connection } from './connections/connection.ts';
-export type {
-  ConnectionBasis,
-  ConnectionEvents,
-  ConnectionStatistics,
-  ReceiveOptions,
-  Wanting,
-} from './connections/connection.ts';
+export type { ConnectionBasis } from './connections/connection-basis.ts';
+export type { ConnectionEvents, ConnectionStatistics, ReceiveOptions } from './connections/connection-options.ts';
+export type { Wanting } from './connections/slots.ts';
 export { toDuplex } from './streams/to-duplex.ts';
 export type { ConnectionStream, ToDuplexOptions } from './streams/to-duplex.ts';
 export { epollGround } from './epoll/epoll-ground.ts';

@@ -2,4 +2,4 @@
 
 import { partWith } from '../core/options.ts';
 
-export const reactorRule = partWith('a Reactor', 'connect', 'listen', 'enqueue');
+export const reactorRule = partWith('a Reactor', 'connect', 'listen', 'select');

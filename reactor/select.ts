@@ -5,7 +5,7 @@ import { checkArgument, partWith, signal, thing } from '../core/options.ts';
 import type { Rules } from '../core/options.ts';
 import { DONE, WANT_READ } from '../core/want.ts';
 import type { StepCode } from '../core/want.ts';
-import type { ReactorStep } from './reactor.ts';
+import type { LoopStep } from './loop.ts';
 
 /** What can be selected on: connections and listeners. */
 export interface Selectable {
@@ -53,7 +53,7 @@ export interface Selected<R extends Selectable = Selectable, W extends Selectabl
  * Waits until a member of either set is ready. It is started in the turn after the call, when the selector has been
  * asked.
  */
-export class SelectStep<R extends Selectable, W extends Selectable> implements ReactorStep<Selected<R, W>> {
+export class SelectStep<R extends Selectable, W extends Selectable> implements LoopStep<Selected<R, W>> {
   readonly name = 'select';
   readonly #read: readonly R[];
   readonly #write: readonly W[];

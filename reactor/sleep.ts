@@ -2,10 +2,10 @@
 
 import { DONE, WANT_READ } from '../core/want.ts';
 import type { StepCode } from '../core/want.ts';
-import type { ReactorStep } from './reactor.ts';
+import type { LoopStep } from './loop.ts';
 
 /** Is done when the limit of its operation has passed. */
-export class SleepStep implements ReactorStep<undefined> {
+export class SleepStep implements LoopStep<undefined> {
   readonly name = 'sleep';
   #isOver = false;
 

@@ -24,6 +24,10 @@ export class ManualVenue implements Venue {
     return this.#now;
   }
 
+  takeStart(): boolean {
+    return !this.exhausted;
+  }
+
   park(operation: Operation<unknown>): void {
     this.parkings++;
     this.parked.add(operation);

@@ -67,8 +67,8 @@ describe('a name', () => {
             const [here, there] = [world.machine('here'), world.machine('there')];
             world.network.name(name, there.host.addresses);
             const looked: string[] = [];
-            const { lookUp } = here.reactor.ground;
-            Object.assign(here.reactor.ground, {
+            const { lookUp } = here.reactor.loop.ground;
+            Object.assign(here.reactor.loop.ground, {
               lookUp: (host: string, ...rest: [number, AbortSignal]) => {
                 looked.push(host);
                 return lookUp(host, ...rest);
@@ -142,7 +142,9 @@ describe('a name', () => {
           await expect(TlsContext.client({ ca: { pem: certificate }, expect: { name: host } })).rejects.toThrow(
             TypeError,
           );
-          expect([reactor.operations().length, reactor.connections.size, reactor.deadlines.size]).toEqual([0, 0, 0]);
+          expect([reactor.operations().length, reactor.connections.size, reactor.loop.deadlines.size]).toEqual([
+            0, 0, 0,
+          ]);
         },
       ),
       200,

@@ -45,7 +45,7 @@ describe('interest', () => {
               const turns: number[] = [];
               const told = (connection: Connection): void => {
                 expect(connection).toBe(client);
-                turns.push(here.reactor.turns);
+                turns.push(here.reactor.loop.turns);
               };
               return {
                 to,
@@ -83,7 +83,7 @@ describe('interest', () => {
               for (const { turns } of [...living.values(), ...dead]) turns.length = 0;
               // A try answers readiness, so that nobody is disarmed for spinning. This one takes nothing.
               client.tryHandshake();
-              const before = here.reactor.turns;
+              const before = here.reactor.loop.turns;
               await world.step();
               await world.step();
               await world.step();
@@ -93,7 +93,7 @@ describe('interest', () => {
                 expect(turns.length > 0).toBe(to === 'writable' || there > 0);
               }
               const busy = [...living.values()].some(({ to }) => to === 'writable' || there > 0);
-              if (!busy) expect(here.reactor.turns - before).toBeLessThanOrEqual(2);
+              if (!busy) expect(here.reactor.loop.turns - before).toBeLessThanOrEqual(2);
             }
             for (const { subscription } of living.values()) subscription.unsubscribe();
           });

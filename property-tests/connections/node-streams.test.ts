@@ -106,7 +106,7 @@ describe('streams of Node over connections over streams of Node', () => {
       300,
     );
     await reactor.close();
-    expect([reactor.connections.size, reactor.deadlines.size, livingTlsTransports() - before]).toEqual([0, 0, 0]);
+    expect([reactor.connections.size, reactor.loop.deadlines.size, livingTlsTransports() - before]).toEqual([0, 0, 0]);
   }, 600_000);
 });
 

@@ -2,6 +2,7 @@
 // reader, however slow.
 
 import fc from 'fast-check';
+import { firstValueFrom } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 
 import { OperationTimeoutError, WantioError } from '../../core/errors.ts';
@@ -53,7 +54,7 @@ const STYLES: Record<string, Style> = {
       try {
         const bytes = connection.tryReceive(7);
         if (bytes === END) return { bytes: Buffer.concat(pieces), end: undefined };
-        if (typeof bytes === 'number') await connection.basis.reactor.select({ read: [connection] });
+        if (typeof bytes === 'number') await firstValueFrom(connection.readable$, { defaultValue: connection });
         else pieces.push(bytes);
       } catch (error) {
         return { bytes: Buffer.concat(pieces), end: error };

@@ -114,7 +114,7 @@ describe.each(['TCP', 'TLS'])('an abort over %s', (layer) => {
       const abortedAt = world.now();
       const closing = client.close();
       client.abort(reason);
-      expect([here.host.openDescriptors, here.reactor.connections.size, here.reactor.deadlines.size]).toEqual([
+      expect([here.host.openDescriptors, here.reactor.connections.size, here.reactor.loop.deadlines.size]).toEqual([
         0, 0, 0,
       ]);
       await closing;
@@ -151,7 +151,7 @@ describe.each(Object.entries(WORK))('%s', (_, { begin, help, isFull = false, isU
         getEventListeners(client.signal, 'abort').length,
         here.reactor.operations().length,
       ];
-      const before = [...listeners(), here.reactor.deadlines.size];
+      const before = [...listeners(), here.reactor.loop.deadlines.size];
       const timeouts = ending === 'a timeout' ? { totalMs: 20 } : {};
       let hasSettled = false;
       const outcome = begin({ world, ...pair }, { signal: controller.signal, timeouts })
@@ -178,7 +178,7 @@ describe.each(Object.entries(WORK))('%s', (_, { begin, help, isFull = false, isU
       server.abort();
       here.reactor.abort();
       await world.sleep(1);
-      expect(here.reactor.deadlines.size).toBe(0);
+      expect(here.reactor.loop.deadlines.size).toBe(0);
       expect(trace.entries.filter(({ result }) => result === -EBADF)).toEqual([]);
     }).then(() => undefined),
   );

@@ -72,7 +72,7 @@ it('a sleep that is aborted rejects and frees its deadline', async () => {
   );
   expect(error).toBeInstanceOf(AbortError);
   expect(error).toMatchObject({ message: 'sleep was cancelled', cause: 'enough', operation: 'sleep' });
-  expect(reactor.deadlines.size).toBe(0);
+  expect(reactor.loop.deadlines.size).toBe(0);
   expect(world.now()).toBe(0);
   expect(() => reactor.sleep(Number.NaN)).toThrow(RangeError);
   await world.run(reactor.close());

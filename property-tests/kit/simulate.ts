@@ -108,7 +108,7 @@ async function end(world: World, books: ReadonlyMap<string, Ledger>, tlsBefore: 
   await world.run(Promise.all(world.machines.map(({ reactor }) => reactor.close())));
   const leaks = world.machines.flatMap(({ host, reactor }) => [
     ...(host.openDescriptors === 0 ? [] : [`${String(host.openDescriptors)} descriptors of ${host.name}`]),
-    ...(reactor.deadlines.size === 0 ? [] : [`${String(reactor.deadlines.size)} deadlines of ${host.name}`]),
+    ...(reactor.loop.deadlines.size === 0 ? [] : [`${String(reactor.loop.deadlines.size)} deadlines of ${host.name}`]),
   ]);
   for (const [name, { closedTwice }] of books)
     if (closedTwice.length > 0) leaks.push(`${name} closed descriptors that were not open: ${closedTwice.join(', ')}`);

@@ -43,12 +43,12 @@ describe('withoutLeaks', () => {
   });
 
   it('names descriptors that nobody closed, or closed twice', async () => {
-    await expect(withoutLeaks((reactor) => Promise.resolve(reactor.ground.calls.socket('IPv4')))).rejects.toThrow(
+    await expect(withoutLeaks((reactor) => Promise.resolve(reactor.loop.ground.calls.socket('IPv4')))).rejects.toThrow(
       /^not given back: 1 descriptors \(\d+\)$/,
     );
-    await expect(withoutLeaks((reactor) => Promise.resolve(reactor.ground.calls.close(1_000_000)))).rejects.toThrow(
-      'descriptors closed that were not open: 1000000',
-    );
+    await expect(
+      withoutLeaks((reactor) => Promise.resolve(reactor.loop.ground.calls.close(1_000_000))),
+    ).rejects.toThrow('descriptors closed that were not open: 1000000');
   });
 
   it('counts deadlines and TLS objects', async () => {

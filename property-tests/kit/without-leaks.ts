@@ -57,7 +57,7 @@ export async function withoutLeaks<T>(use: (reactor: Reactor) => Promise<T>, opt
   if (ledger.open.size > 0) leaks.push(`${String(ledger.open.size)} descriptors (${[...ledger.open].join(', ')})`);
   if (ledger.closedTwice.length > 0)
     leaks.push(`descriptors closed that were not open: ${ledger.closedTwice.join(', ')}`);
-  if (reactor.deadlines.size > 0) leaks.push(`${String(reactor.deadlines.size)} deadlines`);
+  if (reactor.loop.deadlines.size > 0) leaks.push(`${String(reactor.loop.deadlines.size)} deadlines`);
   const tls = livingTlsTransports() - tlsBefore;
   if (tls > 0) leaks.push(`${String(tls)} TLS objects`);
   if (leaks.length > 0) throw new LeakError(leaks);

@@ -4,6 +4,7 @@ import { request as httpRequest } from 'node:http';
 import type { ClientRequest, IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders } from 'node:http';
 
 import { AbortError, BoundsError, ClosedError, OperationTimeoutError, WantioError } from '../../core/errors.ts';
+import { IdleWatch } from '../../core/idle-watch.ts';
 import { onAbort } from '../../core/on-abort.ts';
 import { OPERATION_RULES } from '../../core/operation.ts';
 import type { OperationOptions } from '../../core/operation.ts';
@@ -13,9 +14,10 @@ import { limit } from '../../core/timeouts.ts';
 import type { TimeoutMode } from '../../core/timeouts.ts';
 import { layerRule } from '../../core/transport-layer.ts';
 import type { TransportLayer } from '../../core/transport-layer.ts';
-import type { ConnectionBasis } from '../../reactor/connections/connection.ts';
+import type { ConnectionBasis } from '../../reactor/connections/connection-basis.ts';
 import { toDuplex } from '../../reactor/streams/to-duplex.ts';
 import { reactorRule } from '../../reactor/reactor-rule.ts';
+import type { Loop } from '../../reactor/loop.ts';
 import type { Reactor } from '../../reactor/reactor.ts';
 import { isBody, Source } from './body.ts';
 import type { Body } from './body.ts';
@@ -231,7 +233,8 @@ class Exchange {
   #ownUntil = 0;
   #over = false;
   #goOn: () => void = () => undefined;
-  #cancelBlock: () => void = () => undefined;
+  readonly #loop: Loop;
+  readonly #block: IdleWatch;
   #stopListening: () => void = () => undefined;
   readonly #cancelTotal: () => void;
   #fail: (error: unknown) => void = () => undefined;
@@ -244,8 +247,16 @@ class Exchange {
     this.#order = order;
     // It may fail when nobody looks any more.
     this.#failed.catch(() => undefined);
-    this.#watchBlock(order.blockMs);
-    this.#cancelTotal = connection.basis.reactor.after(order.endsAt - connection.now(), () => {
+    this.#loop = connection.basis.loop;
+    this.#block = new IdleWatch(
+      this.#loop,
+      order.blockMs,
+      () => this.#waitsSince(),
+      () => {
+        this.#timeOut('block', order.blockMs);
+      },
+    );
+    this.#cancelTotal = this.#loop.after(order.endsAt - this.#loop.now(), () => {
       this.#timeOut('total', order.totalMs);
     });
     if (order.signal?.aborted === false) this.#stopListening = onAbort(order.signal, this.#onAbort);
@@ -281,7 +292,7 @@ class Exchange {
     } finally {
       this.#over = true;
       this.#goOn();
-      this.#cancelBlock();
+      this.#block.stop();
       this.#cancelTotal();
       this.#stopListening();
       // A body that the server does not want any more cannot be followed by a goodbye.
@@ -362,7 +373,7 @@ class Exchange {
       return await task();
     } finally {
       this.#own--;
-      this.#ownUntil = this.#connection.now();
+      this.#ownUntil = this.#loop.now();
     }
   }
 
@@ -375,19 +386,12 @@ class Exchange {
   }
 
   /**
-   * Looks again when the present wait could have lasted too long at the earliest. While something is sent, the response
-   * is not waited for, so that it is the wait that began last which counts.
+   * When the present wait began. While something is sent, the response is not waited for, so that it is the wait that
+   * began last which counts.
    */
-  #watchBlock(ms: number): void {
-    const { blockMs } = this.#order;
-    const connection = this.#connection;
-    this.#cancelBlock = connection.basis.reactor.after(ms, () => {
-      const waits = connection.operations.filter(({ want }) => want !== null).map(({ sinceMs }) => sinceMs);
-      const since = this.#own > 0 || waits.length === 0 ? connection.now() : Math.max(this.#ownUntil, ...waits);
-      const left = since + blockMs - connection.now();
-      if (left > 0) this.#watchBlock(left);
-      else this.#timeOut('block', blockMs);
-    });
+  #waitsSince(): number {
+    const waits = this.#connection.operations.filter(({ want }) => want !== null).map(({ sinceMs }) => sinceMs);
+    return this.#own > 0 || waits.length === 0 ? this.#loop.now() : Math.max(this.#ownUntil, ...waits);
   }
 
   #timeOut(mode: TimeoutMode, limitMs: number): void {

@@ -2,6 +2,7 @@
 
 import { isIP } from 'node:net';
 
+import type { TimeSource } from '../../core/clock.ts';
 import { readHostName } from '../../reactor/addresses/host-name.ts';
 import { decodeProtocols } from './alpn.ts';
 import * as c from './constants.ts';
@@ -10,7 +11,6 @@ import type { Pointer } from './openssl.ts';
 import { identityOf, presharedKey } from './psk.ts';
 import type { PresharedKey } from './psk.ts';
 import type { ResumptionMiss } from './sessions/resumption.ts';
-import type { TimeSource } from './sessions/store-guard.ts';
 import type { ContextSettings, SettingsOwner } from './context/settings.ts';
 import { andThen } from './thenable.ts';
 import { TlsError } from './tls-error.ts';

@@ -1,5 +1,6 @@
 /** What one connection answers OpenSSL, and what it notes of what it is told. */
 
+import type { TimeSource } from '../../core/clock.ts';
 import { encodeProtocols } from './alpn.ts';
 import type { Answering } from './callbacks.ts';
 import { decide, mustDecide, parseHello } from './client-hello.ts';
@@ -14,7 +15,6 @@ import type { Resumption, ResumptionMiss } from './sessions/resumption.ts';
 import { hasExpired } from './sessions/session.ts';
 import type { TlsSession } from './sessions/session.ts';
 import type { TicketKey } from './sessions/ticket-keys.ts';
-import type { TimeSource } from './sessions/store-guard.ts';
 import type { ContextSettings } from './context/settings.ts';
 import { isThenable } from './thenable.ts';
 import { TlsError } from './tls-error.ts';

@@ -9,7 +9,8 @@ import type { Operation, OperationOptions } from '../../core/operation.ts';
 import { checkArgument, checkOptions, flag, oneOf, partWith } from '../../core/options.ts';
 import type { Rules } from '../../core/options.ts';
 import { Connection } from '../../reactor/connections/connection.ts';
-import type { ConnectionBasis, ConnectionStatistics } from '../../reactor/connections/connection.ts';
+import type { ConnectionBasis } from '../../reactor/connections/connection-basis.ts';
+import type { ConnectionStatistics } from '../../reactor/connections/connection-options.ts';
 import { guarded } from '../../reactor/guarded.ts';
 import { certificateOf, chainOf } from './certificates/certificate.ts';
 import type { Certificate } from './certificates/certificate.ts';
@@ -114,7 +115,7 @@ export class SecureConnection extends Connection {
       sessionMade: (session) => {
         this.#sessions?.next(session);
       },
-      time: basis.reactor,
+      time: basis.loop,
     });
   }
 

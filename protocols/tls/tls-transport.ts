@@ -9,6 +9,7 @@
  * nothing more is taken in, while ciphertext is pending: so a peer that sends and does not read cannot make us grow.
  */
 
+import type { TimeSource } from '../../core/clock.ts';
 import { BoundsError, BusyError, ClosedError, TruncatedError } from '../../core/errors.ts';
 import { InputBuffer } from '../../core/input-buffer.ts';
 import type { Transport } from '../../core/transport.ts';
@@ -30,7 +31,6 @@ import type { ContextSettings } from './context/settings.ts';
 import { SessionDesk } from './sessions/session-desk.ts';
 import { mayBlameSession } from './sessions/session-fault.ts';
 import type { TlsSession } from './sessions/session.ts';
-import type { TimeSource } from './sessions/store-guard.ts';
 import { CertificateError, refused, TlsError } from './tls-error.ts';
 import { tlsFailure } from './tls-failure.ts';
 

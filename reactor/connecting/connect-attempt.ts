@@ -3,10 +3,10 @@
 import type { SystemError } from '../../core/errors.ts';
 import { formatAddress, numericAddress } from '../addresses/address.ts';
 import type { Address } from '../addresses/address.ts';
-import type { ConnectOptions } from './connect.ts';
+import type { ConnectOptions } from './connect-options.ts';
 import { Handle, WRITABLE } from '../handle.ts';
 import type { HandleOwner } from '../handle.ts';
-import type { Reactor } from '../reactor.ts';
+import type { Loop } from '../loop.ts';
 import { applyOptions, SocketTransport } from '../connections/socket-transport.ts';
 import { EAGAIN, EINPROGRESS, EINTR, systemError } from '../system-calls.ts';
 
@@ -15,7 +15,7 @@ import { EAGAIN, EINPROGRESS, EINTR, systemError } from '../system-calls.ts';
  * socket that was never connected looks hung up to epoll.
  */
 export class ConnectAttempt implements HandleOwner {
-  readonly #reactor: Reactor;
+  readonly #loop: Loop;
   readonly address: Address;
   readonly #wake: () => void;
   readonly #handle: Handle;
@@ -26,11 +26,11 @@ export class ConnectAttempt implements HandleOwner {
   #taken = false;
 
   /** @throws {SystemError} when it fails at once. */
-  constructor(reactor: Reactor, address: Address, options: ConnectOptions, wake: () => void) {
-    this.#reactor = reactor;
+  constructor(loop: Loop, address: Address, options: ConnectOptions, wake: () => void) {
+    this.#loop = loop;
     this.address = address;
     this.#wake = wake;
-    const { calls } = reactor.ground;
+    const { calls } = loop.ground;
     const fd = calls.socket(address.family);
     if (fd < 0) throw systemError(fd, 'socket');
     this.#handle = new Handle(fd);
@@ -58,7 +58,7 @@ export class ConnectAttempt implements HandleOwner {
       return this.#failure;
     }
     if (this.#socket === undefined || (this.#handle.readiness & WRITABLE) === 0) return undefined;
-    const errno = this.#reactor.ground.calls.pendingError(this.#handle.fd);
+    const errno = this.#loop.ground.calls.pendingError(this.#handle.fd);
     if (errno === 0) return null;
     this.close();
     return this.#error(-errno);
@@ -74,18 +74,18 @@ export class ConnectAttempt implements HandleOwner {
     this.#cancelRetry?.();
     this.#handle.owner = undefined;
     if (this.#socket !== undefined) this.#socket.close();
-    else this.#reactor.ground.calls.close(this.#handle.fd);
+    else this.#loop.ground.calls.close(this.#handle.fd);
   }
 
   #bind(host: string): void {
     const local = numericAddress(host, 0);
     if (local === undefined) throw new RangeError(`localAddress must be an address, not "${host}"`);
-    const result = this.#reactor.ground.calls.bind(this.#handle.fd, local);
+    const result = this.#loop.ground.calls.bind(this.#handle.fd, local);
     if (result < 0) throw systemError(result, 'bind', host);
   }
 
   #connect(): void {
-    const { calls, selector } = this.#reactor.ground;
+    const { calls, selector } = this.#loop.ground;
     const { fd } = this.#handle;
     const result = calls.connect(fd, this.address);
     // A Unix socket whose listener has a full backlog says so, and tells nobody when there is room again.
@@ -100,7 +100,7 @@ export class ConnectAttempt implements HandleOwner {
   }
 
   #retryLater(): void {
-    this.#cancelRetry = this.#reactor.after(this.#retryMs, () => {
+    this.#cancelRetry = this.#loop.after(this.#retryMs, () => {
       this.#retryMs = Math.min(LONGEST_RETRY_MS, this.#retryMs * 2);
       try {
         this.#connect();

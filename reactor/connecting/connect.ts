@@ -4,65 +4,33 @@
  */
 
 import type { SystemError } from '../../core/errors.ts';
-import { OPERATION_RULES } from '../../core/operation.ts';
-import type { Operation, OperationOptions } from '../../core/operation.ts';
-import { required, text, trust } from '../../core/options.ts';
-import type { Rules } from '../../core/options.ts';
-import { layerRule } from '../../core/transport-layer.ts';
+import type { Operation } from '../../core/operation.ts';
 import type { TransportLayer } from '../../core/transport-layer.ts';
 import { DONE, WANT_LOOKUP, WANT_WRITE } from '../../core/want.ts';
 import type { StepCode } from '../../core/want.ts';
-import { isPath, numericAddress, TARGET_RULES } from '../addresses/address.ts';
-import type { Address, Target } from '../addresses/address.ts';
-import { ConnectAttempt } from './connect-attempt.ts';
-import { Connection } from '../connections/connection.ts';
-import type { ConnectionBasis } from '../connections/connection.ts';
+import { isPath, numericAddress } from '../addresses/address.ts';
+import type { Address } from '../addresses/address.ts';
 import { hostName } from '../addresses/host-name.ts';
-import type { Reactor, ReactorStep } from '../reactor.ts';
-import { SOCKET_RULES } from '../connections/socket-options.ts';
-import type { SocketOptions } from '../connections/socket-options.ts';
+import { resolve } from '../addresses/resolve.ts';
+import { ConnectAttempt } from './connect-attempt.ts';
+import type { ConnectOptions } from './connect-options.ts';
+import { Connection } from '../connections/connection.ts';
+import { layered } from '../connections/connection-basis.ts';
+import type { ConnectionBasis } from '../connections/connection-basis.ts';
+import type { Loop, LoopStep } from '../loop.ts';
 import type { SocketTransport } from '../connections/socket-transport.ts';
 
-/** Where to connect to, and how. */
-export type ConnectOptions = Target &
-  SocketOptions &
-  OperationOptions & {
-    /** The own address to connect from, as a number; the system's choice unless given. */
-    readonly localAddress?: string | undefined;
-  };
-
-export const CONNECT_RULES = {
-  ...TARGET_RULES,
-  ...SOCKET_RULES,
-  ...OPERATION_RULES,
-  localAddress: text,
-} satisfies Rules<ConnectOptions | Address>;
-
-/** Where to connect to, how, and what to lay over the connection. */
-export type ConnectSecureOptions<C extends Connection = Connection> = ConnectOptions & {
-  /** The layer, such as a `TlsContext`. */
-  readonly secure: TransportLayer<C, ConnectionBasis>;
-  /** The name that the peer must have; the host unless given. */
-  readonly serverName?: string;
-};
-
-export const CONNECT_SECURE_RULES = {
-  ...CONNECT_RULES,
-  secure: required(layerRule),
-  serverName: trust(text),
-} satisfies Rules<ConnectSecureOptions | Address>;
-
 /** The addresses of a target are tried in turn, overlapping; the first that answers wins and the others are closed. */
-export class ConnectStep implements ReactorStep<Connection> {
+export class ConnectStep implements LoopStep<Connection> {
   readonly name = 'connect';
-  readonly #reactor: Reactor;
+  readonly #loop: Loop;
   readonly #options: ConnectOptions;
   #layer: TransportLayer<Connection, ConnectionBasis> | undefined;
   readonly #serverName: string | undefined;
   readonly #lookUp = new AbortController();
   readonly #attempts: ConnectAttempt[] = [];
   readonly #wake = (): void => {
-    if (this.#operation !== undefined) this.#reactor.wake(this.#operation);
+    if (this.#operation !== undefined) this.#loop.wake(this.#operation);
   };
   #operation: Operation<unknown> | undefined;
   #lookingUp = false;
@@ -77,12 +45,12 @@ export class ConnectStep implements ReactorStep<Connection> {
   #isNext = true;
 
   constructor(
-    reactor: Reactor,
+    loop: Loop,
     options: ConnectOptions,
     layer?: TransportLayer<Connection, ConnectionBasis>,
     serverName?: string,
   ) {
-    this.#reactor = reactor;
+    this.#loop = loop;
     this.#options = options;
     this.#layer = layer;
     this.#serverName = serverName;
@@ -128,7 +96,7 @@ export class ConnectStep implements ReactorStep<Connection> {
       return this.attempt();
     }
     this.#lookingUp = true;
-    this.#reactor.resolve(host, port, this.#lookUp.signal).then(
+    resolve(this.#loop.ground, host, port, this.#lookUp.signal).then(
       (addresses) => {
         this.#addresses = interleaved(addresses);
         this.#wake();
@@ -173,13 +141,13 @@ export class ConnectStep implements ReactorStep<Connection> {
     this.#isNext = false;
     this.#cancelHeadStart?.();
     try {
-      this.#attempts.push(new ConnectAttempt(this.#reactor, address, this.#options, this.#wake));
+      this.#attempts.push(new ConnectAttempt(this.#loop, address, this.#options, this.#wake));
     } catch (error) {
       this.#failed(error as SystemError);
       return;
     }
     if (!more) return;
-    this.#cancelHeadStart = this.#reactor.after(HEAD_START_MS, () => {
+    this.#cancelHeadStart = this.#loop.after(HEAD_START_MS, () => {
       this.#isNext = true;
       this.#wake();
     });
@@ -191,19 +159,12 @@ export class ConnectStep implements ReactorStep<Connection> {
     this.#socket = attempt.socket;
     this.#connected = attempt.address;
     const host = isPath(this.#options) ? undefined : hostName(this.#options.host, 'host');
-    const plain = new Connection(attempt.socket, {
-      reactor: this.#reactor,
-      socket: attempt.socket,
-      role: 'client',
-      host,
-    });
-    this.#connection = plain;
-    const serverName = this.#serverName ?? host;
-    if (this.#layer !== undefined)
-      this.#connection = plain.secure(this.#layer, {
-        role: 'client',
-        ...(serverName === undefined ? {} : { serverName }),
-      });
+    const basis: ConnectionBasis = { loop: this.#loop, socket: this.#socket, role: 'client', host };
+    const options = this.#serverName === undefined ? {} : { serverName: this.#serverName };
+    this.#connection =
+      this.#layer === undefined
+        ? new Connection(this.#socket, basis)
+        : layered(this.#layer, this.#socket, basis, options);
   }
 
   /** Runs the layer's handshake step by step, woken by whatever happens on the connection. */

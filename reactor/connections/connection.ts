@@ -1,31 +1,17 @@
-/** A connection: readiness, operations and life of one transport. */
-
-import { setMaxListeners } from 'node:events';
+/**
+ * A connection: the face of one transport. It is longer than other files because it is the one surface that users see;
+ * the operations behind it are in `slots.ts`, its ends in `closing.ts` and `ends.ts`.
+ */
 
 import { EventEmitter } from 'eventemitter3';
-import { type Observable, Subject } from 'rxjs';
+import type { Observable } from 'rxjs';
 
 import { BusyError, ClosedError, SystemError } from '../../core/errors.ts';
 import type { OperationName } from '../../core/errors.ts';
 import { HandshakeStep } from '../../core/handshake.ts';
-import { Inflow } from '../../core/inflow.ts';
 import { mergeTimeouts, Operation, OPERATION_RULES } from '../../core/operation.ts';
-import type { OperationOptions, Step, Venue } from '../../core/operation.ts';
-import {
-  bytes,
-  checkArgument,
-  checkOptions,
-  count,
-  either,
-  flag,
-  listOf,
-  milliseconds,
-  number,
-  oneOf,
-  thing,
-} from '../../core/options.ts';
-import type { Rules } from '../../core/options.ts';
-import { Outflow } from '../../core/outflow.ts';
+import type { OperationOptions, Step } from '../../core/operation.ts';
+import { bytes, checkArgument, checkOptions, milliseconds } from '../../core/options.ts';
 import { patternOf } from '../../core/pattern.ts';
 import type { PatternName, Received } from '../../core/pattern.ts';
 import { ReceiveIntoStep, ReceiveStep } from '../../core/receive.ts';
@@ -36,156 +22,63 @@ import type { Direction } from '../../core/shutdown.ts';
 import { timeoutsRule } from '../../core/timeouts.ts';
 import type { TimeoutMode, Timeouts } from '../../core/timeouts.ts';
 import { layerRule, LAYING_RULES } from '../../core/transport-layer.ts';
-import type { LayerOptions, LayingOptions, TransportLayer } from '../../core/transport-layer.ts';
+import type { LayingOptions, TransportLayer } from '../../core/transport-layer.ts';
 import type { Transport } from '../../core/transport.ts';
-import { END, isWant, wantOf } from '../../core/want.ts';
-import type { StepCode, Want, WantCode } from '../../core/want.ts';
+import type { END, StepCode, Want, WantCode } from '../../core/want.ts';
 import type { Address } from '../addresses/address.ts';
-import type { ConnectionSocket } from './connection-socket.ts';
 import { guarded } from '../guarded.ts';
-import { BROKEN, HANGUP, READABLE, WRITABLE } from '../handle.ts';
-import type { HandleOwner } from '../handle.ts';
+import type { Selectable } from '../select.ts';
+import type { PeerCredentials } from '../system-calls.ts';
+import { Closing } from './closing.ts';
+import type { ClosingOwner } from './closing.ts';
+import { layered } from './connection-basis.ts';
+import type { ConnectionBasis } from './connection-basis.ts';
+import {
+  direction,
+  HANDSHAKE_RULES,
+  LINES_RULES,
+  RECEIVE_RULES,
+  SEND_RULES,
+  sendable,
+  socketOption,
+  socketValue,
+  timeoutMode,
+  wholeBytes,
+} from './connection-options.ts';
+import type { ConnectionEvents, ConnectionStatistics, HandshakeOptions, ReceiveOptions } from './connection-options.ts';
+import { Ends } from './ends.ts';
 import { InflowTransport } from './inflow-transport.ts';
 import { Linger } from './linger.ts';
-import { closeLimits, ProgressWatch } from './progress-watch.ts';
+import { closeLimits } from './progress-watch.ts';
 import type { CloseLimits, ConnectionCloseOptions } from './progress-watch.ts';
-import type { Reactor } from '../reactor.ts';
-import { ReadinessSignal } from './readiness-signal.ts';
-import type { SignalOwner } from './readiness-signal.ts';
-import type { Selectable } from '../select.ts';
-import { SOCKET_OPTION_NAMES } from './socket-options.ts';
+import { HANDSHAKE, RECEIVE, SEND, Slots } from './slots.ts';
+import type { SlotsOwner, Wanting } from './slots.ts';
 import type { SocketOptionName } from './socket-options.ts';
-import type { PeerCredentials } from '../system-calls.ts';
-
-/** What every connection stands on, handed from layer to layer. */
-export interface ConnectionBasis {
-  readonly reactor: Reactor;
-  readonly socket: ConnectionSocket;
-  readonly role: 'client' | 'server';
-  /** The name or number that was connected to, in the form of `hostName`. */
-  readonly host?: string | undefined;
-}
-
-/** What a connection tells once or seldom. */
-export interface ConnectionEvents {
-  /** The connection is closed and its descriptor given back; with the error that closed it, if one did. */
-  close: (error?: Error) => void;
-  /**
-   * The peer has said that it sends nothing more, whether anybody receives or not. What it sent before can still be
-   * received, and it may still be listening. Told once, also when it has happened before anybody listened for it.
-   */
-  end: () => void;
-  /**
-   * The peer reset the connection, or the network broke it, whether anybody receives or not. What came before can still
-   * be received. Told once, also when it has happened before anybody listened for it.
-   */
-  broken: (error: Error) => void;
-  /** The handshake of a layer such as TLS is complete. */
-  secure: () => void;
-  /** A secret of a layer such as TLS, as a line for decrypting captures; only of those that were asked to tell. */
-  keylog: (line: string) => void;
-}
-
-/** An operation that waits, as `wants$` tells it. */
-export interface Wanting {
-  readonly operation: OperationName;
-  readonly want: Want;
-}
-
-/** How much went through a connection, and for how long. */
-export interface ConnectionStatistics {
-  readonly bytesIn: number;
-  readonly bytesOut: number;
-  /** Milliseconds since it was opened. */
-  readonly ageMs: number;
-}
-
-/** What `receive` takes. */
-export interface ReceiveOptions extends OperationOptions {
-  /** Bytes that count as received before all others, such as an earlier failure's `partial`. */
-  readonly prefix?: Uint8Array | undefined;
-  /** The bound of what is gathered, in bytes: 64 KiB for a line, 16 MiB for `'*a'` unless given. */
-  readonly maxBytes?: number | undefined;
-}
-
-/** What `handshake` takes. */
-export interface HandshakeOptions extends OperationOptions {
-  /** Leaves the connection open when the handshake times out or is cancelled, to be gone on with later. */
-  readonly keepOpen?: boolean | undefined;
-}
-
-// Where the data end, and so which index is too far, the send knows.
-const index = number('a whole number', Number.isInteger);
-const maxBytes = number('a number of bytes of at least 1', (value) => value >= 1);
-const wholeBytes = count(1);
-export const SEND_RULES = { ...OPERATION_RULES, first: index, last: index } satisfies Rules<
-  SendRange & OperationOptions
->;
-export const RECEIVE_RULES = { ...OPERATION_RULES, prefix: bytes, maxBytes } satisfies Rules<ReceiveOptions>;
-export const LINES_RULES = { ...OPERATION_RULES, maxBytes } satisfies Rules<Omit<ReceiveOptions, 'prefix'>>;
-export const HANDSHAKE_RULES = { ...OPERATION_RULES, keepOpen: flag } satisfies Rules<HandshakeOptions>;
-const piece = either(
-  bytes,
-  thing('text', (value) => typeof value === 'string'),
-);
-const sendable = either(piece, listOf(piece));
-const direction = oneOf('send', 'receive', 'both');
-const timeoutMode = oneOf('block', 'total');
-const socketOption = oneOf(...SOCKET_OPTION_NAMES);
-const socketValue = either(flag, count(-1, 2 ** 31 - 1));
 
 /** A bidirectional stream of bytes. */
-export class Connection extends EventEmitter<ConnectionEvents> implements Venue, HandleOwner, Selectable, SignalOwner {
+export class Connection extends EventEmitter<ConnectionEvents> implements Selectable, SlotsOwner, ClosingOwner {
   /** @internal */ readonly basis: ConnectionBasis;
-
   /** @internal */ readonly transport: Transport;
-  #timeouts: Timeouts = {};
-  readonly #inflow: Inflow;
-  readonly #outflow: Outflow;
+  readonly #slots: Slots;
   readonly #openedAt: number;
-  #state: 'open' | 'closing' | 'closed' = 'open';
-  #closedBy: Error | undefined;
+  #timeouts: Timeouts = {};
+  #isRef = true;
   /** Whether a layer above has it now. */
   #isGiven = false;
-  #closing: Promise<void> | undefined;
-  #sending: Operation<unknown> | undefined;
-  #receiving: Operation<unknown> | undefined;
-  #handshaking: Operation<unknown> | undefined;
-  /** Whether the end was read, and somebody who has begun to wait since then has yet to be told. */
-  #endIsNews = false;
-  #endTold = false;
-  /** What broke it, once that was told. */
-  #brokenBy: Error | undefined;
-  #gone: AbortController | undefined;
+  #closedBy: Error | undefined;
+  #closing: Closing | undefined;
+  #closed: Promise<void> | undefined;
   #linger: Linger | undefined;
-  /** Watches over its end, once that has begun. */
-  #watch: ProgressWatch | undefined;
-  #isRef = true;
-  #readable: ReadinessSignal | undefined;
-  #writable: ReadinessSignal | undefined;
-  #wants: Subject<Wanting> | undefined;
-  #waiters: Set<Operation<unknown>> | undefined;
-  #lastWant: Want | null = null;
-  #lookupAnswered = false;
-  #keepOpen = false;
-  #turn = -1;
-  #startedInTurn = 0;
+  #ends: Ends | undefined;
 
-  /** @internal Connections are made by listeners, by `reactor.connect` and by layers. */
+  /** Connections are made by listeners, by `reactor.connect` and by layers. @internal */
   constructor(transport: Transport, basis: ConnectionBasis) {
     super();
     this.transport = transport;
     this.basis = basis;
-    this.#inflow = new Inflow(transport);
-    this.#outflow = new Outflow(transport);
-    this.#openedAt = basis.reactor.now();
-    const { handle } = basis.socket;
-    handle.owner = this;
-    basis.reactor.opened(this);
-    transport.onLookupAnswered(() => {
-      this.#lookupAnswered = true;
-      basis.reactor.enqueue(handle);
-    });
+    this.#slots = new Slots(this, transport, basis.loop, basis.socket.handle);
+    this.#openedAt = basis.loop.now();
+    basis.loop.opened('connection', this);
   }
 
   // Operations.
@@ -200,7 +93,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
   send(data: Sendable, options?: SendRange & OperationOptions): Operation<number> {
     if (typeof data !== 'string' && !(data instanceof Uint8Array)) checkArgument('send', 'the data', data, sendable);
     if (options !== undefined) checkOptions('send', options, SEND_RULES);
-    return this.#begin(new SendStep(this.#outflow, data, options), options, SEND);
+    return this.#begin(new SendStep(this.#slots.outflow, data, options), options, SEND);
   }
 
   /**
@@ -212,7 +105,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
   receive<P extends PatternName = '*l'>(pattern?: P, options?: ReceiveOptions): Operation<Received<P>> {
     if (options !== undefined) checkOptions('receive', options, RECEIVE_RULES);
     const step: unknown = new ReceiveStep(
-      this.#inflow,
+      this.#slots.inflow,
       patternOf(pattern === undefined ? '*l' : pattern),
       options?.maxBytes,
     );
@@ -223,7 +116,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
   receiveInto(into: Uint8Array, options?: OperationOptions): Operation<number> {
     checkArgument('receiveInto', 'the memory', into, bytes);
     if (options !== undefined) checkOptions('receiveInto', options, OPERATION_RULES);
-    return this.#begin(new ReceiveIntoStep(this.#inflow, into), options, RECEIVE);
+    return this.#begin(new ReceiveIntoStep(this.#slots.inflow, into), options, RECEIVE);
   }
 
   /**
@@ -234,7 +127,8 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
   handshake(options?: HandshakeOptions): Operation<void> {
     if (options !== undefined) checkOptions('handshake', options, HANDSHAKE_RULES);
     const { blockMs, totalMs } = mergeTimeouts(this.#timeouts, options?.timeouts);
-    if (this.#handshaking === undefined) this.#keepOpen = options?.keepOpen === true || blockMs === 0 || totalMs === 0;
+    if (this.#slots.handshaking === undefined)
+      this.#slots.keepOpen = options?.keepOpen === true || blockMs === 0 || totalMs === 0;
     return this.#begin(new HandshakeStep(this.transport), options, HANDSHAKE);
   }
 
@@ -248,7 +142,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
    * @internal
    */
   protected handshakeIsComplete(): void {
-    const handshaking = this.#handshaking;
+    const { handshaking } = this.#slots;
     if (handshaking?.name === 'handshake' && handshaking.want !== null) handshaking.succeed(undefined);
   }
 
@@ -257,7 +151,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     checkArgument('shutdown', 'the direction', what, direction);
     if (options !== undefined) checkOptions('shutdown', options, OPERATION_RULES);
     return this.#begin(
-      new ShutdownStep(this.#inflow, this.#outflow, what),
+      new ShutdownStep(this.#slots.inflow, this.#slots.outflow, what),
       options,
       what === 'send' ? SEND : what === 'receive' ? RECEIVE : SEND | RECEIVE,
     );
@@ -272,7 +166,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
    */
   close(options?: ConnectionCloseOptions): Promise<void> {
     const limits = closeLimits(options);
-    return (this.#closing ??= this.#state === 'closed' ? this.#isGone() : this.#close(limits));
+    return (this.#closed ??= this.closed ? this.#isGone() : this.#end(limits, (closing) => closing.politely()));
   }
 
   /**
@@ -286,7 +180,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
    */
   breakOff(options?: ConnectionCloseOptions, reason?: Error): Promise<void> {
     const limits = closeLimits(options);
-    return (this.#closing ??= this.#state === 'closed' ? this.#isGone() : this.#breakOff(limits, reason));
+    return (this.#closed ??= this.closed ? this.#isGone() : this.#end(limits, (closing) => closing.byBreaking(reason)));
   }
 
   /**
@@ -295,7 +189,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
    */
   abort(reason?: Error): void {
     this.#linger?.abort();
-    if (this.#state === 'closed') return;
+    if (this.closed) return;
     this.transport.abort();
     this.#destroy(reason, null);
   }
@@ -331,7 +225,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
         line = await this.receive('*l', options);
       } catch (error) {
         const partial = error instanceof Error && 'partial' in error ? (error.partial as Uint8Array) : undefined;
-        if (error instanceof ClosedError && this.#inflow.ended && partial?.length === 0) return;
+        if (error instanceof ClosedError && this.#slots.inflow.ended && partial?.length === 0) return;
         if (partial !== undefined) this.unread(partial);
         throw error;
       }
@@ -356,8 +250,8 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
    */
   tryReceive(atMost = TRY_BYTES): Uint8Array | typeof END | WantCode {
     if (!(Number.isSafeInteger(atMost) && atMost >= 1)) checkArgument('tryReceive', 'maxBytes', atMost, wholeBytes);
-    this.#assertFree('receive', this.#receiving);
-    const { input } = this.#inflow;
+    this.#assertFree('receive', this.#slots.receiving);
+    const { input } = this.#slots.inflow;
     const count = input.length > 0 ? input.length : this.#tryRead(undefined);
     return count < 0 ? (count as typeof END | WantCode) : input.take(Math.min(atMost, input.length));
   }
@@ -371,8 +265,8 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     if (!(into instanceof Uint8Array)) checkArgument('tryReceiveInto', 'the memory', into, bytes);
     // A system call with no room returns 0, which is how the end looks.
     if (into.length === 0) throw new RangeError('tryReceiveInto needs room for at least one byte');
-    this.#assertFree('receive', this.#receiving);
-    const { input } = this.#inflow;
+    this.#assertFree('receive', this.#slots.receiving);
+    const { input } = this.#slots.inflow;
     return input.length > 0 ? input.takeInto(into) : this.#tryRead(into);
   }
 
@@ -382,9 +276,9 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
    */
   trySend(from: Uint8Array): number {
     if (!(from instanceof Uint8Array)) checkArgument('trySend', 'the data', from, bytes);
-    this.#assertFree('send', this.#sending);
+    this.#assertFree('send', this.#slots.sending);
     try {
-      return this.#note(this.#outflow.write(from));
+      return this.#slots.note(this.#slots.outflow.write(from));
     } catch (error) {
       throw this.#failed(error);
     }
@@ -394,7 +288,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
   tryHandshake(): StepCode {
     this.#assertFree('handshake', undefined);
     try {
-      return this.#note(this.transport.handshake());
+      return this.#slots.note(this.transport.handshake());
     } catch (error) {
       throw this.#failed(error);
     }
@@ -403,10 +297,10 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
   /** Puts bytes back, to be received next. */
   unread(given: Uint8Array): void {
     checkArgument('unread', 'the data', given, bytes);
-    if (this.#state !== 'open') return;
-    this.#inflow.input.prepend(given);
-    this.#readable?.answered();
-    this.armed();
+    if (this.#slots.state !== 'open') return;
+    this.#slots.inflow.input.prepend(given);
+    this.#slots.answered();
+    this.#slots.armed();
   }
 
   // Readiness.
@@ -416,26 +310,22 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
    * want.
    */
   get readable$(): Observable<this> {
-    return (this.#readable ??= this.#newSignal()).observable as Observable<this>;
+    return this.#slots.readable() as Observable<this>;
   }
 
   /** Emits this connection, once in a turn at most, while it takes bytes. A hint: a try may still want. */
   get writable$(): Observable<this> {
-    return (this.#writable ??= this.#newSignal()).observable as Observable<this>;
+    return this.#slots.writable() as Observable<this>;
   }
 
   /** Tells each wait of an operation as it begins. */
   get wants$(): Observable<Wanting> {
-    if (this.#wants === undefined) {
-      this.#wants = new Subject();
-      if (this.#state === 'closed') this.#wants.complete();
-    }
-    return this.#wants.asObservable();
+    return this.#slots.wants();
   }
 
   /** Why the last operation or try could not go on at once: LuaSec's `want()`. */
   want(): Want | 'nothing' {
-    return this.#lastWant ?? 'nothing';
+    return this.#slots.lastWant ?? 'nothing';
   }
 
   /**
@@ -444,15 +334,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
    * `'end'`.
    */
   get signal(): AbortSignal {
-    if (this.#gone === undefined) {
-      this.#gone = new AbortController();
-      // One connection may have many parts of a program that depend on it.
-      setMaxListeners(0, this.#gone.signal);
-      if (this.#state === 'closed') this.#gone.abort(this.#goneReason);
-      else if (this.#brokenBy !== undefined) this.#gone.abort(this.#brokenBy);
-      else this.#lookForEnds();
-    }
-    return this.#gone.signal;
+    return this.#lazyEnds.signal(() => (this.closed ? this.#goneReason : undefined));
   }
 
   override on<E extends EventEmitter.EventNames<ConnectionEvents>>(
@@ -461,7 +343,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     context?: unknown,
   ): this {
     super.on(event, listener, context);
-    if (event === 'end' || event === 'broken') this.#lookForEnds();
+    if (event === 'end' || event === 'broken') this.#lazyEnds.lookAgain();
     return this;
   }
 
@@ -479,18 +361,18 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     context?: unknown,
   ): this {
     super.once(event, listener, context);
-    if (event === 'end' || event === 'broken') this.#lookForEnds();
+    if (event === 'end' || event === 'broken') this.#lazyEnds.lookAgain();
     return this;
   }
 
   /** Whether a receive may succeed now; buffered bytes and the end count. */
   get readableNow(): boolean {
-    return this.#state === 'closed' || this.#inflow.ended || this.#hasInput;
+    return this.#slots.readableNow;
   }
 
   /** Whether a send may succeed now. */
   get writableNow(): boolean {
-    return this.#state === 'closed' || (this.basis.socket.handle.readiness & WRITABLE) !== 0;
+    return this.#slots.writableNow;
   }
 
   // The connection itself.
@@ -523,28 +405,20 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
   secure<C extends Connection>(layer: TransportLayer<C, ConnectionBasis>, options?: LayingOptions): C {
     checkArgument('secure', 'the layer', layer, layerRule);
     if (options !== undefined) checkOptions('secure', options, LAYING_RULES);
-    this.#assertFree('handshake', this.#sending ?? this.#receiving ?? this.#handshaking);
-    const { basis } = this;
-    const layered: LayerOptions = {
-      role: options?.role ?? basis.role,
-      serverName: options?.serverName ?? (basis.role === 'client' ? basis.host : undefined),
-      peer: peerOf(basis, this.remoteAddress),
-    };
-    const below = this.#inflow.input.length > 0 ? new InflowTransport(this.#inflow) : this.transport;
-    const transport = layer.transport(below, layered);
-    const above = layer.connection(transport, basis, layered);
+    this.#assertFree('handshake', this.#slots.busy(SEND | RECEIVE | HANDSHAKE));
+    const { inflow } = this.#slots;
+    const below = inflow.input.length > 0 ? new InflowTransport(inflow) : this.transport;
+    const above = layered(layer, below, this.basis, options);
     above.#timeouts = this.#timeouts;
     this.#isGiven = true;
     this.#leave(undefined);
-    basis.reactor.closed(this);
+    this.basis.loop.closed('connection', this);
     return above;
   }
 
   /** The operations that are running on it. @internal */
   get operations(): Operation<unknown>[] {
-    return [...new Set([this.#sending, this.#receiving, this.#handshaking])].filter(
-      (operation) => operation !== undefined,
-    );
+    return this.#slots.running;
   }
 
   get localAddress(): Address | undefined {
@@ -577,7 +451,11 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
   }
 
   get statistics(): ConnectionStatistics {
-    return { bytesIn: this.#inflow.total, bytesOut: this.#outflow.total, ageMs: this.now() - this.#openedAt };
+    return {
+      bytesIn: this.#slots.inflow.total,
+      bytesOut: this.#slots.outflow.total,
+      ageMs: this.basis.loop.now() - this.#openedAt,
+    };
   }
 
   /** The error that closed it, if one did. */
@@ -594,174 +472,54 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
   }
 
   get closed(): boolean {
-    return this.#state === 'closed';
+    return this.#slots.state === 'closed';
   }
 
-  // What follows is for the machinery below and beside.
-
-  /** @internal */
-  get deadlines() {
-    return this.basis.reactor.deadlines;
-  }
-
-  /** @internal */
-  now(): number {
-    return this.basis.reactor.now();
-  }
-
-  /** @internal */
-  get exhausted(): boolean {
-    const { turns } = this.basis.reactor;
-    if (this.#turn !== turns) {
-      this.#turn = turns;
-      this.#startedInTurn = 0;
-    }
-    return ++this.#startedInTurn > STARTS_PER_TURN;
-  }
-
-  /** @internal */
-  park(operation: Operation<unknown>): void {
-    const { want } = operation;
-    operation.receivedBefore = this.transport.received;
-    this.#lastWant = want;
-    // The answer that woke it has been used; this is another question.
-    if (want === 'lookup') this.#lookupAnswered = false;
-    if (want !== null) this.#wants?.next({ operation: operation.name, want });
-    // It may be ready again already: another operation moved bytes, or the try gave way before the end.
-    if (!operation.settled && this.#isDue) this.basis.reactor.enqueue(this.basis.socket.handle);
-  }
-
-  /** @internal */
-  settled(operation: Operation<unknown>, error?: Error): void {
-    if (operation === this.#sending) this.#sending = undefined;
-    if (operation === this.#receiving) this.#receiving = undefined;
-    if (operation === this.#handshaking) this.#handshaking = undefined;
-    if (error === undefined) this.#lastWant = null;
-    else if (this.transport.failure !== undefined) this.#endBy(this.transport.failure);
-    else if (operation.name === 'handshake' && !this.#keepOpen) this.#destroy(error);
-    this.#endWasRead();
-    this.#wakeOthers();
-  }
+  // What follows is for the parts of a connection.
 
   /** Wakes `operation`, a select, when this connection has news. @internal */
   watch(operation: Operation<unknown>): void {
-    (this.#waiters ??= new Set()).add(operation);
+    this.#slots.watch(operation);
   }
 
   /** @internal */
   unwatch(operation: Operation<unknown>): void {
-    this.#waiters?.delete(operation);
-  }
-
-  /** Gives readiness that is there already to those who have just begun to wait for it, in the next turn. @internal */
-  armed(): void {
-    this.#endIsNews = this.#inflow.ended;
-    if (this.#isDue) this.basis.reactor.enqueue(this.basis.socket.handle);
+    this.#slots.unwatch(operation);
   }
 
   /** @internal */
-  dispatch(): void {
-    const { transport } = this;
-    if ((this.basis.socket.handle.readiness & (BROKEN | HANGUP)) !== 0 || this.#inflow.ended) this.#tellEnds();
-    if (transport.hasUnflushed && (this.basis.socket.handle.readiness & WRITABLE) !== 0) this.#flush();
-    const receiving = this.#receiving;
-    if (receiving !== undefined && this.#mayResume(receiving)) receiving.resume();
-    const sending = this.#sending;
-    if (sending !== undefined && sending !== receiving && this.#mayResume(sending)) sending.resume();
-    const handshaking = this.#handshaking;
-    if (handshaking !== undefined && this.#mayResume(handshaking) && this.basis.reactor.takeHandshakeStep())
-      handshaking.resume();
-    if (this.#readable !== undefined && this.#canTell(this.#readable, this.#hasInput)) this.#tell(this.#readable);
-    if (this.#writable !== undefined && this.#canTell(this.#writable, this.writableNow)) this.#tell(this.#writable);
-    if (this.#waiters !== undefined) for (const waiter of this.#waiters) this.basis.reactor.wake(waiter);
-    if (this.#isDue) this.basis.reactor.enqueue(this.basis.socket.handle);
+  reportEnds(): void {
+    this.#ends?.report();
   }
 
-  get #hasInput(): boolean {
-    const { input, ended } = this.#inflow;
-    return (
-      input.length > 0 ||
-      (ended ? this.#endIsNews : (this.basis.socket.handle.readiness & READABLE) !== 0 || this.#holdsNews)
-    );
-  }
-
-  /** Whether the transport has data for a read, or a failure that none was told of. */
-  get #holdsNews(): boolean {
-    return this.transport.hasBuffered || this.transport.failure !== undefined;
+  /** @internal */
+  lookForReadEnd(): void {
+    this.#ends?.lookForReadEnd();
   }
 
   /**
-   * Whether somebody waits for something that is there, held-back bytes included: the system may have taken none for
-   * want of memory.
+   * Ends the connection by a failure of both directions: at once, or when a receive meets it behind all that came
+   * before. @internal
    */
-  get #isDue(): boolean {
-    return (
-      (this.transport.hasUnflushed && (this.basis.socket.handle.readiness & WRITABLE) !== 0) ||
-      (this.#receiving !== undefined && this.#mayResume(this.#receiving)) ||
-      (this.#sending !== undefined && this.#mayResume(this.#sending)) ||
-      (this.#handshaking !== undefined && this.#mayResume(this.#handshaking)) ||
-      (this.#readable !== undefined && this.#canTell(this.#readable, this.#hasInput)) ||
-      (this.#writable !== undefined && this.#canTell(this.#writable, this.writableNow))
-    );
+  endBy(failure: Error): void {
+    const { inflow, state } = this.#slots;
+    const isOwed = state === 'open' && (inflow.input.length > 0 || this.transport.hasBuffered);
+    if (isOwed) this.#slots.enqueue();
+    else this.#destroy(failure);
   }
 
-  #mayResume(operation: Operation<unknown>): boolean {
-    const { readiness } = this.basis.socket.handle;
-    switch (operation.want) {
-      case 'read':
-        // Data that wait in the transport are for receives alone; what the others wait for has yet to come.
-        return (
-          (readiness & READABLE) !== 0 ||
-          (operation === this.#receiving && this.#holdsNews) ||
-          this.transport.received !== operation.receivedBefore
-        );
-      case 'write':
-        return (readiness & WRITABLE) !== 0;
-      case 'lookup':
-        return this.#lookupAnswered;
-      case null:
-        return true;
-    }
+  /** Ends the connection at once. @internal */
+  destroy(error?: Error, lingers?: CloseLimits): void {
+    this.#destroy(error, lingers);
   }
 
-  #canTell(signal: ReadinessSignal, ready: boolean): boolean {
-    return ready && this.#state === 'open' && signal.armed;
+  /** @internal */
+  onceClosed(task: () => void): void {
+    this.once('close', task);
   }
 
-  #newSignal(): ReadinessSignal {
-    const signal = new ReadinessSignal(this);
-    if (this.#state === 'closed') signal.complete();
-    return signal;
-  }
-
-  /** Lets the next turn tell what has happened already to those who have just begun to listen for it. */
-  #lookForEnds(): void {
-    const { handle } = this.basis.socket;
-    if (this.#state !== 'closed' && ((handle.readiness & (BROKEN | HANGUP)) !== 0 || this.#inflow.ended))
-      this.basis.reactor.enqueue(handle);
-  }
-
-  /** An end that was read may have come without news of the socket: a goodbye of TLS. */
-  #endWasRead(): void {
-    if (this.#inflow.ended && !this.#endTold && this.listenerCount('end') > 0) this.#lookForEnds();
-  }
-
-  /** Tells of the peer's end, and of what broke the connection, to those who listen. */
-  #tellEnds(): void {
-    const { socket } = this.basis;
-    const isBroken = (socket.handle.readiness & BROKEN) !== 0;
-    if (!this.#endTold && !isBroken && this.listenerCount('end') > 0) {
-      this.#endTold = true;
-      guarded(() => this.emit('end'));
-    }
-    if (!isBroken || (this.#gone === undefined && this.listenerCount('broken') === 0)) return;
-    const broken = socket.brokenBy();
-    socket.handle.readiness &= ~BROKEN;
-    if (broken === undefined) return;
-    // The peer may have said why.
-    const error = (this.#brokenBy = this.transport.failure ?? broken);
-    guarded(() => this.emit('broken', error));
-    guarded(() => this.#gone?.abort(error));
+  get #lazyEnds(): Ends {
+    return (this.#ends ??= new Ends(this, this.#slots, this.basis.socket));
   }
 
   get #goneReason(): Error {
@@ -769,39 +527,25 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
   }
 
   #setRef(isRef: boolean): this {
-    if (this.#isRef !== isRef && this.#state !== 'closed') this.basis.reactor.countRef(isRef);
+    if (this.#isRef !== isRef && !this.closed) this.basis.loop.countRef(isRef);
     this.#isRef = isRef;
     return this;
   }
 
-  #tell(signal: ReadinessSignal): void {
-    if (signal === this.#readable) this.#endIsNews = false;
-    if (signal.emit(this)) guarded(() => this.basis.reactor.emit('spin', this));
-  }
-
   #begin<T>(step: Step<T>, options: OperationOptions | undefined, slots: number, prefix?: Uint8Array): Operation<T> {
-    const operation = new Operation(step, this, mergeTimeouts(this.#timeouts, options?.timeouts), options?.signal);
-    const busy =
-      ((slots & SEND) !== 0 ? this.#sending : undefined) ??
-      ((slots & RECEIVE) !== 0 ? this.#receiving : undefined) ??
-      ((slots & HANDSHAKE) !== 0 ? this.#handshaking : undefined);
-    if (busy !== undefined || this.#state !== 'open') {
-      return operation.refuse(
-        busy === undefined ? this.#closedError(step.name, 'refused') : new BusyError(step.name, busy.name),
-      );
-    }
-    if (prefix !== undefined) this.#inflow.input.prepend(prefix);
-    this.#readable?.answered();
-    this.#writable?.answered();
-    if ((slots & SEND) !== 0) this.#sending = operation;
-    if ((slots & RECEIVE) !== 0) this.#receiving = operation;
-    if ((slots & HANDSHAKE) !== 0) this.#handshaking = operation;
-    return operation.start();
+    const timeouts = mergeTimeouts(this.#timeouts, options?.timeouts);
+    const operation = new Operation(step, this.#slots, timeouts, options?.signal);
+    const busy = this.#slots.busy(slots);
+    if (busy !== undefined) return operation.refuse(new BusyError(step.name, busy.name));
+    if (this.#slots.state !== 'open') return operation.refuse(this.#closedError(step.name, 'refused'));
+    if (prefix !== undefined) this.#slots.inflow.input.prepend(prefix);
+    return this.#slots.start(operation, slots);
   }
 
   #tryRead(into: Uint8Array | undefined): number {
+    const { inflow } = this.#slots;
     try {
-      return this.#note(into === undefined ? this.#inflow.pull() : this.#inflow.pullInto(into));
+      return this.#slots.note(into === undefined ? inflow.pull() : inflow.pullInto(into));
     } catch (error) {
       throw this.#failed(error);
     }
@@ -809,46 +553,14 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
 
   /** Ends the connection when the transport failed for both directions; @returns what to throw. */
   #failed(error: unknown): unknown {
-    if (this.transport.failure !== undefined) this.#endBy(this.transport.failure);
+    if (this.transport.failure !== undefined) this.endBy(this.transport.failure);
     return error;
-  }
-
-  /**
-   * Ends the connection by a failure of both directions: at once, or when a receive meets it behind all that came
-   * before.
-   */
-  #endBy(failure: Error): void {
-    const isOwed = this.#state === 'open' && (this.#inflow.input.length > 0 || this.transport.hasBuffered);
-    if (isOwed) this.basis.reactor.enqueue(this.basis.socket.handle);
-    else this.#destroy(failure);
   }
 
   /** @throws unless a try of that kind may be made now. It counts as an answer to readiness. */
   #assertFree(name: OperationName, running: Operation<unknown> | undefined): void {
-    if (this.#state !== 'open') throw this.#closedError(name, 'refused');
-    if (running !== undefined) throw new BusyError(name, running.name);
-    this.#readable?.answered();
-    this.#writable?.answered();
-  }
-
-  #note<N extends number>(code: N): N {
-    this.#lastWant = code < 0 && isWant(code) ? wantOf(code) : null;
-    if (code === END) this.#endWasRead();
-    this.#wakeOthers();
-    return code;
-  }
-
-  /**
-   * A handshake that one operation or try has brought on is that of all: those that wait for the same bytes must look
-   * again.
-   */
-  #wakeOthers(): void {
-    const waits =
-      this.#sending !== undefined ||
-      this.#receiving !== undefined ||
-      this.#handshaking !== undefined ||
-      this.transport.hasUnflushed;
-    if (waits && this.#state !== 'closed' && this.#isDue) this.basis.reactor.enqueue(this.basis.socket.handle);
+    if (this.#slots.state !== 'open') throw this.#closedError(name, 'refused');
+    this.#slots.assertFree(name, running);
   }
 
   #closedError(name: OperationName, what: 'refused' | 'failed'): ClosedError {
@@ -859,70 +571,10 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
     return error;
   }
 
-  #flush(): void {
-    try {
-      this.transport.flush();
-    } catch {
-      // The transport remembers, and tells the next send; what the peer sent before may still be received.
-    }
-  }
-
-  async #close(limits: CloseLimits): Promise<void> {
-    const farewell = new ShutdownStep(this.#inflow, this.#outflow, 'both', false);
-    const watch = await this.#leaveWith(farewell, limits, 'closed');
-    // More came than is dropped: the kernel holds it, and a reset that answers it must not destroy what is on its way
-    // to the peer.
-    if (!this.#inflow.ended) await this.#acknowledged(watch);
-    this.#destroy();
+  async #end(limits: CloseLimits, how: (closing: Closing) => Promise<void>): Promise<void> {
+    this.#closing = new Closing(this, this.#slots, this.basis, limits);
+    await how(this.#closing);
     await this.#isGone();
-  }
-
-  async #breakOff(limits: CloseLimits, reason: Error | undefined): Promise<void> {
-    // Of nothing, which is sent when nothing is held below any more.
-    const flush = new SendStep(this.#outflow, NOTHING, undefined);
-    const watch = await this.#leaveWith(flush, limits, 'broken off');
-    await this.#acknowledged(watch);
-    if (this.closed) return;
-    const hasGoodbye = this.transport !== this.basis.socket;
-    if (watch.expired || !hasGoodbye) {
-      this.abort(reason);
-      return;
-    }
-    this.#destroy(reason, limits);
-    await this.#isGone();
-  }
-
-  /**
-   * Ends running operations, lets a running send finish, and then `last`; whatever keeps them from it, what remains is
-   * to close.
-   */
-  async #leaveWith(last: Step<unknown>, limits: CloseLimits, how: string): Promise<ProgressWatch> {
-    let running = this.#sending;
-    this.#receiving?.fail(new ClosedError(`receive failed: the connection was ${how}`));
-    this.#handshaking?.fail(new ClosedError(`handshake failed: the connection was ${how}`));
-    this.#state = this.closed ? 'closed' : 'closing';
-    const watch = (this.#watch = new ProgressWatch(this.basis.reactor, this.basis.socket, limits, () => {
-      running?.fail(new ClosedError(`${running.name} failed: the connection was ${how} before it was done`));
-    }));
-    await running?.then(undefined, () => undefined);
-    if (watch.expired || this.closed) return watch;
-    this.#sending = running = new Operation(last, this, {});
-    await running.start().then(undefined, () => undefined);
-    return watch;
-  }
-
-  /** Waits until the peer's system has taken everything, the watch gives up, or the connection is gone. */
-  #acknowledged(watch: ProgressWatch): Promise<void> {
-    return new Promise((resolve) => {
-      if (watch.expired || this.closed) resolve();
-      else {
-        this.once('close', () => {
-          resolve();
-        });
-        watch.onExpire(resolve);
-        watch.whenAcknowledged(resolve);
-      }
-    });
   }
 
   /** Resolves when the descriptor is given back: later than the end of a connection that lingers. */
@@ -931,56 +583,36 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Venue,
   }
 
   /**
-   * Ends everything at once: operations fail, signals complete, the descriptor is given back, or lingers within limits
-   * (`null`: it does not).
+   * Ends everything at once: operations fail, observables complete, the descriptor is given back, or lingers within
+   * limits (`null`: it does not).
    */
   #destroy(
     error?: Error,
-    lingers: CloseLimits | null = error === undefined || error instanceof SystemError || this.#inflow.ended
+    lingers: CloseLimits | null = error === undefined || error instanceof SystemError || this.#slots.inflow.ended
       ? null
       : ALERT_LIMITS,
   ): void {
-    if (this.#state === 'closed') return;
-    this.basis.socket.handle.owner = undefined;
+    if (this.closed) return;
+    const { loop, socket } = this.basis;
+    socket.handle.owner = undefined;
     this.#leave(error);
-    this.#inflow.input.clear();
+    this.#slots.inflow.input.clear();
     if (lingers === null) this.transport.close();
-    else this.#linger = new Linger(this.transport, this.basis.socket, this.basis.reactor, lingers);
-    this.basis.reactor.closed(this);
+    else this.#linger = new Linger(this.transport, socket, loop, lingers);
+    loop.closed('connection', this);
     guarded(() => this.emit('close', error));
   }
 
   #leave(error: Error | undefined): void {
-    this.#state = 'closed';
+    this.#slots.state = 'closed';
     this.#closedBy = error;
-    this.#watch?.stop();
-    if (!this.#isRef) this.basis.reactor.countRef(true);
-    for (const operation of [this.#sending, this.#receiving, this.#handshaking])
-      operation?.fail(this.#closedError(operation.name, 'failed'));
-    for (const waiter of this.#waiters ?? []) this.basis.reactor.wake(waiter);
-    this.#readable?.complete();
-    this.#writable?.complete();
-    this.#wants?.complete();
-    const gone = this.#gone;
-    if (gone !== undefined)
-      guarded(() => {
-        gone.abort(this.#goneReason);
-      });
+    this.#closing?.stop();
+    if (!this.#isRef) this.basis.loop.countRef(true);
+    this.#slots.close((operation) => this.#closedError(operation.name, 'failed'));
+    this.#ends?.abort(() => this.#goneReason);
   }
-}
-
-/** What a client knows its peer by. */
-function peerOf({ role, host }: ConnectionBasis, address: Address | undefined): string | undefined {
-  if (role === 'server' || address === undefined) return undefined;
-  return address.family === 'unix' ? address.path : `${host ?? address.host}:${String(address.port)}`;
 }
 
 // An alert needs no longer than a round trip; what lies before it is waited for while it is taken.
 const ALERT_LIMITS = closeLimits({ idleMs: 500 });
-const SEND = 1;
-const RECEIVE = 2;
-const HANDSHAKE = 4;
 const TRY_BYTES = 64 * 1024;
-const NOTHING = new Uint8Array(0);
-// A connection whose every operation succeeds at once still lets the others have their turn.
-const STARTS_PER_TURN = 32;

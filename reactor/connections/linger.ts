@@ -7,7 +7,7 @@ import { WRITABLE } from '../handle.ts';
 import type { HandleOwner } from '../handle.ts';
 import { ProgressWatch } from './progress-watch.ts';
 import type { CloseLimits } from './progress-watch.ts';
-import type { Reactor } from '../reactor.ts';
+import type { Loop } from '../loop.ts';
 
 /**
  * Keeps a descriptor a little longer than its connection: sends what the transport still holds (a TLS alert), says that
@@ -20,25 +20,25 @@ export class Linger implements HandleOwner {
   readonly over: Promise<void>;
   readonly #transport: Transport;
   readonly #socket: ConnectionSocket;
-  readonly #reactor: Reactor;
+  readonly #loop: Loop;
   readonly #watch: ProgressWatch;
   #resolve: () => void = () => undefined;
   #budget = BYTES_AT_MOST;
   #isOver = false;
 
-  constructor(transport: Transport, socket: ConnectionSocket, reactor: Reactor, limits: CloseLimits) {
+  constructor(transport: Transport, socket: ConnectionSocket, loop: Loop, limits: CloseLimits) {
     this.#transport = transport;
     this.#socket = socket;
-    this.#reactor = reactor;
+    this.#loop = loop;
     this.over = new Promise((resolve) => {
       this.#resolve = resolve;
     });
-    reactor.opened(this);
-    this.#watch = new ProgressWatch(reactor, socket, limits, () => {
+    loop.opened('linger', this);
+    this.#watch = new ProgressWatch(loop, socket, limits, () => {
       this.abort();
     });
     socket.handle.owner = this;
-    reactor.enqueue(socket.handle);
+    loop.enqueue(socket.handle);
   }
 
   dispatch(): void {
@@ -46,7 +46,7 @@ export class Linger implements HandleOwner {
     try {
       if (this.#transport.hasUnflushed && this.#transport.flush() !== DONE) {
         // The system may have taken nothing for want of memory, and will not tell when that is over.
-        if ((this.#socket.handle.readiness & WRITABLE) !== 0) this.#reactor.enqueue(this.#socket.handle);
+        if ((this.#socket.handle.readiness & WRITABLE) !== 0) this.#loop.enqueue(this.#socket.handle);
         return;
       }
       this.#socket.shutdown();
@@ -69,7 +69,7 @@ export class Linger implements HandleOwner {
     this.#watch.stop();
     this.#socket.handle.owner = undefined;
     this.#transport.close();
-    this.#reactor.closed(this);
+    this.#loop.closed('linger', this);
     this.#resolve();
   }
 }

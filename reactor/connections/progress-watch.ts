@@ -4,7 +4,7 @@ import { checkOptions, group, milliseconds, number } from '../../core/options.ts
 import type { Rules } from '../../core/options.ts';
 import { limit } from '../../core/timeouts.ts';
 import type { ConnectionSocket } from './connection-socket.ts';
-import type { Reactor } from '../reactor.ts';
+import type { Loop } from '../loop.ts';
 
 /** How long a connection may take to end. It ends by whichever limit passes first; then what is left is given up. */
 export interface ConnectionCloseOptions {
@@ -49,7 +49,7 @@ export function closeLimits(options: ConnectionCloseOptions = {}): CloseLimits {
 export class ProgressWatch {
   /** Whether a limit has passed. */
   expired = false;
-  readonly #reactor: Reactor;
+  readonly #loop: Loop;
   readonly #socket: ConnectionSocket;
   readonly #limits: CloseLimits;
   #expire: () => void;
@@ -61,12 +61,12 @@ export class ProgressWatch {
   #cancelPoll: () => void = () => undefined;
 
   /** @param expire called once, when a limit passes before {@link stop}. */
-  constructor(reactor: Reactor, socket: ConnectionSocket, limits: CloseLimits, expire: () => void) {
-    this.#reactor = reactor;
+  constructor(loop: Loop, socket: ConnectionSocket, limits: CloseLimits, expire: () => void) {
+    this.#loop = loop;
     this.#socket = socket;
     this.#limits = limits;
     this.#expire = expire;
-    this.#startedAt = this.#progressAt = reactor.now();
+    this.#startedAt = this.#progressAt = loop.now();
     this.#takenBefore = this.#taken = socket.acknowledged;
     this.#wait();
   }
@@ -82,7 +82,7 @@ export class ProgressWatch {
     // The system does not tell that moment: it is asked again and again, while a connection is broken off and for no
     // others.
     else
-      this.#cancelPoll = this.#reactor.after(afterMs, () => {
+      this.#cancelPoll = this.#loop.after(afterMs, () => {
         this.whenAcknowledged(task, Math.min(LONGEST_POLL_MS, afterMs * 2));
       });
   }
@@ -101,14 +101,14 @@ export class ProgressWatch {
   }
 
   #wait(): void {
-    const left = this.#endsAt() - this.#reactor.now();
-    this.#cancel = this.#reactor.after(Math.max(0, Math.min(left, this.#limits.idleMs / LOOKS_PER_IDLE_LIMIT)), () => {
+    const left = this.#endsAt() - this.#loop.now();
+    this.#cancel = this.#loop.after(Math.max(0, Math.min(left, this.#limits.idleMs / LOOKS_PER_IDLE_LIMIT)), () => {
       this.#look();
     });
   }
 
   #look(): void {
-    const now = this.#reactor.now();
+    const now = this.#loop.now();
     const { acknowledged } = this.#socket;
     if (acknowledged > this.#taken) {
       this.#taken = acknowledged;

@@ -34,7 +34,7 @@ describe('readiness', () => {
       let subscribed = false;
       const subscription = client.readable$.subscribe(() => {
         expect(subscribed).toBe(true);
-        seen.push(reactor.turns);
+        seen.push(reactor.loop.turns);
         results.push(client.tryReceiveInto(new Uint8Array(1)));
       });
       subscribed = true;
@@ -98,13 +98,13 @@ describe('readiness', () => {
         client.readable$.subscribe(() => {
           // An emission is a hint: a try may still want.
           if (typeof client.tryReceive() === 'number') return;
-          const turn = reactor.turns;
+          const turn = reactor.loop.turns;
           const after: number[] = [];
           rounds.push({ turn, after });
           void (async () => {
             for (let i = 0; i < 3; i++) {
               await Promise.resolve();
-              after.push(reactor.turns);
+              after.push(reactor.loop.turns);
             }
             if (rounds.length < 100) await server.send('x');
             else resolve();

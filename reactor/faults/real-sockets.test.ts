@@ -28,7 +28,7 @@ async function withFaults(
   await reactor.close();
   expect([...ledger.open]).toEqual([]);
   expect(ledger.closedTwice).toEqual([]);
-  expect(reactor.deadlines.size).toBe(0);
+  expect(reactor.loop.deadlines.size).toBe(0);
   return injector.happened;
 }
 

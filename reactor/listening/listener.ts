@@ -13,12 +13,12 @@ import type { StepCode } from '../../core/want.ts';
 import { formatAddress, TARGET_RULES } from '../addresses/address.ts';
 import type { Address, Target } from '../addresses/address.ts';
 import { Connection } from '../connections/connection.ts';
-import type { ConnectionBasis } from '../connections/connection.ts';
+import type { ConnectionBasis } from '../connections/connection-basis.ts';
 import { guarded } from '../guarded.ts';
 import { Handle, READABLE, WRITABLE } from '../handle.ts';
 import type { HandleOwner } from '../handle.ts';
 import { ListenerFile } from './listener-file.ts';
-import type { Reactor } from '../reactor.ts';
+import type { Loop } from '../loop.ts';
 import { ReserveDescriptor } from './reserve-descriptor.ts';
 import type { Selectable } from '../select.ts';
 import { checkServing, Server } from './serve.ts';
@@ -74,7 +74,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
   /** Where it listens; the port that the system chose, when 0 was asked for. */
   readonly address: Address;
 
-  readonly #reactor: Reactor;
+  readonly #loop: Loop;
   readonly #handle: Handle;
   readonly #options: ListenOptions;
   readonly #reserve: ReserveDescriptor;
@@ -89,11 +89,11 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
   #closed = false;
 
   /** @internal Made by `reactor.listen`. @throws {SystemError} such as `EADDRINUSE`. */
-  constructor(reactor: Reactor, address: Address, options: ListenOptions) {
+  constructor(loop: Loop, address: Address, options: ListenOptions) {
     super();
-    this.#reactor = reactor;
+    this.#loop = loop;
     this.#options = options;
-    const { calls, selector } = reactor.ground;
+    const { calls, selector } = loop.ground;
     const fd = calls.socket(address.family);
     if (fd < 0) throw systemError(fd, 'socket');
     this.#handle = new Handle(fd);
@@ -113,7 +113,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
     this.#reserve = new ReserveDescriptor(calls);
     this.#handle.owner = this;
     this.address = calls.localAddress(fd) ?? address;
-    reactor.opened(this);
+    loop.opened('listener', this);
   }
 
   /**
@@ -121,7 +121,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
    */
   readonly connections$: Observable<Connection> = new Observable((subscriber) => {
     const subscription = this.#connections.subscribe(subscriber);
-    this.#reactor.enqueue(this.#handle);
+    this.#loop.enqueue(this.#handle);
     return subscription;
   });
 
@@ -136,8 +136,15 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
     if (this.#server !== undefined)
       throw new BusyError('accept', 'accept', 'the listener serves already, and takes every connection');
     // The layer of `options` makes the very type of connection that the handler takes.
-    this.#server = new Server(this, this.#reactor, options, handler as unknown as Handler, () => {
-      this.#resume();
+    this.#server = new Server(this.#loop, options, handler as unknown as Handler, {
+      failed: (error, connection) => {
+        if (this.listenerCount('clientError') === 0) return false;
+        guarded(() => this.emit('clientError', error, connection));
+        return true;
+      },
+      roomAgain: () => {
+        this.#resume();
+      },
     });
     this.#resume();
     return this;
@@ -159,9 +166,14 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
   /** Accepts one connection if one waits; `undefined` otherwise. Never waits. */
   tryAccept(): Connection | undefined {
     if (this.#closed) throw new ClosedError('accept refused: the listener is closed');
+    const socket = this.#acceptSocket();
+    return socket === undefined ? undefined : new Connection(socket, this.#basisOf(socket));
+  }
+
+  #acceptSocket(): SocketTransport | undefined {
     const handle = this.#handle;
     for (let tries = 1; (handle.readiness & READABLE) !== 0 && this.#cancelPause === undefined; tries++) {
-      const fd = this.#reactor.ground.calls.accept(handle.fd, this.#peer);
+      const fd = this.#loop.ground.calls.accept(handle.fd, this.#peer);
       if (fd >= 0) return this.#adopt(fd);
       if (fd === -EAGAIN) handle.readiness &= ~READABLE;
       else if (SHORTAGES.has(-fd)) this.#pause(fd);
@@ -177,16 +189,16 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
     if (this.#closed) return;
     this.#closed = true;
     this.#cancelPause?.();
-    const { calls, selector } = this.#reactor.ground;
+    const { calls, selector } = this.#loop.ground;
     this.#handle.owner = undefined;
     selector.deregister(this.#handle);
     calls.close(this.#handle.fd);
     this.#reserve.close();
     this.#file?.remove();
     this.#accepting?.fail(new ClosedError('accept failed: the listener was closed'));
-    for (const waiter of this.#waiters ?? []) this.#reactor.wake(waiter);
+    for (const waiter of this.#waiters ?? []) this.#loop.wake(waiter);
     this.#connections.complete();
-    this.#reactor.closed(this);
+    this.#loop.closed('listener', this);
     guarded(() => this.emit('close'));
   }
 
@@ -213,7 +225,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
 
   /** @internal */
   get deadlines() {
-    return this.#reactor.deadlines;
+    return this.#loop.deadlines;
   }
 
   /** @internal */
@@ -222,11 +234,13 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
   }
 
   /** @internal */
-  readonly exhausted = false;
+  takeStart(): boolean {
+    return true;
+  }
 
   /** @internal */
   now(): number {
-    return this.#reactor.now();
+    return this.#loop.now();
   }
 
   /** @internal */
@@ -254,14 +268,15 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
   dispatch(): void {
     this.#accepting?.resume();
     for (let left = ACCEPTS_PER_TURN; left > 0 && !this.#closed && this.#isTaken; left--) {
-      const connection = this.tryAccept();
-      if (connection === undefined) break;
-      if (this.#server !== undefined) this.#server.take(connection);
-      else this.#connections.next(connection);
+      const socket = this.#acceptSocket();
+      if (socket === undefined) break;
+      const basis = this.#basisOf(socket);
+      if (this.#server !== undefined) this.#server.take(basis);
+      else this.#connections.next(new Connection(socket, basis));
     }
-    for (const waiter of this.#waiters ?? []) this.#reactor.wake(waiter);
+    for (const waiter of this.#waiters ?? []) this.#loop.wake(waiter);
     if (!this.#closed && this.readableNow && (this.#isTaken || this.#accepting !== undefined))
-      this.#reactor.enqueue(this.#handle);
+      this.#loop.enqueue(this.#handle);
   }
 
   /** Whether somebody takes every connection now. */
@@ -270,11 +285,11 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
   }
 
   #resume(): void {
-    if (!this.#closed) this.#reactor.enqueue(this.#handle);
+    if (!this.#closed) this.#loop.enqueue(this.#handle);
   }
 
   #bind(address: Address): void {
-    const { calls } = this.#reactor.ground;
+    const { calls } = this.#loop.ground;
     const { fd } = this.#handle;
     const options = this.#options;
     const check = (result: number, syscall: string): void => {
@@ -298,8 +313,12 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
     check(calls.listen(fd, options.backlog ?? BACKLOG), 'listen');
   }
 
-  #adopt(fd: number): Connection | undefined {
-    const { calls, selector } = this.#reactor.ground;
+  #basisOf(socket: SocketTransport): ConnectionBasis {
+    return { loop: this.#loop, socket, role: 'server' };
+  }
+
+  #adopt(fd: number): SocketTransport | undefined {
+    const { calls, selector } = this.#loop.ground;
     const handle = new Handle(fd);
     try {
       applyOptions(calls, fd, this.#options, this.address.family);
@@ -314,14 +333,12 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
     this.#pauseMs = 0;
     // A connection that has just been accepted has room for sending.
     handle.readiness = WRITABLE;
-    const socket = new SocketTransport(calls, selector, handle, this.#peer.address);
-    const basis: ConnectionBasis = { reactor: this.#reactor, socket, role: 'server' };
-    return new Connection(socket, basis);
+    return new SocketTransport(calls, selector, handle, this.#peer.address);
   }
 
   /** Turns one client away, so that it is not left waiting, and gives the process time to close something. */
   #pause(shortage: number): void {
-    const { calls } = this.#reactor.ground;
+    const { calls } = this.#loop.ground;
     this.#reserve.spend(() => {
       const fd = calls.accept(this.#handle.fd, this.#peer);
       if (fd >= 0) calls.close(fd);
@@ -332,7 +349,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
   /** Accepts nothing for a while, longer each time until a connection is accepted, and tells why. */
   #rest(shortage: SystemError): void {
     this.#pauseMs = Math.min(LONGEST_PAUSE_MS, Math.max(SHORTEST_PAUSE_MS, this.#pauseMs * 2));
-    this.#cancelPause = this.#reactor.after(this.#pauseMs, () => {
+    this.#cancelPause = this.#loop.after(this.#pauseMs, () => {
       this.#cancelPause = undefined;
       this.#resume();
     });

@@ -7,12 +7,12 @@ import { timeoutsRule } from '../../core/timeouts.ts';
 import type { Timeouts } from '../../core/timeouts.ts';
 import { layerRule } from '../../core/transport-layer.ts';
 import type { TransportLayer } from '../../core/transport-layer.ts';
-import type { Connection, ConnectionBasis } from '../connections/connection.ts';
-import { guarded } from '../guarded.ts';
-import type { Listener } from './listener.ts';
+import { Connection } from '../connections/connection.ts';
+import { layered } from '../connections/connection-basis.ts';
+import type { ConnectionBasis } from '../connections/connection-basis.ts';
 import { closeRule } from '../connections/progress-watch.ts';
 import type { ConnectionCloseOptions } from '../connections/progress-watch.ts';
-import type { Reactor } from '../reactor.ts';
+import type { Loop } from '../loop.ts';
 
 /** How to serve. */
 export interface ServeOptions<C extends Connection = Connection> {
@@ -59,27 +59,32 @@ export type Handler<C extends Connection = Connection> = (
   context: { readonly signal: AbortSignal },
 ) => Promise<void> | void;
 
+/** What the server of a listener reports to it. */
+export interface ServerReports {
+  /** A connection failed, or its handler did. @returns whether anybody listened. */
+  failed(error: Error, connection: Connection): boolean;
+  /** {@link Server.hasRoom} has become true. */
+  roomAgain(): void;
+}
+
 /** Serves the connections of one listener. */
 export class Server {
-  readonly #listener: Listener;
-  readonly #reactor: Reactor;
+  readonly #loop: Loop;
   readonly #options: ServeOptions;
   readonly #handler: Handler;
-  readonly #roomAgain: () => void;
+  readonly #reports: ServerReports;
   readonly #maxConnections: number;
   readonly #handshaking = new Set<Connection>();
   /** Those whose handler has settled, the oldest first. */
   readonly #closing = new Set<Connection>();
   #serving = 0;
 
-  /** @param roomAgain called when {@link hasRoom} becomes true. */
-  constructor(listener: Listener, reactor: Reactor, options: ServeOptions, handler: Handler, roomAgain: () => void) {
-    this.#listener = listener;
-    this.#reactor = reactor;
+  constructor(loop: Loop, options: ServeOptions, handler: Handler, reports: ServerReports) {
+    this.#loop = loop;
     // A copy: what was checked is what holds.
     this.#options = { ...options, timeouts: { ...options.timeouts } };
     this.#handler = handler;
-    this.#roomAgain = roomAgain;
+    this.#reports = reports;
     this.#maxConnections = options.maxConnections ?? Infinity;
   }
 
@@ -87,30 +92,30 @@ export class Server {
     return this.#serving < this.#maxConnections || this.#closing.size > 0;
   }
 
-  /** Serves `connection` until its handler settles, then closes it. */
-  take(connection: Connection): void {
+  /** Serves the connection over `basis` until its handler settles, then closes it. */
+  take(basis: ConnectionBasis): void {
     if (this.#serving >= this.#maxConnections) this.#dropOldestClosing();
     this.#serving++;
-    void this.#serve(connection);
+    void this.#serve(basis);
   }
 
-  async #serve(accepted: Connection): Promise<void> {
-    let connection = accepted;
+  async #serve(basis: ConnectionBasis): Promise<void> {
+    let connection: Connection | undefined;
     try {
-      accepted.timeouts = this.#options.timeouts ?? {};
       const { secure } = this.#options;
-      if (secure !== undefined) {
-        connection = accepted.secure(secure, { role: 'server' });
-        await this.#handshake(connection);
-      }
-      await this.#handler(connection, { signal: this.#reactor.draining });
+      connection = secure === undefined ? new Connection(basis.socket, basis) : layered(secure, basis.socket, basis);
+      connection.timeouts = this.#options.timeouts ?? {};
+      if (secure !== undefined) await this.#handshake(connection);
+      await this.#handler(connection, { signal: this.#loop.draining });
     } catch (error) {
-      this.#tell(error, connection);
+      // A layer that refuses, such as a closed context, has made no connection.
+      connection ??= new Connection(basis.socket, basis);
+      this.#report(error, connection);
     }
     this.#closing.add(connection);
-    if (this.#serving >= this.#maxConnections) this.#roomAgain();
+    if (this.#serving >= this.#maxConnections) this.#reports.roomAgain();
     await connection.close(this.#options.close);
-    if (this.#closing.delete(connection) && this.#serving-- >= this.#maxConnections) this.#roomAgain();
+    if (this.#closing.delete(connection) && this.#serving-- >= this.#maxConnections) this.#reports.roomAgain();
   }
 
   #dropOldestClosing(): void {
@@ -150,13 +155,11 @@ export class Server {
     }
   }
 
-  #tell(error: unknown, connection: Connection): void {
-    if (error instanceof AbortError && this.#reactor.draining.aborted) return;
+  #report(error: unknown, connection: Connection): void {
+    if (error instanceof AbortError && this.#loop.draining.aborted) return;
     const known = error instanceof Error ? error : new Error(String(error));
-    if (this.#listener.listenerCount('clientError') > 0)
-      guarded(() => this.#listener.emit('clientError', known, connection));
-    // What a client does wrong needs no witness; what the handler does wrong must not pass unseen.
-    else if (!isOfClient(known)) process.emitWarning(known);
+    // What a client does wrong may pass in silence; what the handler does wrong must not.
+    if (!this.#reports.failed(known, connection) && !isOfClient(known)) process.emitWarning(known);
   }
 }
 

@@ -12,7 +12,7 @@ import { checkArgument, checkOptions, count, duration, func, group } from '../..
 import type { Rules } from '../../core/options.ts';
 import type { Ground } from '../ground.ts';
 import { Reactor } from '../reactor.ts';
-import type { OperationSnapshot } from '../reactor.ts';
+import type { OperationSnapshot } from '../roster.ts';
 import { Agenda } from './agenda.ts';
 import { LINK_RULES } from './link.ts';
 import type { Link, LinkOptions } from './link.ts';

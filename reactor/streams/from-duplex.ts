@@ -53,8 +53,8 @@ export function fromDuplex(reactor: Reactor, stream: Duplex, options: FromDuplex
   checkOptions('fromDuplex', options, FROM_DUPLEX_RULES);
   if (reactor.draining.aborted) throw new ClosedError('fromDuplex refused: the reactor is closed or closing');
   const { host, timeouts = {}, role = host === undefined ? 'server' : 'client' } = options;
-  const socket = new StreamTransport(reactor, stream);
-  const connection = new Connection(socket, { reactor, socket, role, host });
+  const socket = new StreamTransport(reactor.loop, stream);
+  const connection = new Connection(socket, { loop: reactor.loop, socket, role, host });
   connection.timeouts = timeouts;
   return connection;
 }

@@ -495,7 +495,7 @@ describe('a connection over any stream of Node', () => {
     await world.run(reactor.close());
     expect(near.destroyed).toBe(true);
     expect(world.now()).toBe(4_000);
-    expect(reactor.deadlines.size).toBe(0);
+    expect(reactor.loop.deadlines.size).toBe(0);
   });
 });
 

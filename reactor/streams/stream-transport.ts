@@ -20,7 +20,7 @@ import { formatAddress, numericAddress } from '../addresses/address.ts';
 import type { Address } from '../addresses/address.ts';
 import type { ConnectionSocket } from '../connections/connection-socket.ts';
 import { BROKEN, Handle, HANGUP, READABLE, WRITABLE } from '../handle.ts';
-import type { Reactor } from '../reactor.ts';
+import type { Loop } from '../loop.ts';
 import type { SocketOptionName } from '../connections/socket-options.ts';
 import { streamFailure } from './stream-failure.ts';
 
@@ -32,7 +32,7 @@ export class StreamTransport implements ConnectionSocket {
   received = 0;
   failure: Error | undefined;
   readonly #stream: NodeSocket;
-  readonly #reactor: Reactor;
+  readonly #loop: Loop;
   /** What is left of the chunk that the stream has handed out last. */
   #rest: Uint8Array = NOTHING;
   #ended = false;
@@ -48,9 +48,9 @@ export class StreamTransport implements ConnectionSocket {
    * @throws {TypeError} when the stream does not carry plain bytes, or somebody else reads it.
    * @throws {ClosedError} when either of its directions has ended, or it was destroyed.
    */
-  constructor(reactor: Reactor, stream: Duplex) {
+  constructor(loop: Loop, stream: Duplex) {
     assertUsable(stream);
-    this.#reactor = reactor;
+    this.#loop = loop;
     this.#stream = stream;
     // Ends are independent of each other here, and the connection's user says when to send no more.
     stream.allowHalfOpen = true;
@@ -133,10 +133,10 @@ export class StreamTransport implements ConnectionSocket {
       stream.off('finish', finished).off('close', finished);
       cancel();
       stream.destroy();
-      this.#reactor.release();
+      this.#loop.release();
     };
-    const cancel = this.#reactor.after(LETTING_GO_MS, finished);
-    this.#reactor.hold();
+    const cancel = this.#loop.after(LETTING_GO_MS, finished);
+    this.#loop.hold();
     stream.on('finish', finished).on('close', finished);
     stream.end();
   }
@@ -243,7 +243,7 @@ export class StreamTransport implements ConnectionSocket {
   #tell(readiness: number): void {
     if (this.#closed) return;
     this.handle.readiness |= readiness;
-    this.#reactor.enqueue(this.handle);
+    this.#loop.enqueue(this.handle);
   }
 
   /** Listens no more, but for errors as long as the stream may have any; @returns whether this was the first call. */

@@ -320,7 +320,7 @@ describe('a stream over a connection', () => {
     stream.setTimeout(100).destroy();
     for (const { reactor } of world.machines) reactor.abort();
     await world.run(Promise.all(world.machines.map(({ reactor }) => reactor.close())));
-    expect(here.reactor.deadlines.size).toBe(0);
+    expect(here.reactor.loop.deadlines.size).toBe(0);
   });
 
   it('has what node:http and others look for on sockets', () =>

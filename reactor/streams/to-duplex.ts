@@ -3,6 +3,7 @@
 import { Duplex } from 'node:stream';
 
 import { ClosedError, WantioError } from '../../core/errors.ts';
+import { IdleWatch } from '../../core/idle-watch.ts';
 import type { Operation } from '../../core/operation.ts';
 import { checkArgument, checkOptions, count, flag, partWith } from '../../core/options.ts';
 import type { Rules } from '../../core/options.ts';
@@ -78,7 +79,7 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
   };
   /** Whether nothing more will be received. */
   #isOver = false;
-  #cancelTimeout: (() => void) | undefined;
+  #idle: IdleWatch | undefined;
 
   /** @internal Streams are made by {@link toDuplex}. */
   constructor(connection: C, { allowHalfOpen = connection.basis.role === 'server', highWaterMark }: ToDuplexOptions) {
@@ -275,8 +276,8 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
    */
   setTimeout(ms: number, listener?: () => void): this {
     this.timeout = ms;
-    this.#cancelTimeout?.();
-    this.#cancelTimeout = undefined;
+    this.#idle?.stop();
+    this.#idle = undefined;
     if (ms > 0 && !this.destroyed) this.#moved();
     if (listener !== undefined && ms > 0) this.once('timeout', listener);
     else if (listener !== undefined) this.off('timeout', listener);
@@ -322,23 +323,20 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
     return this;
   }
 
-  /**
-   * Something was sent or received. Moving bytes costs no timer: it looks again when the limit could have passed at the
-   * earliest.
-   */
+  /** Something was sent or received. */
   #moved(): void {
     if (this.timeout <= 0) return;
-    this.#movedAt = this.connection.now();
-    if (this.#cancelTimeout === undefined) this.#watch(this.timeout);
-  }
-
-  #watch(ms: number): void {
-    this.#cancelTimeout = this.connection.basis.reactor.after(ms, () => {
-      this.#cancelTimeout = undefined;
-      const left = this.#movedAt + this.timeout - this.connection.now();
-      if (left > 0) this.#watch(left);
-      else this.emit('timeout');
-    });
+    const { loop } = this.connection.basis;
+    this.#movedAt = loop.now();
+    this.#idle ??= new IdleWatch(
+      loop,
+      this.timeout,
+      () => this.#movedAt,
+      () => {
+        this.#idle = undefined;
+        this.emit('timeout');
+      },
+    );
   }
 }
 

@@ -28,7 +28,7 @@ export async function withReactor(
   await reactor.close({ timeoutMs: 3_000 });
   assert.deepEqual([...ledger.open], [], 'every descriptor is closed');
   assert.deepEqual(ledger.closedTwice, [], 'no descriptor is closed twice');
-  assert.equal(reactor.deadlines.size, 0, 'no deadline is left');
+  assert.equal(reactor.loop.deadlines.size, 0, 'no deadline is left');
   assert.equal(reactor.connections.size, 0, 'no connection is left');
   assert.equal(reactor.openListeners.size, 0, 'no listener is left');
 }

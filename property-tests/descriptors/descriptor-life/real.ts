@@ -73,10 +73,13 @@ export class Real {
     const offend = (what: string): void => {
       if (connection.closed) this.offences.push(`${what} of closed connection ${String(end.fd)}`);
     };
-    const dispatch = connection.dispatch.bind(connection);
-    connection.dispatch = () => {
-      offend('dispatch');
-      dispatch();
+    const { handle } = connection.basis.socket;
+    const owner = handle.owner;
+    handle.owner = {
+      dispatch: () => {
+        offend('dispatch');
+        owner?.dispatch();
+      },
     };
     connection.wants$.subscribe(() => {
       offend('want');

@@ -43,7 +43,7 @@ async function replaceStale(reactor: Reactor, path: string): Promise<void> {
     await rename(aside, path);
     throw inUse(path);
   }
-  reactor.ground.calls.unlink(aside);
+  reactor.loop.ground.calls.unlink(aside);
 }
 
 /** Whether somebody listens on the socket. */

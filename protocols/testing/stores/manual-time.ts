@@ -1,6 +1,5 @@
 /** A time that passes when it is told to. */
-
-import type { TimeSource } from '../../tls/sessions/store-guard.ts';
+import type { TimeSource } from '../../../core/clock.ts';
 
 /** `pass` lets so many milliseconds pass, and wakes whoever waits for them. */
 export function manualTime(): TimeSource & { pass(ms: number): void } {

@@ -1,7 +1,8 @@
 /** Two ends of one TLS connection over loopback. */
 
 import type { TransportLayer } from '../../../core/transport-layer.ts';
-import type { Connection, ConnectionBasis } from '../../../reactor/connections/connection.ts';
+import type { Connection } from '../../../reactor/connections/connection.ts';
+import type { ConnectionBasis } from '../../../reactor/connections/connection-basis.ts';
 import { portOf } from '../../../reactor/testing/with-reactor.ts';
 import type { SecureConnection } from '../../tls/secure-connection.ts';
 import type { SecureReactor } from './secure-reactor.ts';

@@ -4,7 +4,7 @@ import { ClosedError } from '../../../core/errors.ts';
 import { checkArgument, checkOptions } from '../../../core/options.ts';
 import type { LayerOptions, TransportLayer } from '../../../core/transport-layer.ts';
 import type { Transport } from '../../../core/transport.ts';
-import type { ConnectionBasis } from '../../../reactor/connections/connection.ts';
+import type { ConnectionBasis } from '../../../reactor/connections/connection-basis.ts';
 import { hostName, readHostName } from '../../../reactor/addresses/host-name.ts';
 import { encodeProtocols } from '../alpn.ts';
 import type { SkippedFile } from '../certificates/ca-directory.ts';

@@ -1,11 +1,12 @@
 /** The sessions of a client, by where they can be used again. */
 
+import type { TimeSource } from '../../../core/clock.ts';
 import { checkOptions, countOrNone, span } from '../../../core/options.ts';
 import type { Rules } from '../../../core/options.ts';
 import type { ResumptionMiss } from './resumption.ts';
 import { TlsSession } from './session.ts';
 import { SharedSessions } from './shared-sessions.ts';
-import type { StoreStatistics, TimeSource } from './store-guard.ts';
+import type { StoreStatistics } from './store-guard.ts';
 import { clock, secretKey, takingStore } from '../../stores/store-rules.ts';
 import type { TakingSessionStore } from '../../stores/store.ts';
 

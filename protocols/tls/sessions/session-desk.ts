@@ -1,12 +1,12 @@
 /** What one connection does with sessions: a client offers one, and both sides keep those that are made. */
 
+import type { TimeSource } from '../../../core/clock.ts';
 import type { Negotiation } from '../negotiation.ts';
 import { openssl } from '../openssl.ts';
 import type { Pointer } from '../openssl.ts';
 import type { TlsConnectionOptions } from '../context/options.ts';
 import { refused } from '../tls-error.ts';
 import { TlsSession } from './session.ts';
-import type { TimeSource } from './store-guard.ts';
 
 /** The sessions of one connection, before, while and after it has one. */
 export class SessionDesk {

@@ -1,9 +1,10 @@
 /** Sessions of clients in a store that several processes or hosts share. */
 
+import type { TimeSource } from '../../../core/clock.ts';
 import type { ResumptionMiss } from './resumption.ts';
 import { Sealer } from './sealer.ts';
 import { StoreGuard } from './store-guard.ts';
-import type { StoreStatistics, TimeSource } from './store-guard.ts';
+import type { StoreStatistics } from './store-guard.ts';
 import { TTL_AT_MOST_MS, VALUE_AT_MOST } from '../../stores/store.ts';
 import type { TakingSessionStore } from '../../stores/store.ts';
 

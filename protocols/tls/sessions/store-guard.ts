@@ -2,16 +2,9 @@
 
 import PQueue from 'p-queue';
 
+import type { TimeSource } from '../../../core/clock.ts';
 import { isThenable } from '../thenable.ts';
 import type { ResumptionMiss } from './resumption.ts';
-
-/** What time it is, and how to be woken: the reactor's, virtual in a simulation. */
-export interface TimeSource {
-  /** Monotonic milliseconds. */
-  now(): number;
-  /** Calls `wake` after `ms` milliseconds; @returns how to cancel that. */
-  after(ms: number, wake: () => void): () => void;
-}
 
 /** What a store answered, or why it did not. */
 export type StoreAnswer<T> = { readonly value: T } | { readonly miss: ResumptionMiss };

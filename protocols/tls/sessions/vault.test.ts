@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
 
+import type { TimeSource } from '../../../core/clock.ts';
 import { bytes } from '../../testing/stores/check-store.ts';
 import { manualTime } from '../../testing/stores/manual-time.ts';
 import { MapStore } from '../../testing/stores/map-store.ts';
 import { Sealer } from './sealer.ts';
 import { TTL_AT_MOST_MS, VALUE_AT_MOST } from '../../stores/store.ts';
 import { Vault } from './vault.ts';
-import type { TimeSource } from './store-guard.ts';
 
 const binding = { scope: bytes(32, 5), serverName: 'localhost' };
 const der = bytes(200, 7);

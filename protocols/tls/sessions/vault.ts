@@ -5,11 +5,12 @@
 
 import { randomBytes, timingSafeEqual } from 'node:crypto';
 
+import type { TimeSource } from '../../../core/clock.ts';
 import { andThen } from '../thenable.ts';
 import type { ResumptionMiss } from './resumption.ts';
 import { Sealer } from './sealer.ts';
 import { StoreGuard } from './store-guard.ts';
-import type { StoreStatistics, TimeSource } from './store-guard.ts';
+import type { StoreStatistics } from './store-guard.ts';
 import type { SessionStore } from '../../stores/store.ts';
 import { TTL_AT_MOST_MS, VALUE_AT_MOST } from '../../stores/store.ts';
 

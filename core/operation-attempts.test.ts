@@ -1,22 +1,21 @@
 import { expect, test } from 'vitest';
 
-import { drive } from './drive.ts';
 import { Operation } from './operation.ts';
 import { ManualVenue } from './testing/manual-venue.ts';
 import { ScriptedStep } from './testing/scripted-step.ts';
 import type { Attempt } from './testing/scripted-step.ts';
 import { DONE, WANT_LOOKUP, WANT_READ, WANT_WRITE, YIELD } from './want.ts';
 
-/** An operation that has not begun, one drive after it. */
+/** An operation after its first attempt. */
 function driven(...attempts: Attempt[]): { operation: Operation<string>; step: ScriptedStep; venue: ManualVenue } {
   const venue = new ManualVenue();
   const step = new ScriptedStep(...attempts);
   const operation = new Operation(step, venue, {});
-  drive(operation, step);
+  void operation.start();
   return { operation, step, venue };
 }
 
-test('one drive is one attempt', () => {
+test('a start is one attempt', () => {
   expect(driven(WANT_READ, DONE).step.attempts).toBe(1);
 });
 
@@ -64,7 +63,7 @@ test.each([
       return code;
     });
     const operation = new Operation(step, venue, { blockMs: 5 });
-    drive(operation, step);
+    void operation.start();
     return { operation, venue };
   })();
   expect([venue.parked.size, venue.deadlines.size, operation.want]).toEqual([0, 0, null]);
