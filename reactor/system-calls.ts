@@ -37,7 +37,6 @@ export interface SystemCalls {
    */
   unacknowledged(fd: number): number;
   localAddress(fd: number): Address | undefined;
-  peerAddress(fd: number): Address | undefined;
   /**
    * @returns who is at the other end of a Unix socket, as it was when that end connected or began to listen;
    * `undefined` for other sockets.
@@ -92,7 +91,6 @@ export function passOn(calls: SystemCalls): SystemCalls {
     pendingError: (fd) => calls.pendingError(fd),
     unacknowledged: (fd) => calls.unacknowledged(fd),
     localAddress: (fd) => calls.localAddress(fd),
-    peerAddress: (fd) => calls.peerAddress(fd),
     peerCredentials: (fd) => calls.peerCredentials(fd),
     unlink: (path) => calls.unlink(path),
     socketFile: (path) => calls.socketFile(path),

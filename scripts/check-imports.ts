@@ -1,7 +1,8 @@
-/** `npm run check:imports`: every source file keeps the direction of imports. */
+/** `npm run check:imports`: every source file keeps the direction of imports, and no imports form a circle. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { checkFile } from './import-rules.ts';
+import { circlesOf } from './import-circles.ts';
+import { checkFile, importsOf } from './import-rules.ts';
 
 const root = join(import.meta.dirname, '..');
 const folders = ['core', 'reactor', 'protocols', 'property-tests', 'samples', 'benchmarks', 'scripts'];
@@ -15,11 +16,16 @@ for (const file of files) {
     count += 1;
   }
 }
+const imports = new Map(files.map((file) => [file, importsOf(file, readFileSync(join(root, file), 'utf8'))]));
+for (const circle of circlesOf(imports)) {
+  console.error(`a circle of imports: ${circle.join(' ')}`);
+  count += 1;
+}
 if (count > 0) {
-  console.error(`import direction: ${count} violations in ${files.length} files`);
+  console.error(`imports: ${count} violations in ${files.length} files`);
   process.exit(1);
 }
-console.log(`import direction: ${files.length} files checked`);
+console.log(`imports: ${files.length} files checked`);
 
 function sourcesIn(folder: string): string[] {
   if (!existsSync(join(root, folder))) return [];

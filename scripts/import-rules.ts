@@ -32,6 +32,18 @@ export function checkFile(path: string, text: string, entries: ReadonlyMap<strin
   return violations;
 }
 
+/** @returns the files of the project that a file imports, types included; from the project's root. */
+export function importsOf(path: string, text: string): string[] {
+  const imports: string[] = [];
+  const visit = (node: ts.Node): void => {
+    const specifier = importOf(node)?.specifier;
+    if (specifier?.startsWith('.') === true) imports.push(posix.join(posix.dirname(path), specifier));
+    ts.forEachChild(node, visit);
+  };
+  visit(ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true));
+  return imports;
+}
+
 interface CheckedFile {
   readonly path: string;
   readonly floor: string;

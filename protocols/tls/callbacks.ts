@@ -7,60 +7,19 @@
 import { randomBytes } from 'node:crypto';
 
 import { selectProtocol } from './alpn.ts';
+import type { Answers } from './answers/answers.ts';
 import * as c from './constants.ts';
 import { openssl } from './openssl.ts';
 import type { OpenSsl, Pointer } from './openssl.ts';
 import { sessionOf } from './psk.ts';
-import type { PresharedKey, PskIdentity } from './psk.ts';
-import type { ResumptionMiss } from './sessions/resumption.ts';
-import type { SessionCache } from './sessions/session-cache.ts';
 import { hasExpired, TlsSession } from './sessions/session.ts';
 import type { TicketKey } from './sessions/ticket-keys.ts';
 import { takeErrorQueue } from './tls-error.ts';
 
-/** A connection that is asked while OpenSSL works for it. What it throws ends the handshake. */
-export interface Answering {
-  handshakeBegins(): void;
-  handshakeEnds(): void;
-  alertPassed(number: number, sent: boolean): void;
-  keyLogged(line: string): void;
-  /** Whether a fault of a certificate is accepted; `depth` 0 is the peer's own. */
-  accepts(result: number, depth: number): boolean;
-  /** What to do with the client's first message: go on, wait, or refuse it with an alert. */
-  clientHello(): 'go on' | 'wait' | { readonly alert: number };
-  /** The application protocols to choose from, as the wire has them; a string is one that was chosen already. */
-  protocols(): { readonly names: Uint8Array | undefined; readonly ignoresMismatch: boolean };
-  staple(): Uint8Array | undefined;
-  /** The key of a client, for the server. `version` is how the protocol asks. */
-  keyOf(identity: Uint8Array, version: 'TLSv1.2' | 'TLSv1.3'): PresharedKey | undefined;
-  /** The own key, for the client. The identity's bytes stay as they are until the handshake is done. */
-  ownKey(hint: string | undefined): { readonly psk: PskIdentity; readonly identity: Uint8Array } | undefined;
-  /** A stored session in DER, by its id. */
-  sessionOf(id: Uint8Array): Uint8Array | undefined;
-  /** Whether somebody wants to know of sessions that are made. */
-  readonly wantsSessions: boolean;
-  /** A session was made, or a ticket has come that completes one. */
-  sessionMade(session: TlsSession): void;
-  /** The id for a new session; `undefined` for a random one. */
-  sessionId(): Uint8Array | undefined;
-  /** The key to seal a ticket with. */
-  sealingKey(): TicketKey | undefined;
-  /** The key by which a ticket opens. */
-  openingKey(name: Uint8Array): { readonly key: TicketKey; readonly isOld: boolean } | undefined;
-  /** What is sealed into tickets beside the session. */
-  ticketNote(): Uint8Array;
-  /** Whether to use what was in a ticket. */
-  admits(session: Pointer, note: Uint8Array): boolean;
-  /** The session that was offered is not used. */
-  missed(why: ResumptionMiss): void;
-  /** An answer has thrown. */
-  failed(error: unknown): void;
-}
-
-const answering = new Map<Pointer, Answering>();
+const answering = new Map<Pointer, Answers>();
 
 /** Makes `connection` the one that answers for the SSL object. */
-export function answer(ssl: Pointer, connection: Answering): void {
+export function answer(ssl: Pointer, connection: Answers): void {
   answering.set(ssl, connection);
 }
 
@@ -74,18 +33,6 @@ export function livingAnswers(): number {
   return answering.size;
 }
 
-const caches = new Map<Pointer, SessionCache>();
-
-/** Makes `cache` the one that is told of the sessions of an SSL_CTX. */
-export function cacheOf(context: Pointer, cache: SessionCache): void {
-  caches.set(context, cache);
-}
-
-/** To be called before the SSL_CTX is freed. */
-export function cacheNoMore(context: Pointer): void {
-  caches.delete(context);
-}
-
 let registered: ReturnType<typeof register> | undefined;
 
 /** The functions to give to OpenSSL. */
@@ -95,21 +42,12 @@ export function callbacks(): ReturnType<typeof register> {
 
 function register(ssl: OpenSsl) {
   const types = ssl.callbacks;
-  let collected: Pointer[] = [];
-  const each = ssl.register(types.each, (item) => {
-    collected.push(item);
-  });
   return {
-    /** Puts the items of a hash table of OpenSSL's into `into`. */
-    collect: (table: Pointer, into: Pointer[]): void => {
-      collected = into;
-      ssl.OPENSSL_LH_doall(table, each);
-    },
     serverName: ssl.register(types.status, () => c.SSL_TLSEXT_ERR_OK),
     sessionNew: ssl.register(types.sessionNew, (connection, session) =>
       // 0: no reference to it is kept.
       ask(connection, 0, (who) => {
-        if (who.wantsSessions) who.sessionMade(TlsSession.of(session));
+        if (who.sessions.wantsSessions) who.sessions.sessionMade(TlsSession.of(session));
         return 0;
       }),
     ),
@@ -118,7 +56,7 @@ function register(ssl: OpenSsl) {
         // 0: the reference is given away.
         ssl.copyTo(copy, bytesOf(new Int32Array([0])), 4);
         const asked = ssl.copyOf(BigInt(id), idLength);
-        const der = who.sessionOf(asked);
+        const der = who.sessions.sessionOf(asked);
         if (der === undefined) return 0;
         const kept = Buffer.allocUnsafeSlow(der.length);
         kept.set(der);
@@ -126,7 +64,7 @@ function register(ssl: OpenSsl) {
         kept.fill(0);
         if (session === 0) {
           takeErrorQueue();
-          who.missed('corrupted');
+          who.sessions.missed('corrupted');
           return 0;
         }
         // A session under another id would be a fatal error later on.
@@ -135,20 +73,13 @@ function register(ssl: OpenSsl) {
         const isIt = Buffer.from(ssl.copyOf(BigInt(address), length[0])).equals(asked);
         if (isIt && !hasExpired(session)) return session;
         ssl.SSL_SESSION_free(session);
-        who.missed(isIt ? 'expired' : 'corrupted');
+        who.sessions.missed(isIt ? 'expired' : 'corrupted');
         return 0;
       }),
     ),
-    sessionRemove: ssl.register(types.sessionRemove, (context, session) => {
-      try {
-        caches.get(context)?.left(session);
-      } catch {
-        // Nobody can be told in the middle of OpenSSL's work.
-      }
-    }),
     sessionId: ssl.register(types.sessionId, (connection, id, idLength) =>
       ask(connection, 0, (who) => {
-        const made = who.sessionId() ?? randomBytes(32);
+        const made = who.sessions.sessionId() ?? randomBytes(32);
         ssl.copyTo(id, made, made.length);
         ssl.copyTo(idLength, bytesOf(new Uint32Array([made.length])), 4);
         return 1;
@@ -157,14 +88,14 @@ function register(ssl: OpenSsl) {
     ticketKey: ssl.register(types.ticketKey, (connection, name, iv, cipher, mac, encrypts) =>
       ask(connection, 0, (who) => {
         if (encrypts !== 0) {
-          const key = who.sealingKey();
+          const key = who.sessions.sealingKey();
           if (key === undefined) return 0;
           const fresh = randomBytes(16);
           ssl.copyTo(name, key.name, key.name.length);
           ssl.copyTo(iv, fresh, fresh.length);
           return Number(useTicketKey(key, fresh, cipher, mac, ssl.EVP_EncryptInit_ex));
         }
-        const found = who.openingKey(ssl.copyOf(BigInt(name), 16));
+        const found = who.sessions.openingKey(ssl.copyOf(BigInt(name), 16));
         if (
           found === undefined ||
           !useTicketKey(found.key, ssl.copyOf(BigInt(iv), 16), cipher, mac, ssl.EVP_DecryptInit_ex)
@@ -175,45 +106,45 @@ function register(ssl: OpenSsl) {
     ),
     ticketMade: ssl.register(types.ticketMade, (connection) =>
       ask(connection, 0, (who) => {
-        const note = who.ticketNote();
+        const note = who.sessions.ticketNote();
         return ssl.SSL_SESSION_set1_ticket_appdata(ssl.SSL_get_session(connection), note, note.length);
       }),
     ),
     ticketOpened: ssl.register(types.ticketOpened, (connection, session, _name, _nameLength, status) =>
       ask(connection, c.SSL_TICKET_RETURN_IGNORE_RENEW, (who) => {
-        if (status === c.SSL_TICKET_NO_DECRYPT) who.missed('corrupted');
+        if (status === c.SSL_TICKET_NO_DECRYPT) who.sessions.missed('corrupted');
         if (status !== c.SSL_TICKET_SUCCESS && status !== c.SSL_TICKET_SUCCESS_RENEW)
           return c.SSL_TICKET_RETURN_IGNORE_RENEW;
         const [address, length] = [new BigUint64Array(1), new BigUint64Array(1)];
         ssl.SSL_SESSION_get0_ticket_appdata(session, address, length);
         const note = length[0] === 0n ? new Uint8Array(0) : ssl.copyOf(address[0], Number(length[0]));
-        if (!who.admits(session, note)) return c.SSL_TICKET_RETURN_IGNORE_RENEW;
+        if (!who.sessions.admits(session, note)) return c.SSL_TICKET_RETURN_IGNORE_RENEW;
         return status === c.SSL_TICKET_SUCCESS ? c.SSL_TICKET_RETURN_USE : c.SSL_TICKET_RETURN_USE_RENEW;
       }),
     ),
     info: ssl.register(types.info, (connection, where, result) => {
       if ((where & (c.SSL_CB_HANDSHAKE_START | c.SSL_CB_HANDSHAKE_DONE | c.SSL_CB_ALERT)) === 0) return;
       ask(connection, undefined, (who) => {
-        if ((where & c.SSL_CB_HANDSHAKE_START) !== 0) who.handshakeBegins();
-        else if ((where & c.SSL_CB_HANDSHAKE_DONE) !== 0) who.handshakeEnds();
-        else who.alertPassed(result & 0xff, (where & c.SSL_CB_WRITE) !== 0);
+        if ((where & c.SSL_CB_HANDSHAKE_START) !== 0) who.progress.handshakeBegins();
+        else if ((where & c.SSL_CB_HANDSHAKE_DONE) !== 0) who.progress.handshakeEnds();
+        else who.progress.alertPassed(result & 0xff, (where & c.SSL_CB_WRITE) !== 0);
       });
     }),
     keyLog: ssl.register(types.keyLog, (connection, line) => {
       ask(connection, undefined, (who) => {
-        who.keyLogged(line);
+        who.progress.keyLogged(line);
       });
     }),
     verify: ssl.register(types.verify, (accepted, store) => {
       if (accepted !== 0) return 1;
       const connection = ssl.X509_STORE_CTX_get_ex_data(store, ssl.SSL_get_ex_data_X509_STORE_CTX_idx());
       return ask(connection, 0, (who) =>
-        Number(who.accepts(ssl.X509_STORE_CTX_get_error(store), ssl.X509_STORE_CTX_get_error_depth(store))),
+        Number(who.trust.accepts(ssl.X509_STORE_CTX_get_error(store), ssl.X509_STORE_CTX_get_error_depth(store))),
       );
     }),
     clientHello: ssl.register(types.clientHello, (connection, alert) =>
       ask(connection, c.SSL_CLIENT_HELLO_ERROR, (who) => {
-        const verdict = who.clientHello();
+        const verdict = who.hello.clientHello();
         if (verdict === 'go on') return c.SSL_CLIENT_HELLO_SUCCESS;
         if (verdict === 'wait') return c.SSL_CLIENT_HELLO_RETRY;
         ssl.copyTo(alert, bytesOf(new Int32Array([verdict.alert])), 4);
@@ -222,7 +153,7 @@ function register(ssl: OpenSsl) {
     ),
     alpnSelect: ssl.register(types.alpnSelect, (connection, out, outLength, offered, offeredLength) =>
       ask(connection, c.SSL_TLSEXT_ERR_ALERT_FATAL, (who) => {
-        const { names, ignoresMismatch } = who.protocols();
+        const { names, ignoresMismatch } = who.hello.protocols();
         if (names !== undefined && selectProtocol(names, out, outLength, offered, offeredLength))
           return c.SSL_TLSEXT_ERR_OK;
         return ignoresMismatch ? c.SSL_TLSEXT_ERR_NOACK : c.SSL_TLSEXT_ERR_ALERT_FATAL;
@@ -230,7 +161,7 @@ function register(ssl: OpenSsl) {
     ),
     status: ssl.register(types.status, (connection) =>
       ask(connection, c.SSL_TLSEXT_ERR_NOACK, (who) => {
-        const staple = who.staple();
+        const staple = who.hello.staple();
         if (staple === undefined || staple.length === 0) return c.SSL_TLSEXT_ERR_NOACK;
         // OpenSSL frees the copy.
         const copy = ssl.CRYPTO_memdup(staple, staple.length, 'wantio', 0);
@@ -240,7 +171,7 @@ function register(ssl: OpenSsl) {
     ),
     pskClient: ssl.register(types.pskClient, (connection, hint, identity, identityRoom, key, keyRoom) =>
       ask(connection, 0, (who) => {
-        const own = who.ownKey(hint === null || hint === '' ? undefined : hint);
+        const own = who.trust.ownKey(hint === null || hint === '' ? undefined : hint);
         // The identity is a C string here: its room counts a closing zero.
         if (own === undefined || own.identity.length >= identityRoom) return 0;
         ssl.copyTo(identity, Buffer.concat([own.identity, Buffer.alloc(1)]), own.identity.length + 1);
@@ -249,13 +180,13 @@ function register(ssl: OpenSsl) {
     ),
     pskServer: ssl.register(types.pskServer, (connection, identity, key, keyRoom) =>
       ask(connection, 0, (who) => {
-        const psk = identity === null ? undefined : who.keyOf(Buffer.from(identity), 'TLSv1.2');
+        const psk = identity === null ? undefined : who.trust.keyOf(Buffer.from(identity), 'TLSv1.2');
         return psk === undefined ? 0 : giveKey(psk.key, key, keyRoom);
       }),
     ),
     pskUse: ssl.register(types.pskUse, (connection, digest, identity, identityLength, session) =>
       ask(connection, 0, (who) => {
-        const own = who.ownKey(undefined);
+        const own = who.trust.ownKey(undefined);
         if (own === undefined) return 1;
         // After a HelloRetryRequest the suite is settled, and a key of another digest cannot be used.
         if (digest !== 0 && ssl.EVP_MD_get_type(digest) !== (own.psk.digest === 'sha384' ? c.NID_sha384 : c.NID_sha256))
@@ -270,7 +201,7 @@ function register(ssl: OpenSsl) {
     ),
     pskFind: ssl.register(types.pskFind, (connection, identity, identityLength, session) =>
       ask(connection, 0, (who) => {
-        const psk = who.keyOf(ssl.copyOf(BigInt(identity), identityLength), 'TLSv1.3');
+        const psk = who.trust.keyOf(ssl.copyOf(BigInt(identity), identityLength), 'TLSv1.3');
         if (psk !== undefined) store(session, BigInt(sessionOf(connection, psk)));
         return 1;
       }),
@@ -302,14 +233,14 @@ function register(ssl: OpenSsl) {
 }
 
 /** Asks the connection that `ssl` belongs to; `refusal` is the answer of one that is not there, or throws. */
-function ask<T>(ssl: Pointer, refusal: T, question: (who: Answering) => T): T {
+function ask<T>(ssl: Pointer, refusal: T, question: (who: Answers) => T): T {
   const who = answering.get(ssl);
   if (who === undefined) return refusal;
   try {
     return question(who);
   } catch (error) {
     takeErrorQueue();
-    who.failed(error);
+    who.exchange.failed(error);
     return refusal;
   }
 }

@@ -1,11 +1,9 @@
 /** Numbers of OpenSSL 3's public headers (ssl.h, bio.h, x509_vfy.h), under the names that they have there. */
 
-export const SSL_ERROR_SSL = 1;
+export const SSL_ERROR_NONE = 0;
 export const SSL_ERROR_WANT_READ = 2;
-export const SSL_ERROR_WANT_X509_LOOKUP = 4;
 export const SSL_ERROR_ZERO_RETURN = 6;
 export const SSL_ERROR_WANT_CLIENT_HELLO_CB = 11;
-export const SSL_ERROR_WANT_RETRY_VERIFY = 12;
 
 export const SSL_OP_ALLOW_CLIENT_RENEGOTIATION = 1n << 8n;
 export const SSL_OP_NO_TICKET = 1n << 14n;
@@ -19,7 +17,6 @@ export const SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER = 0x2;
 export const SSL_MODE_AUTO_RETRY = 0x4;
 export const SSL_MODE_RELEASE_BUFFERS = 0x10;
 
-export const SSL_CTRL_GET_NUM_RENEGOTIATIONS = 10;
 export const SSL_CTRL_MODE = 33;
 export const SSL_CTRL_SET_SESS_CACHE_SIZE = 42;
 export const SSL_CTRL_GET_SESS_CACHE_SIZE = 43;
@@ -33,7 +30,6 @@ export const SSL_CTRL_SET_TLSEXT_STATUS_REQ_TYPE = 65;
 export const SSL_CTRL_GET_TLSEXT_STATUS_REQ_OCSP_RESP = 70;
 export const SSL_CTRL_SET_TLSEXT_STATUS_REQ_OCSP_RESP = 71;
 export const SSL_CTRL_CLEAR_MODE = 78;
-export const SSL_CTRL_CHAIN_CERT = 89;
 export const SSL_CTRL_SET_GROUPS_LIST = 92;
 export const SSL_CTRL_SET_SIGALGS_LIST = 98;
 export const SSL_CTRL_GET_CHAIN_CERTS = 115;
@@ -82,7 +78,6 @@ export const SSL_CLIENT_HELLO_ERROR = 0;
 export const SSL_CLIENT_HELLO_RETRY = -1;
 
 /** What a ticket was found to be, and what is to be done with it. */
-export const SSL_TICKET_EMPTY = 3;
 export const SSL_TICKET_NO_DECRYPT = 4;
 export const SSL_TICKET_SUCCESS = 5;
 export const SSL_TICKET_SUCCESS_RENEW = 6;

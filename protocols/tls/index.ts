@@ -6,7 +6,7 @@ export type { ClientHello } from './client-hello.ts';
 export { TlsContext } from './context/context.ts';
 export type { TlsaMatch, TlsaRecord } from './dane.ts';
 export type { KeyLog } from './key-log.ts';
-export type { CertificateFault } from './negotiation.ts';
+export type { CertificateFault } from './answers/trust.ts';
 export { isIgnoredOption } from './context/option-names.ts';
 export type { DangerousOptionName, TlsOptionName } from './context/option-names.ts';
 export type {
@@ -28,7 +28,8 @@ export type { SecureStatistics, TlsInfo, Verification } from './secure-connectio
 export { ClientSessions } from './sessions/client-sessions.ts';
 export type { ClientSessionsOptions } from './sessions/client-sessions.ts';
 export type { Resumption, ResumptionMiss, ResumptionPolicy } from './sessions/resumption.ts';
-export type { CacheMode, InternalCacheOptions, SessionCache, SessionStatistics } from './sessions/session-cache.ts';
+export type { CacheMode, InternalCacheOptions } from './sessions/internal-cache.ts';
+export type { SessionCache, SessionStatistics } from './sessions/session-cache.ts';
 export { TlsSession } from './sessions/session.ts';
 export type { SessionStore, TakingSessionStore } from '../stores/store.ts';
 export { FileSessionStore } from '../stores/files/file-store.ts';

@@ -249,8 +249,8 @@ describe('a handshake in the middle of a connection', () => {
       shake();
       alert();
       under.client.breaks = true;
-      client.renegotiate();
-      expect(outcome(() => client.goOn(client.hasRenegotiated))).toEqual(alerted);
+      client.rehandshake.renegotiate();
+      expect(outcome(() => client.rehandshake.proceed(client.rehandshake.hasRenegotiated))).toEqual(alerted);
     }));
 
   it('that an alert ends loses no data that came before', () =>
@@ -258,8 +258,8 @@ describe('a handshake in the middle of a connection', () => {
       shake();
       server.write(hello);
       alert();
-      client.renegotiate();
-      expect(outcome(() => client.goOn(client.hasRenegotiated))).toEqual(alerted);
+      client.rehandshake.renegotiate();
+      expect(outcome(() => client.rehandshake.proceed(client.rehandshake.hasRenegotiated))).toEqual(alerted);
       expect(readFrom(client)).toBe('hello');
       expect(outcome(() => readFrom(client))).toEqual(alerted);
     }));

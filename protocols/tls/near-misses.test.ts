@@ -252,7 +252,7 @@ describe('contexts by name', () => {
     withSecureReactor(async (secure) => {
       const issued = root.issue({ names: ['xn--bcher-kva.test'] });
       const named = await secure.server({ certificate: { pem: issued.certificate }, key: { pem: issued.key } });
-      const { byServerName } = await import('./client-hello.ts');
+      const { byServerName } = await import('./served-names.ts');
       expect(byServerName({ 'BÜCHER.test.': named }, true)({ serverName: 'xn--bcher-kva.test', alpn: [] })).toBe(named);
     }));
 });

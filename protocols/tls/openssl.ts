@@ -259,9 +259,6 @@ function declare(library: ReturnType<typeof koffi.load>) {
     SSL_get0_dane_tlsa: func<[Pointer, Uint8Array, Uint8Array, Uint8Array, BigUint64Array, BigUint64Array], number>(
       'int SSL_get0_dane_tlsa(uintptr_t, uint8_t*, uint8_t*, uint8_t*, uint64_t*, uint64_t*)',
     ),
-    SSL_get0_dane_authority: func<[Pointer, null, null], number>(
-      'int SSL_get0_dane_authority(uintptr_t, void*, void*)',
-    ),
     SSL_select_next_proto: func<[Pointer, Pointer, Bytes, number, Pointer, number], number>(
       'int SSL_select_next_proto(uintptr_t, uintptr_t, uint8_t*, uint, uintptr_t, uint)',
     ),
@@ -380,7 +377,6 @@ function declare(library: ReturnType<typeof koffi.load>) {
     i2d_SSL_SESSION: func<[Pointer, BigUint64Array], number>('int i2d_SSL_SESSION(uintptr_t, uint64_t*)'),
     d2i_SSL_SESSION: func<[null, BigUint64Array, number], Pointer>('uintptr_t d2i_SSL_SESSION(void*, uint64_t*, long)'),
     SSL_SESSION_print: func<[Pointer, Pointer], number>('int SSL_SESSION_print(uintptr_t, uintptr_t)'),
-    SSL_SESSION_up_ref: func<[Pointer], number>('int SSL_SESSION_up_ref(uintptr_t)'),
     SSL_SESSION_get_id: func<[Pointer, Uint32Array], Pointer>('uintptr_t SSL_SESSION_get_id(uintptr_t, uint*)'),
     SSL_SESSION_get0_id_context: func<[Pointer, Uint32Array], Pointer>(
       'uintptr_t SSL_SESSION_get0_id_context(uintptr_t, uint*)',

@@ -1,22 +1,284 @@
-/** Handshakes in the middle of a connection, as steps. */
+/**
+ * Everything that happens in the middle of a TLS connection: renegotiations, key updates, and demands for a client
+ * certificate.
+ *
+ * Theory of operation. A handshake in the middle makes progress only in SSL_read, because the peer's data may come
+ * first, which OpenSSL takes for a fault inside a write. So the transport reads ahead here until the handshake is
+ * complete; the data it meets wait in a bounded surplus for the next reads. A renegotiation begins at the end of a
+ * record and never inside another handshake: OpenSSL would half forget it.
+ */
 
+import { BoundsError, ClosedError } from '../../core/errors.ts';
 import type { OperationName } from '../../core/errors.ts';
+import { InputBuffer } from '../../core/input-buffer.ts';
 import type { Step } from '../../core/operation.ts';
-import { DONE } from '../../core/want.ts';
-import type { StepCode, YIELD } from '../../core/want.ts';
-import type { TlsTransport } from './tls-transport.ts';
+import { DONE, END, WANT_READ, YIELD } from '../../core/want.ts';
+import type { StepCode } from '../../core/want.ts';
+import type { Answers } from './answers/answers.ts';
+import { callbacks } from './callbacks.ts';
+import * as c from './constants.ts';
+import { peerFinished } from './finished.ts';
+import { openssl } from './openssl.ts';
+import type { Ssl } from './ssl.ts';
+import { refused, TlsError } from './tls-error.ts';
 
-/** Completes the first handshake if need be, begins another one, and goes on until that is complete and flushed. */
+/** The transport, as a handshake in its middle sees it. */
+export interface RehandshakeOwner {
+  /** Whether OpenSSL may hold more than was read. */
+  holds: boolean;
+  /** What is thrown on a closed connection. */
+  readonly failure: Error | undefined;
+  handshake(): StepCode;
+  seal(): StepCode;
+  feed(): StepCode;
+  /** Makes the failure of a call. */
+  fail(): Error;
+  /** Notes that the peer's data were decrypted. */
+  opened(): void;
+  /** @throws {CertificateError} when the peer is not who it must be. */
+  checkPeer(): void;
+}
+
+/** Handshakes in the middle of one connection. */
+export class Rehandshake {
+  readonly #owner: RehandshakeOwner;
+  readonly #ssl: Ssl;
+  readonly #answers: Answers;
+  readonly #maxAheadBytes: number;
+  /** Whether a renegotiation is to begin. */
+  #isDue = false;
+  /** The client's Finished message before it was asked for a certificate (TLS 1.3). */
+  #finishedBefore: Buffer | undefined;
+  /** Data that came while a handshake was running, for the next reads. */
+  #surplus: InputBuffer | undefined;
+
+  constructor(owner: RehandshakeOwner, ssl: Ssl, answers: Answers, maxAheadBytes = SURPLUS_AT_MOST) {
+    this.#owner = owner;
+    this.#ssl = ssl;
+    this.#answers = answers;
+    this.#maxAheadBytes = maxAheadBytes;
+  }
+
+  // Beginning one.
+
+  /**
+   * Makes a renegotiation begin at the next end of a record; {@link proceed} completes it.
+   * @throws {TlsError} under TLS 1.3.
+   */
+  renegotiate(): void {
+    if (this.#ssl.isTls13)
+      throw new TlsError(
+        'renegotiate refused: TLS 1.3 has no renegotiation; use updateKeys() or requestClientCertificate()',
+        { reason: 'wrong version' },
+      );
+    const { progress } = this.#answers;
+    // A renegotiation that is under way, begun by an operation that has timed out, is the one that is meant.
+    this.#isDue = !progress.renegotiates;
+    progress.renegotiates = true;
+  }
+
+  /**
+   * Makes new keys for sending, and demands as much of the peer (TLS 1.3); they are in use once the transport is
+   * flushed.
+   * @throws {TlsError}
+   */
+  updateKeys(peerToo: boolean): void {
+    if (!this.#ssl.isTls13)
+      throw new TlsError('updateKeys refused: it needs TLS 1.3; use renegotiate()', { reason: 'wrong version' });
+    this.post('updateKeys', () =>
+      openssl().SSL_key_update(
+        this.#ssl.pointer,
+        peerToo ? c.SSL_KEY_UPDATE_REQUESTED : c.SSL_KEY_UPDATE_NOT_REQUESTED,
+      ),
+    );
+  }
+
+  /**
+   * Demands the client's certificate in the middle of the connection; {@link proceed} completes it.
+   * @throws {TlsError} when it cannot be.
+   */
+  requestCertificate(modes: number): void {
+    if (this.#ssl.isTls13) this.#requestCertificate(modes);
+    else {
+      this.setVerify(modes);
+      this.renegotiate();
+    }
+  }
+
+  setVerify(modes: number): void {
+    openssl().SSL_set_verify(this.#ssl.pointer, modes, callbacks().verify);
+    this.#answers.trust.verifyModes = modes;
+  }
+
+  /**
+   * Lets OpenSSL prepare a message of TLS 1.3 for after the handshake, and write it.
+   * @throws {TlsError} when it refuses.
+   */
+  post(what: string, prepare: () => number): void {
+    let prepared = 0;
+    const result = this.#ssl.run(() => {
+      prepared = prepare();
+      return prepared <= 0 ? prepared : openssl().SSL_do_handshake(this.#ssl.pointer);
+    });
+    if (prepared <= 0) throw refused(what);
+    if (result <= 0) throw this.#owner.fail();
+  }
+
+  #requestCertificate(modes: number): void {
+    const { exchange, trust } = this.#answers;
+    if (exchange.settings.role !== 'server')
+      throw new TlsError('requestClientCertificate refused: this side is the client', { reason: 'wrong role' });
+    if (this.#finishedBefore !== undefined && !this.hasCertificate()) return;
+    const ssl = openssl();
+    // OpenSSL sends one such message at a time, and an answer to the peer's key update would be it.
+    if (ssl.SSL_get_key_update_type(this.#ssl.pointer) !== c.SSL_KEY_UPDATE_NONE) this.updateKeys(false);
+    const before = trust.verifyModes;
+    this.setVerify(modes);
+    try {
+      this.post('requestClientCertificate', () => ssl.SSL_verify_client_post_handshake(this.#ssl.pointer));
+    } catch (error) {
+      if (this.#ssl.pointer !== 0) this.setVerify(before);
+      throw error;
+    }
+    this.#finishedBefore = peerFinished(this.#ssl.pointer);
+  }
+
+  // Completing it.
+
+  /** Whether no handshake is running in the middle of the connection. */
+  readonly isSettled = (): boolean => this.#ssl.pointer === 0 || !this.#ssl.isShakingHands;
+
+  /** Whether the renegotiation that was begun is complete. */
+  readonly hasRenegotiated = (): boolean =>
+    !this.#isDue &&
+    this.#ssl.pointer !== 0 &&
+    openssl().SSL_renegotiate_pending(this.#ssl.pointer) === 0 &&
+    this.isSettled();
+
+  /** Whether the client has answered the demand for its certificate. */
+  readonly hasCertificate = (): boolean => {
+    if (this.#finishedBefore === undefined) return this.hasRenegotiated();
+    if (this.#finishedBefore.equals(peerFinished(this.#ssl.pointer)) || this.#ssl.isShakingHands) return false;
+    this.#finishedBefore = undefined;
+    this.#owner.checkPeer();
+    return true;
+  };
+
+  /**
+   * Runs the handshake in the middle until `isComplete`, and flushes what belongs to it. Data that come along wait for
+   * the next reads.
+   * @throws {BoundsError} when too much of it comes and no operation receives.
+   */
+  proceed(isComplete: () => boolean): StepCode | typeof YIELD {
+    if (this.#owner.failure !== undefined) throw this.#owner.failure;
+    for (let feeds = 0; ; feeds++) {
+      const more = this.#readAhead();
+      const flushed = this.#owner.seal();
+      if (flushed !== DONE) return flushed;
+      if (isComplete()) {
+        this.settle();
+        return DONE;
+      }
+      if (more === END)
+        throw new ClosedError('the peer has closed the connection before the new handshake was complete');
+      if (feeds === FEEDS_PER_STEP) return YIELD;
+      const fed = this.#owner.feed();
+      if (fed !== DONE) return fed;
+    }
+  }
+
+  /** After a call that has not failed: the certificate is checked even if the request for it timed out. */
+  checkLateCertificate(): void {
+    if (this.#finishedBefore !== undefined) this.hasCertificate();
+  }
+
+  /** Begins the renegotiation that is due, unless OpenSSL is in the middle of something. */
+  beginDue(): void {
+    if (!this.#isDue) return;
+    const ssl = openssl();
+    if (!this.isSettled() || ssl.SSL_has_pending(this.#ssl.pointer) !== 0) return;
+    this.#isDue = false;
+    ssl.SSL_clear_options(this.#ssl.pointer, c.SSL_OP_NO_RENEGOTIATION);
+    if (this.#ssl.run(() => ssl.SSL_renegotiate(this.#ssl.pointer)) <= 0) throw refused('renegotiate');
+  }
+
+  /** Notes that a handshake in the middle of the connection is complete, if it is. */
+  settle(): void {
+    const { exchange, progress } = this.#answers;
+    if (!this.isSettled()) return;
+    if (progress.settle()) {
+      try {
+        this.#owner.checkPeer();
+      } catch (error) {
+        exchange.endBy(error as Error);
+      }
+    }
+    if (!progress.renegotiates || !this.hasRenegotiated()) return;
+    progress.renegotiates = false;
+    if (exchange.settings.peerRenegotiations === 0)
+      openssl().SSL_set_options(this.#ssl.pointer, c.SSL_OP_NO_RENEGOTIATION);
+  }
+
+  // What came along.
+
+  get hasSurplus(): boolean {
+    return this.#surplus !== undefined;
+  }
+
+  takeSurplus(into: Uint8Array): number {
+    const surplus = this.#surplus as InputBuffer;
+    const count = surplus.takeInto(into);
+    if (surplus.length === 0) this.#surplus = undefined;
+    return count;
+  }
+
+  dropSurplus(): void {
+    this.#surplus = undefined;
+  }
+
+  /** Decrypts what OpenSSL holds into the surplus. @returns `END` when the peer has said goodbye, else `WANT_READ`. */
+  #readAhead(): typeof END | typeof WANT_READ {
+    const data = (ahead ??= new Uint8Array(AHEAD_BYTES));
+    for (;;) {
+      if ((this.#surplus?.length ?? 0) > this.#maxAheadBytes)
+        throw new BoundsError(
+          'what comes before the new handshake is complete, and nobody receives,',
+          'maxAheadBytes',
+          this.#maxAheadBytes,
+        );
+      this.beginDue();
+      const count = this.#ssl.read(data);
+      if (count <= 0) {
+        // A later read gets the same answer.
+        this.#owner.holds = count !== WANT_READ;
+        if (count === WANT_READ || count === END) return count;
+        throw this.#owner.fail();
+      }
+      this.#owner.opened();
+      (this.#surplus ??= new InputBuffer()).append(data.subarray(0, count));
+    }
+  }
+}
+
+/** Completes the first handshake if need be, begins another one, and runs that until it is complete and flushed. */
 export class RehandshakeStep implements Step<void> {
   readonly name: OperationName;
-  readonly #transport: TlsTransport;
+  readonly #transport: Pick<RehandshakeOwner, 'handshake'>;
+  readonly #rehandshake: Rehandshake;
   readonly #begin: () => void;
   readonly #isComplete: () => boolean;
   #begun = false;
 
-  constructor(name: OperationName, transport: TlsTransport, begin: () => void, isComplete: () => boolean) {
+  constructor(
+    name: OperationName,
+    transport: Pick<RehandshakeOwner, 'handshake'>,
+    rehandshake: Rehandshake,
+    begin: () => void,
+    isComplete: () => boolean,
+  ) {
     this.name = name;
     this.#transport = transport;
+    this.#rehandshake = rehandshake;
     this.#begin = begin;
     this.#isComplete = isComplete;
   }
@@ -25,15 +287,15 @@ export class RehandshakeStep implements Step<void> {
     if (!this.#begun) {
       const code = this.#transport.handshake();
       if (code !== DONE) return code;
-      // One thing after the other: what goes on already comes to its end first.
-      if (!this.#transport.hasShakenHands()) {
-        const settled = this.#transport.goOn(this.#transport.hasShakenHands);
+      // A handshake that is running comes to its end first.
+      if (!this.#rehandshake.isSettled()) {
+        const settled = this.#rehandshake.proceed(this.#rehandshake.isSettled);
         if (settled !== DONE) return settled;
       }
       this.#begin();
       this.#begun = true;
     }
-    return this.#transport.goOn(this.#isComplete);
+    return this.#rehandshake.proceed(this.#isComplete);
   }
 
   result(): void {
@@ -44,3 +306,11 @@ export class RehandshakeStep implements Step<void> {
     return 0;
   }
 }
+
+// What data that come along with a handshake are decrypted into.
+let ahead: Uint8Array | undefined;
+const AHEAD_BYTES = 16 * 1024;
+// As much as one message may have by default.
+const SURPLUS_AT_MOST = 1024 * 1024;
+// After as many reads the others have their turn.
+const FEEDS_PER_STEP = 16;

@@ -20,7 +20,7 @@ import * as c from './constants.ts';
 import { tlsaMatch } from './dane.ts';
 import type { TlsaMatch } from './dane.ts';
 import { ownFinished, peerFinished } from './finished.ts';
-import type { CertificateFault } from './negotiation.ts';
+import type { CertificateFault } from './answers/trust.ts';
 import { openssl } from './openssl.ts';
 import type { Pointer } from './openssl.ts';
 import type { Resumption } from './sessions/resumption.ts';
@@ -177,7 +177,7 @@ export class SecureConnection extends Connection {
     if (which === 'verified') return chainOf(ssl.SSL_get0_verified_chain(connection));
     const chain = chainOf(ssl.SSL_get_peer_cert_chain(connection));
     // OpenSSL leaves the client's own certificate out of what a server gets.
-    const own = this.#tls.negotiation.settings.role === 'server' ? this.peerCertificate() : undefined;
+    const own = this.#tls.settings.role === 'server' ? this.peerCertificate() : undefined;
     return own === undefined ? chain : [own, ...chain];
   }
 
@@ -200,9 +200,9 @@ export class SecureConnection extends Connection {
     const ssl = openssl();
     const connection = this.#ssl('verification');
     const result = verifyErrorName(ssl.SSL_get_verify_result(connection));
-    const faults = [...this.#tls.negotiation.faults];
+    const faults = [...this.#tls.answers.trust.faults];
     const isShown =
-      this.peerCertificate() !== undefined && (this.#tls.negotiation.verifyModes & c.SSL_VERIFY_PEER) !== 0;
+      this.peerCertificate() !== undefined && (this.#tls.answers.trust.verifyModes & c.SSL_VERIFY_PEER) !== 0;
     return { ok: isShown && result === 'OK' && faults.length === 0, result, faults, tlsa: tlsaMatch(connection) };
   }
 
@@ -240,8 +240,7 @@ export class SecureConnection extends Connection {
     checkArgument('channelBinding', 'the type', type, oneOf('tls-exporter', 'tls-server-end-point'));
     if (type === 'tls-exporter')
       return exportKeyingMaterial(this.#ssl('channelBinding'), 32, 'EXPORTER-Channel-Binding', new Uint8Array(0));
-    const certificate =
-      this.#tls.negotiation.settings.role === 'server' ? this.localCertificate() : this.peerCertificate();
+    const certificate = this.#tls.settings.role === 'server' ? this.localCertificate() : this.peerCertificate();
     if (certificate === undefined)
       throw new TlsError('channelBinding refused: the server has shown no certificate', { reason: 'no certificate' });
     return serverEndPoint(certificate);
@@ -261,10 +260,11 @@ export class SecureConnection extends Connection {
       new RehandshakeStep(
         'renegotiate',
         tls,
+        tls.rehandshake,
         () => {
-          tls.renegotiate();
+          tls.rehandshake.renegotiate();
         },
-        tls.hasRenegotiated,
+        tls.rehandshake.hasRenegotiated,
       ),
       options,
     );
@@ -279,8 +279,9 @@ export class SecureConnection extends Connection {
       new RehandshakeStep(
         'updateKeys',
         tls,
+        tls.rehandshake,
         () => {
-          tls.updateKeys(peerToo);
+          tls.rehandshake.updateKeys(peerToo);
           this.#keyUpdates++;
         },
         () => true,
@@ -300,7 +301,7 @@ export class SecureConnection extends Connection {
     checkOptions('requestClientCertificate', options, REQUEST_CERTIFICATE_RULES);
     const { optional = false } = options;
     const tls = this.#tls;
-    const { settings } = tls.negotiation;
+    const { settings } = tls;
     if (settings.role !== 'server') throw new TypeError('requestClientCertificate is for servers');
     if (!settings.trusts)
       throw new TypeError(
@@ -311,10 +312,11 @@ export class SecureConnection extends Connection {
       new RehandshakeStep(
         'requestClientCertificate',
         tls,
+        tls.rehandshake,
         () => {
-          tls.requestCertificate(modes);
+          tls.rehandshake.requestCertificate(modes);
         },
-        tls.hasCertificate,
+        tls.rehandshake.hasCertificate,
       ),
       options,
     );
@@ -324,7 +326,7 @@ export class SecureConnection extends Connection {
 
   /** Whether the handshake went on with a session, or why it did not. `'off'` before the handshake. */
   get resumption(): Resumption {
-    return this.#tls.negotiation.resumption;
+    return this.#tls.answers.sessions.resumption;
   }
 
   /** Whether the handshake went on with a session. */
@@ -356,7 +358,7 @@ export class SecureConnection extends Connection {
   get session(): TlsSession | undefined {
     const session = openssl().SSL_get_session(this.#ssl('session'));
     if (session === 0) return undefined;
-    const { role, trustScope } = this.#tls.negotiation.settings;
+    const { role, trustScope } = this.#tls.settings;
     return role === 'client' ? TlsSession.of(session).madeIn(trustScope) : TlsSession.of(session);
   }
 
@@ -376,7 +378,11 @@ export class SecureConnection extends Connection {
   }
 
   override get statistics(): SecureStatistics {
-    return { ...super.statistics, renegotiations: this.#tls.negotiation.renegotiations, keyUpdates: this.#keyUpdates };
+    return {
+      ...super.statistics,
+      renegotiations: this.#tls.answers.progress.renegotiations,
+      keyUpdates: this.#keyUpdates,
+    };
   }
 
   /**

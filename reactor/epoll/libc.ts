@@ -78,7 +78,6 @@ function load(): Libc {
     'int getsockopt(int, int, int, int32_t*, uint32_t*)',
   );
   const getsockname = func<[number, Uint8Array, Uint32Array], number>('int getsockname(int, uint8_t*, uint32_t*)');
-  const getpeername = func<[number, Uint8Array, Uint32Array], number>('int getpeername(int, uint8_t*, uint32_t*)');
   // Its third argument is passed like a declared one on x86-64 and arm64.
   const ioctl = func<[number, number, Int32Array], number>('int ioctl(int, ulong, int32_t*)');
   const eventfd = func<[number, number], number>('int eventfd(uint, int)');
@@ -160,7 +159,6 @@ function load(): Libc {
     pendingError: (fd) => (option(fd, SOL_SOCKET, SO_ERROR) < 0 ? -errno() : (integers[0] ?? 0)),
     unacknowledged: (fd) => (ioctl(fd, SIOCOUTQ, integers) < 0 ? errno() : integers[0]),
     localAddress: (fd) => nameOf(getsockname, fd),
-    peerAddress: (fd) => nameOf(getpeername, fd),
     peerCredentials: (fd) => credentials(fd),
     unlink: (path) => checked(unlink(path)),
     socketFile(path) {

@@ -28,7 +28,6 @@ import type { PeerCredentials, SocketFile, SystemCalls } from '../system-calls.t
 import { Endpoint } from './endpoint.ts';
 import type { Surroundings } from './endpoint.ts';
 import type { Link } from './link.ts';
-import type { SimulatedNetwork } from './simulated-network.ts';
 import { SimulatedSelector } from './simulated-selector.ts';
 
 /** What a host has. */
@@ -55,6 +54,18 @@ export const HOST_RULES = {
   receiveBuffer: count(1),
 } satisfies Rules<HostOptions>;
 
+/** The network, as its hosts see it. */
+export interface HostNetwork {
+  /** The path of a host to itself. */
+  readonly loopback: Link;
+  /** @returns the host that has `address`, seen from another host; `undefined` when none has it. */
+  pathTo(from: SimulatedHost, address: string): { host: SimulatedHost; link: Link; from: string } | undefined;
+  /** Runs `task` when `bytes` from a host have come over `link`, or when its partition heals. */
+  carry(from: SimulatedHost, link: Link, bytes: number, task: () => void): void;
+  /** Runs `task` after `ms` of virtual time. @returns how to cancel it. */
+  after(ms: number, task: () => void): () => void;
+}
+
 /** The kernel of one host: descriptors, ports, and the calls that work on them. Its errors are those of Linux. */
 export class SimulatedHost implements SystemCalls, Surroundings {
   readonly name: string;
@@ -63,7 +74,7 @@ export class SimulatedHost implements SystemCalls, Surroundings {
   /** How many descriptors may be open from now on. */
   descriptorLimit: number;
 
-  readonly #network: SimulatedNetwork;
+  readonly #network: HostNetwork;
   readonly #buffers: { send: number; receive: number };
   readonly #endpoints = new Map<number, Endpoint | undefined>();
   readonly #ports = new Map<string, Endpoint>();
@@ -75,7 +86,7 @@ export class SimulatedHost implements SystemCalls, Surroundings {
   #fileIds = 0;
   #nextPort = 32_768;
 
-  constructor(name: string, network: SimulatedNetwork, options: HostOptions) {
+  constructor(name: string, network: HostNetwork, options: HostOptions) {
     const { addresses = [], descriptors = Infinity, sendBuffer = BUFFER, receiveBuffer = BUFFER } = options;
     this.name = name;
     this.addresses = addresses;
@@ -206,10 +217,6 @@ export class SimulatedHost implements SystemCalls, Surroundings {
 
   localAddress(fd: number): Address | undefined {
     return this.#endpoints.get(fd)?.local;
-  }
-
-  peerAddress(fd: number): Address | undefined {
-    return this.#endpoints.get(fd)?.remote;
   }
 
   /** All programs of a host are one process of one user. */

@@ -10,7 +10,7 @@ import { ENOENT } from '../system-calls.ts';
 import { Link } from './link.ts';
 import type { LinkOptions } from './link.ts';
 import { addressList, HOST_RULES, isLoopback, SimulatedHost } from './simulated-host.ts';
-import type { HostOptions } from './simulated-host.ts';
+import type { HostNetwork, HostOptions } from './simulated-host.ts';
 
 /** How a name is answered. */
 export interface NameOptions {
@@ -40,7 +40,7 @@ export interface Clockwork {
 const canonical = (address: string): string => canonicalAddress(address) ?? address;
 
 /** A network in memory. */
-export class SimulatedNetwork {
+export class SimulatedNetwork implements HostNetwork {
   /** The path of a host to itself. */
   readonly loopback: Link;
   readonly #clockwork: Clockwork;

@@ -1,7 +1,7 @@
 /** Puts options into an SSL_CTX of OpenSSL. */
 
 import { callbacks } from '../callbacks.ts';
-import { mustDecide } from '../client-hello.ts';
+import { mustDecide } from '../decision.ts';
 import { encodeProtocols } from '../alpn.ts';
 import * as c from '../constants.ts';
 import { openssl } from '../openssl.ts';
@@ -10,24 +10,11 @@ import { optionBits } from './option-names.ts';
 import type { AnyOptions, TlsOptions, VerifyMode } from './options.ts';
 import { readDhParameters, withAuthorities, withCertificates, withPrivateKey } from '../certificates/pem.ts';
 import type { ContextSettings } from './settings.ts';
-import { setInternalCache } from '../sessions/session-cache.ts';
+import { setInternalCache } from '../sessions/internal-cache.ts';
 import { refused } from '../tls-error.ts';
 import { withStore } from '../certificates/trust.ts';
 import type { TrustFiles } from '../certificates/trust.ts';
-
-/** A certificate with its key, read and with its password known. */
-export interface LoadedIdentity {
-  readonly certificate: Uint8Array;
-  readonly key: Uint8Array;
-  readonly password: string | undefined;
-}
-
-/** What the options name, read. */
-export interface LoadedFiles {
-  readonly identities: readonly LoadedIdentity[];
-  readonly trust: TrustFiles | undefined;
-  readonly dhParameters: Uint8Array | undefined;
-}
+import type { LoadedFiles, LoadedIdentity } from './loaded-files.ts';
 
 /** @returns the SSL_VERIFY_… bits of what was asked for. @throws {RangeError} for a word that is not known. */
 export function verifyModesOf(verify: VerifyMode | readonly VerifyMode[]): number {

@@ -8,13 +8,12 @@ import type { ConnectionBasis } from '../../../reactor/connections/connection-ba
 import { hostName, readHostName } from '../../../reactor/addresses/host-name.ts';
 import { encodeProtocols } from '../alpn.ts';
 import type { SkippedFile } from '../certificates/ca-directory.ts';
-import { cacheNoMore } from '../callbacks.ts';
+import { listenNoMore } from '../sessions/internal-cache-callbacks.ts';
 import { expectedName } from '../certificates/check-peer.ts';
 import type { PeerExpectation } from '../certificates/check-peer.ts';
-import { byServerName } from '../client-hello.ts';
-import type { Chooser } from '../client-hello.ts';
+import { byServerName } from '../served-names.ts';
 import { configure, useIdentity, verifyModesOf } from './configure.ts';
-import type { LoadedFiles, LoadedIdentity } from './configure.ts';
+import type { LoadedFiles, LoadedIdentity } from './loaded-files.ts';
 import * as c from '../constants.ts';
 import { KeyLogWriter } from '../key-log.ts';
 import {
@@ -37,7 +36,7 @@ import { SessionCache } from '../sessions/session-cache.ts';
 import { lifetime } from '../sessions/session.ts';
 import { TicketKeys } from '../sessions/ticket-keys.ts';
 import { Vault } from '../sessions/vault.ts';
-import type { ContextSettings, SettingsOwner } from './settings.ts';
+import type { Chooser, ContextSettings, SettingsOwner } from './settings.ts';
 import { refused } from '../tls-error.ts';
 import { TlsTransport } from '../tls-transport.ts';
 import { readTrust } from '../certificates/trust.ts';
@@ -89,7 +88,7 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
       settings = settingsOf(role, pointer, options, files);
       configure(settings, options, files);
     } catch (error) {
-      cacheNoMore(pointer);
+      listenNoMore(pointer);
       ssl.SSL_CTX_free(pointer);
       settings?.keyLog?.close();
       throw error;
@@ -120,8 +119,7 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
 
   /** @internal */
   redial(failed: Transport, error: unknown): TransportLayer<SecureConnection, ConnectionBasis> | undefined {
-    if (!(failed instanceof TlsTransport) || !failed.sessions.isBlamed || !mayHelpWithoutSession(error))
-      return undefined;
+    if (!(failed instanceof TlsTransport) || !failed.offer.isBlamed || !mayHelpWithoutSession(error)) return undefined;
     return this.#layer(failed.options, true);
   }
 

@@ -27,7 +27,7 @@ import type { Identity, TlsClientOptions, TlsConnectionOptions, TlsOptions, TlsS
 import { sharedKey } from '../psk.ts';
 import type { PskIdentity } from '../psk.ts';
 import { LIFETIME_AT_MOST } from '../sessions/session.ts';
-import type { InternalCacheOptions } from '../sessions/session-cache.ts';
+import type { InternalCacheOptions } from '../sessions/internal-cache.ts';
 import { secretKey, sessionStore } from '../../stores/store-rules.ts';
 
 export const FILE_RULES = { file: required(text) };

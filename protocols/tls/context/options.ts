@@ -3,8 +3,6 @@
 import type * as c from '../constants.ts';
 import type { ApplicationProtocolChooser } from '../alpn.ts';
 import type { PeerExpectation } from '../certificates/check-peer.ts';
-import type { ClientHello } from '../client-hello.ts';
-import type { TlsContext } from './context.ts';
 import type { TlsaRecord } from '../dane.ts';
 import type { KeyLog } from '../key-log.ts';
 import type { DangerousOptionName, TlsOptionName } from './option-names.ts';
@@ -12,7 +10,8 @@ import type { PemSource } from '../certificates/pem.ts';
 import type { PskClient, PskServer } from '../psk.ts';
 import type { ClientSessions } from '../sessions/client-sessions.ts';
 import type { ResumptionPolicy } from '../sessions/resumption.ts';
-import type { InternalCacheOptions } from '../sessions/session-cache.ts';
+import type { Chooser, SettingsOwner } from './settings.ts';
+import type { InternalCacheOptions } from '../sessions/internal-cache.ts';
 import type { TlsSession } from '../sessions/session.ts';
 import type { SessionStore } from '../../stores/store.ts';
 import type { TicketKeys } from '../sessions/ticket-keys.ts';
@@ -164,14 +163,13 @@ export interface TlsServerOptions extends TlsOptions {
    * A name that is not there gets this context, or an alert when `strictServerNames` is set, and so does who names
    * nobody. The contexts stay their owner's to close.
    */
-  readonly serverNames?: Readonly<Record<string, TlsContext>> | undefined;
+  readonly serverNames?: Readonly<Record<string, SettingsOwner>> | undefined;
   readonly strictServerNames?: boolean | undefined;
   /**
    * Chooses the context by what the client says first; `undefined` goes on as without it. It may take its time: the
    * handshake waits (want `'lookup'`) inside its own deadline. A failure ends that handshake only.
    */
-  readonly chooseContext?:
-    ((hello: ClientHello) => TlsContext | undefined | Promise<TlsContext | undefined>) | undefined;
+  readonly chooseContext?: Chooser | undefined;
   /** The statement of the authority to hand out to clients that ask (OCSP, in DER), or who has it. */
   readonly ocspStaple?: Uint8Array | (() => Uint8Array | undefined | Promise<Uint8Array | undefined>) | undefined;
   /** Shared keys by identity. A server that has them needs no certificate. */

@@ -2,7 +2,7 @@
 
 import type { ApplicationProtocolChooser } from '../alpn.ts';
 import type { PeerExpectation } from '../certificates/check-peer.ts';
-import type { Chooser } from '../client-hello.ts';
+import type { ClientHello } from '../client-hello.ts';
 import type { KeyLogWriter } from '../key-log.ts';
 import type { Pointer } from '../openssl.ts';
 import type { PskClient, PskIdentity, PskServer } from '../psk.ts';
@@ -56,7 +56,15 @@ export interface ContextSettings {
   readonly ownsClientSessions: boolean;
 }
 
-/** Whoever has settings: a context. @throws {ClosedError} when it is closed. */
+/** A `TlsContext`, where options take one. Its settings throw a `ClosedError` when it is closed. */
 export interface SettingsOwner {
+  readonly role: 'client' | 'server';
+  /** @internal */
   readonly settings: ContextSettings;
 }
+
+/**
+ * Chooses a context, now or later; `undefined` stays with the present one.
+ * @throws {TlsError} with an alert to refuse the client.
+ */
+export type Chooser = (hello: ClientHello) => SettingsOwner | undefined | Promise<SettingsOwner | undefined>;

@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
 
-import type { LoadedFiles } from '../context/configure.ts';
+import type { LoadedFiles } from '../context/loaded-files.ts';
 import type { AnyOptions } from '../context/options.ts';
 import { Authority } from '../../testing/tls/authority.ts';
-import { SCOPE, scopeFor, scopeOf } from './scope.ts';
+import { scopeFor } from './name-scope.ts';
+import { SCOPE, scopeOf } from './scope.ts';
 import { bytes } from '../../testing/stores/check-store.ts';
 
 const [one, other] = [new Authority(), new Authority()];

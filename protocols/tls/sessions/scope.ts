@@ -7,8 +7,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 
 import { Certificate } from '../certificates/certificate.ts';
-import { checkedName } from '../client-hello.ts';
-import type { LoadedFiles } from '../context/configure.ts';
+import { checkedName } from '../served-names.ts';
+import type { LoadedFiles } from '../context/loaded-files.ts';
 import type { AnyOptions } from '../context/options.ts';
 
 /**
@@ -90,16 +90,6 @@ export const SCOPE: { readonly [K in keyof AnyOptions]-?: Part | typeof NO_TRUST
   ticketKeys: NO_TRUST,
   tickets: NO_TRUST,
 };
-
-/** The scope of a connection to one of the server's names, 32 bytes: it goes into sessions as their id context. */
-export function scopeFor(scope: Uint8Array, serverName: string | undefined, idContext: Uint8Array): Uint8Array {
-  return createHash('sha256')
-    .update(scope)
-    .update(idContext)
-    .update('|')
-    .update(serverName === undefined ? 'none' : `name:${serverName.toLowerCase()}`)
-    .digest();
-}
 
 /**
  * What a function decides nobody can know: only the same one decides the same, unless a name for the scope says that

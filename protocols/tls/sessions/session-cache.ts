@@ -4,38 +4,20 @@ import { Subject } from 'rxjs';
 import type { Observable } from 'rxjs';
 
 import { ClosedError } from '../../../core/errors.ts';
-import { callbacks, cacheOf, cacheNoMore } from '../callbacks.ts';
 import * as c from '../constants.ts';
 import { openssl } from '../openssl.ts';
 import type { Pointer } from '../openssl.ts';
 import { FailedSessions } from './failed-sessions.ts';
 import type { Resumption } from './resumption.ts';
 import { ResumptionCounts } from './resumption.ts';
-import { scopeFor } from './scope.ts';
+import { cachedSessions, listenForRemovals, listenNoMore } from './internal-cache-callbacks.ts';
+import { checkSize } from './internal-cache.ts';
+import type { CacheMode } from './internal-cache.ts';
+import { scopeFor } from './name-scope.ts';
 import { lifetime, TlsSession } from './session.ts';
 import type { TicketKeys, TicketStatistics } from './ticket-keys.ts';
 import type { StoreStatistics } from './store-guard.ts';
 import type { Vault } from './vault.ts';
-
-/** Which sessions OpenSSL's own cache keeps: of nobody, of this side as a client, as a server, or both. */
-export type CacheMode = 'off' | 'client' | 'server' | 'both';
-
-/** OpenSSL's own cache: inside of one context, and so of one process. */
-export interface InternalCacheOptions {
-  /** Which sessions are kept; those of the context's own role unless given. */
-  readonly mode?: CacheMode | undefined;
-  /** Whether expired ones are cleared out after every 255 handshakes; true by default. */
-  readonly autoClear?: boolean | undefined;
-  /** Whether sessions are looked for in it; true by default. */
-  readonly lookup?: boolean | undefined;
-  /** Whether sessions are put into it; true by default. */
-  readonly store?: boolean | undefined;
-  /**
-   * How many are too many; 20,480 by default, 0 for no bound. OpenSSL makes room when there would be as many: it keeps
-   * one less.
-   */
-  readonly size?: number | undefined;
-}
 
 /** Counts of OpenSSL's, since the context was made. */
 export interface SessionStatistics {
@@ -94,8 +76,7 @@ export class SessionCache {
   /** @internal */
   constructor(parts: SessionCacheParts) {
     this.#parts = parts;
-    cacheOf(parts.pointer, this);
-    openssl().SSL_CTX_sess_set_remove_cb(parts.pointer, callbacks().sessionRemove);
+    listenForRemovals(parts.pointer, this);
   }
 
   /** Each session as it is made; of a server the stateful ones. */
@@ -159,13 +140,13 @@ export class SessionCache {
 
   /** A session of OpenSSL's own cache by its id, in hexadecimal. */
   get(id: string): TlsSession | undefined {
-    const kept = this.#pointers().find((pointer) => idOf(pointer) === id.toLowerCase());
+    const kept = cachedSessions(this.#pointer).find((pointer) => idOf(pointer) === id.toLowerCase());
     return kept === undefined ? undefined : TlsSession.of(kept);
   }
 
   /** The sessions in OpenSSL's own cache. */
   list(): TlsSession[] {
-    return this.#pointers().map(TlsSession.of);
+    return cachedSessions(this.#pointer).map(TlsSession.of);
   }
 
   /** Removes what has expired at `when` from OpenSSL's own cache. */
@@ -284,7 +265,7 @@ export class SessionCache {
   /** The context is closed. @internal */
   close(): void {
     this.#closed = true;
-    cacheNoMore(this.#parts.pointer);
+    listenNoMore(this.#parts.pointer);
     this.#new.complete();
     this.#removed.complete();
   }
@@ -303,38 +284,6 @@ export class SessionCache {
     const ssl = openssl();
     return ssl.OPENSSL_LH_retrieve(ssl.SSL_CTX_sessions(this.#pointer), session);
   }
-
-  /** OpenSSL's sessions, which stay its own: to be used before anything else is called. */
-  #pointers(): Pointer[] {
-    const found: Pointer[] = [];
-    callbacks().collect(openssl().SSL_CTX_sessions(this.#pointer), found);
-    return found;
-  }
-}
-
-/** Sets up OpenSSL's own cache. */
-export function setInternalCache(
-  pointer: Pointer,
-  role: 'client' | 'server',
-  { mode = role, autoClear = true, lookup = true, store = true, size }: InternalCacheOptions,
-): void {
-  const ssl = openssl();
-  if (!Object.hasOwn(MODES, mode))
-    throw new RangeError(`the mode of a cache is one of ${Object.keys(MODES).join(', ')}, not ${mode}`);
-  const bits =
-    MODES[mode] |
-    (autoClear ? 0 : c.SSL_SESS_CACHE_NO_AUTO_CLEAR) |
-    (lookup ? 0 : c.SSL_SESS_CACHE_NO_INTERNAL_LOOKUP) |
-    (store ? 0 : c.SSL_SESS_CACHE_NO_INTERNAL_STORE);
-  ssl.SSL_CTX_ctrl(pointer, c.SSL_CTRL_SET_SESS_CACHE_MODE, bits, 0);
-  if (size === undefined) return;
-  checkSize(size);
-  ssl.SSL_CTX_ctrl(pointer, c.SSL_CTRL_SET_SESS_CACHE_SIZE, size, 0);
-}
-
-function checkSize(size: number): void {
-  if (!Number.isInteger(size) || size < 0)
-    throw new RangeError(`the size of a cache is a whole number ≥ 0, not ${String(size)}`);
 }
 
 function idOf(session: Pointer): string {
@@ -345,9 +294,3 @@ function idOf(session: Pointer): string {
 }
 
 const SCOPES_AT_MOST = 256;
-const MODES: Record<CacheMode, number> = {
-  off: c.SSL_SESS_CACHE_OFF,
-  client: c.SSL_SESS_CACHE_CLIENT,
-  server: c.SSL_SESS_CACHE_SERVER,
-  both: c.SSL_SESS_CACHE_BOTH,
-};

@@ -13,7 +13,7 @@ import { abort, failuresOf, securePair, shakenPair, talk } from '../../testing/t
 import { fileOf } from '../../testing/tls/program.ts';
 import { withSecureReactor } from '../../testing/tls/secure-reactor.ts';
 import type { SecureReactor } from '../../testing/tls/secure-reactor.ts';
-import type { CacheMode } from './session-cache.ts';
+import type { CacheMode } from './internal-cache.ts';
 import { TlsSession } from './session.ts';
 import { MapStore } from '../../testing/stores/map-store.ts';
 import { comeBack, met, sessionFrom, shake } from '../../testing/stores/visits.ts';

@@ -1,0 +1,34 @@
+/** All answers of one connection, as the callbacks of OpenSSL find them. */
+
+import type { ContextSettings } from '../context/settings.ts';
+import { Exchange } from './exchange.ts';
+import type { Lookups } from './exchange.ts';
+import { HelloAnswers } from './hello.ts';
+import { Progress } from './progress.ts';
+import { SessionAnswers } from './sessions.ts';
+import { TrustAnswers } from './trust.ts';
+
+/** What one connection answers OpenSSL, and what it notes of OpenSSL's reports. */
+export class Answers {
+  readonly exchange: Exchange;
+  readonly hello: HelloAnswers;
+  readonly trust: TrustAnswers;
+  readonly sessions: SessionAnswers;
+  readonly progress: Progress;
+
+  constructor(settings: ContextSettings, lookups: Lookups) {
+    this.exchange = new Exchange(settings, lookups);
+    this.hello = new HelloAnswers(this.exchange);
+    this.sessions = new SessionAnswers(this.exchange, this.hello);
+    this.trust = new TrustAnswers(this.exchange, this.hello, this.sessions);
+    this.progress = new Progress(this.exchange);
+  }
+
+  /** The first handshake is complete. @param reused whether OpenSSL resumed what it calls a session. */
+  complete(reused: boolean, isTls13: boolean): void {
+    this.progress.complete();
+    // OpenSSL takes a shared key for a session.
+    this.sessions.complete(reused && !this.trust.usesPsk, isTls13);
+    this.hello.complete();
+  }
+}

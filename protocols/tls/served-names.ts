@@ -1,0 +1,52 @@
+/** The names of a server: which context serves which. */
+
+import { isIP } from 'node:net';
+
+import { readHostName } from '../../reactor/addresses/host-name.ts';
+import * as c from './constants.ts';
+import type { Chooser, SettingsOwner } from './context/settings.ts';
+import { TlsError } from './tls-error.ts';
+
+/** @returns the chooser of a server with contexts by name. */
+export function byServerName(names: Readonly<Record<string, SettingsOwner>>, strict: boolean): Chooser {
+  const contexts = new Map<string, SettingsOwner>();
+  for (const [given, context] of Object.entries(names)) {
+    const name = checkedName(given);
+    if (contexts.has(name)) throw new RangeError(`serverNames has ${JSON.stringify(name)} twice, in two spellings`);
+    contexts.set(name, context);
+  }
+  return ({ serverName }) => {
+    const wildcard =
+      serverName === undefined ? undefined : `*${serverName.slice(Math.max(0, serverName.indexOf('.')))}`;
+    const found = serverName === undefined ? undefined : (contexts.get(serverName) ?? contexts.get(wildcard as string));
+    if (found === undefined && strict) {
+      throw new TlsError(
+        serverName === undefined
+          ? 'handshake refused: the client names no server'
+          : `handshake refused: there is no server ${JSON.stringify(serverName)}`,
+        { reason: 'unrecognized name', sent: c.ALERT_UNRECOGNIZED_NAME },
+      );
+    }
+    return found;
+  };
+}
+
+/**
+ * @returns a name of `serverNames` in the form in which clients' names are compared.
+ * @throws {RangeError} when no client can ask for it.
+ */
+export function checkedName(name: string): string {
+  const [, star = '', host = ''] = /^(\*\.)?([^]*)$/.exec(name) ?? [];
+  const read = readHostName(host);
+  const fault =
+    'fault' in read
+      ? read.fault
+      : isIP(read.name) === 0
+        ? undefined
+        : 'clients ask for names only, never for addresses (RFC 6066, section 3)';
+  if (fault !== undefined)
+    throw new RangeError(
+      `serverNames takes names such as "example.com" and "*.example.com", not ${JSON.stringify(name)}: ${fault}`,
+    );
+  return star + (read as { readonly name: string }).name;
+}

@@ -1,0 +1,13 @@
+/** The scope of a context's sessions for one of its names. */
+
+import { createHash } from 'node:crypto';
+
+/** The scope of a connection to one of the server's names, 32 bytes: it goes into sessions as their id context. */
+export function scopeFor(scope: Uint8Array, serverName: string | undefined, idContext: Uint8Array): Uint8Array {
+  return createHash('sha256')
+    .update(scope)
+    .update(idContext)
+    .update('|')
+    .update(serverName === undefined ? 'none' : `name:${serverName.toLowerCase()}`)
+    .digest();
+}
