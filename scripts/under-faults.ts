@@ -31,6 +31,7 @@ const ONE_CALL = new Set([
   // What does not speak TLS is named after the first bytes that came.
   'speaks plain HTTP',
   'a server that speaks plain HTTP',
+  'when the server speaks plain HTTP',
   // openssl s_client takes the answer to STARTTLS with one read, whatever that brings.
   'begins TLS in the middle of a mail dialogue, and the connection goes on with it',
 ]);
