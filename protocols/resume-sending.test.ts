@@ -70,7 +70,7 @@ describe('a send of 64 MiB to a reader that stops', () => {
 });
 
 describe('block against total', () => {
-  it('a byte every 50 ms never exceeds block 200 ms, but exceeds total 500 ms, with all bytes in the partial result', () =>
+  it('a byte every 50 ms never trips block 200 ms but trips total 500 ms, with all bytes in the partial result', () =>
     withSecureReactor(async (secure) => {
       const [sender, reader] = await plainPair(secure);
       const typing = (async () => {

@@ -48,8 +48,7 @@ export async function talk(...[client, server]: [client: SecureConnection, serve
     client.send('hello\n'),
     server.send('hi\n'),
   ]);
-  if (heard !== 'received ${heard}, ${answered}' || answered !== 'hi')
-    throw new Error(`heard ${heard} and ${answered}`);
+  if (heard !== 'hello' || answered !== 'hi') throw new Error(`received ${heard} and ${answered}`);
 }
 
 export const abort = (...connections: Connection[]): void => {

@@ -66,7 +66,7 @@ export async function call(
 export async function chat(connection: SecureConnection, program: Program): Promise<void> {
   program.write('to you\n');
   const heard = await connection.receive();
-  if (heard !== 'received ${heard}') throw new Error(`heard ${heard}`);
+  if (heard !== 'to you') throw new Error(`received ${heard}`);
   await connection.send('and back to you\n');
   await program.saysNext(/and back to you/);
 }
