@@ -33,7 +33,7 @@ const ONE_CALL = new Set([
   'a server that speaks plain HTTP',
   'when the server speaks plain HTTP',
   // openssl s_client takes the answer to STARTTLS with one read, whatever that brings.
-  'begins TLS in the middle of a mail dialogue, and the connection goes on with it',
+  'starts TLS in the middle of a plain SMTP dialogue',
 ]);
 
 const faults = drawnFaults(Number(process.env.WANTIO_SEED));
