@@ -121,7 +121,7 @@ const broken = expect.objectContaining({ message: 'the wire is broken' }) as unk
 const refused = expect.objectContaining({ name: 'TlsError', side: 'remote', alert: 116 }) as unknown;
 const alerted = expect.objectContaining({ name: 'TlsError', side: 'remote', alert: 20 }) as unknown;
 
-/** Starts a handshake and breaks the client's wire when its last flight has arrived at the server. */
+/** Starts a handshake. The client's wire breaks with its last flight; `serverSays` runs when the flight has arrived. */
 function breakBehindLastFlight({ client, server, under }: Ends, serverSays: () => void): void {
   expect(client.handshake()).toBe(WANT_READ);
   expect(server.handshake()).toBe(WANT_READ);

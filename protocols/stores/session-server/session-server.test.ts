@@ -197,7 +197,7 @@ describe('a session server', () => {
     });
   });
 
-  it('rejects users who are not on its list, as a client rejects a server whose user is not on its list', () =>
+  it('rejects users who are not on its list, and is rejected by clients whose list lacks its own user', () =>
     withPath(async (reactor, path) => {
       const stranger = (process.getuid?.() ?? 0) + 1;
       const server = await SessionServer.listen(reactor, { path, users: [stranger] });
