@@ -1,4 +1,4 @@
-// Abstract Unix sockets, with other programs on the other end.
+// Abstract Unix sockets, with Python as the peer.
 
 import { describe, expect, it } from 'vitest';
 
@@ -13,8 +13,8 @@ const newName = (): string => `\0wantio test ${String(process.pid)} ${String(++c
 
 const without = missing('python3');
 
-describe('an abstract name', () => {
-  it.skipIf(without !== '')(`reaches a server of Python, and Python reaches one of ours${without}`, () =>
+describe('an abstract socket name', () => {
+  it.skipIf(without !== '')(`connects to a Python server, and accepts a Python client${without}`, () =>
     withReactor(async (reactor) => {
       const [theirs, ours] = [newName(), newName()];
       const listener = await reactor.listen({ path: ours });
@@ -35,7 +35,7 @@ a = s.accept()[0]; a.sendall(repr(a.getsockname()).encode() + b'\\n'); a.close()
       expect(await accepted.receive()).toBe('from python');
       accepted.abort();
       const client = await reactor.connect({ path: theirs });
-      // Python writes abstract names as bytes.
+      // Python shows abstract names as bytes.
       expect(await client.receive()).toBe(`b'\\x00${theirs.slice(1)}'`);
       expect(client.remoteAddress).toEqual({ family: 'unix', path: theirs });
       client.abort();
@@ -43,12 +43,12 @@ a = s.accept()[0]; a.sendall(repr(a.getsockname()).encode() + b'\\n'); a.close()
     }),
   );
 
-  it('is written with an @, and read so', () => {
+  it('is formatted and parsed with an @', () => {
     expect(formatAddress({ family: 'unix', path: '\0a\0b' })).toBe('@a\\x00b');
     expect(parseTarget('@a/b')).toEqual({ path: '\0a/b' });
   });
 
-  it('may hold zeros, which a path may not, and has one byte more', () =>
+  it('may contain zero bytes, unlike a path, and be one byte longer', () =>
     withReactor(async (reactor) => {
       const name = `${newName()}\0padded\0\0`;
       const listener = await reactor.listen({ path: name });
@@ -67,7 +67,7 @@ a = s.accept()[0]; a.sendall(repr(a.getsockname()).encode() + b'\\n'); a.close()
       await expect(reactor.listen({ path: `${longest}x` })).rejects.toThrow('at most 108 bytes');
     }));
 
-  it('is another one than the path, in a simulated world too, and leaves no file', async () => {
+  it('differs from the path of the same text, also in a simulated world, and leaves no file', async () => {
     const world = new World();
     const { host, reactor } = world.machine('a');
     const listener = await world.run(reactor.listen({ path: '\0x' }));

@@ -12,7 +12,7 @@ const SECURE = 2_000;
 
 describe('one reactor', () => {
   it(
-    'serves 10,000 connections at once, each its own, and gives everything back',
+    'serves 10,000 connections at once without mixing them up, and releases everything',
     () =>
       withSecureReactor(async ({ reactor, server }) => {
         const echo = { timeouts: { blockMs: 60_000 }, handshakeMs: 60_000 };

@@ -27,7 +27,7 @@ const issued = authority.issue({ names: ['localhost'] });
 const own = { certificate: { pem: issued.certificate }, key: { pem: issued.key } };
 const versions = ['TLSv1.2', 'TLSv1.3'] as const;
 
-/** Runs `use` with a plain server of Node's that gives its sockets to `accept`. */
+/** Calls `use` with a plain Node server that passes its sockets to `accept`. */
 async function withNodeServer(accept: (socket: Socket) => void, use: (port: number) => Promise<void>): Promise<void> {
   const server = createServer(accept).listen(0, host);
   await once(server, 'listening');
@@ -38,7 +38,7 @@ async function withNodeServer(accept: (socket: Socket) => void, use: (port: numb
   }
 }
 
-/** Everything that comes, without destroying what comes to its end. */
+/** Reads until the end, without destroying the stream then. */
 const all = (stream: Duplex): Promise<string> => text(stream.iterator({ destroyOnReturn: false }));
 const gone = (stream: Duplex): Promise<void> => new Promise((resolve) => stream.once('close', resolve));
 const hash = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
@@ -49,18 +49,18 @@ async function bodyOf(asking: ReturnType<typeof httpRequest>, body: string): Pro
   return text(answer);
 }
 
-/** Answers with what it was asked. */
+/** Answers with the path and the body of the request. */
 function echoServer(): Server {
   return createHttpServer((asked, answer) => {
     void text(asked).then((body) => answer.end(`${asked.url ?? ''} ${body}`));
   });
 }
 
-describe.each(versions)('TLS over a socket of Node, under %s,', (version) => {
+describe.each(versions)('TLS over a Node socket, under %s,', (version) => {
   const only = { minVersion: version, maxVersion: version };
   const protocols = { min: version, max: version };
 
-  it('secures what a server of Node has accepted, and node:tls comes back with its session', () =>
+  it('secures a socket that a Node server accepted, and node:tls resumes its session', () =>
     withSecureReactor(async ({ reactor, server }) => {
       const context = await server({ ...own, protocols, resumption: 'stateful' });
       const outcomes: string[] = [];
@@ -100,7 +100,7 @@ describe.each(versions)('TLS over a socket of Node, under %s,', (version) => {
       expect(outcomes[0]).not.toBe('resumed');
     }));
 
-  it('secures a socket that Node has connected, and comes back with its session', () =>
+  it('secures a socket that Node connected, and resumes its session', () =>
     withSecureReactor(async ({ reactor, client }) => {
       const context = await client({ ca, protocols });
       const peer = createTlsServer({ cert: issued.certificate, key: issued.key, ...only }, (socket) =>
@@ -150,7 +150,7 @@ describe.each(versions)('TLS over a socket of Node, under %s,', (version) => {
       );
     }));
 
-  it('tells what is no TLS, a reset and an end without a goodbye from a clean end', () =>
+  it('distinguishes garbage, a reset and a truncated end from a clean end', () =>
     withSecureReactor(async ({ reactor, server, client }) => {
       const [context, secure] = await Promise.all([server({ ...own, protocols }), client({ ca })]);
       const outcomes: Promise<unknown>[] = [];
@@ -191,8 +191,8 @@ describe.each(versions)('TLS over a socket of Node, under %s,', (version) => {
     }));
 });
 
-describe('TLS over streams of Node', () => {
-  it('goes through TLS of node:tls, and that through it', () =>
+describe('TLS over Node streams', () => {
+  it('carries another TLS layer inside, with node:tls as its client', () =>
     withSecureReactor(async ({ reactor, client, server }) => {
       const [outer, inner] = await Promise.all([server(own), client({ ca })]);
       const [near, far] = streamPair();
@@ -231,8 +231,8 @@ describe('TLS over streams of Node', () => {
     }));
 });
 
-describe('node:http over TLS of ours', () => {
-  it('serves what a listener of ours accepts, and asks over connections of ours', () =>
+describe('node:http over our TLS', () => {
+  it('serves connections of our listener, and sends requests over our connections', () =>
     withSecureReactor(async ({ reactor, server, client }) => {
       const http = echoServer();
       const listener = await reactor.listen({ host, port: 0 });
@@ -264,7 +264,7 @@ describe('node:http over TLS of ours', () => {
       ).toBe(`/alone ${'x'.repeat(1 << 20)}`);
     }));
 
-  it('serves sockets that another server has accepted, for node:https', () =>
+  it('serves sockets that another server accepted, to node:https', () =>
     withSecureReactor(async ({ reactor, server }) => {
       const http = echoServer();
       const context = await server(own);
@@ -299,7 +299,7 @@ describe('node:http over TLS of ours', () => {
       );
     }));
 
-  it.skipIf(!isInstalled('curl'))('serves sockets that another server has accepted, for curl', () =>
+  it.skipIf(!isInstalled('curl'))('serves sockets that another server accepted, to curl', () =>
     withSecureReactor(async ({ reactor, server }) => {
       const { certificate, key } = certificateFiles();
       const http = echoServer();
@@ -328,7 +328,7 @@ describe('node:http over TLS of ours', () => {
     }),
   );
 
-  it('tells the server of a client that does not speak HTTP, and of one that resets', () =>
+  it('reports a client that does not speak HTTP, and one that resets, as clientError', () =>
     withSecureReactor(async ({ reactor, server, client }) => {
       const http = echoServer();
       const [context, secure] = await Promise.all([server(own), client({ ca })]);

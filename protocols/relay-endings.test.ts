@@ -1,4 +1,4 @@
-// How a relay ends, to the millisecond: on a simulated network, where nothing else takes time.
+// When and how a relay ends, to the millisecond: in a simulated network, where nothing else takes time.
 
 import { getEventListeners } from 'node:events';
 
@@ -20,7 +20,9 @@ interface Scene {
   readonly relay: Relay;
 }
 
-/** Runs `use` with a relay between two peers, whose systems hold little, and sees that it gives everything back. */
+/**
+ * Calls `use` with a relay between two peers with small buffers. Asserts afterwards that the relay released everything.
+ */
 async function withRelay(options: RelayOptions, use: (scene: Scene) => Promise<void>): Promise<void> {
   const world = new World();
   const machines = ['near', 'relay', 'far'].map((name) =>
@@ -45,7 +47,7 @@ async function withRelay(options: RelayOptions, use: (scene: Scene) => Promise<v
   );
 }
 
-/** How something ended, and after how many milliseconds. */
+/** The result or the error of a promise, and after how many milliseconds it settled. */
 async function ending(world: World, promise: PromiseLike<unknown>): Promise<[unknown, number]> {
   const startedAt = world.now();
   const outcome = await promise.then(
@@ -61,7 +63,7 @@ const receiveAll = (connection: Connection): Promise<unknown> =>
     (error: unknown) => [(error as NodeJS.ErrnoException).code, ((error as ClosedError).partial as Uint8Array).length],
   );
 
-/** Sends until nobody takes more. @returns how much that was. */
+/** Sends until the connection takes no more. @returns the number of bytes sent. */
 async function fill(world: World, connection: Connection): Promise<number> {
   let sent = 0;
   for (let count; (count = connection.trySend(new Uint8Array(500))) > 0; sent += count) await world.sleep(1);
@@ -69,7 +71,7 @@ async function fill(world: World, connection: Connection): Promise<number> {
 }
 
 describe('a relay ends', () => {
-  it('politely when both sides have, with its statistics, and both are closed', () =>
+  it('when both sides have ended, closes both connections, and resolves with its statistics', () =>
     withRelay({ idleMs: 1_000, totalMs: 10_000 }, async ({ world, near, far, relay }) => {
       const done = ending(world, relay.done);
       await near.send('question');
@@ -83,7 +85,7 @@ describe('a relay ends', () => {
       expect(await done).toEqual([{ forward: 8, backward: 10, durationMs: 300 }, 300]);
     }));
 
-  it('when neither side has sent for too long, and counts that from what was moved last', () =>
+  it('when no bytes move for idleMs', () =>
     withRelay({ idleMs: 250 }, async ({ world, near, far, relay }) => {
       const done = ending(world, relay.done);
       for (const [from, restMs] of [
@@ -105,7 +107,7 @@ describe('a relay ends', () => {
       expect(await receiveAll(far)).toEqual(['ECONNRESET', 2]);
     }));
 
-  it('at its total limit, however busy it is', () =>
+  it('at totalMs, however busy it is', () =>
     withRelay({ totalMs: 400, idleMs: 100 }, async ({ world, near, far, relay }) => {
       const done = ending(world, relay.done);
       const busy = (async () => {
@@ -121,7 +123,7 @@ describe('a relay ends', () => {
       await busy;
     }));
 
-  it('at once when it is cancelled, before or while it runs, and listens to the signal no more', async () => {
+  it('at once when its signal aborts, before or while it runs, and removes its listener from the signal', async () => {
     for (const waitMs of [0, 50]) {
       const cancel = new AbortController();
       if (waitMs === 0) cancel.abort('no more');
@@ -152,26 +154,28 @@ describe('a relay ends', () => {
     });
   });
 
-  it.each(['near', 'far'] as const)('by a reset to the other side when the %s one breaks, with its error', (which) =>
-    withRelay({}, async (scene) => {
-      const { world, relay, first, second } = scene;
-      const [broken, other] = which === 'near' ? [scene.near, scene.far] : [scene.far, scene.near];
-      const done = ending(world, relay.done);
-      await broken.send('so far');
-      await world.sleep(20);
-      broken.abort();
-      const [error, tookMs] = await done;
-      expect(error).toMatchObject({ code: 'ECONNRESET' });
-      expect(tookMs).toBe(20);
-      expect(await receiveAll(other)).toEqual(['ECONNRESET', 6]);
-      expect([first, second].map(({ closeReason }) => (closeReason as NodeJS.ErrnoException).code)).toEqual([
-        'ECONNRESET',
-        'ECONNRESET',
-      ]);
-    }),
+  it.each(['near', 'far'] as const)(
+    'with the error of the %s side when that breaks, and resets the other side',
+    (which) =>
+      withRelay({}, async (scene) => {
+        const { world, relay, first, second } = scene;
+        const [broken, other] = which === 'near' ? [scene.near, scene.far] : [scene.far, scene.near];
+        const done = ending(world, relay.done);
+        await broken.send('so far');
+        await world.sleep(20);
+        broken.abort();
+        const [error, tookMs] = await done;
+        expect(error).toMatchObject({ code: 'ECONNRESET' });
+        expect(tookMs).toBe(20);
+        expect(await receiveAll(other)).toEqual(['ECONNRESET', 6]);
+        expect([first, second].map(({ closeReason }) => (closeReason as NodeJS.ErrnoException).code)).toEqual([
+          'ECONNRESET',
+          'ECONNRESET',
+        ]);
+      }),
   );
 
-  it('by a polite close of the other side, within its limits, when the side that breaks had said all before', () =>
+  it('after a clean close of the other side when the broken side had half-closed before', () =>
     withRelay({ close: { idleMs: 300 } }, async ({ world, near, far, relay }) => {
       const done = ending(world, relay.done);
       await near.send('question');
@@ -182,14 +186,14 @@ describe('a relay ends', () => {
       const [error, tookMs] = await done;
       expect(error).toMatchObject({ code: 'EPIPE' });
       expect(tookMs).toBe(20 + 300);
-      // The question was whole, so nothing is reset before the limit; that an answer goes nowhere the far side hears
-      // then.
+      // The far side received the whole question, so the relay does not reset it before the limit. After the limit the
+      // far side learns that its answer goes nowhere.
       await far.send('too late');
       await world.sleep(1);
       await expect(far.send('too late')).rejects.toBeInstanceOf(Error);
     }));
 
-  it('after a slow reader has all that the broken side had sent', () =>
+  it("after a slow reader has received everything that the relay's machine got from the broken side", () =>
     withRelay({ close: { idleMs: 300 } }, async ({ world, near, far, relay }) => {
       const done = ending(world, relay.done);
       const sent = await fill(world, near);
@@ -207,12 +211,12 @@ describe('a relay ends', () => {
       }
       const [error] = await done;
       expect(error).toMatchObject({ code: 'ECONNRESET' });
-      // What was still in the broken side's own system is lost with it; all that the relay's had is not.
+      // Bytes in the send buffer of the broken side are lost. Bytes that reached the relay's machine are not.
       expect(got).toBeGreaterThanOrEqual(sent - 1_000);
       expect(relay.statistics.forward).toBe(got);
     }));
 
-  it('within the limits of its closes when the other side takes nothing of what the broken one had sent', () =>
+  it("within the limits of its closes when the other side takes none of the broken side's bytes", () =>
     withRelay({ close: { idleMs: 300 } }, async ({ world, near, far, relay }) => {
       await fill(world, near);
       const done = ending(world, relay.done);
@@ -223,9 +227,9 @@ describe('a relay ends', () => {
       far.abort();
     }));
 
-  it('at once when neither side takes anything any more', () =>
+  it('at once when both sides are broken', () =>
     withRelay({}, async ({ world, near, far, relay }) => {
-      // More than the far side takes: so the end of the near one is not read, although it broke.
+      // This is more than the far side takes, so the relay stops reading and does not notice that the near side breaks.
       await fill(world, near);
       near.abort();
       await world.sleep(100);
@@ -236,7 +240,7 @@ describe('a relay ends', () => {
       expect(tookMs).toBe(0);
     }));
 
-  it('when somebody else closes one of its connections, and says so', async () => {
+  it('when other code aborts one of its connections, with the reason of that abort', async () => {
     for (const which of ['first', 'second'] as const) {
       await withRelay({}, async (scene) => {
         const mine = new ClosedError('mine');
@@ -251,7 +255,7 @@ describe('a relay ends', () => {
   });
 });
 
-it('a relay of what is closed already ends at once, and closes the other', () =>
+it('a relay of closed connections ends at once', () =>
   withRelay({}, async ({ world, near, far, first, second, relay }) => {
     first.abort();
     await relay.done.catch(() => undefined);
@@ -267,7 +271,7 @@ it('a relay of what is closed already ends at once, and closes the other', () =>
     far.abort();
   }));
 
-it('a relay refuses what is no connection, and wrong limits, and touches nothing', () =>
+it('new Relay throws for invalid connections and limits, and leaves the connections untouched', () =>
   withRelay({}, async ({ first, second, near, far, relay }) => {
     const listeners = first.listenerCount('broken');
     for (const [given, message] of [

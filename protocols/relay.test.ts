@@ -39,7 +39,7 @@ const settled = (relay: Relay): Promise<unknown> =>
   );
 
 describe('a relay', () => {
-  it('carries bytes both ways, passes each end on, and counts', () =>
+  it('carries bytes both ways, forwards each end, and counts the bytes', () =>
     withReactor(async (reactor) => {
       const { client, server, relay } = await relayed(reactor);
       await client.send('question');
@@ -68,7 +68,7 @@ describe('a relay', () => {
       expect(relay.statistics).toMatchObject({ forward: there.length, backward: back.length });
     }));
 
-  it('reads no more than a slow reader takes', () =>
+  it('reads no more than the slow side takes', () =>
     withReactor(async (reactor) => {
       const { client, server, relay } = await relayed(reactor);
       await expect(client.send(Buffer.alloc(20_000_000), { timeouts: { blockMs: 30 } })).rejects.toBeInstanceOf(
@@ -81,7 +81,7 @@ describe('a relay', () => {
       server.abort();
     }));
 
-  it('resets one side when the other fails, and closes both once', () =>
+  it('rejects with ECONNRESET when one side resets, and resets the other side', () =>
     withReactor(async (reactor) => {
       const { client, server, relay } = await relayed(reactor);
       client.abort();
@@ -89,7 +89,7 @@ describe('a relay', () => {
       await expect(server.receive('*a')).rejects.toMatchObject({ code: 'ECONNRESET' });
     }));
 
-  it('ends at its total limit however busy it is', () =>
+  it('ends at its total timeout, however busy it is', () =>
     withReactor(async (reactor) => {
       const { client, server, relay } = await relayed(reactor, { totalMs: 40 });
       const end = settled(relay);
@@ -102,13 +102,12 @@ describe('a relay', () => {
       server.abort();
     }));
 
-  it("waits for a slow reader by its own limits, not by those of the connection's operations", () =>
+  it('waits for a slow reader by its own limits, not by the timeouts of its connections', () =>
     withSecureReactor(async ({ reactor, server, client }) => {
       const small = { sendBuffer: 16_384, receiveBuffer: 8_192 };
       const secure = await server();
       const trusting = await client();
-      // How much the kernel takes is its own affair: with one of these sizes the last bytes wait in the relay's
-      // connection.
+      // How much the kernel buffers varies. With one of these sizes the last bytes wait in the relay's connection.
       await Promise.all(
         [32, 48, 64, 80, 96, 112, 128].map(async (kib) => {
           const front = await reactor.listen({ host: '127.0.0.1', port: 0, ...small });
@@ -139,7 +138,7 @@ describe('a relay', () => {
       );
     }));
 
-  it('ends when it is cancelled, and when somebody else closes a connection', () =>
+  it('rejects when its signal aborts, and when other code aborts one of its connections', () =>
     withReactor(async (reactor) => {
       const cancel = new AbortController();
       const first = await relayed(reactor, { signal: cancel.signal });

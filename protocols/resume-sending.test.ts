@@ -30,13 +30,13 @@ describe('a send of 64 MiB to a reader that stops', () => {
   it.each([
     ['plain', plainPair],
     ['TLS', securePair],
-  ] as const)('times out with the last index and goes on from there: %s', (_, makePair) =>
+  ] as const)('times out with the index of the last byte sent, and continues after it: %s', (_, makePair) =>
     withSecureReactor(async (secure) => {
       const [sender, reader] = await makePair(secure);
       const data = randomBytes(SIZE);
       const hash = createHash('sha256');
       let left = SIZE;
-      // Reads in bursts: at the end of each it stops long enough for the sender to run into its limit.
+      // Reads in bursts. After each burst it pauses long enough for the sender to time out.
       const reading = (async () => {
         for (let burst = 8 * 1024 * 1024; left > 0;) {
           const bytes = await reader.receive('*s');
@@ -70,7 +70,7 @@ describe('a send of 64 MiB to a reader that stops', () => {
 });
 
 describe('block against total', () => {
-  it('a peer that gives one byte every 50 ms never trips a block of 200 ms, and trips a total of 500 ms with the partial whole', () =>
+  it('a byte every 50 ms never trips block 200 ms but trips total 500 ms, with all bytes in the partial result', () =>
     withSecureReactor(async (secure) => {
       const [sender, reader] = await plainPair(secure);
       const typing = (async () => {

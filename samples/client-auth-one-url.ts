@@ -1,15 +1,16 @@
 /**
- * A client certificate for one path only: it is asked for in the middle of the connection, when the client wants what
- * needs it.
+ * A client certificate for one path only: the server requests it in the middle of the connection, when the client asks
+ * for that path.
  *
  *     npm run sample -- client-auth-one-url
  *     npm run sample -- client-auth-one-url --tls12
  *
- * You will see `listening 127.0.0.1:…`, and a client that asks for `/`, for `/secret` and for `/secret` again, over one
- * connection: its certificate is asked for once, by post-handshake authentication under TLS 1.3, and by a renegotiation
- * under 1.2 (--tls12). A second client has no certificate and stays outside.
+ * You will see `listening 127.0.0.1:…`, and a client that gets `/`, `/secret` and `/secret` again over one connection.
+ * The server requests its certificate once: with post-handshake authentication under TLS 1.3, and with a renegotiation
+ * under TLS 1.2 (--tls12). A second client has no certificate and does not get `/secret`.
  *
- * With --ca FILE it serves, until Ctrl-C, those whose certificates FILE (PEM) has signed, on --port if given:
+ * With --ca FILE (PEM) it serves, until Ctrl-C, the clients whose certificates FILE has signed. --port selects the
+ * port:
  *
  *     npm run sample -- client-auth-one-url --port 7443 --ca authority.pem
  *     openssl s_client -connect 127.0.0.1:7443 -enable_pha -cert me.pem -key me.key -quiet
@@ -54,10 +55,11 @@ async function answer(connection: SecureConnection, line: string): Promise<strin
   if (path === undefined) return '400 try GET /secret';
   if (path !== '/secret') return `200 everybody may see ${path}`;
   try {
-    // It settles when the client has answered. A certificate that nobody trusts ends the connection.
+    // Resolves when the client has answered. An untrusted certificate ends the connection.
     if (connection.peerCertificate() === undefined) await connection.requestClientCertificate({ optional: true });
   } catch (error) {
-    // A TLS 1.3 client says at the beginning whether it can be asked at all; one that cannot has lost nothing.
+    // A TLS 1.3 client offers post-handshake authentication in its client hello. A client that did not offer it keeps
+    // its connection.
     if (!(error instanceof TlsError) || connection.closed) throw error;
     return `403 ${error.reason}`;
   }
@@ -76,7 +78,7 @@ await closed;
 server.close();
 
 async function visit(who: string, identity: TlsClientOptions): Promise<void> {
-  // Under TLS 1.2 the server begins a new handshake: the client must be willing, so many times.
+  // Under TLS 1.2 the server starts a new handshake, and the client must allow that many of them.
   const client = await TlsContext.client({
     ca: { pem: host.certificate },
     protocols,

@@ -1,12 +1,13 @@
 /**
- * A certificate proved by the DNS instead of an authority (DANE): a TLSA record says which one a server must show.
+ * A certificate that is verified by DNS instead of an authority (DANE): a TLSA record says which certificate the server
+ * must present.
  *
  *     npm run sample -- dane
  *
- * You will see `listening 127.0.0.1:…`, the record that belongs to the server's certificate as it would stand in a zone
- * file, a client that has this record and gets through although no authority knows the certificate, and one with the
- * record of another certificate, which does not. Whether the DNS can be trusted (DNSSEC) is for its resolver to find
- * out: here the record is handed over.
+ * You will see `listening 127.0.0.1:…`, and the record for the server's certificate as it would stand in a zone file. A
+ * client with this record connects, although no authority has signed the certificate. A client with the record of
+ * another certificate does not. Whether the DNS answer is authentic (DNSSEC) is the resolver's task; here the record is
+ * simply passed to the client.
  */
 
 import { closeOnSignal, formatAddress, Reactor } from 'wantio';
@@ -15,7 +16,8 @@ import type { TlsaRecord } from 'wantio/tls';
 
 const { certificate, key } = selfSigned();
 const server = await TlsContext.server({ certificate: { pem: certificate }, key: { pem: key } });
-const client = await TlsContext.client(); // It knows the authorities that everybody knows, and none of them has signed this one.
+// Trusts the authorities that Node.js bundles. None of them has signed the server's certificate.
+const client = await TlsContext.client();
 
 const reactor = new Reactor();
 const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
@@ -27,7 +29,8 @@ const { port } = listener.address as { port: number };
 console.log(`listening ${formatAddress(listener.address)}`);
 
 /**
- * 3 1 1: the server's own certificate, its public key, by SHA-256. It holds as long as the key does, renewals included.
+ * 3 1 1: the server's own certificate, its public key, by SHA-256. The record stays valid as long as the key, also
+ * after a renewal of the certificate.
  */
 function recordOf(pem: string): TlsaRecord {
   return {

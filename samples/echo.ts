@@ -1,11 +1,11 @@
 /**
- * Readiness style: the reactor says when a connection can be read from or written to; steps that never wait do the
+ * Readiness style: the reactor reports when a connection is readable or writable, and calls that never wait do the
  * rest.
  *
  *     npm run sample -- echo --port 7000
  *     nc 127.0.0.1 7000
  *
- * You will see `listening 127.0.0.1:7000`, and in nc each line come back. Without --port the system chooses one.
+ * You will see `listening 127.0.0.1:7000`, and in nc each line comes back. Without --port the system chooses one.
  */
 
 import { parseArgs } from 'node:util';
@@ -26,7 +26,7 @@ console.log(`listening ${formatAddress(listener.address)}`);
 const buffer = new Uint8Array(64 * 1024);
 listener.connections$.subscribe(read);
 
-/** Sends back what comes, as long as all of it is taken. */
+/** Echoes what it reads, as long as the connection takes all of it. */
 function read(connection: Connection): void {
   const subscription = connection.readable$.subscribe(() => {
     try {
@@ -43,7 +43,7 @@ function read(connection: Connection): void {
   });
 }
 
-/** Sends the rest whenever some of it is taken. Meanwhile nothing is read: a slow reader slows only itself down. */
+/** Sends the rest as the connection takes it. It does not read until then, so a slow reader delays only itself. */
 function write(connection: Connection, rest: Uint8Array): void {
   const subscription = connection.writable$.subscribe(() => {
     try {

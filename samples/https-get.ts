@@ -1,13 +1,14 @@
 /**
- * Gets a page over HTTPS, and writes it out as it comes: each chunk waits until the one before is written.
+ * Gets a page over HTTPS and writes it to standard output as it arrives: each chunk waits until the previous one is
+ * written.
  *
  *     npm run --silent sample -- https-get https://example.org/ > page.html
  *     npm run sample -- https-get https://localhost:7443/form --data 'name=value' --insecure
  *
- * You will see the status line and the headers, and after them the page, which goes to the standard output alone.
- * --header may be given several times, also with one name; --data TEXT makes it a POST. The server's certificate must
- * be of an authority that Node.js bundles; --ca FILE (PEM) takes others, --insecure anybody's. What fails is told in
- * one line, and the exit code is 1.
+ * You will see the status line and the headers, and then the page. Only the page goes to standard output. --header may
+ * be given several times, also with the same name; --data TEXT makes the request a POST. The server's certificate must
+ * be from an authority that Node.js bundles; --ca FILE (PEM) trusts other authorities, and --insecure trusts every
+ * server. A failure is reported in one line, with the exit code 1.
  */
 
 import { parseArgs } from 'node:util';
@@ -33,7 +34,7 @@ const headers = Object.fromEntries(gathered(values.header));
 const ca = values.ca === undefined ? 'bundled' : { file: values.ca };
 const secure = await TlsContext.client({ ca, dangerouslyVerifyNobody: values.insecure === true, alpn: ['http/1.1'] });
 const reactor = new Reactor();
-// What cannot be written is told to who writes.
+// The callback of each write reports the error, so ignore this event.
 process.stdout.on('error', () => undefined);
 let isTold = false;
 try {
@@ -45,7 +46,7 @@ try {
 await reactor.close();
 secure.close();
 
-/** The values of each name, whose case does not matter. */
+/** Groups the values of headers by name, ignoring case. */
 function gathered(texts: readonly string[]): Map<string, string[]> {
   const gathered = new Map<string, string[]>();
   for (const text of texts) {

@@ -1,13 +1,14 @@
 /**
- * Node's own web server over TLS of ours: each secure connection becomes a stream, which node:http takes for a socket.
+ * Node's own web server over wantio's TLS: each secure connection becomes a stream, which node:http uses like a socket.
  *
  *     npm run sample -- https-server --port 7443
  *     curl --insecure https://127.0.0.1:7443/hello https://127.0.0.1:7443/again
  *
- * You will see `listening 127.0.0.1:7443`, and from curl what it asked for and over which TLS, twice over one
- * connection. The certificate is made on the spot. A client has 20 seconds (--request-ms) for each request, from the
- * connection or the last answer to the last byte of it, and an idle connection ends after about a second. Ctrl-C
- * drains: what was asked is answered, and who is not done asking within one second, or has asked nothing, is let go.
+ * You will see `listening 127.0.0.1:7443`. curl prints its request and the TLS parameters, twice over one connection.
+ * The server creates its certificate when it starts. A client has 20 seconds (--request-ms) for each request, from the
+ * start of the connection or the previous answer until the last byte of the request. An idle connection ends after
+ * about a second. Ctrl-C drains: the server answers complete requests, and ends connections without a complete request
+ * after one second.
  */
 
 import { once } from 'node:events';
@@ -29,7 +30,7 @@ const { certificate, key } = selfSigned();
 const context = await TlsContext.server({ certificate: { pem: certificate }, key: { pem: key }, alpn: ['http/1.1'] });
 
 const http = createServer({ keepAliveTimeout: 1_000 }, (request, response) => {
-  // The socket of the request is our stream, with the connection below it.
+  // The socket of the request is our stream, and the stream has the connection.
   const { connection } = request.socket as unknown as ConnectionStream<SecureConnection>;
   const { protocol, cipher } = connection.info();
   request.resume().once('end', () => {
@@ -42,16 +43,16 @@ const http = createServer({ keepAliveTimeout: 1_000 }, (request, response) => {
   });
 });
 
-// Node keeps its own limits of requests only for connections that it has accepted itself.
+// Node applies its own request timeouts only to connections that it has accepted itself.
 const waits = new Map<object, NodeJS.Timeout>();
 
-/** What a stream and a socket of Node's have in common. */
+/** What a `ConnectionStream` and a Node socket have in common. */
 interface Waiting {
   readonly destroyed: boolean;
   destroy(): unknown;
 }
 
-/** From now on, the client has to send its next request within the limit. */
+/** Starts the time limit for the client's next request. */
 function beginWait(stream: Waiting): void {
   endWait(stream);
   if (!stream.destroyed)

@@ -1,12 +1,12 @@
 /**
- * The secrets of a connection, written to a file: with them Wireshark shows what a capture holds in clear.
+ * Writes the secrets of a connection to a file, with which Wireshark decrypts a capture.
  *
  *     npm run sample -- keylog --file keys.txt
  *
- * You will see `listening 127.0.0.1:…`, what was said over TLS, and how to read a capture of it: start `tcpdump -i lo
- * -w capture.pcap` before, and give the file to `wireshark -o tls.keylog_file:keys.txt capture.pcap`. Lines are added
- * to what the file holds. It is for finding faults with data that may be seen: **whoever has the file reads
- * everything**, so nothing of this happens unless it is asked for.
+ * You will see `listening 127.0.0.1:…`, a line that was sent over TLS, and how to read a capture of it: start `tcpdump
+ * -i lo -w capture.pcap` before the sample, and pass the file to `wireshark -o tls.keylog_file:keys.txt capture.pcap`.
+ * New lines are appended to the file. Use this to debug with data that is not confidential: **anyone who has the file
+ * can read everything**. Therefore nothing is logged by default.
  */
 
 import { tmpdir } from 'node:os';
@@ -22,7 +22,7 @@ const { values } = parseArgs({
 
 const { certificate, key } = selfSigned();
 const server = await TlsContext.server({ certificate: { pem: certificate }, key: { pem: key } });
-// One side is enough: both have the same secrets.
+// One side is enough, because both have the same secrets.
 const client = await TlsContext.client({ ca: { pem: certificate }, dangerouslyLogKeys: { file: values.file } });
 
 const reactor = new Reactor();

@@ -1,11 +1,11 @@
 /**
- * Both sides show a certificate: a server that lets in whom it knows, and tells why it did not let in the others.
+ * Both sides present a certificate. The server admits the clients that it knows, and reports why it refuses the others.
  *
  *     npm run sample -- mutual-tls
  *
- * You will see `listening 127.0.0.1:…`, then three clients: one whose certificate the server trusts is greeted by its
- * name, a stranger and one without a certificate are refused, each with the reason as the server has it and as the
- * client learns it.
+ * You will see `listening 127.0.0.1:…`, then three clients. The server greets the one whose certificate it trusts by
+ * name. It refuses a client with an unknown certificate and a client without a certificate; each refusal shows the
+ * reason as the server and as the client see it.
  */
 
 import { closeOnSignal, formatAddress, Reactor } from 'wantio';
@@ -17,7 +17,7 @@ const server = await TlsContext.server({
   certificate: { pem: host.certificate },
   key: { pem: host.key },
   verify: 'fail_if_no_peer_cert',
-  ca: { pem: alice.certificate }, // Usually an authority that signs the certificates of all clients.
+  ca: { pem: alice.certificate }, // Usually the certificate of an authority that signs the certificates of all clients.
 });
 
 const reactor = new Reactor();
@@ -49,8 +49,8 @@ async function visit(who: string, identity: TlsClientOptions): Promise<void> {
       secure: client,
       timeouts: { totalMs: 5_000 },
     });
-    // Under TLS 1.3 the client is done before the server has looked at its certificate: a refusal comes with what is
-    // received first.
+    // Under TLS 1.3 the client's handshake is complete before the server checks the client's certificate. A refusal
+    // arrives with the first receive.
     console.log(`  the server says "${await connection.receive()}"`);
     await connection.close();
   } catch (error) {

@@ -1,24 +1,25 @@
 /**
- * One certificate and no other: a client that has written down the digest of the server's certificate, or of its key.
+ * One certificate and no other: a client that knows the digest of the server's certificate, or of its key.
  *
  *     npm run sample -- pinned
  *
- * You will see `listening 127.0.0.1:…` and both digests. A client with either of them gets through. Then the server
- * shows another certificate, as after a renewal with a new key: these clients refuse it, whoever has signed it, and one
- * that had the next certificate written down as well goes on.
+ * You will see `listening 127.0.0.1:…` and both digests. A client with either of them connects. Then the server
+ * presents another certificate, as after a renewal with a new key. These clients reject it, whichever authority signed
+ * it. A client that also knows the digest of the next certificate connects.
  */
 
 import { closeOnSignal, formatAddress, Reactor } from 'wantio';
 import { Certificate, selfSigned, TlsContext } from 'wantio/tls';
 import type { PeerExpectation } from 'wantio/tls';
 
-// Two authorities of one name are hard to tell apart, so that each begins with another one.
+// Give each certificate another first name: two authorities with the same name are hard to tell apart.
 const [first, next] = [
   selfSigned({ names: ['first.test', 'localhost'] }),
   selfSigned({ names: ['next.test', 'localhost'] }),
 ];
 const server = await TlsContext.server({ certificate: { pem: first.certificate }, key: { pem: first.key } });
-const client = await TlsContext.client({ ca: { pem: `${first.certificate}${next.certificate}` } }); // A pin is asked for besides, not instead.
+// The pin is checked in addition to the usual verification, not instead of it.
+const client = await TlsContext.client({ ca: { pem: `${first.certificate}${next.certificate}` } });
 
 const reactor = new Reactor();
 const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });

@@ -1,11 +1,12 @@
 /**
- * Testing a protocol by trying to break it: a request/reply client with a planted bug, found and shrunk in seconds.
+ * Tests a protocol by trying to break it: a request/reply client with a planted bug, which is found and shrunk in
+ * seconds.
  *
  *     npm run sample -- property-test
  *
- * You will see the smallest plan under which the client answers wrongly, the trace of that run, and that the repaired
- * client withstands the same plans. The bug: after a timeout the client asks again on the same connection, and takes
- * the late answer to its first question for the answer to its second. docs/testing.md walks through it.
+ * You will see the smallest plan under which the client gives a wrong answer, the trace of that run, and that the
+ * repaired client passes the same plans. The bug: after a timeout the client asks again on the same connection, and
+ * takes the late answer to its first question for the answer to its second. docs/testing.md explains it step by step.
  */
 
 import fc from 'fast-check';
@@ -13,7 +14,7 @@ import { OperationTimeoutError } from 'wantio';
 import type { Connection } from 'wantio';
 import { harmlessFaults, link, simulate } from 'wantio/testing';
 
-/** Asks `questions`, each until it is answered or was asked three times. */
+/** Asks each question until it is answered, at most three times. */
 type Client = (connection: Connection, questions: readonly string[]) => Promise<string[]>;
 
 const buggy: Client = async (connection, questions) => {
@@ -33,7 +34,7 @@ const buggy: Client = async (connection, questions) => {
   return answers;
 };
 
-/** The same, but it waits for the answer that names its question, and drops those to earlier ones. */
+/** Waits for the answer that names its question, and drops the answers to earlier questions. */
 const repaired: Client = async (connection, questions) => {
   const answers: string[] = [];
   for (const question of questions) {

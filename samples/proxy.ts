@@ -4,9 +4,9 @@
  *     npm start                                       (the same as npm run sample -- proxy)
  *     openssl s_client -connect 127.0.0.1:8443 -quiet
  *
- * You will see `listening 127.0.0.1:8443`, and each line that you type into s_client come back from an echo server
- * behind the proxy. `npm start -- --help` tells how to put it in front of something else. Ctrl-C drains, a second one
- * aborts.
+ * You will see `listening 127.0.0.1:8443`, and each line that you type into s_client comes back from an echo server
+ * behind the proxy. `npm start -- --help` explains how to put it in front of another server. Ctrl-C drains, a second
+ * one aborts.
  */
 
 import { parseArgs } from 'node:util';
@@ -42,7 +42,7 @@ const USAGE = `Usage: npm start -- [options]
   --max-connections N     how many at a time; more wait (10000)
   --help                  this text`;
 
-// How a client that goes away looks to the system.
+// The error codes of a client that has left.
 const GONE = new Set(['ECONNRESET', 'EPIPE']);
 
 if (values.help) console.log(USAGE);
@@ -72,13 +72,13 @@ async function run(): Promise<void> {
   const listener = await reactor.listen(listenTo);
   const upstream = given ?? (await echoUpstream(reactor));
   listener.on('clientError', (error, client) => {
-    // Clients that just go away, in the handshake or without a goodbye, are nothing to worry about.
+    // Do not report clients that just leave, during the handshake or without close_notify.
     const isGone =
       error instanceof SystemError &&
       GONE.has(error.code) &&
       error.message.includes(formatAddress(client.remoteAddress));
     const isLeaving = error instanceof ClosedError && error.operation === 'handshake';
-    // An upstream without TLS cannot be cut off in this way.
+    // Only TLS reports a truncated end. Without TLS to the upstream, it was the client that left.
     const isCut = error instanceof TruncatedError && back === undefined;
     if (!isGone && !isLeaving && !isCut) console.error(`${formatAddress(client.remoteAddress)}: ${error.message}`);
   });
@@ -97,7 +97,7 @@ async function run(): Promise<void> {
     },
   );
 
-  // Before anything is printed: whoever has read that it listens may send a signal.
+  // Handle signals before anything is printed: a program that reads "listening" may send a signal at once.
   const closed = closeOnSignal(reactor, {
     onDrain: () => {
       console.log(`draining ${String(reactor.connections.size)} connections; Ctrl-C again to abort`);
@@ -108,7 +108,7 @@ async function run(): Promise<void> {
   await closed;
 }
 
-/** The command of a client that can be tried at once. */
+/** A command that connects to the proxy. */
 function clientFor(address: Address): string {
   if (address.family === 'unix')
     return values.plain ? `nc -U ${address.path}` : `openssl s_client -unix ${address.path} -quiet`;
@@ -117,7 +117,7 @@ function clientFor(address: Address): string {
     : `openssl s_client -connect ${formatAddress(address)} -quiet`;
 }
 
-/** Something to be a proxy for, when nothing is given. */
+/** An upstream for when none is given. */
 async function echoUpstream(reactor: Reactor): Promise<Target> {
   const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
   listener.serve({}, async (connection) => {

@@ -1,12 +1,13 @@
 /**
- * No certificates: both sides know a key, each of its clients another one, and the server finds it by the identity.
+ * No certificates: client and server share a key. Each client has another key, and the server finds it by the client's
+ * identity.
  *
  *     npm run sample -- psk
  *     npm run sample -- psk --port 7443
  *
- * You will see `listening 127.0.0.1:…`, a line to try with `openssl s_client`, and three clients: one with its key is
- * greeted, one with a key that is wrong and one that the server does not know are refused. With --port it goes on
- * serving, until Ctrl-C.
+ * You will see `listening 127.0.0.1:…`, a command to try with `openssl s_client`, and three clients. The server greets
+ * the client with its right key. It refuses a client with a wrong key and a client that it does not know. With --port
+ * it keeps serving until Ctrl-C.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -17,7 +18,7 @@ import { TlsContext } from 'wantio/tls';
 
 const { values } = parseArgs({ options: { port: { type: 'string' } } });
 
-// Random, and long enough that nobody finds it by trying: passwords are not keys.
+// Random, and too long to guess. Passwords are not keys.
 const keys = new Map([
   ['sensor-1', randomBytes(32)],
   ['sensor-2', randomBytes(32)],

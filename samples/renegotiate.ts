@@ -1,12 +1,11 @@
 /**
- * Busy both ways while the handshake is made anew: data flow, and either side begins a rehandshake in the middle of
- * them.
+ * Both directions busy during rehandshakes: data flows, and either side starts a new handshake in the middle of it.
  *
  *     npm run sample -- renegotiate
  *
- * You will see `listening 127.0.0.1:…`, and for each of TLS 1.2 (renegotiations) and TLS 1.3 (key updates) how often
- * each operation had to wait and for what, how many bytes each side has sent and received meanwhile, and that nothing
- * was lost: what came is what was sent, byte for byte.
+ * You will see `listening 127.0.0.1:…`. For TLS 1.2 (renegotiations) and TLS 1.3 (key updates) you will see how often
+ * each operation waited and for what, how many bytes each side sent and received, and that nothing was lost: the
+ * received bytes equal the sent bytes.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -19,7 +18,7 @@ const SIZE = 8 * 1024 * 1024;
 const ROUNDS = 6;
 
 const { certificate, key } = selfSigned();
-// Whoever lets its peer renegotiate says how often: each costs what a handshake costs.
+// A side that lets its peer renegotiate sets a maximum, because each renegotiation costs as much as a handshake.
 const server = await TlsContext.server({
   certificate: { pem: certificate },
   key: { pem: key },
@@ -49,10 +48,10 @@ async function run(version: TlsVersion): Promise<void> {
   const waits = ends.map(countWaits);
   const data = ends.map(() => randomBytes(SIZE));
   const sent = Promise.all(ends.map((end, side) => end.send(data[side])));
-  // Until the end: whoever does not look at its connection does not learn that the peer wants a new handshake.
+  // Keep receiving until the end: a side that does not read does not notice that the peer wants a new handshake.
   const received = Promise.all(ends.map((end) => end.receive('*a')));
   for (let round = 0; round < ROUNDS; round++) {
-    // Each side in its turn; it settles when the new handshake is complete, or the new keys are on their way.
+    // The sides alternate. The promise resolves when the new handshake is complete, or the key update is being sent.
     const end = ends[round % 2];
     await (version === 'TLSv1.2' ? end.renegotiate() : end.updateKeys());
   }

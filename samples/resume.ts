@@ -1,12 +1,12 @@
 /**
- * A client that comes back with its session, and what that saves.
+ * A client that resumes its session, and what that saves.
  *
  *     npm run sample -- resume
  *     npm run sample -- resume --connect example.org:443
  *
- * You will see a full handshake, then some that go on with the session of the one before: milliseconds, and the bytes
- * that came and went. By default the server is one of its own. `npm run sample -- resume --help` tells how to keep the
- * session for the next run, and how to share it with other clients.
+ * You will see a full handshake, then some that resume the session of the previous one, each with its milliseconds and
+ * its bytes in and out. By default the sample starts its own server. `npm run sample -- resume --help` explains how to
+ * keep the session for the next run, and how to share it with other clients.
  */
 
 import { readFile, writeFile } from 'node:fs/promises';
@@ -51,7 +51,7 @@ if ((values.store === undefined) !== (values['store-key'] === undefined))
 const target = values.connect === undefined ? undefined : parseTarget(values.connect);
 const storeKey = values['store-key'] === undefined ? undefined : await readFile(values['store-key']);
 
-// What goes over the wire is counted at the system calls.
+// Count the bytes on the wire at the system calls.
 const bytes = { in: 0, out: 0 };
 const reactor = new Reactor(
   epollGround((calls) => ({
@@ -70,7 +70,7 @@ const server =
       })
     : undefined;
 const store = values.store === undefined ? undefined : openSessionStore(values.store, reactor);
-// Without a store, too, a client keeps its sessions by itself: this one is told apart only to share them.
+// A client also keeps its sessions without this object. It is needed only to share them.
 const sessions = new ClientSessions({ store, storeKey });
 const client = await TlsContext.client({
   dangerouslyVerifyNobody: values.insecure,
@@ -80,7 +80,7 @@ const client = await TlsContext.client({
 });
 const far = new Reactor();
 const where = target ?? (await serveHere());
-/** The one that was loaded, and then the newest. */
+/** The loaded session, and later the newest one. */
 let session = values.load === undefined ? undefined : TlsSession.fromPem(await readFile(values.load, 'utf8'));
 
 try {
@@ -106,8 +106,8 @@ async function serveHere(): Promise<{ host: string; port: number }> {
 }
 
 /**
- * One visit: shakes hands, waits a moment for what the server has to say (under TLS 1.3 that brings the session), and
- * leaves.
+ * One visit: completes the handshake, waits a moment for the server's data (under TLS 1.3 the session comes with it),
+ * and disconnects.
  */
 async function connect(given: TlsSession | undefined): Promise<void> {
   const plain = await reactor.connect({ ...where, timeouts: { totalMs: 10_000 } });
@@ -128,7 +128,7 @@ async function connect(given: TlsSession | undefined): Promise<void> {
   console.log(
     `${connection.reused ? 'resumed' : `full (${connection.resumption})`}: ${ms.toFixed(1)} ms, ${String(bytes.in - before.in)} bytes in, ${String(bytes.out - before.out)} out; ${protocol}, ${cipher}`,
   );
-  // A server that gives no session is waited for no longer than this.
+  // Wait no longer than this for a server that sends no session.
   const heard = connection.receive('*a', { timeouts: { totalMs: 500 } }).catch(() => undefined);
   await Promise.race([got, heard]);
   connection.abort();

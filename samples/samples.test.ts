@@ -27,7 +27,7 @@ async function start(...args: string[]): Promise<{ program: Program; port: numbe
   return { program, port: Number(port) };
 }
 
-/** Sends `lines` one after the other and expects each to come back. */
+/** Sends `lines` one after the other, and expects each to come back. */
 async function expectEcho(socket: ReturnType<typeof connect>, ...lines: string[]): Promise<void> {
   socket.setEncoding('utf8');
   for (const line of lines) {
@@ -38,7 +38,7 @@ async function expectEcho(socket: ReturnType<typeof connect>, ...lines: string[]
   }
 }
 
-/** `openssl s_client` gets back what it sends, over TLS 1.2 and 1.3. */
+/** Asserts that `openssl s_client` gets its line back, over TLS 1.2 and 1.3. */
 async function expectOpenssl(port: number): Promise<void> {
   for (const version of ['-tls1_2', '-tls1_3']) {
     const client = new Program('openssl', 's_client', '-connect', `127.0.0.1:${String(port)}`, '-quiet', version);
@@ -55,7 +55,7 @@ async function expectDrain(program: Program): Promise<void> {
 }
 
 describe.each(['echo', 'select-echo'])('the sample %s', (name) => {
-  it('sends back what several clients send, however much', async () => {
+  it('echoes to several clients, also 3 MB at once', async () => {
     const { program, port } = await start(name, '--port', '0');
     const clients = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1'), connect(port, '127.0.0.1')];
     await Promise.all(
@@ -66,7 +66,7 @@ describe.each(['echo', 'select-echo'])('the sample %s', (name) => {
     await expectDrain(program);
   });
 
-  it('goes on after a client that resets', async () => {
+  it('keeps serving after a client resets', async () => {
     const { program, port } = await start(name);
     const bad = connect(port, '127.0.0.1');
     await expectEcho(bad, 'once\n');
@@ -79,7 +79,7 @@ describe.each(['echo', 'select-echo'])('the sample %s', (name) => {
 });
 
 describe('the sample tls-echo', () => {
-  it('talks to node:tls, and survives garbage', async () => {
+  it('serves node:tls, and survives garbage', async () => {
     const { program, port } = await start('tls-echo');
     const garbage = connect(port, '127.0.0.1');
     garbage.on('error', () => undefined).write('garbage garbage garbage');
@@ -91,13 +91,13 @@ describe('the sample tls-echo', () => {
     await expectDrain(program);
   });
 
-  it.skipIf(!isInstalled('openssl'))('talks to openssl', async () => {
+  it.skipIf(!isInstalled('openssl'))('serves openssl', async () => {
     const { program, port } = await start('tls-echo');
     await expectOpenssl(port);
     await expectDrain(program);
   });
 
-  it.skipIf(!isInstalled('curl'))('talks to curl', async () => {
+  it.skipIf(!isInstalled('curl'))('serves curl', async () => {
     const { program, port } = await start('tls-echo');
     const client = new Program(
       'curl',
@@ -143,7 +143,7 @@ describe('the sample https-server', () => {
     await expectDrain(program);
   });
 
-  it('drains while a client holds its connection open, and survives garbage', async () => {
+  it('drains while a client keeps its connection open, and survives garbage', async () => {
     const { program, port } = await start('https-server');
     const garbage = connect(port, '127.0.0.1');
     garbage.on('error', () => undefined).write('garbage garbage garbage');
@@ -157,7 +157,7 @@ describe('the sample https-server', () => {
     await closed;
   });
 
-  it('ends a request that drips, in its header or its body, first or later', async () => {
+  it('ends a slow request, in its header or its body, first or later', async () => {
     const { program, port } = await start('https-server', '--request-ms', '400');
     const drips = async (...begins: string[]): Promise<string> => {
       const socket = tlsConnect({ port, host: '127.0.0.1', rejectUnauthorized: false });
@@ -174,7 +174,7 @@ describe('the sample https-server', () => {
         if (index < begins.length - 1) while (!heard.endsWith('\n')) await once(socket, 'data');
       }
       const dripping = setInterval(() => socket.write('x'), 50);
-      // What drips into a closed connection is answered by a reset.
+      // Bytes that are sent to a closed connection are answered with a reset.
       await new Promise((resolve) => socket.once('close', resolve));
       clearInterval(dripping);
       return heard;
@@ -189,7 +189,7 @@ describe('the sample https-server', () => {
     await expectDrain(program);
   });
 
-  it('drains a connection that never asked, and one whose request has only begun, without waiting for long', async () => {
+  it('drains an idle connection and one with an unfinished request early', async () => {
     const { program, port } = await start('https-server');
     const sockets = await Promise.all(
       ['', 'GET / HT'].map(async (begin) => {
@@ -203,11 +203,11 @@ describe('the sample https-server', () => {
     const closed = Promise.all(sockets.map((socket) => once(socket, 'close')));
     await expectDrain(program);
     await closed;
-    // All of the time that a drain may take is 10 seconds, after which what is left is broken.
+    // A drain may take 10 seconds, and then aborts the connections that are left.
     expect(performance.now() - startedAt).toBeLessThan(8_000);
   });
 
-  it('refuses a limit that is none', async () => {
+  it('rejects an invalid --request-ms', async () => {
     const program = new Program(process.execPath, ...run, 'https-server', '--request-ms', 'soon');
     expect(await program.exit()).toBe(2);
     expect(program.output).toBe('https-server: --request-ms must be a number of milliseconds, not soon\n');
@@ -223,7 +223,7 @@ describe('the sample https-get', () => {
     return { code: child.exitCode, out, err };
   }
 
-  /** Runs `use` with the address of a server that answers with the method, a header and the body that it was sent. */
+  /** Calls `use` with the URL of a server that answers with the method, a header and the body of the request. */
   async function withSite(use: (url: string) => Promise<void>): Promise<void> {
     const server = createHttpsServer({ cert: localhost.certificate, key: localhost.key }, (asked, answer) => {
       void text(asked).then((body) => {
@@ -239,7 +239,7 @@ describe('the sample https-get', () => {
     server.close();
   }
 
-  it('writes the page to its output, and what comes before it to the other', () =>
+  it('writes the page to standard output, and the status and headers to standard error', () =>
     withSite(async (url) => {
       const [page, posted, missing] = await Promise.all([
         get(`${url}/`, '--ca', certificate, '--header', 'X-Name: value: with colon'),
@@ -266,7 +266,7 @@ describe('the sample https-get', () => {
       expect(missing).toMatchObject({ code: 0, err: expect.stringMatching(/^HTTP\/1.1 404 Not Found\n/) });
     }));
 
-  it('can be piped: into what takes all, and into what has enough soon', () =>
+  it('works in a pipe whose reader takes everything, and in one whose reader stops early', () =>
     withSite(async (url) => {
       const piped = async (into: string): Promise<string> => {
         const command = [process.execPath, ...run, 'https-get', `${url}/large`, '--insecure']
@@ -292,13 +292,13 @@ describe('the sample https-get', () => {
     ],
     [['https://localhost:1/'], 1, /^https-get: connect ECONNREFUSED: .*\n$/],
     [['https://me:secret@localhost:1/'], 1, /^https-get: https.request takes no user and password .*\n$/],
-  ])('answers %j in one clear line and with exit code %i', async (args, code, says) => {
+  ])('answers %j with one clear line and exit code %i', async (args, code, says) => {
     const { code: exited, out, err } = await get(...args);
     expect([exited, out]).toEqual([code, '']);
     expect(err).toMatch(typeof says === 'string' ? new RegExp(`^${says.replace(/[?.[\]]/g, '\\$&')}$`) : says);
   });
 
-  it('tells why it does not trust, and how it is run', () =>
+  it('reports why it does not trust a server, and prints its help', () =>
     withSite(async (url) => {
       expect(await get(`${url}/`)).toEqual({
         code: 1,
@@ -311,7 +311,7 @@ describe('the sample https-get', () => {
 });
 
 describe('the sample sni', () => {
-  it('shows the certificate of each name, and fetches those of customers once', async () => {
+  it('presents the certificate for each name, and fetches those of customers once', async () => {
     const { program, port } = await start('sni');
     for (const [asked, shown] of [
       ['example.test'],
@@ -330,7 +330,7 @@ describe('the sample sni', () => {
     await expectDrain(program);
   });
 
-  it.skipIf(!isInstalled('openssl'))('tells how to try it', async () => {
+  it.skipIf(!isInstalled('openssl'))('prints a command to try it', async () => {
     const { program } = await start('sni');
     const [, ...args] = (await program.says(/^try: (openssl .*)$/m))[1].split(' ');
     const client = new Program('openssl', ...args);
@@ -341,7 +341,7 @@ describe('the sample sni', () => {
 });
 
 describe('the sample alpn', () => {
-  it('answers each client in the protocol that was agreed on, and refuses one without a common protocol', async () => {
+  it('answers each client in the negotiated protocol, and refuses a client without a common one', async () => {
     const { program, port } = await start('alpn');
     const speaking = (ALPNProtocols: string[]): ConnectionOptions => ({
       port,
@@ -374,7 +374,7 @@ describe('the sample client-auth-one-url', () => {
   it.each([
     [[], '1.3', 'extension not received'],
     [['--tls12'], '1.2', 'it takes a certificate'],
-  ])('asks for the certificate at one path only %j', async (args, version, refusal) => {
+  ])('requests the certificate for one path only %j', async (args, version, refusal) => {
     const program = new Program(process.execPath, ...run, 'client-auth-one-url', ...args);
     expect(await program.exit()).toBe(0);
     const answers = (who: string, secret: string): string =>
@@ -392,7 +392,7 @@ describe('the sample client-auth-one-url', () => {
   });
 
   it.skipIf(!isInstalled('openssl')).each(['-tls1_2', '-tls1_3'])(
-    'serves openssl with a certificate of a given authority (%s)',
+    'serves openssl with a certificate from a given authority (%s)',
     async (version) => {
       const bob = selfSigned({ names: ['bob.test'] });
       const [certificate, key] = [fileOf('bob.pem', bob.certificate), fileOf('bob.key', bob.key)];
@@ -425,7 +425,7 @@ describe('the sample client-auth-one-url', () => {
 });
 
 describe('the sample psk', () => {
-  it('greets who has the key, and nobody else', async () => {
+  it('greets only the client that has the key', async () => {
     const program = new Program(process.execPath, ...run, 'psk');
     expect(await program.exit()).toBe(0);
     expect(program.output).toMatch(
@@ -435,7 +435,7 @@ describe('the sample psk', () => {
     expect(program.output.match(/refused/g)).toHaveLength(2);
   });
 
-  it.skipIf(!isInstalled('openssl'))('goes on for openssl with --port', async () => {
+  it.skipIf(!isInstalled('openssl'))('keeps serving openssl with --port', async () => {
     const { program } = await start('psk', '--port', '0');
     const [, ...args] = (await program.says(/^try: (openssl .*)$/m))[1].split(' ');
     const client = new Program('openssl', ...args);
@@ -447,7 +447,7 @@ describe('the sample psk', () => {
 });
 
 describe('the sample secure-client', () => {
-  it('tells whose certificate it sees, and in one line why it does not connect', async () => {
+  it("prints the server's certificate, or in one line why it does not connect", async () => {
     const other = selfSigned({ names: ['other.test'] });
     const servers = [localhost, other].map(({ certificate, key }) =>
       createTlsServer({ cert: certificate, key }, (socket) => socket.on('error', () => undefined).end()).listen(
@@ -482,7 +482,7 @@ describe('the sample secure-client', () => {
 });
 
 describe('the samples that run by themselves', () => {
-  it('mutual-tls lets in the known client, and tells both sides why not the others', async () => {
+  it('mutual-tls admits the known client, and reports on both sides why it refuses the others', async () => {
     const program = new Program(process.execPath, ...run, 'mutual-tls');
     expect(await program.exit()).toBe(0);
     expect(program.output).toMatch(/^listening .*\nalice:\n {2}the server says "hello alice.test"\na stranger:\n/);
@@ -491,7 +491,7 @@ describe('the samples that run by themselves', () => {
     expect(program.output.match(/^ {2}refused: .*alert \d+/gm)).toHaveLength(2);
   });
 
-  it('renegotiate loses nothing while handshakes are made anew', async () => {
+  it('renegotiate loses nothing during rehandshakes', async () => {
     const program = new Program(process.execPath, ...run, 'renegotiate');
     expect(await program.exit()).toBe(0);
     const size = String(8 * 1024 * 1024);
@@ -507,7 +507,7 @@ describe('the samples that run by themselves', () => {
     expect(program.output.match(/nothing was lost/g)).toHaveLength(4);
   });
 
-  it('dane passes with the right record and fails with another', async () => {
+  it('dane accepts the right record and rejects another', async () => {
     const program = new Program(process.execPath, ...run, 'dane');
     expect(await program.exit()).toBe(0);
     expect(program.output).toMatch(
@@ -515,7 +515,7 @@ describe('the samples that run by themselves', () => {
     );
   });
 
-  it('pinned refuses the certificate that is not written down', async () => {
+  it('pinned rejects the certificate that is not pinned', async () => {
     const program = new Program(process.execPath, ...run, 'pinned');
     expect(await program.exit()).toBe(0);
     const [before, after] = program.output.split('the server shows another certificate now\n');
@@ -525,7 +525,7 @@ describe('the samples that run by themselves', () => {
     );
   });
 
-  it('keylog writes the secrets of its connection to a file for its owner only', async () => {
+  it('keylog writes the secrets of its connection to a file that only its owner can read', async () => {
     const file = fileOf('keys.txt', '');
     const program = new Program(process.execPath, ...run, 'keylog', '--file', file);
     expect(await program.exit()).toBe(0);
@@ -534,14 +534,14 @@ describe('the samples that run by themselves', () => {
     expect(statSync(file).mode & 0o077).toBe(0);
   });
 
-  it('want shows the wants of a handshake and of a send', async () => {
+  it('want prints the wants of a handshake and of a send', async () => {
     const program = new Program(process.execPath, ...run, 'want');
     expect(await program.exit()).toBe(0);
     expect(program.output).toMatch(/^listening .*\nhandshake wants to read\n/);
     expect(program.output).toMatch(/send wants to write\n(?:.*\n)*all is sent; the last byte is 1048575\n/);
   });
 
-  it('property-test finds the planted bug, shrinks it, and lets the repaired client pass', async () => {
+  it('property-test finds the planted bug, shrinks it, and passes with the repaired client', async () => {
     const program = new Program(process.execPath, ...run, 'property-test');
     expect(await program.exit()).toBe(0);
     expect(program.output).toMatch(/^the client with the bug: failed after \d+ plans, shrunk \d+ times, to\n/);
@@ -549,7 +549,7 @@ describe('the samples that run by themselves', () => {
     expect(program.output).toMatch(/the repaired client: held on 1000 plans\n$/);
   });
 
-  it('timeouts shows the total passing and the block not, and ends with the whole line', async () => {
+  it('timeouts exceeds only the total timeout, and ends with the whole line', async () => {
     const program = new Program(process.execPath, ...run, 'timeouts');
     expect(await program.exit()).toBe(0);
     expect(program.output).toContain('receive timed out (total 500 ms) waiting to read; so far: "a');
@@ -564,7 +564,7 @@ describe('the sample resume', () => {
   it.each([
     ['TLSv1.3', []],
     ['TLSv1.2', ['--tls1.2']],
-  ] as const)('comes back with its session under %s, and shows what that saves', async (version, args) => {
+  ] as const)('resumes its session under %s, and shows what that saves', async (version, args) => {
     const program = new Program(process.execPath, ...run, 'resume', '--times', '2', ...args);
     expect(await program.exit()).toBe(0);
     const [, ...counts] =
@@ -575,7 +575,7 @@ describe('the sample resume', () => {
     expect(Number(counts[1])).toBeLessThan(Number(counts[0]) / 2);
   });
 
-  it('keeps the session in a file, for itself and for another server', async () => {
+  it('keeps the session in a file, for itself and another server', async () => {
     const { program: server, port } = await start('session-server');
     const file = fileOf('kept.pem', '');
     const connect = ['resume', '--connect', `127.0.0.1:${String(port)}`, '--insecure', '--times', '0'];
@@ -618,13 +618,13 @@ describe('the sample resume', () => {
     [['--help'], 0, /^Usage: npm run sample -- resume/],
     [['--times', 'often'], 2, /^resume: --times must be a whole number, not often\n$/],
     [['--store', 'memory'], 2, /^resume: --store and --store-key need each other\n$/],
-  ])('answers %j in one clear way and with exit code %i', async (args, code, says) => {
+  ])('answers %j clearly and with exit code %i', async (args, code, says) => {
     const program = new Program(process.execPath, ...run, 'resume', ...args);
     expect(await program.exit()).toBe(code);
     expect(program.output).toMatch(says);
   });
 
-  it('comes back to node:tls as well', async () => {
+  it('resumes its session with node:tls', async () => {
     const { certificate, key } = selfSigned();
     const server = createTlsServer({ cert: certificate, key }, (socket) =>
       socket.on('error', () => undefined).end('hello\n'),
@@ -647,7 +647,7 @@ describe('the sample resume', () => {
 });
 
 describe('the sample session-server', () => {
-  /** Connects, talks, and leaves with a session. */
+  /** Connects, exchanges a line, and returns what the server said first and the session. */
   async function visit(
     port: number,
     options: ConnectionOptions = {},
@@ -674,41 +674,38 @@ describe('the sample session-server', () => {
     return { said: heard.split('\n')[0], session };
   }
 
-  it.each(['TLSv1.2', 'TLSv1.3'] as const)(
-    'goes on with sessions in whichever of its processes, under %s',
-    async (version) => {
-      const { program, port } = await start('session-server', '--processes', '3');
-      const only = { minVersion: version, maxVersion: version };
-      const { said, session } = await visit(port, only);
-      expect(said).toBe('not offered');
-      // The session is saved behind the handshake, and another process may be asked for it sooner than that.
-      while ((await visit(port, { ...only, session })).said !== 'resumed');
-      for (let index = 0; index < 12; index++) expect((await visit(port, { ...only, session })).said).toBe('resumed');
-      expect(new Set(program.output.match(/^\d+(?=: )/gm)).size).toBeGreaterThan(1);
-      await expectDrain(program);
-    },
-  );
+  it.each(['TLSv1.2', 'TLSv1.3'] as const)('resumes sessions in any of its processes, under %s', async (version) => {
+    const { program, port } = await start('session-server', '--processes', '3');
+    const only = { minVersion: version, maxVersion: version };
+    const { said, session } = await visit(port, only);
+    expect(said).toBe('not offered');
+    // The server saves the session after the handshake, and another process may be asked for it before that.
+    while ((await visit(port, { ...only, session })).said !== 'resumed');
+    for (let index = 0; index < 12; index++) expect((await visit(port, { ...only, session })).said).toBe('resumed');
+    expect(new Set(program.output.match(/^\d+(?=: )/gm)).size).toBeGreaterThan(1);
+    await expectDrain(program);
+  });
 
-  it('shares tickets that one process has sealed', async () => {
+  it('shares tickets that one process sealed', async () => {
     const { program, port } = await start('session-server', '--processes', '2', '--resumption', 'stateless');
     const { session } = await visit(port);
     for (let index = 0; index < 8; index++) expect((await visit(port, { session })).said).toBe('resumed');
     await expectDrain(program);
   });
 
-  it('makes full handshakes only, when it is told so', async () => {
+  it('makes only full handshakes with --resumption off', async () => {
     const { program, port } = await start('session-server', '--resumption', 'off');
     const { session } = await visit(port);
     expect((await visit(port, { session })).said).toBe('off');
     await expectDrain(program);
   });
 
-  it.each(['files', 'lmdb'])('keeps sessions beyond its own life in %s', async (kind) => {
+  it.each(['files', 'lmdb'])('keeps sessions in %s after it ends', async (kind) => {
     const folder = join(fileOf('store', ''), '..', kind);
     const args = ['--store', `${kind}:${folder}`, '--store-key', fileOf('key.bin', Buffer.alloc(32, 7))];
     const first = await start('session-server', ...args);
     const { session } = await visit(first.port);
-    // Sessions are saved behind the handshake, and what is not saved when the server ends is lost.
+    // The server saves sessions after the handshake. A session that is not saved when the server ends is lost.
     while ((await visit(first.port, { session })).said !== 'resumed');
     await expectDrain(first.program);
     const second = await start('session-server', ...args);
@@ -716,15 +713,15 @@ describe('the sample session-server', () => {
     await expectDrain(second.program);
   });
 
-  it('says that nobody answers where the store should be', async () => {
+  it('reports a store that is not running', async () => {
     const { program, port } = await start('session-server', '--store', `unix:${join(tmpdir(), 'nobody.sock')}`);
     const { session } = await visit(port);
     expect((await visit(port, { session })).said).toBe('store failed');
     await expectDrain(program);
   });
 
-  it('ends with all of its processes when one does not come to listen', async () => {
-    // The first to make the folder lives, and whoever comes after it does not.
+  it('ends all of its processes when one does not start to listen', async () => {
+    // The first process that creates the folder lives. Each later one exits.
     const folder = join(fileOf('first', ''), '..', 'living');
     const dies = `import { mkdirSync } from 'node:fs'; if (process.send) try { mkdirSync(${JSON.stringify(folder)}); } catch { process.exit(3); }`;
     const program = new Program(
@@ -750,7 +747,7 @@ describe('the sample session-server', () => {
     ],
     [['--store', 'drawer'], 2, /^session-server: a session store is memory, files:DIR, .*not drawer\n$/],
     [['--store-key', '/no/such.key'], 1, /^session-server: ENOENT.*\n$/],
-  ])('answers %j in one clear way and with exit code %i', async (args, code, says) => {
+  ])('answers %j clearly and with exit code %i', async (args, code, says) => {
     const program = new Program(process.execPath, ...run, 'session-server', ...args);
     expect(await program.exit()).toBe(code);
     expect(program.output).toMatch(says);
@@ -758,7 +755,7 @@ describe('the sample session-server', () => {
 });
 
 describe('the sample ticket-rotation', () => {
-  it('shows a ticket from its first span to its end', async () => {
+  it('shows a ticket from its first span to the end of its key', async () => {
     const program = new Program(process.execPath, ...run, 'ticket-rotation');
     expect(await program.exit()).toBe(0);
     expect(program.output.match(/: (not offered|resumed|unknown key)\b/g)).toEqual([
@@ -772,7 +769,7 @@ describe('the sample ticket-rotation', () => {
 });
 
 describe('every sample', () => {
-  it('says what its first comment says when asked for help', async () => {
+  it('prints its first comment for --help', async () => {
     const program = new Program(process.execPath, ...run, 'sni', '--help');
     expect(await program.exit()).toBe(0);
     expect(program.output).toMatch(
@@ -782,7 +779,7 @@ describe('every sample', () => {
 });
 
 describe('the proxy', () => {
-  it('stands before an echo server of its own, over TLS, and tells how to try it', async () => {
+  it('serves its own echo server over TLS, and prints a command to try it', async () => {
     const { program, port } = await start('proxy', '--listen', '127.0.0.1:0');
     await program.says(new RegExp(`\ntry: openssl s_client -connect 127.0.0.1:${String(port)} -quiet\n`));
     const socket = tlsConnect({ port, host: '127.0.0.1', rejectUnauthorized: false });
@@ -793,13 +790,13 @@ describe('the proxy', () => {
     await expectDrain(program);
   });
 
-  it.skipIf(!isInstalled('openssl'))('talks to openssl', async () => {
+  it.skipIf(!isInstalled('openssl'))('serves openssl', async () => {
     const { program, port } = await start('proxy', '--listen', '127.0.0.1:0');
     await expectOpenssl(port);
     await expectDrain(program);
   });
 
-  it.skipIf(!isInstalled('curl'))('stands before a web server, with and without TLS', async () => {
+  it.skipIf(!isInstalled('curl'))('serves a web server, with and without TLS', async () => {
     const web = createServer((request, response) => response.end(`page ${String(request.url)}`)).listen(0, '127.0.0.1');
     await once(web, 'listening');
     const upstream = `127.0.0.1:${String((web.address() as AddressInfo).port)}`;
@@ -835,7 +832,7 @@ describe('the proxy', () => {
     expect(await program.exit()).toBe(0);
   });
 
-  it('says nothing of clients that go away, before the handshake, in it, and after it without a goodbye', async () => {
+  it('reports no clients that leave before, during or after the handshake without close_notify', async () => {
     const { program, port } = await start('proxy', '--listen', '127.0.0.1:0');
     const begin = (bytes: string): Promise<unknown> => {
       const socket = connect(port, '127.0.0.1').on('error', () => undefined);
@@ -845,7 +842,7 @@ describe('the proxy', () => {
       return new Promise((resolve) => socket.once('close', resolve));
     };
     await begin('');
-    // The head of a record that never comes.
+    // The header of a record that never comes.
     await begin('1603010200');
     const below = connect(port, '127.0.0.1');
     const client = tlsConnect({ socket: below, rejectUnauthorized: false });
@@ -853,7 +850,7 @@ describe('the proxy', () => {
     client.write('a line\n');
     await once(client, 'data');
     below.destroy();
-    // What comes next is told after what would have been told of them.
+    // This client's error is reported after all that could have been reported about the others.
     const stranger = connect(port, '127.0.0.1').on('error', () => undefined);
     stranger.write('GET / HTTP/1.1\r\n\r\n');
     await program.says(/plain HTTP/);
@@ -863,7 +860,7 @@ describe('the proxy', () => {
     await program.kill();
   });
 
-  it('goes on when the upstream refuses', async () => {
+  it('keeps serving when the upstream refuses', async () => {
     const server = createTcpServer().listen(0, '127.0.0.1');
     await once(server, 'listening');
     const { port: refused } = server.address() as AddressInfo;
@@ -914,13 +911,13 @@ describe('the proxy', () => {
       /^try: openssl s_client -unix \S+\.socket -quiet$/m,
     ],
     [['--listen', join(tmpdir(), `wantio-${String(process.pid)}.socket`), '--plain'], /^try: nc -U \S+\.socket$/m],
-  ])('tells how to try it at %j', async (args, hint) => {
+  ])('prints a command to try it at %j', async (args, hint) => {
     const program = new Program(process.execPath, ...run, 'proxy', ...args);
     await program.says(hint);
     await expectDrain(program);
   });
 
-  it('says that its port is in use', async () => {
+  it('reports that its port is in use', async () => {
     const { program, port } = await start('proxy', '--listen', '127.0.0.1:0');
     const second = new Program(process.execPath, ...run, 'proxy', '--listen', `127.0.0.1:${String(port)}`);
     expect(await second.exit()).toBe(1);
@@ -929,7 +926,7 @@ describe('the proxy', () => {
   });
 });
 
-describe('a sample that listens where it is told', () => {
+describe('a sample with --port', () => {
   const files = readdirSync(import.meta.dirname).filter((file) => !file.endsWith('.test.ts'));
   const names = files
     .filter((file) => /\bport: \{ type: 'string'/.test(readFileSync(join(import.meta.dirname, file), 'utf8')))
@@ -951,7 +948,7 @@ describe('a sample that listens where it is told', () => {
     );
   });
 
-  it.each(names)('(%s) says what is wrong with a port, in one line', async (name) => {
+  it.each(names)('(%s) reports an invalid port in one line', async (name) => {
     const program = new Program(process.execPath, ...run, name, '--port', 'soon');
     expect(await program.exit()).toBe(2);
     expect(program.output).toBe(

@@ -1,13 +1,13 @@
 /**
- * The secure client in five lines: the server must show a certificate that a known authority has signed, and that is
- * its name's.
+ * The secure client in five lines: the server must present a certificate for its name that a known authority has
+ * signed.
  *
  *     npm run sample -- secure-client example.org 443
  *     npm run sample -- secure-client localhost 9443 --ca authority.pem
  *
- * You will see what was agreed on and whose certificate it is; or in one line why the connection was not made: an
- * unknown authority, another name, a certificate that has expired. The authorities are those that Node.js bundles; --ca
- * FILE (PEM) takes others.
+ * You will see the TLS parameters and the server's certificate, or one line that says why the client did not connect:
+ * an unknown authority, another name, an expired certificate. The client trusts the authorities that Node.js bundles;
+ * --ca FILE (PEM) trusts others instead.
  */
 
 import { parseArgs } from 'node:util';
@@ -20,8 +20,7 @@ if (positionals.length !== 2) throw new RangeError('which host, and which port? 
 const [host, port] = [positionals[0], Number(positionals[1])];
 const ca = values.ca === undefined ? 'bundled' : { file: values.ca };
 
-// The five lines. That the peer is verified, fails without a certificate and must have the name of `host` needs no
-// word.
+// The five lines. No option is needed to verify the peer, to require a certificate and to check it for `host`.
 const reactor = new Reactor();
 const context = await TlsContext.client({ ca, depth: 9 });
 const connection = await reactor.connectSecure({ host, port, secure: context, timeouts: { totalMs: 10_000 } });

@@ -1,10 +1,10 @@
 /**
- * The classic shape: one select loop over the listener and all of its clients.
+ * The classic structure: one select loop over the listener and all of its clients.
  *
  *     npm run sample -- select-echo --port 7001
  *     nc 127.0.0.1 7001
  *
- * You will see `listening 127.0.0.1:7001`, how many clients there are after each change, and in nc each line come back.
+ * You will see `listening 127.0.0.1:7001` and the number of clients after each change. In nc each line comes back.
  */
 
 import { parseArgs } from 'node:util';
@@ -18,7 +18,7 @@ const listener = await reactor.listen(parseTarget(`127.0.0.1:${values.port}`));
 void closeOnSignal(reactor, { timeoutMs: 1_000 });
 console.log(`listening ${formatAddress(listener.address)}`);
 
-/** Every client, with the bytes that it did not take yet. */
+/** Every client, with the bytes that it has not taken yet. */
 const clients = new Map<Connection, Uint8Array>();
 
 while (!listener.closed) {
@@ -53,7 +53,7 @@ function send(client: Connection): void {
   clients.set(client, bytes.subarray(Math.max(0, client.trySend(bytes))));
 }
 
-/** A client that ends or fails leaves; the loop goes on with the others. */
+/** Runs a step for a client. A client that ends or fails is removed, and the loop continues with the others. */
 function use(client: Connection, step: (client: Connection) => void): void {
   try {
     step(client);

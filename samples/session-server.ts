@@ -1,13 +1,13 @@
 /**
- * A TLS echo whose clients come back with their sessions, also to another process, or to another host.
+ * A TLS echo server whose clients resume their sessions, also in another process or on another host.
  *
  *     npm run sample -- session-server --port 7443 --processes 4
  *     openssl s_client -connect 127.0.0.1:7443 -sess_out session.pem
  *     openssl s_client -connect 127.0.0.1:7443 -sess_in session.pem
  *
- * You will see `listening 127.0.0.1:7443`, and for each client `resumed`, or why it was not: the first line that it
- * gets, before its own lines come back. `npm run sample -- session-server --help` tells about policies and stores.
- * Ctrl-C drains, a second one aborts.
+ * You will see `listening 127.0.0.1:7443`, and for each client `resumed`, or why its session was not resumed. The
+ * client gets this word as its first line, and then its own lines back. `npm run sample -- session-server --help`
+ * explains policies and stores. Ctrl-C drains, a second one aborts.
  */
 
 import { fork } from 'node:child_process';
@@ -44,7 +44,7 @@ const USAGE = `Usage: npm run sample -- session-server [options]
   --store-key FILE     32 secret bytes that seal what is stored, the same for all hosts (random: for this run alone)
   --help               this text`;
 
-/** What all processes have in common. It is told to children in a message: arguments can be read by everybody. */
+/** What all processes share. Children get it in a message, because every user can read the arguments of a process. */
 interface Shared {
   readonly port: number;
   readonly store: string;
@@ -60,7 +60,7 @@ else {
   const reactor = new Reactor();
   const { closed } = await serve(reactor, shared);
   process.send('listening');
-  // Without the first process there are no sessions and no signals.
+  // Without the first process there are no sessions and no signals, so stop.
   process.once('disconnect', () => {
     void reactor.close();
   });
@@ -68,7 +68,7 @@ else {
   if (process.connected) process.disconnect();
 }
 
-/** The first process: it serves as well, and keeps the sessions of all when they are kept in memory. */
+/** The first process. It also serves, and with the memory store it keeps the sessions of all processes. */
 async function lead(): Promise<void> {
   const count = Number(values.processes);
   if (!Number.isInteger(count) || count < 1 || count > 64)
@@ -90,7 +90,7 @@ async function lead(): Promise<void> {
   };
   const { port, closed } = await serve(reactor, told, own);
   const children = Array.from({ length: count - 1 }, () => fork(process.argv[1], process.argv.slice(2)));
-  // Ctrl-C reaches all of them; a signal that was sent to this one alone is passed on.
+  // Ctrl-C reaches all processes. Pass on a signal that was sent to this process only.
   reactor.draining.addEventListener('abort', () => {
     for (const child of children) child.kill();
   });
@@ -98,7 +98,7 @@ async function lead(): Promise<void> {
     await Promise.all(children.map((child) => begin(child, { ...told, port })));
     console.log(`listening 127.0.0.1:${String(port)}`);
   } catch (error) {
-    // A signal ends them as well, however far they have come.
+    // A signal ends the children too, at whatever point they are.
     if (!reactor.draining.aborted) {
       console.error(`session-server: ${(error as Error).message}`);
       process.exitCode = 1;
@@ -115,7 +115,7 @@ async function lead(): Promise<void> {
   if (folder !== undefined) await rm(folder, { recursive: true, force: true });
 }
 
-/** Has `child` serve as well; resolves when it listens. */
+/** Starts `child`; resolves when it listens. */
 function begin(child: ChildProcess, shared: Shared): Promise<void> {
   return new Promise((resolve, reject) => {
     child
@@ -130,12 +130,12 @@ function begin(child: ChildProcess, shared: Shared): Promise<void> {
           ),
         );
       });
-    // That it cannot be told is told by its end.
+    // The 'exit' handler reports a child that does not receive this.
     child.send(shared, () => undefined);
   });
 }
 
-/** @returns the port, and when it is over. */
+/** @returns the port, and a promise that resolves when the server has closed. */
 async function serve(
   reactor: Reactor,
   { port, store: where, storeKey, certificate, key }: Shared,

@@ -1,14 +1,15 @@
 /**
- * One server, many names: a certificate for each name that a client may ask for (SNI), and who chooses when the name is
- * in no list.
+ * One server, many names: a certificate for each name that a client may ask for (SNI), and a callback that chooses the
+ * certificate for names that are not in the list.
  *
  *     npm run sample -- sni --port 7443
  *     openssl s_client -connect 127.0.0.1:7443 -servername shop.example.test -quiet
  *
- * You will see `listening 127.0.0.1:7443`, and in s_client which name was asked for and whose certificate was shown.
- * Try `example.test`, `shop.example.test` (by the wildcard), `red.test` and `blue.test` (chosen when they are asked
- * for, which takes a moment), and any other name, which gets the certificate of localhost. Without --port the system
- * chooses one.
+ * You will see `listening 127.0.0.1:7443`, and in s_client the requested name and the name of the presented
+ * certificate. Try `example.test`, `shop.example.test` (matches the wildcard), `red.test` and `blue.test` (fetched on
+ * request, which takes a moment), and any other name: it gets the certificate of localhost.
+ *
+ * Without --port the system chooses one.
  */
 
 import { parseArgs } from 'node:util';
@@ -28,7 +29,10 @@ async function contextFor(name: string): Promise<TlsContext> {
 
 const reactor = new Reactor();
 
-/** Those whose certificates are kept elsewhere. Each is fetched once; nobody can make this grow by inventing names. */
+/**
+ * Customers whose certificates are fetched from elsewhere, once each. Clients cannot make this map grow with invented
+ * names.
+ */
 const customers = new Map<string, Promise<TlsContext> | undefined>([
   ['red.test', undefined],
   ['blue.test', undefined],
@@ -36,7 +40,7 @@ const customers = new Map<string, Promise<TlsContext> | undefined>([
 
 async function fetched(name: string): Promise<TlsContext> {
   console.log(`looking for the certificate of ${name}`);
-  await reactor.select({}, 50); // As long as a database takes. The handshake waits (want `lookup`), and nobody else does.
+  await reactor.select({}, 50); // As long as a database takes. Only this handshake waits (want `lookup`).
   return contextFor(name);
 }
 
@@ -52,7 +56,7 @@ const context = await TlsContext.server({
     if (serverName === undefined || !customers.has(serverName)) return undefined;
     const chosen = customers.get(serverName) ?? fetched(serverName);
     customers.set(serverName, chosen);
-    chosen.catch(() => customers.set(serverName, undefined)); // The next one who asks makes another attempt.
+    chosen.catch(() => customers.set(serverName, undefined)); // Let the next client try again.
     return chosen;
   },
 });

@@ -1,12 +1,12 @@
 /**
- * Ticket keys that turn by themselves: two servers that share them through a store, tickets that are renewed, and one
- * that is too old.
+ * Ticket keys that rotate by themselves: two servers that share the keys through a store, tickets that are renewed, and
+ * one that is too old.
  *
  *     npm run sample -- ticket-rotation
  *
- * You will see what becomes of the same ticket, span after span: sealed by one server it is opened by the other; in the
- * next span it is opened still, and replaced; and when its key has left the ring, a full handshake is made. Time is
- * told here, and not waited for.
+ * You will see what happens to the same ticket, span after span. One server seals it, and the other one opens it. In
+ * the next span it still opens, and is replaced. When its key has left the ring, the client makes a full handshake. The
+ * sample sets the time instead of waiting.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -17,7 +17,7 @@ import type { TlsSession } from 'wantio/tls';
 
 const HOUR = 3_600_000;
 let now = Date.UTC(2030, 0, 1);
-// Whoever shares the keys has the same store and the same 32 bytes. What lies in the store is sealed with them.
+// Servers that share keys have the same store and the same 32 bytes, which encrypt what is stored.
 const shared = {
   rotateMs: 12 * HOUR,
   keep: 1,
@@ -48,7 +48,7 @@ async function serve(): Promise<{ port: number; ticketKeys: TicketKeys; context:
 
 const [one, other] = [await serve(), await serve()];
 
-/** Offers a session. @returns what the server says of it, and the newest session that it gives. */
+/** Offers a session. @returns the server's result, and the newest session of the connection. */
 async function visit(port: number, session?: TlsSession): Promise<{ said: string; session: TlsSession | undefined }> {
   const connection = await reactor.connectSecure({ host: 'localhost', port, secure: client.with({ session }) });
   const said = await connection.receive();
@@ -59,7 +59,7 @@ async function visit(port: number, session?: TlsSession): Promise<{ said: string
 
 async function later(hours: number): Promise<void> {
   now += hours * HOUR;
-  // A server that is at work looks after its keys by itself.
+  // A running server refreshes its keys by itself.
   for (const { ticketKeys } of [one, other]) await ticketKeys.ready();
   console.log(`${String(hours)} hours later`);
 }

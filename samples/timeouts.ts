@@ -3,9 +3,9 @@
  *
  *     npm run sample -- timeouts
  *
- * A peer sends one byte every 50 ms. You will see that a block timeout of 200 ms never passes, for each wait is short;
- * that a total timeout of 500 ms does; that the bytes which had come are handed over with the error; and that the
- * connection goes on.
+ * A peer sends one byte every 50 ms. You will see that a block timeout of 200 ms never expires, because each wait is
+ * short, and that a total timeout of 500 ms does. The error contains the bytes received so far, and the connection
+ * remains usable.
  */
 
 import { formatAddress, OperationTimeoutError, Reactor } from 'wantio';

@@ -1,11 +1,11 @@
 /**
- * Operations style: await each line, await each answer; TLS, timeouts and closing are taken care of.
+ * Operations style: await each line and each send; TLS, timeouts and closing are handled for you.
  *
  *     npm run sample -- tls-echo --port 7443
  *     openssl s_client -connect 127.0.0.1:7443 -quiet
  *
- * You will see `listening 127.0.0.1:7443`, and each line that you type into s_client come back. The certificate is made
- * on the spot; --certificate FILE and --key FILE (PEM) use another one.
+ * You will see `listening 127.0.0.1:7443`, and each line that you type into s_client comes back. The server creates its
+ * certificate when it starts; --certificate FILE and --key FILE (PEM) use another one.
  */
 
 import { parseArgs } from 'node:util';

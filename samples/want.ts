@@ -1,10 +1,10 @@
 /**
- * What Node hides: every time an operation has to wait, and for what.
+ * What Node hides: each time an operation has to wait, and for what.
  *
  *     npm run sample -- want
  *
- * You will see each wait of a client's TLS handshake (`wants to read`, `wants to write`), and then those of a send of 1
- * MiB to a reader that takes its time: `wants to write`, with the index of the last byte sent so far.
+ * You will see each wait of a client's TLS handshake (`wants to read`, `wants to write`). Then you will see the waits
+ * of a send of 1 MiB to a slow reader: `wants to write`, with the index of the last byte sent so far.
  */
 
 import { formatAddress, Reactor } from 'wantio';
@@ -18,7 +18,7 @@ const reactor = new Reactor();
 const listener = await reactor.listen({ host: '127.0.0.1', port: 0, receiveBuffer: 64 * 1024 });
 console.log(`listening ${formatAddress(listener.address)}`);
 listener.serve({ secure: server }, async (connection) => {
-  // The slow reader: it looks at a small piece every 10 ms.
+  // The slow reader pauses for 10 ms between small pieces.
   for (let left = SIZE; left > 0;) {
     const bytes = await connection.receive('*s');
     left -= bytes.length;

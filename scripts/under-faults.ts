@@ -27,12 +27,13 @@ const ONE_CALL = new Set([
   'tells of the end, and stops telling once it was received',
   'tries the handshake step by step, as LuaSec does',
   'counts decrypted bytes as readable',
-  'tells the end after close_notify once, and truncation apart from it',
+  'returns END for each read after close_notify',
   // What does not speak TLS is named after the first bytes that came.
   'speaks plain HTTP',
   'a server that speaks plain HTTP',
+  'when the server speaks plain HTTP',
   // openssl s_client takes the answer to STARTTLS with one read, whatever that brings.
-  'begins TLS in the middle of a mail dialogue, and the connection goes on with it',
+  'starts TLS in the middle of a plain SMTP dialogue',
 ]);
 
 const faults = drawnFaults(Number(process.env.WANTIO_SEED));

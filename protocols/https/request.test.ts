@@ -40,10 +40,10 @@ const ca = { pem: authority.pem };
 const site = authority.issue({ names: ['localhost', host] });
 const own = { certificate: { pem: site.certificate }, key: { pem: site.key } };
 
-/** What most tests have to hand: a request to the server with `secure` filled in. */
+/** Sends a request to the test's server, with a context that trusts it. */
 type Ask = (path: string, options?: Partial<https.RequestOptions>) => Promise<https.Response>;
 
-/** Runs `use` with a server of node:https. */
+/** Calls `use` with a server of node:https. */
 async function withNodeServer(
   answer: RequestListener,
   use: (ask: Ask, secure: SecureReactor & { readonly url: string; readonly context: TlsContext }) => Promise<void>,
@@ -67,7 +67,7 @@ async function withNodeServer(
   });
 }
 
-/** Runs `use` with a server that does by hand what `serve` says, over TLS of ours. */
+/** Calls `use` with a server over our TLS that handles each connection with `serve`. */
 async function withServer(
   serve: (connection: SecureConnection, secure: SecureReactor) => Promise<void>,
   use: (ask: Ask, secure: SecureReactor) => Promise<void>,
@@ -79,7 +79,7 @@ async function withServer(
     });
     const context = await secure.client({ ca });
     await use((path, more) => {
-      // `secure: undefined` stands for none here; https.request would refuse it.
+      // `secure: undefined` leaves the option out; https.request itself would refuse it.
       const { secure: layer, ...rest } = { secure: context, ...more };
       return https.request(secure.reactor, {
         url: `https://${host}:${String(portOf(listener))}${path}`,
@@ -90,16 +90,16 @@ async function withServer(
   });
 }
 
-/** Waits for the empty line after the header of a request. */
+/** Receives up to the empty line that ends the header of a request. */
 async function header(connection: SecureConnection): Promise<void> {
   while ((await connection.receive()) !== '');
 }
 
-/** Why it was refused. */
+/** @returns the error that `promise` rejects with. */
 async function failureOf(promise: Promise<unknown>): Promise<WantioError> {
   return promise.then(
     () => {
-      throw new Error('it was not refused');
+      throw new Error('the promise did not reject');
     },
     (error: unknown) => error as WantioError,
   );
@@ -108,7 +108,7 @@ async function failureOf(promise: Promise<unknown>): Promise<WantioError> {
 const textOf = (bytes: Uint8Array | undefined): string => Buffer.from(bytes ?? []).toString();
 const hash = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
-/** Answers with what was asked: the method, the path, and how the body was framed. */
+/** Answers with the request's method, path and body, and in `x-framing` how the body was framed. */
 const echo: RequestListener = (asked, answer) => {
   void buffer(asked).then((body) => {
     const { 'content-length': length, 'transfer-encoding': coding, connection } = asked.headers;
@@ -118,7 +118,7 @@ const echo: RequestListener = (asked, answer) => {
 };
 
 describe('a request to node:https', () => {
-  it('gets what is there, with status, status line, headers and what TLS agreed on', () =>
+  it('resolves with the body, status, status line, headers and TLS information', () =>
     withNodeServer(echo, async (ask, { url, reactor, context }) => {
       const response = await ask('/path?query#fragment');
       expect(response).toMatchObject({
@@ -150,7 +150,7 @@ describe('a request to node:https', () => {
     }),
   );
 
-  it('sends a stream with the length that it is told, and with any method', () =>
+  it('sends a stream with the given content-length, and with any method', () =>
     withNodeServer(echo, async (ask) => {
       const response = await ask('/', {
         method: 'get',
@@ -163,27 +163,24 @@ describe('a request to node:https', () => {
       expect((await ask('/', { method: 'POST' })).headers['x-framing']).toBe('0, close');
     }));
 
-  it.each(['known', 'unknown'])(
-    'brings 4 MiB there and back, their length being %s, and tells how far it is',
-    (length) =>
-      withNodeServer(
-        (asked, answer) => {
-          asked.pipe(answer);
-        },
-        async (ask) => {
-          const bytes = randomBytes(4 << 20);
-          const told: { sent: number; received: number }[] = [];
-          const body =
-            length === 'known' ? bytes : Readable.from([bytes.subarray(0, 1 << 20), bytes.subarray(1 << 20)]);
-          const response = await ask('/', { body, onProgress: (progress) => told.push(progress) });
-          expect(hash(response.body)).toBe(hash(bytes));
-          expect(told.at(-1)).toEqual({ sent: bytes.length, received: bytes.length });
-          expect(told.length).toBeGreaterThan(64);
-        },
-      ),
+  it.each(['known', 'unknown'])('sends and receives 4 MiB of %s length, and reports its progress', (length) =>
+    withNodeServer(
+      (asked, answer) => {
+        asked.pipe(answer);
+      },
+      async (ask) => {
+        const bytes = randomBytes(4 << 20);
+        const told: { sent: number; received: number }[] = [];
+        const body = length === 'known' ? bytes : Readable.from([bytes.subarray(0, 1 << 20), bytes.subarray(1 << 20)]);
+        const response = await ask('/', { body, onProgress: (progress) => told.push(progress) });
+        expect(hash(response.body)).toBe(hash(bytes));
+        expect(told.at(-1)).toEqual({ sent: bytes.length, received: bytes.length });
+        expect(told.length).toBeGreaterThan(64);
+      },
+    ),
   );
 
-  it('knows which answers have no body, and follows no redirection', () =>
+  it('expects no body in responses that have none, and follows no redirects', () =>
     withNodeServer(
       (asked, answer) => {
         const status = Number(asked.url?.slice(1));
@@ -207,7 +204,7 @@ describe('a request to node:https', () => {
       },
     ));
 
-  it('tells repeated headers, cookies one by one, and trailers', () =>
+  it('returns repeated headers joined, cookies as a list, and trailers', () =>
     withNodeServer(
       (_asked, answer) => {
         answer.writeHead(200, 'Fine', [
@@ -231,7 +228,7 @@ describe('a request to node:https', () => {
       },
     ));
 
-  it('waits for the last answer when there are others before it', () =>
+  it('skips informational responses and resolves with the final one', () =>
     withNodeServer(
       (asked, answer) => {
         answer.writeContinue();
@@ -246,7 +243,7 @@ describe('a request to node:https', () => {
       },
     ));
 
-  it('sends the headers that it is given, host included', () =>
+  it('sends the given headers, including host', () =>
     withNodeServer(
       (asked, answer) => {
         answer.end(JSON.stringify([asked.headers['host'], asked.headers['accept'], asked.headers['x-number']]));
@@ -275,7 +272,7 @@ describe('a request to node:https', () => {
       },
     ));
 
-  it('comes back with its session', () =>
+  it('resumes the session of the previous request', () =>
     withNodeServer(
       (asked, answer) => {
         answer.end(String((asked.socket as unknown as Pick<TLSSocket, 'isSessionReused'>).isSessionReused()));
@@ -289,7 +286,7 @@ describe('a request to node:https', () => {
       },
     ));
 
-  it('has a context for each reactor, made once, verifying, and closed with it', async () => {
+  it('uses a verifying context by default, which is created once a reactor and closed with it', async () => {
     const make = TlsContext.client.bind(TlsContext);
     const made: Promise<TlsContext>[] = [];
     await withNodeServer(
@@ -319,7 +316,7 @@ describe('a request to node:https', () => {
 });
 
 describe('a request', () => {
-  it('goes to node:http over TLS of ours as well', () =>
+  it('works with node:http behind our TLS server', () =>
     withSecureReactor(async ({ reactor, server, client }) => {
       const http = createHttpServer(echo);
       const listener = await reactor.listen({ host, port: 0 });
@@ -348,7 +345,7 @@ describe('a request', () => {
     }));
 
   it.skipIf(!isInstalled('openssl')).each(['-tls1_2', '-tls1_3'])(
-    `goes to openssl s_server, which ends with the connection, under %s${missing('openssl')}`,
+    `reads a body that openssl s_server ends by closing the connection, under %s${missing('openssl')}`,
     (version) =>
       withSecureReactor(async ({ reactor, client }) => {
         const { program, port } = await sServer(
@@ -369,7 +366,7 @@ describe('a request', () => {
       }),
   );
 
-  it('gives each chunk to the sink when it is done with the one before', () =>
+  it('passes a chunk to the sink only when the sink is done with the previous one', () =>
     withNodeServer(
       (_asked, answer) => {
         answer.end(Buffer.alloc(1 << 20, 'x'));
@@ -390,7 +387,7 @@ describe('a request', () => {
       },
     ));
 
-  it('holds up a server that is faster than the sink, and does not take its slowness for the silence of the server', () =>
+  it('applies backpressure while the sink is busy, and does not count that time towards the block timeout', () =>
     withNodeServer(
       (_asked, answer) => {
         const piece = Buffer.alloc(1 << 20);
@@ -422,9 +419,9 @@ describe('a request', () => {
     ));
 
   it.each([
-    ['is complete when the server sends on in time after that', 1_220, undefined],
-    ['fails when the server is silent for a block limit after that', 1_260, 1_250],
-  ])('whose sink takes longer than the block limit %s', async (_, sendsAtMs, failsAtMs) => {
+    ['resolves when the server continues within the block timeout after that', 1_220, undefined],
+    ['fails when the server is silent for the block timeout after that', 1_260, 1_250],
+  ])('whose sink takes longer than the block timeout %s', async (_, sendsAtMs, failsAtMs) => {
     const world = new World();
     const [here, there] = [world.machine('here'), world.machine('there')];
     const { certificate, key } = authority.issue({ names: ['there'] });
@@ -465,7 +462,7 @@ describe('a request', () => {
     server.close();
   });
 
-  it('counts the connecting and the handshake into its total limit', async () => {
+  it('counts the connect and the handshake towards the total timeout', async () => {
     const world = new World();
     const [here, there] = [world.machine('here'), world.machine('there')];
     world.link(here, there).latencyMs = 100;
@@ -497,7 +494,7 @@ describe('a request', () => {
     server.close();
   });
 
-  it('is not harmed by a connection that breaks when the response is complete and the sink is not done', () => {
+  it('resolves when the connection breaks after the whole response arrived and before the sink is done', () => {
     let breaks = (): void => undefined;
     return withServer(
       async (connection) => {
@@ -524,13 +521,13 @@ describe('a request', () => {
     );
   });
 
-  it('has the response of a server that breaks the connection right behind it, in the middle of the body', () =>
+  it('resolves with a response that the server sends just before it resets the connection', () =>
     withSecureReactor(async ({ reactor, client }) => {
       const server = createTlsServer({ key: site.key, cert: site.certificate }, (socket) => {
         socket
           .on('error', () => undefined)
           .once('data', () => {
-            // Bytes that it has not read make a reset of its close.
+            // Bytes that the server has not read turn its close into a reset.
             socket.write('HTTP/1.1 413 Too Large\r\ncontent-length: 3\r\n\r\nno!', () => socket.destroy());
           });
       });
@@ -544,7 +541,7 @@ describe('a request', () => {
       server.close();
     }));
 
-  it('is over when the response is, though the server has not taken all of the body', () =>
+  it('resolves with the response when the server has not read the whole request body, and closes the source', () =>
     withNodeServer(
       (_asked, answer) => {
         answer.writeHead(413, { 'content-length': 3 }).end('no!');
@@ -565,8 +562,8 @@ describe('a request', () => {
     ));
 });
 
-describe("the context of a reactor's requests", () => {
-  it('is made again for the next request when it could not be made', () =>
+describe("the default context of a reactor's requests", () => {
+  it('is created again for the next request after its creation failed', () =>
     withServer(
       async (connection) => {
         await header(connection);
@@ -590,7 +587,7 @@ describe("the context of a reactor's requests", () => {
     ));
 });
 
-describe('a request is refused', () => {
+describe('a request is rejected', () => {
   const never = async (options: Partial<https.RequestOptions>): Promise<unknown> => {
     let failure: unknown;
     await withSecureReactor(async ({ reactor }) => {
@@ -628,16 +625,16 @@ describe('a request is refused', () => {
       'https.request cannot send the content-length 7',
     ],
     [{ body: 7 as never }, 'a body is a text, bytes, or what gives them when it is iterated'],
-  ])('before it is made: %j', async (options, message) => {
+  ])('before it connects: %j', async (options, message) => {
     const failure = await never(options);
     expect(failure).toBeInstanceOf(TypeError);
     expect(failure).toMatchObject({ message });
   });
 
-  it('when there is a body besides options', () =>
+  it('when a body is passed beside an options object', () =>
     withSecureReactor(async ({ reactor }) => {
       const body = new PassThrough();
-      // @ts-expect-error It would be easy to overlook.
+      // @ts-expect-error The types forbid it, but a JavaScript caller could do it by mistake.
       const failure = await failureOf(https.request(reactor, { url: 'https://localhost:1/' }, body));
       expect(failure).toBeInstanceOf(TypeError);
       expect(failure).toMatchObject({
@@ -646,7 +643,7 @@ describe('a request is refused', () => {
       expect(body.destroyed).toBe(true);
     }));
 
-  it('when nobody listens, by a reactor that is closed, and with limits that are none', async () => {
+  it('when nothing listens on the port, when the reactor is closed, and when a timeout is invalid', async () => {
     let url = '';
     await withNodeServer(echo, async (_ask, secure) => {
       url = secure.url;
@@ -660,7 +657,7 @@ describe('a request is refused', () => {
     });
   });
 
-  it('by the check of the certificate: of no known authority, or another name', () =>
+  it('when the certificate is from an unknown authority, or for another name', () =>
     withNodeServer(echo, async (ask, { reactor, url, client }) => {
       expect(await failureOf(https.request(reactor, url))).toMatchObject({
         name: 'CertificateError',
@@ -671,7 +668,7 @@ describe('a request is refused', () => {
       ).toMatchObject({ name: 'WrongHostError', expected: 'other.test' });
     }));
 
-  it('a server that speaks plain HTTP', () =>
+  it('when the server speaks plain HTTP', () =>
     withSecureReactor(async ({ reactor }) => {
       const server = createHttpServer(echo).listen(0, host);
       await once(server, 'listening');
@@ -686,7 +683,7 @@ describe('a request is refused', () => {
       server.closeAllConnections();
     }));
 
-  it('when the server has chosen another protocol than HTTP/1', () =>
+  it('when the server selected another protocol than HTTP/1', () =>
     withServer(
       async (connection) => {
         await connection.receive('*a');
@@ -720,7 +717,7 @@ describe('a request fails', () => {
       'HPE_INVALID_CHUNK_SIZE',
       'good',
     ],
-  ])('at an answer that is not HTTP: %j', (answer, code, partial) =>
+  ])('when the response is not HTTP: %j', (answer, code, partial) =>
     withServer(
       async (connection) => {
         await header(connection);
@@ -740,7 +737,7 @@ describe('a request fails', () => {
     ),
   );
 
-  it('when the server changes to a protocol that nobody has asked for', () =>
+  it('when the server switches to a protocol that the request did not ask for', () =>
     withServer(
       async (connection) => {
         await header(connection);
@@ -777,10 +774,10 @@ describe('a request fails', () => {
     ['close', 'HTTP/1.1 200 OK\r\nConte', ClosedError, ''],
     ['close', '', ClosedError, ''],
     ['end', 'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf', TruncatedError, 'half'],
-    // Whose length nobody knows: without a goodbye it may be more.
+    // Without a content-length, only close_notify shows that the body is complete.
     ['end', 'HTTP/1.1 200 OK\r\n\r\nhalf', TruncatedError, 'half'],
     ['reset', 'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf', SystemError, 'half'],
-  ] as const)('when the server ends too early by %s, with what had come: %j', (how, answer, kind, partial) => {
+  ] as const)('with the partial body when the server ends too early by %s: %j', (how, answer, kind, partial) => {
     const heard = new PassThrough();
     return withNodeServer(
       (asked, response) => {
@@ -790,7 +787,7 @@ describe('a request fails', () => {
           const { _parent: below } = socket as unknown as { _parent: Socket };
           if (how === 'close') socket.end();
           else if (how === 'end') below.destroySoon();
-          // A reset may destroy what is on its way.
+          // A reset may destroy bytes in flight, so wait until the client has received them.
           else heard.once('data', () => below.resetAndDestroy());
         });
       },
@@ -802,7 +799,7 @@ describe('a request fails', () => {
     );
   });
 
-  it('at bodies and headers that are too large', () =>
+  it('when the body or the header of the response is too large', () =>
     withNodeServer(
       (asked, answer) => {
         if (asked.url === '/header') answer.setHeader('x', 'y'.repeat(20_000));
@@ -828,7 +825,7 @@ describe('a request fails', () => {
       },
     ));
 
-  it('with what a source or a sink throws, and the server sees the end', async () => {
+  it('with the error that its source, sink or onProgress throws, and the server sees the connection end', async () => {
     let ends = 0;
     await withNodeServer(
       (asked, answer) => {
@@ -908,7 +905,7 @@ describe('a request fails', () => {
     expect(ends).toBeGreaterThan(0);
   });
 
-  it('of a body that is longer than was said, before more than that is sent', async () => {
+  it('when the body exceeds its content-length, before the excess is sent', async () => {
     let got = Buffer.alloc(0);
     let isOver: (value: unknown) => void = () => undefined;
     const over = new Promise((resolve) => {
@@ -933,7 +930,7 @@ describe('a request fails', () => {
     );
   });
 
-  it('when the server is silent for longer than the block limit', () =>
+  it('when the server sends nothing for longer than the block timeout', () =>
     withServer(
       async (connection) => {
         await header(connection);
@@ -950,7 +947,7 @@ describe('a request fails', () => {
       },
     ));
 
-  it('when the server takes nothing for longer than the block limit, however long the source has taken before', () =>
+  it('when the server reads nothing for longer than the block timeout, however long the source took before', () =>
     withServer(
       async (connection, { reactor }) => {
         await header(connection);
@@ -971,7 +968,7 @@ describe('a request fails', () => {
       },
     ));
 
-  it('when a server that drips has not ended by the total limit', () =>
+  it('when the server still sends single bytes at the total timeout', () =>
     withServer(
       async (connection, { reactor }) => {
         await header(connection);
@@ -992,7 +989,7 @@ describe('a request fails', () => {
       },
     ));
 
-  it('when a source, a sink or the connecting takes longer than the total limit', () =>
+  it('when the sink or the connect takes longer than the total timeout', () =>
     withNodeServer(
       (asked, answer) => {
         asked.on('error', () => undefined);
@@ -1013,7 +1010,7 @@ describe('a request fails', () => {
     ));
 
   it.each(['before', 'handshake', 'source', 'sending', 'waiting', 'response', 'sink'] as const)(
-    'when its signal is aborted: %s',
+    'when its signal is aborted, in the phase "%s"',
     (phase) =>
       withServer(
         async (connection, { reactor }) => {
@@ -1077,8 +1074,8 @@ describe('a request fails', () => {
   );
 });
 
-describe('the source of a request is closed', () => {
-  /** Bodies of each kind, and whether each is closed. */
+describe('a request closes its source', () => {
+  /** A source of each kind, with a function that tells whether it is closed. */
   const bodies: [kind: string, make: () => readonly [body: https.Body, isClosed: () => boolean]][] = [
     [
       'a file stream',
@@ -1102,7 +1099,7 @@ describe('the source of a request is closed', () => {
           next: () => new Promise<IteratorResult<string>>(() => undefined),
           return: () => {
             closed = true;
-            return Promise.reject(new Error('nobody looks'));
+            return Promise.reject(new Error('ignored'));
           },
           [Symbol.asyncIterator]: () => iterator,
         };
@@ -1110,7 +1107,7 @@ describe('the source of a request is closed', () => {
       },
     ],
     [
-      'a generator that was not begun',
+      'a generator that has not started',
       () => {
         const generator = (function* () {
           yield 'some';
@@ -1120,7 +1117,7 @@ describe('the source of a request is closed', () => {
     ],
   ];
 
-  it.each(bodies)('%s, when the connection cannot be made or the request is refused', async (_, make) => {
+  it.each(bodies)('%s, when the connection fails or the request is rejected', async (_, make) => {
     await withNodeServer(echo, async (ask, { reactor, url }) => {
       const port = new URL(url).port;
       const ways: ((body: https.Body) => Promise<unknown>)[] = [
@@ -1138,7 +1135,7 @@ describe('the source of a request is closed', () => {
     });
   });
 
-  it.each(bodies.slice(1, 3))('%s, when the request fails while it is awaited', (_, make) =>
+  it.each(bodies.slice(1, 3))('%s, when the request fails while it waits for the source', (_, make) =>
     withNodeServer(
       (asked, answer) => {
         asked.on('error', () => undefined);
@@ -1152,7 +1149,7 @@ describe('the source of a request is closed', () => {
     ),
   );
 
-  it('but not one that has come to its end or failed by itself', () =>
+  it('but not a source that has ended or thrown by itself', () =>
     withNodeServer(
       (asked, answer) => {
         asked.on('error', () => undefined).pipe(answer);
@@ -1189,7 +1186,7 @@ describe('the source of a request is closed', () => {
     ));
 });
 
-it('leaves no listener on a signal that is used many times', () =>
+it('a request leaves no listener on its abort signal', () =>
   withNodeServer(echo, async (ask) => {
     const { signal } = new AbortController();
     const [added, removed] = [vi.spyOn(signal, 'addEventListener'), vi.spyOn(signal, 'removeEventListener')];

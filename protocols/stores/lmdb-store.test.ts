@@ -21,11 +21,11 @@ import { saltedValue } from '../testing/stores/write-for-ever.ts';
 const reader = fileURLToPath(new URL('../testing/stores/lmdb-reader.ts', import.meta.url));
 const writer = fileURLToPath(new URL('../testing/stores/lmdb-store-writer.ts', import.meta.url));
 
-/** Runs `use` with the path of a database that is not there yet, in a directory that is not there yet. */
+/** Calls `use` with the path of a database. Neither the database nor its directory exists yet. */
 const withPath = (use: (path: string) => Promise<void>) =>
   withFolder((folder) => use(join(folder, 'sessions', 'sessions.mdb')));
 
-describe('a store in LMDB', () => {
+describe('the LMDB store', () => {
   const make = () => {
     const { folder, remove } = newFolder();
     const { now, pass } = new ManualClock(Date.now());
@@ -41,7 +41,7 @@ describe('a store in LMDB', () => {
   };
   for (const check of checkTakingStore(make)) it(check.name, check.run);
 
-  it('keeps sessions for the next process, in files of its user alone', () =>
+  it('keeps sessions for the next process, in files that only its user can access', () =>
     withPath(async (path) => {
       const store = new LmdbSessionStore({ path });
       await store.set('key', bytes(100, 1), 60_000);
@@ -53,7 +53,7 @@ describe('a store in LMDB', () => {
       await next.close();
     }));
 
-  it('lets two that have it open see what the other sets', () =>
+  it('shares sessions between two stores with the same path', () =>
     withPath(async (path) => {
       const [one, other] = [new LmdbSessionStore({ path }), new LmdbSessionStore({ path })];
       await one.set('key', bytes(100, 1), 60_000);
@@ -64,14 +64,14 @@ describe('a store in LMDB', () => {
       await other.close();
     }));
 
-  it('gives a session to one of two processes', () =>
+  it('gives each session to one of two processes', () =>
     withFolder(async (directory) => {
       const store = new LmdbSessionStore({ path: join(directory, 'sessions.mdb') });
       expect(await raceOfTakers('lmdb', directory, store)).toEqual({ toNobody: 0, toOne: 200, toBoth: 0, wrong: 0 });
       await store.close();
     }));
 
-  it('is full at its bound, goes on reading, and has room again when sessions were removed', () =>
+  it('fails as full at its bound, still reads, and accepts sessions again after removals', () =>
     withPath(async (path) => {
       const store = new LmdbSessionStore({ path, maxBytes: 1024 * 1024 });
       let count = 0;
@@ -88,7 +88,7 @@ describe('a store in LMDB', () => {
       await store.close();
     }));
 
-  it('makes room of what has expired', () =>
+  it('frees the room of expired sessions', () =>
     withPath(async (path) => {
       const { now, pass } = new ManualClock(Date.now());
       const store = new LmdbSessionStore({ path, maxBytes: 1024 * 1024, now });
@@ -101,7 +101,7 @@ describe('a store in LMDB', () => {
       await store.close();
     }));
 
-  it('refuses a file that is no database, or not a whole one', () =>
+  it('rejects a file that is no database, or is truncated', () =>
     withPath(async (path) => {
       const store = new LmdbSessionStore({ path });
       for (let index = 0; index < 20; index++)
@@ -120,7 +120,7 @@ describe('a store in LMDB', () => {
       await again.close();
     }));
 
-  it('never reads what is no record', () =>
+  it('ignores values that are not its records', () =>
     withPath(async (path) => {
       const store = new LmdbSessionStore({ path });
       await store.set('other', bytes(1, 1), 60_000);
@@ -141,7 +141,7 @@ describe('a store in LMDB', () => {
       await store.close();
     }));
 
-  it('uses the pages again that a killed reader held', () =>
+  it('reuses the pages that a killed reader held', () =>
     withPath(async (path) => {
       const { now, pass } = new ManualClock(Date.now());
       const store = new LmdbSessionStore({ path, now });
@@ -153,7 +153,8 @@ describe('a store in LMDB', () => {
         for (let round = 0; round < 20; round++) await store.set('key', bytes(VALUE_AT_MOST, round), 600_000);
         return statSync(path).size;
       };
-      // The table of readers in the lock file has the process in it, and what it may still read cannot be written over.
+      // The reader table in the lock file lists the process. LMDB cannot overwrite the pages that a listed reader may
+      // still read.
       const isListed = (): boolean =>
         new Uint32Array(Uint8Array.from(readFileSync(`${path}-lock`)).buffer).includes(child.pid as number);
       const before = statSync(path).size;
@@ -171,7 +172,7 @@ describe('a store in LMDB', () => {
       await store.close();
     }));
 
-  it('fails with a typed error where it cannot write, and opens when it can', () =>
+  it('fails with a typed error where it cannot write, and opens once it can', () =>
     withFolder(async (folder) => {
       const store = new LmdbSessionStore({ path: join(folder, 'absent', 'sessions', 'sessions.mdb') });
       await expect(store.set('key', bytes(1, 1), 1_000)).rejects.toBeInstanceOf(StoreError);
@@ -185,7 +186,7 @@ describe('a store in LMDB', () => {
       await open.close();
     }));
 
-  it('fails and goes on where its file may not become as large as it should', () =>
+  it('fails with a typed error and keeps working when its file cannot grow', () =>
     withFolder(async (directory) => {
       const told = await runShortOfDisk('lmdb', directory, 300);
       expect(told).toMatchObject({ before: true, kept: 100, lost: true });
@@ -195,14 +196,14 @@ describe('a store in LMDB', () => {
       await store.close();
     }));
 
-  it('reads nothing broken after a writer was killed in the middle', () =>
+  it('reads no damaged value after a writer was killed while writing', () =>
     withPath(async (path) => {
       for (let round = 0; round < 3; round++) {
         await killInTheMiddle(writer, path);
         const store = new LmdbSessionStore({ path });
         for (let index = 0; index < 50; index++) {
           const value = await store.get(`key-${String(index)}`);
-          // The writer says that it writes when each has been set, and the file stays whole from then on.
+          // The writer prints "writing" only when each key has been set, so each key has a whole value from then on.
           expect(value).toEqual(saltedValue(value?.[0] ?? 0));
         }
         await store.set('after', bytes(100, round), 60_000);

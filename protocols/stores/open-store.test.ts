@@ -8,8 +8,8 @@ import { openSessionStore } from './open-store.ts';
 import { RedisSessionStore } from './redis-store.ts';
 import { SessionServerStore } from './session-server/session-server-store.ts';
 
-describe('a store by its address', () => {
-  it('is of the kind that is named', async () => {
+describe('openSessionStore', () => {
+  it('opens a store of the kind that the address names', async () => {
     const reactor = new Reactor();
     for (const [address, kind] of [
       ['memory', MemorySessionStore],
@@ -27,7 +27,7 @@ describe('a store by its address', () => {
   });
 
   it.each(['', 'Memory', 'files:', 'drawer', 'redis:/user:secret@host', 'http://user:secret@host/'])(
-    'is none at %j, and shows no password',
+    'rejects %j without showing the password',
     (address) => {
       const reactor = new Reactor();
       let message = '';

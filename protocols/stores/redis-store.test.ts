@@ -18,11 +18,11 @@ const present = isInstalled('redis-server');
 let shared: ReturnType<typeof startRedis> | undefined;
 let stores = 0;
 
-/** The server of all tests that only talk to it. */
+/** The server that most tests share. */
 const server = () => (shared ??= startRedis({ args: ['--loglevel', 'notice'] }));
 const urlOf = ({ port }: { readonly port: number }) => `redis://127.0.0.1:${String(port)}`;
 
-/** A client of the test's own, to look at the server and to spoil it. */
+/** Calls `use` with a client of the test itself, which inspects the server or stores garbage in it. */
 async function withClient<T>(to: { readonly port: number }, use: (client: Redis) => Promise<T>): Promise<T> {
   const client = new Redis({ port: to.port, lazyConnect: true });
   try {
@@ -32,7 +32,7 @@ async function withClient<T>(to: { readonly port: number }, use: (client: Redis)
   }
 }
 
-/** Asks again and again until it is answered. */
+/** Repeats `ask` until the store answers. */
 async function eventually<T>(ask: () => Promise<T>): Promise<T> {
   for (const endsAt = performance.now() + 20_000; ;) {
     try {
@@ -48,7 +48,7 @@ afterAll(async () => {
   await (await shared)?.stop();
 });
 
-describe.skipIf(!present)(`a store in Redis${missing('redis-server')}`, () => {
+describe.skipIf(!present)(`the Redis store${missing('redis-server')}`, () => {
   const make = async () => {
     const running = await server();
     const store = new RedisSessionStore({
@@ -58,7 +58,7 @@ describe.skipIf(!present)(`a store in Redis${missing('redis-server')}`, () => {
     });
     return {
       store,
-      // The server's own clock decides.
+      // The clock of the server decides about expiry, so wait until it has advanced.
       pass: (ms: number) =>
         withClient(running, async (client) => {
           const now = async (): Promise<number> => {
@@ -75,7 +75,7 @@ describe.skipIf(!present)(`a store in Redis${missing('redis-server')}`, () => {
   };
   for (const check of checkTakingStore(make)) it(check.name, check.run);
 
-  it('takes a Unix socket, and a client that it was given and leaves open', async () => {
+  it('accepts a Unix socket, and an existing client, which it leaves open', async () => {
     const running = await server();
     const store = new RedisSessionStore({ url: `unix:${running.socket}`, prefix: 'socket:', timeoutMs: 10_000 });
     await store.set('key', bytes(10, 1), 60_000);
@@ -89,7 +89,7 @@ describe.skipIf(!present)(`a store in Redis${missing('redis-server')}`, () => {
     store.close();
   });
 
-  it('gives a session to one of two clients', async () => {
+  it('gives each session to one of two clients', async () => {
     const running = await server();
     const clients = Array.from(
       { length: 2 },
@@ -104,7 +104,7 @@ describe.skipIf(!present)(`a store in Redis${missing('redis-server')}`, () => {
     for (const client of clients) client.close();
   });
 
-  it('never reads what is no record', async () => {
+  it('ignores values that are not its records', async () => {
     const running = await server();
     const store = new RedisSessionStore({ url: urlOf(running), prefix: 'garbage:', timeoutMs: 10_000 });
     await withClient(running, async (client) => {
@@ -123,7 +123,7 @@ describe.skipIf(!present)(`a store in Redis${missing('redis-server')}`, () => {
     store.close();
   });
 
-  it('goes on with the server that takes the place of one that died', async () => {
+  it('reconnects to a server that replaces a dead one', async () => {
     const first = await startRedis();
     const store = new RedisSessionStore({ url: urlOf(first), timeoutMs: 2_000 });
     await store.set('key', bytes(10, 1), 60_000);
@@ -137,7 +137,7 @@ describe.skipIf(!present)(`a store in Redis${missing('redis-server')}`, () => {
     await second.stop();
   });
 
-  it('fails at once while nobody is there, and queues nothing', async () => {
+  it('fails at once while no server runs, and queues nothing', async () => {
     const gone = await startRedis();
     await gone.stop();
     const store = new RedisSessionStore({ url: urlOf(gone), timeoutMs: 10_000 });
@@ -148,7 +148,7 @@ describe.skipIf(!present)(`a store in Redis${missing('redis-server')}`, () => {
     store.close();
   });
 
-  it('keeps its deadline, and its bound of requests, when the server hangs', async () => {
+  it('keeps its deadline and its bound of requests while the server hangs', async () => {
     const hanging = await startRedis();
     const store = new RedisSessionStore({ url: urlOf(hanging), timeoutMs: 150, maxPending: 4 });
     await eventually(() => store.set('key', bytes(10, 1), 60_000));
@@ -157,7 +157,7 @@ describe.skipIf(!present)(`a store in Redis${missing('redis-server')}`, () => {
       Array.from({ length: 8 }, () => store.get('key').catch((error: unknown) => (error as StoreError).reason)),
     );
     expect(outcomes.toSorted()).toEqual(['busy', 'busy', 'busy', 'busy', 'timeout', 'timeout', 'timeout', 'timeout']);
-    // Those that timed out still count until the connection is given up.
+    // Requests that timed out still count until the store gives up the connection.
     await expect(store.get('key')).rejects.toBeInstanceOf(StoreError);
     process.kill(hanging.program.pid, 'SIGCONT');
     expect(await eventually(() => store.get('key'))).toEqual(bytes(10, 1));
@@ -165,7 +165,7 @@ describe.skipIf(!present)(`a store in Redis${missing('redis-server')}`, () => {
     await hanging.stop();
   });
 
-  it('says that the server is full, and still gives what is taken', async () => {
+  it('fails as full when the server is full, and still takes sessions', async () => {
     const small = await startRedis({ args: ['--maxmemory', '3mb', '--maxmemory-policy', 'noeviction'] });
     const store = new RedisSessionStore({ url: urlOf(small), timeoutMs: 10_000 });
     const fill = async (): Promise<void> => {
@@ -179,7 +179,7 @@ describe.skipIf(!present)(`a store in Redis${missing('redis-server')}`, () => {
     await small.stop();
   });
 
-  it('speaks TLS, and checks whose certificate it is', async () => {
+  it('connects over TLS, and verifies the certificate', async () => {
     const { certificate, key } = certificateFiles();
     const running = await startRedis({
       args: [
@@ -208,7 +208,7 @@ describe.skipIf(!present)(`a store in Redis${missing('redis-server')}`, () => {
     await running.stop();
   });
 
-  it('shows no credentials, neither in errors nor when it is looked at', async () => {
+  it('shows no credentials in errors or when it is inspected', async () => {
     const running = await startRedis({ args: ['--requirepass', 'right-secret'] });
     const good = new RedisSessionStore({
       url: `redis://:right-secret@127.0.0.1:${String(running.port)}`,
@@ -228,8 +228,8 @@ describe.skipIf(!present)(`a store in Redis${missing('redis-server')}`, () => {
     await running.stop();
   });
 
-  it('fails while a cluster is out of order, and goes on when it is not', async () => {
-    // A node that has met no other does not know its own address.
+  it('fails while a cluster is incomplete, and works once it is complete', async () => {
+    // A node that has met no other node does not know its own address.
     const node = await startRedis({
       args: ['--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf', '--cluster-announce-ip', '127.0.0.1'],
     });
@@ -242,7 +242,7 @@ describe.skipIf(!present)(`a store in Redis${missing('redis-server')}`, () => {
     await node.stop();
   }, 60_000);
 
-  it('uses a cluster', async () => {
+  it('works with a cluster', async () => {
     const nodes: RedisServer[] = [];
     for (let count = 0; count < 3; count++)
       nodes.push(await startRedis({ args: ['--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf'] }));
@@ -265,8 +265,8 @@ describe.skipIf(!present)(`a store in Redis${missing('redis-server')}`, () => {
   }, 60_000);
 });
 
-describe('the address of a Redis server', () => {
-  it('is a host, a port, a user, a password and a database, or a path', () => {
+describe('the URL of a Redis server', () => {
+  it('contains a host, a port, a user, a password and a database, or a path', () => {
     expect(parseRedisUrl('redis://example.org')).toEqual({ host: 'example.org', port: 6379 });
     expect(parseRedisUrl('rediss://us%40er:p%3Aw@[::1]:7000/3')).toEqual({
       host: '::1',
@@ -279,7 +279,7 @@ describe('the address of a Redis server', () => {
     expect(parseRedisUrl('unix:/run/redis/redis.sock')).toEqual({ path: '/run/redis/redis.sock' });
   });
 
-  it('is refused, and not shown, when it is something else', () => {
+  it('is rejected without being shown when it is invalid', () => {
     for (const url of [
       '',
       'secret',

@@ -1,6 +1,6 @@
 /**
- * Many clients in a process of their own: connects them all, plain and over TLS, from several addresses, and says so;
- * when its standard input ends, sends a line over each, checks the answer, and closes it.
+ * Many clients in a separate process. It connects them all, plain and over TLS, from several addresses, and prints how
+ * many are connected. When its standard input ends, each client sends a line, checks the answer, and closes.
  *
  *     node many-clients.ts PLAIN_PORT COUNT TLS_PORT COUNT CA_FILE
  */

@@ -1,6 +1,6 @@
 /**
- * A connection for which another context was chosen is, in all that can be seen of it, as if it had come to that
- * context; nothing of the first one is left.
+ * A connection whose context was chosen looks in every visible way as if it had started with that context. Nothing of
+ * the original context remains.
  */
 
 import { describe, expect, it } from 'vitest';
@@ -31,8 +31,8 @@ const PSK_KEY = new Uint8Array(32).fill(7);
 type Variant = Partial<TlsServerOptions>;
 
 /**
- * A value of each option that a connection can show, and one that shows something else. Those that are named below show
- * nothing of themselves.
+ * For each option, two values with different visible effects on a connection. The test below lists the options whose
+ * effects are not visible here.
  */
 const VARIANTS: { readonly [K in keyof typeof SERVER_RULES]?: readonly [Variant, Variant] } = {
   certificate: [{}, {}],
@@ -76,7 +76,7 @@ const VARIANTS: { readonly [K in keyof typeof SERVER_RULES]?: readonly [Variant,
     { alpn: ['none of these'] },
   ],
   ocspStaple: [{ ocspStaple: staple }, {}],
-  // Its digest is SHA-256, and must be that of the cipher.
+  // The digest of the key is SHA-256, and the digest of the cipher must be the same.
   psk: [
     { ciphersuites: 'TLS_AES_128_GCM_SHA256', psk: (name) => (name === 'somebody' ? PSK_KEY : undefined) },
     { ciphersuites: 'TLS_AES_128_GCM_SHA256', psk: () => undefined },
@@ -97,7 +97,7 @@ const VARIANTS: { readonly [K in keyof typeof SERVER_RULES]?: readonly [Variant,
   ],
 };
 
-/** What is no matter of one connection's handshake, or stands with another option above. */
+/** Options that do not affect the handshake of a connection, or that another option above covers. */
 const UNSEEN = new Set([
   'key',
   'password',
@@ -119,11 +119,11 @@ const UNSEEN = new Set([
   'ticketKeys',
 ]);
 
-/** Ways to come to a context: at once, by its name, by a choice, by a choice that takes a while. */
+/** The ways to choose a context: by its server name, by a callback, by an asynchronous callback. */
 const WAYS: Record<string, (chosen: TlsContext) => Variant> = {
   'by name': (chosen) => ({ serverNames: { [NAME]: chosen } }),
-  'by choice': (chosen) => ({ chooseContext: () => chosen }),
-  'by a choice that takes a while': (chosen) => ({
+  'by a callback': (chosen) => ({ chooseContext: () => chosen }),
+  'by an asynchronous callback': (chosen) => ({
     chooseContext: async () => {
       await Promise.resolve();
       return chosen;
@@ -131,7 +131,7 @@ const WAYS: Record<string, (chosen: TlsContext) => Variant> = {
   }),
 };
 
-/** Two visits of the same client; what each side saw of them. */
+/** Connects twice with the same client. @returns what each side saw. */
 async function visits(secure: SecureReactor, server: TlsContext, offersPsk: boolean): Promise<unknown[]> {
   const sessions = new ClientSessions();
   const client = await secure.client({
@@ -161,7 +161,7 @@ async function visits(secure: SecureReactor, server: TlsContext, offersPsk: bool
       ),
     );
     if (outcomes.every(({ status }) => status === 'fulfilled')) {
-      // Under TLS 1.3 a server that refuses is heard of with the first data.
+      // Under TLS 1.3 the client learns only with the first data that the server refused it.
       const lines = await Promise.allSettled([near.receive(), far.receive(), near.send('hello\n'), far.send('hi\n')]);
       seen.push(lines.map((line) => (line.status === 'rejected' ? (line.reason as Error).message : line.value)));
       if (!near.closed && !far.closed) seen.push(await look(near, far), tickets);
@@ -197,7 +197,7 @@ async function look(near: Awaited<ReturnType<typeof securePair>>[0], far: typeof
 }
 
 describe.each(Object.entries(VARIANTS))('the option %s of a chosen context', (option, [value, other]) => {
-  it.each(Object.keys(WAYS))('counts, and not that of the one before: %s', (way) =>
+  it.each(Object.keys(WAYS))('applies, and that of the original context does not: %s', (way) =>
     withSecureReactor(async (secure) => {
       const seen: unknown[][] = [];
       for (const [chosen, before] of [
@@ -210,13 +210,13 @@ describe.each(Object.entries(VARIANTS))('the option %s of a chosen context', (op
         const switched = await secure.server({ ...identity(front), ...before, ...WAYS[way](aside) });
         expect(await visits(secure, switched, option === 'psk')).toEqual(seen.at(-1));
       }
-      // What cannot be told apart would prove nothing.
+      // If both values looked the same, the comparison would prove nothing.
       if (!['certificate', 'sessionStore', 'depth', 'dangerouslyIgnorePurpose'].includes(option))
         expect(seen[0]).not.toEqual(seen[1]);
     }),
   );
 });
 
-it('knows every option of a server', () => {
+it('the table covers every server option', () => {
   expect(Object.keys(SERVER_RULES).filter((option) => !(option in VARIANTS) && !UNSEEN.has(option))).toEqual([]);
 });

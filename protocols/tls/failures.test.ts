@@ -19,8 +19,8 @@ import { CertificateError, TlsError } from './tls-error.ts';
 const host = '127.0.0.1';
 
 /**
- * Serves TLS while `attack` does something bad; @returns the error that the server told. A witness that was connected
- * before must still be served after it, and `node:crypto` must still work.
+ * Serves TLS while `attack` misbehaves; @returns the error that the server reports. A connection that existed before
+ * the attack must still work after it, and so must `node:crypto`.
  */
 async function serverErrorOf(secure: SecureReactor, attack: (port: number) => Promise<void>): Promise<Error> {
   const listener = await echoListener(secure);
@@ -43,7 +43,7 @@ async function echoListener(secure: SecureReactor): Promise<Listener> {
   return listener;
 }
 
-/** Makes a plain connection, sends `bytes`, and waits for whatever end the server makes. */
+/** Connects without TLS, sends `bytes`, and receives until the server ends the connection. */
 async function sendPlain(port: number, bytes: string | Uint8Array): Promise<Uint8Array> {
   const socket = tcpConnect(port, host);
   const chunks: Buffer[] = [];
@@ -53,7 +53,7 @@ async function sendPlain(port: number, bytes: string | Uint8Array): Promise<Uint
   return Buffer.concat(chunks);
 }
 
-/** What is left in OpenSSL's error queue shows as a wrong answer of the next call that reads it. */
+/** An error that is left in OpenSSL's error queue would fail the next call that reads the queue. */
 function cryptoWorks(): void {
   expect(createHash('sha256').update('').digest('hex')).toMatch(/^e3b0c442/);
   const signature = createSign('sha256').update('text').sign(localhost.key);
@@ -73,7 +73,7 @@ async function clientErrorOf(promise: PromiseLike<unknown>): Promise<Error> {
   return error as Error;
 }
 
-describe('a TLS server stays well when a client', () => {
+describe('a TLS server keeps serving others when a client', () => {
   it('sends garbage instead of a client hello', () =>
     withSecureReactor(async (secure) => {
       const error = await serverErrorOf(secure, async (port) => {
@@ -155,7 +155,7 @@ describe('a TLS server stays well when a client', () => {
       expect(error).toMatchObject({ partial: Uint8Array.from(Buffer.from('half a li')) });
     }));
 
-  it('sends a line beyond the bound', () =>
+  it('sends a line longer than maxBytes', () =>
     withSecureReactor(async (secure) => {
       const error = await serverErrorOf(secure, async (port) => {
         const connection = await secure.reactor.connectSecure({ host, port, secure: await secure.client() });
@@ -187,7 +187,7 @@ describe('a TLS server stays well when a client', () => {
       });
     }));
 
-  it('says nothing at all: the handshake has a deadline', () =>
+  it('sends nothing: the handshake times out', () =>
     withSecureReactor(async (secure) => {
       const listener = await secure.reactor.listen({ host, port: 0 });
       const told = new Promise<Error>((resolve) => listener.once('clientError', resolve));
@@ -198,7 +198,7 @@ describe('a TLS server stays well when a client', () => {
       expect(error.message).toBe('handshake timed out (total 20 ms) waiting to read');
     }));
 
-  it('hoards handshakes: the oldest is dropped for a new one', () =>
+  it('leaves handshakes unfinished: the oldest is dropped for a new one', () =>
     withSecureReactor(async (secure) => {
       const listener = await secure.reactor.listen({ host, port: 0 });
       listener.serve({ secure: await secure.server(), maxHandshakes: 3 }, async (connection) => {
@@ -226,7 +226,7 @@ describe('a TLS server stays well when a client', () => {
 });
 
 describe('a TLS client refuses', () => {
-  it('a certificate that nobody trusts, and tells the server why', () =>
+  it('an untrusted certificate, and sends the server an alert', () =>
     withSecureReactor(async (secure) => {
       let seen: Error | undefined;
       const remote = await serverErrorOf(secure, async (port) => {
@@ -239,7 +239,7 @@ describe('a TLS client refuses', () => {
       expect(remote).toMatchObject({ name: 'TlsError', side: 'remote', alert: 48 });
     }));
 
-  it('a certificate of another host, and says whose it is', () =>
+  it('a certificate of another host, and reports whose it is', () =>
     withSecureReactor(async (secure) => {
       let seen: Error | undefined;
       await serverErrorOf(secure, async (port) => {
@@ -291,7 +291,7 @@ describe('a TLS client refuses', () => {
       expect(error).toMatchObject({ name: 'TlsError', side: 'remote', alert: 120 });
     }));
 
-  it('to begin without the name that the certificate must be for', () =>
+  it('to start without a server name', () =>
     withSecureReactor(async (secure) => {
       const listener = await secure.reactor.listen({ host, port: 0 });
       const plain = await secure.reactor.connect({ host, port: portOf(listener) });
@@ -302,7 +302,7 @@ describe('a TLS client refuses', () => {
 });
 
 describe('a context refuses', () => {
-  it('files that are missing or hold something else', () =>
+  it('files that are missing or contain something else', () =>
     withSecureReactor(async (secure) => {
       const other = selfSigned();
       await expect(secure.server({ certificate: { file: '/no/such/file.pem' } })).rejects.toMatchObject({
@@ -326,7 +326,7 @@ describe('a context refuses', () => {
       cryptoWorks();
     }));
 
-  it('an encrypted key without its password, and takes it with it', () =>
+  it('an encrypted key without its password, and accepts it with the password', () =>
     withSecureReactor(async (secure) => {
       const pem = createPrivateKey(localhost.key).export({
         type: 'pkcs8',
@@ -342,7 +342,7 @@ describe('a context refuses', () => {
       cryptoWorks();
     }));
 
-  it('nothing for what others left in the error queue', () =>
+  it("nothing because of errors that other code left in OpenSSL's queue", () =>
     withSecureReactor(async (secure) => {
       openssl().BIO_read(0, new Uint8Array(1), 1);
       expect(openssl().ERR_peek_error()).not.toBe(0);
@@ -350,7 +350,7 @@ describe('a context refuses', () => {
       openssl().ERR_clear_error();
     }));
 
-  it('words that it does not know, instead of verifying nobody', () =>
+  it('unknown option values, instead of verifying nobody', () =>
     withSecureReactor(async (secure) => {
       await expect(secure.client({ verify: 'required' as 'peer' })).rejects.toThrow(
         'verify takes \'peer\' (for no check at all there is dangerouslyVerifyNobody), not "required"',

@@ -1,4 +1,4 @@
-/** What a peer said before it broke the connection is heard, although this side learns of the break when it sends. */
+/** A write may fail because the peer broke the connection. What the peer sent before that is still received. */
 
 import { describe, expect, it, vi } from 'vitest';
 
@@ -10,7 +10,7 @@ import { localhost, withSecureReactor } from '../testing/tls/secure-reactor.ts';
 import type { TlsServerOptions, TlsVersion } from './context/options.ts';
 import type { TlsTransport } from './tls-transport.ts';
 
-/** One end of a wire without a kernel: what is written comes to the other end at once. */
+/** One end of a wire without a kernel: written bytes reach the other end at once. */
 class Wire implements Transport {
   readonly failure = undefined;
   readonly hasBuffered = false;
@@ -18,13 +18,13 @@ class Wire implements Transport {
   received = 0;
   readonly inbox: (Uint8Array | Error)[] = [];
   other: Wire | undefined;
-  /** The peer has ended its side. */
+  /** Whether the peer has ended its side. */
   ended = false;
-  /** Whether the next write is the last that arrives; it throws all the same. */
+  /** Whether writes fail: the next write still arrives, but throws. */
   breaks = false;
-  /** How much the wire still takes. */
+  /** How many bytes the wire still accepts. */
   takes = Infinity;
-  /** Called when this end has written. */
+  /** Called after each write of this end. */
   onWritten: () => void = () => undefined;
 
   read(into: Uint8Array): number {
@@ -57,14 +57,14 @@ class Wire implements Transport {
 interface Ends {
   readonly client: TlsTransport;
   readonly server: TlsTransport;
-  /** The wire below each of them. */
+  /** The wires below the two ends. */
   readonly under: { readonly client: Wire; readonly server: Wire };
   shake(): void;
-  /** The server ends the connection by an alert, `bad_record_mac`. */
+  /** The server ends the connection with an alert, `bad_record_mac`. */
   alert(): void;
 }
 
-/** Runs `use` with the two ends of a connection, before their handshake. */
+/** Calls `use` with both ends of a connection, before their handshake. */
 function withEnds(
   version: TlsVersion,
   use: (ends: Ends) => void,
@@ -107,7 +107,7 @@ function readFrom(transport: Transport): string | number {
   return count > 0 ? Buffer.from(into.subarray(0, count)).toString() : count;
 }
 
-/** What a call gives, or throws. */
+/** @returns what `call` returns or throws. */
 function outcome(call: () => unknown): unknown {
   try {
     return call();
@@ -121,7 +121,7 @@ const broken = expect.objectContaining({ message: 'the wire is broken' }) as unk
 const refused = expect.objectContaining({ name: 'TlsError', side: 'remote', alert: 116 }) as unknown;
 const alerted = expect.objectContaining({ name: 'TlsError', side: 'remote', alert: 20 }) as unknown;
 
-/** Lets the client speak first, and break the wire when its last flight has arrived. */
+/** Starts a handshake. The client's wire breaks with its last flight; `serverSays` runs when the flight has arrived. */
 function breakBehindLastFlight({ client, server, under }: Ends, serverSays: () => void): void {
   expect(client.handshake()).toBe(WANT_READ);
   expect(server.handshake()).toBe(WANT_READ);
@@ -130,7 +130,7 @@ function breakBehindLastFlight({ client, server, under }: Ends, serverSays: () =
 }
 
 describe('a handshake of TLS 1.3 whose last flight breaks the wire', () => {
-  it('tells the alert of the peer', () =>
+  it('throws the alert of the peer', () =>
     withEnds(
       'TLSv1.3',
       (ends) => {
@@ -142,7 +142,7 @@ describe('a handshake of TLS 1.3 whose last flight breaks the wire', () => {
       { verify: ['peer', 'fail_if_no_peer_cert'], ca: { pem: localhost.certificate } },
     ));
 
-  it('is complete when data of the peer have come behind it, which are read before the break is told', () =>
+  it('completes when data of the peer has arrived, and that data can still be read after a failed write', () =>
     withEnds('TLSv1.3', (ends) => {
       const { client, server, under } = ends;
       breakBehindLastFlight(ends, () => {
@@ -157,9 +157,9 @@ describe('a handshake of TLS 1.3 whose last flight breaks the wire', () => {
     }));
 
   it.each([
-    ['when the peer says nothing', () => undefined],
-    ['when the peer ends there', ({ under }: Ends) => (under.client.ended = true)],
-  ])('has failed by that %s', (_, serverDoes) =>
+    ['when the peer sends nothing', () => undefined],
+    ['when the peer ends the connection', ({ under }: Ends) => (under.client.ended = true)],
+  ])('fails with the break %s', (_, serverDoes) =>
     withEnds('TLSv1.3', (ends) => {
       breakBehindLastFlight(ends, () => serverDoes(ends));
       for (let turn = 0; turn < 2; turn++) expect(outcome(() => ends.client.handshake())).toEqual(broken);
@@ -170,7 +170,7 @@ describe('a handshake of TLS 1.3 whose last flight breaks the wire', () => {
 });
 
 describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a connection of %s that breaks when it sends', (version) => {
-  it('tells the alert of the peer', () =>
+  it('throws the alert of the peer', () =>
     withEnds(version, ({ client, under, shake, alert }) => {
       shake();
       alert();
@@ -179,7 +179,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a connection of %s that breaks w
       expect(outcome(() => readFrom(client))).toEqual(alerted);
     }));
 
-  it('tells the break when data come before the alert, which are read first', () =>
+  it('throws the break while data precedes the alert, and the alert once that data was read', () =>
     withEnds(version, ({ client, server, under, shake, alert }) => {
       shake();
       server.write(hello);
@@ -191,7 +191,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a connection of %s that breaks w
       expect(outcome(() => readFrom(client))).toEqual(alerted);
     }));
 
-  it('tells the break when the peer has ended without a word, and a read the truncation', () =>
+  it('throws the break from writes and a truncation from reads when the peer ended without close_notify', () =>
     withEnds(version, ({ client, under, shake }) => {
       shake();
       under.client.ended = under.client.breaks = true;
@@ -199,7 +199,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a connection of %s that breaks w
       expect(outcome(() => readFrom(client))).toMatchObject({ name: 'TruncatedError' });
     }));
 
-  it('tells a send the break and a read the reset, when there is no more', () =>
+  it('throws the break from a write and the reset from a read when no data has arrived', () =>
     withEnds(version, ({ client, under, shake }) => {
       shake();
       under.client.inbox.push(new Error('reset'));
@@ -209,7 +209,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a connection of %s that breaks w
       expect(outcome(() => readFrom(client))).toMatchObject({ message: 'reset' });
     }));
 
-  it('tells the flush that has lost bytes, and what waits for it', () =>
+  it('throws the break from a flush that lost bytes, and from the shutdown after it', () =>
     withEnds(version, ({ client, under, shake }) => {
       shake();
       under.client.takes = 10;
@@ -221,7 +221,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a connection of %s that breaks w
       expect(outcome(() => client.shutdown())).toEqual(broken);
     }));
 
-  it('tells the alert that comes byte by byte', () =>
+  it('finds an alert that arrives byte by byte', () =>
     withEnds(version, ({ client, under, shake, alert }) => {
       shake();
       alert();
@@ -231,7 +231,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a connection of %s that breaks w
       expect(outcome(() => client.write(hello))).toEqual(alerted);
     }));
 
-  it('seals nothing more after it', () =>
+  it('encrypts nothing more after the break', () =>
     withEnds(version, ({ client, under, shake }) => {
       shake();
       under.client.breaks = true;
@@ -244,7 +244,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a connection of %s that breaks w
 });
 
 describe('a handshake in the middle of a connection', () => {
-  it('tells the alert of the peer when it breaks the wire', () =>
+  it('throws the alert of the peer when it breaks the wire', () =>
     withEnds('TLSv1.2', ({ client, under, shake, alert }) => {
       shake();
       alert();
@@ -253,7 +253,7 @@ describe('a handshake in the middle of a connection', () => {
       expect(outcome(() => client.rehandshake.proceed(client.rehandshake.hasRenegotiated))).toEqual(alerted);
     }));
 
-  it('that an alert ends loses no data that came before', () =>
+  it('loses no data that arrived before the alert that ends it', () =>
     withEnds('TLSv1.2', ({ client, server, shake, alert }) => {
       shake();
       server.write(hello);

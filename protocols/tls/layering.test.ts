@@ -56,7 +56,7 @@ describe('TLS over a connection', () => {
       await expect(receiving).rejects.toBeInstanceOf(ClosedError);
     }));
 
-  it('runs the handshake with the first send or receive, inside of its own limits', () =>
+  it('runs the handshake with the first send or receive, within the timeouts of that operation', () =>
     withSecureReactor(async (secure) => {
       const [client, server] = await securePair(secure);
       await expect(client.receive('*l', { timeouts: { blockMs: 10 } })).rejects.toBeInstanceOf(OperationTimeoutError);
@@ -88,7 +88,7 @@ describe('TLS over a connection', () => {
       abort(client, server);
     }));
 
-  it('runs one handshake for a send, a receive and a shutdown that wait for it at once', () =>
+  it('runs one handshake for a concurrent send, receive and shutdown', () =>
     withSecureReactor(async (secure) => {
       const [client, server] = await securePair(secure);
       const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString();
@@ -102,7 +102,7 @@ describe('TLS over a connection', () => {
       await Promise.all([client.close(), server.close()]);
     }));
 
-  it('costs nothing while its handshake waits for the peer', () =>
+  it('causes almost no turns while its handshake waits for the peer', () =>
     withSecureReactor(async (secure) => {
       const [client, plain] = await plainPair(secure);
       const server = plain.secure(await secure.server());
@@ -116,7 +116,7 @@ describe('TLS over a connection', () => {
       await expect(shaking).rejects.toMatchObject({ code: 'ECONNRESET' });
     }));
 
-  it('keeps a connection whose handshake timed out when asked to, and closes it otherwise', () =>
+  it('stays open after a handshake timeout with keepOpen, and is closed without it', () =>
     withSecureReactor(async (secure) => {
       const [client, server] = await securePair(secure);
       await expect(client.handshake({ timeouts: { totalMs: 5 }, keepOpen: true })).rejects.toBeInstanceOf(
@@ -131,7 +131,7 @@ describe('TLS over a connection', () => {
       abort(peer);
     }));
 
-  it.each(['blockMs', 'totalMs'])('keeps a connection whose handshake was only tried once (%s 0)', (limit) =>
+  it.each(['blockMs', 'totalMs'])('stays open when its handshake is tried only once (%s 0)', (limit) =>
     withSecureReactor(async (secure) => {
       const [client, server] = await securePair(secure);
       await expect(client.handshake({ timeouts: { [limit]: 0 } })).rejects.toBeInstanceOf(OperationTimeoutError);
@@ -141,7 +141,7 @@ describe('TLS over a connection', () => {
     }),
   );
 
-  it('may be broken by whoever is told that it is secure, in the middle of a shutdown', () =>
+  it('can be aborted by a "secure" listener in the middle of a shutdown', () =>
     withSecureReactor(async (secure) => {
       const [client, server] = await securePair(secure);
       const shaking = server.handshake().catch(() => undefined);
@@ -154,12 +154,12 @@ describe('TLS over a connection', () => {
       abort(server);
     }));
 
-  it('takes over bytes that had been received below', () =>
+  it('takes over bytes that the connection below has received', () =>
     withSecureReactor(async (secure) => {
       const [client, server] = await plainPair(secure);
       const above = client.secure(await secure.client(), { serverName: 'localhost' });
       const shaking = above.handshake();
-      // The client hello lies in the plain connection's buffer, as after a command such as STARTTLS.
+      // The client hello is in the buffer of the plain connection, as after a command such as STARTTLS.
       const hello = await server.receive(5);
       server.unread(hello);
       const peer = server.secure(await secure.server());
@@ -224,7 +224,7 @@ describe('TLS over a connection', () => {
       await Promise.all(inner.map((each) => each.close()));
     }));
 
-  it('tells the end after close_notify once, and truncation apart from it', () =>
+  it('returns END for each read after close_notify', () =>
     withSecureReactor(async (secure) => {
       const [client, server] = await securePair(secure);
       await Promise.all([client.handshake(), server.handshake()]);
@@ -235,7 +235,7 @@ describe('TLS over a connection', () => {
       await Promise.all([client.close(), server.close()]);
     }));
 
-  it('chooses the application protocol for a handshake that outlives its context', () =>
+  it('selects the application protocol in a handshake that outlives its context', () =>
     withSecureReactor(async (secure) => {
       const [client, server] = await plainPair(secure);
       const context = await secure.server({ alpn: ['echo'] });
@@ -265,7 +265,7 @@ describe('TLS over a connection', () => {
       abort(...pair);
     }));
 
-  it('demands a client certificate when told to', () =>
+  it('requires a client certificate with fail_if_no_peer_cert', () =>
     withSecureReactor(async (secure) => {
       const { localhost } = await import('../testing/tls/secure-reactor.ts');
       const listener = await secure.reactor.listen({ host, port: 0 });

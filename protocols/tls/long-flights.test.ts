@@ -12,14 +12,14 @@ import { withSecureReactor } from '../testing/tls/secure-reactor.ts';
 const authority = new Authority();
 const ca = { pem: authority.pem };
 const site = authority.issue();
-// As large as OpenSSL takes a chain to be, nearly.
+// Nearly as large as OpenSSL allows a chain to be.
 const person = authority.issue({
   names: Array.from({ length: 3_000 }, (_, index) => `${String(index)}.someone.test`),
   purpose: 'client',
 });
 
 it.each(['present', 'other'])(
-  'serves a client that sends much more in small records after the choice of the %s context',
+  'accepts a client certificate of over 160 KiB in one-byte records after the %s context was chosen',
   (choice) =>
     withSecureReactor(async (secure) => {
       const options = {
@@ -52,7 +52,7 @@ it.each(['present', 'other'])(
     }),
 );
 
-/** A socket that sends each handshake message in records of one byte, until the client changes to its keys. */
+/** A stream that splits each handshake message into records of one byte, until the client starts to encrypt. */
 function splitting(port: number): { duplex: Duplex; sent: () => number } {
   const socket = connectPlain(port, '127.0.0.1');
   let isFirst = true;
@@ -67,7 +67,7 @@ function splitting(port: number): { duplex: Duplex; sent: () => number } {
       const end = at + 5 + records.readUInt16BE(at + 3);
       if (end > records.length) break;
       isSealed ||= records[at] !== HANDSHAKE;
-      // OpenSSL tells the version by a whole client hello.
+      // OpenSSL needs a whole client hello to detect the version, so the first record stays whole.
       if (isSealed || isFirst) pieces.push(records.subarray(at, end));
       else
         for (let index = at + 5; index < end; index++)

@@ -1,4 +1,4 @@
-// For each "yes", the case that looks right and is not.
+// For each accepted case, the similar case that must be rejected.
 
 import { describe, expect, it } from 'vitest';
 
@@ -23,7 +23,7 @@ describe('a chain', () => {
   const lower = middle.intermediate({ commonName: 'b' });
   const lowest = lower.intermediate({ commonName: 'c' });
 
-  it('of five is verified, and told in its order from both sides', () =>
+  it('of five certificates is verified, and both sides list it in order', () =>
     withSecureReactor(async (secure) => {
       const issued = lowest.issue();
       const pair = await shakenPair(secure, {
@@ -45,7 +45,7 @@ describe('a chain', () => {
       abort(...pair);
     }));
 
-  it.each([0, 1, 2])('without the link %i is not', (gone) =>
+  it.each([0, 1, 2])('without the link %i is rejected', (gone) =>
     withSecureReactor(async (secure) => {
       const issued = lowest.issue();
       const links = [lowest, lower, middle].filter((_, index) => index !== gone).map(({ pem }) => pem);
@@ -61,7 +61,7 @@ describe('a chain', () => {
     }),
   );
 
-  it('deeper than `depth` allows is not', () =>
+  it('deeper than `depth` is rejected', () =>
     withSecureReactor(async (secure) => {
       for (const [depth, isAccepted] of [
         [3, true],
@@ -79,7 +79,7 @@ describe('a chain', () => {
 });
 
 describe('an issuer', () => {
-  it('that is no authority issues nothing, although its key has signed and its name is right', () =>
+  it('that is no authority is rejected, even with the right name and signature', () =>
     withSecureReactor(async (secure) => {
       const false1 = new Authority({ commonName: 'no authority', ca: false }, root);
       const issued = false1.issue();
@@ -98,14 +98,14 @@ describe('an issuer', () => {
       abort(...pair);
     }));
 
-  it('of the same name with another key issues nothing', () => {
+  it('with the right name but another key is not taken for the issuer', () => {
     const double = new Authority({ commonName: 'root' });
     expect(Certificate.load(double.pem).issued(Certificate.load(root.issue().certificate))).toBe(false);
   });
 });
 
 describe('a certificate', () => {
-  it('that is accepted although nobody looked is not called verified', () =>
+  it('that was accepted without a check is not reported as verified', () =>
     withSecureReactor(async (secure) => {
       const pair = await shakenPair(secure, {
         client: await secure.client({ dangerouslyVerifyNobody: true }),
@@ -116,7 +116,7 @@ describe('a certificate', () => {
       abort(...pair);
     }));
 
-  it('that is accepted with a fault is not called verified', () =>
+  it('that was accepted with a fault is not reported as verified', () =>
     withSecureReactor(async (secure) => {
       const pair = await shakenPair(secure, {
         client: await secure.client({ ca: { pem: root.pem }, dangerouslyAccept: 'all' }),
@@ -126,7 +126,7 @@ describe('a certificate', () => {
       abort(...pair);
     }));
 
-  it('for a name with an underscore is one for that name only, or a whole wildcard above it', () =>
+  it('covers a host name with an underscore only exactly, or by a wildcard for the whole label', () =>
     withSecureReactor(async (secure) => {
       const serverName = 'my_app.example.test';
       for (const [name, isAccepted] of [
@@ -164,7 +164,7 @@ describe('a certificate', () => {
 });
 
 describe('connecting', () => {
-  /** A ground on which a name has many addresses, and what was tried of them. */
+  /** Calls `use` with a reactor whose lookups return `addresses`, and with the list of the addresses that it tries. */
   const dialing = async (
     addresses: readonly string[],
     use: (reactor: Reactor, port: number, tried: string[]) => Promise<void>,
@@ -195,14 +195,14 @@ describe('connecting', () => {
     }
   };
 
-  it('finds the only address that is alive, the last of many in both families, each tried once', () =>
+  it('reaches the only live address, the last of many in both families, and tries each once', () =>
     dialing(['::1', '127.0.0.2', '127.0.0.3', '127.0.0.4', '127.0.0.5', '127.0.0.1'], async (reactor, port, tried) => {
       const client = await reactor.connect({ host: 'many.test', port, timeouts: { totalMs: 5_000 } });
       expect(client.remoteAddress).toEqual({ family: 'IPv4', host: '127.0.0.1', port });
       expect(tried).toEqual(['::1', '127.0.0.2', '127.0.0.3', '127.0.0.4', '127.0.0.5', '127.0.0.1']);
     }));
 
-  it('lets the families take turns, whatever the order of the answers', () =>
+  it('alternates between the address families, whatever the order of the answers', () =>
     dialing(['127.0.0.2', '127.0.0.3', '::2', '::1', '127.0.0.4'], async (reactor, port, tried) => {
       await expect(
         Promise.resolve(reactor.connect({ host: 'many.test', port, timeouts: { totalMs: 5_000 } })),
@@ -210,7 +210,7 @@ describe('connecting', () => {
       expect(tried).toEqual(['127.0.0.2', '::2', '127.0.0.3', '::1', '127.0.0.4']);
     }));
 
-  it('with a signal that was aborted before does nothing at all', () =>
+  it('with an already aborted signal tries no address', () =>
     dialing(['127.0.0.1'], async (reactor, port, tried) => {
       for (const host of ['many.test', '127.0.0.1'])
         await expect(
@@ -219,7 +219,7 @@ describe('connecting', () => {
       expect(tried).toEqual([]);
     }));
 
-  it('refuses at once what no host can be named, before anything is registered', () =>
+  it('throws for an invalid host name, before it registers an operation', () =>
     withSecureReactor(async ({ reactor, client }) => {
       const secure = await client();
       for (const host of ['a b.test', 'a\0b', 'https://a.test', '[::1]', '127.1', '*.test']) {
@@ -237,8 +237,8 @@ describe('connecting', () => {
     }));
 });
 
-describe('contexts by name', () => {
-  it('refuse what no client can ask for, and one name in two spellings', () =>
+describe('serverNames', () => {
+  it('rejects names that no client can send, and one name in two spellings', () =>
     withSecureReactor(async ({ server }) => {
       const context = await server();
       for (const name of ['127.0.0.1', '::1', 'a b', '*', '*.', 'a.*.test', '0x7f.1', 'https://a.test', ''])
@@ -248,7 +248,7 @@ describe('contexts by name', () => {
       );
     }));
 
-  it('know a name that a client sends with a dot or in other letters than ASCII', () =>
+  it('matches a name that is configured with a trailing dot and non-ASCII letters', () =>
     withSecureReactor(async (secure) => {
       const issued = root.issue({ names: ['xn--bcher-kva.test'] });
       const named = await secure.server({ certificate: { pem: issued.certificate }, key: { pem: issued.key } });

@@ -10,7 +10,7 @@ const none = { certificate: undefined, key: undefined };
 describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a shared key, under %s', (max) => {
   const protocols = { max };
 
-  it('takes the place of certificates', () =>
+  it('replaces certificates', () =>
     withSecureReactor(async (secure) => {
       const asked: string[] = [];
       const server = await secure.server({
@@ -30,7 +30,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a shared key, under %s', (max) =
       abort(...pair);
     }));
 
-  it('that is another one, or unknown, ends the handshake', () =>
+  it('ends the handshake when it is wrong, or its identity is unknown', () =>
     withSecureReactor(async (secure) => {
       const server = await secure.server({ ...none, psk: (identity) => (identity === 'me' ? key : undefined) });
       for (const psk of [
@@ -46,7 +46,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a shared key, under %s', (max) =
       }
     }));
 
-  it('may take the client its time', () =>
+  it('can be looked up asynchronously by the client', () =>
     withSecureReactor(async (secure) => {
       const server = await secure.server({ ...none, psk: () => key });
       const client = await secure.client({
@@ -61,7 +61,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a shared key, under %s', (max) =
       abort(...pair);
     }));
 
-  it('that the client cannot find fails its handshake', () =>
+  it("fails the client's handshake when its lookup rejects", () =>
     withSecureReactor(async (secure) => {
       const pair = await securePair(secure, {
         client: await secure.client({ psk: () => Promise.reject(new Error('locked')), protocols }),
@@ -74,7 +74,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a shared key, under %s', (max) =
     }));
 });
 
-it('a server may take its time under TLS 1.3, and for either digest', () =>
+it('a TLS 1.3 server can look up a shared key asynchronously, for either digest', () =>
   withSecureReactor(async (secure) => {
     for (const digest of ['sha256', 'sha384'] as const) {
       const ciphersuites = digest === 'sha384' ? 'TLS_AES_256_GCM_SHA384' : undefined;
@@ -96,7 +96,7 @@ it('a server may take its time under TLS 1.3, and for either digest', () =>
     }
   }));
 
-it('a server under TLS 1.2 cannot, and says so', () =>
+it('a TLS 1.2 server fails the handshake when its lookup of a shared key is asynchronous', () =>
   withSecureReactor(async (secure) => {
     const server = await secure.server({ ...none, psk: () => Promise.resolve(key), protocols: { max: 'TLSv1.2' } });
     const pair = await securePair(secure, { client: await secure.client({ psk: { identity: 'me', key } }), server });
@@ -105,7 +105,7 @@ it('a server under TLS 1.2 cannot, and says so', () =>
     expect((failure as Error).message).toContain('a TLS 1.2 server cannot wait for a shared key');
   }));
 
-it('a hint reaches the client under TLS 1.2', () =>
+it('pskHint reaches the client under TLS 1.2', () =>
   withSecureReactor(async (secure) => {
     const hints: unknown[] = [];
     const server = await secure.server({
@@ -126,7 +126,7 @@ it('a hint reaches the client under TLS 1.2', () =>
     abort(...pair);
   }));
 
-it('a connection closed by the one who is asked for its key is closed, nothing worse', () =>
+it('a psk callback that aborts its connection only closes it', () =>
   withSecureReactor(async (secure) => {
     const pairs: Awaited<ReturnType<typeof securePair>>[] = [];
     const server = await secure.server({
@@ -144,7 +144,7 @@ it('a connection closed by the one who is asked for its key is closed, nothing w
     abort(...pair);
   }));
 
-it('keys and identities that cannot be are refused', () =>
+it('invalid keys and identities are rejected', () =>
   withSecureReactor(async (secure) => {
     for (const psk of [
       { identity: '', key },

@@ -23,7 +23,7 @@ const messageOf = (outcome: Promise<unknown>): Promise<string> =>
     (error: unknown) => (error as Error).message,
   );
 
-/** The first message of a client. */
+/** @returns the first flight of a TLS client. */
 function hello(): Promise<Buffer> {
   return new Promise((resolve) => {
     const stream = new Duplex({
@@ -37,15 +37,15 @@ function hello(): Promise<Buffer> {
   });
 }
 
-describe('the reason that is told', () => {
-  it('for a goodbye in the middle of the handshake is that the peer has closed', () =>
+describe('the error message', () => {
+  it('for close_notify during the handshake says that the peer has closed', () =>
     withSecureReactor(async ({ reactor, server }) => {
       const first = await hello();
       const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
       const told = new Promise<Error>((resolve) => listener.once('clientError', resolve));
       listener.serve({ secure: await server() }, () => undefined);
       const socket = netConnect(portOf(listener), '127.0.0.1').on('error', () => undefined);
-      // The answer has come when the goodbye goes.
+      // The server has answered by now, so the close_notify arrives in the middle of the handshake.
       socket.once('data', () => socket.write(Buffer.from('15030300020100', 'hex')));
       socket.write(first);
       const error = await told;
@@ -56,7 +56,7 @@ describe('the reason that is told', () => {
       socket.destroy();
     }));
 
-  it('for a write to a stream that has failed is why it has failed', () =>
+  it('for a write to a failed stream says why the stream failed', () =>
     withReactor(async (reactor) => {
       const connection = fromDuplex(
         reactor,
@@ -72,7 +72,7 @@ describe('the reason that is told', () => {
       connection.abort();
     }));
 
-  it('for PEM that cannot be read says whether it is empty, something else, or broken', () => {
+  it('for unreadable PEM says whether it is empty, something else, or broken', () => {
     const { certificate, key } = selfSigned();
     const read = (pem: string): string => {
       try {
@@ -102,7 +102,7 @@ describe('the reason that is told', () => {
     expect(() => Certificate.loadAll(Buffer.from(Certificate.load(certificate).der))).toThrow('it seems to be DER');
   });
 
-  it('for a locked key without a password is that it is locked', async () => {
+  it('for an encrypted key without a password says that it is locked', async () => {
     const { certificate, key } = selfSigned();
     const locked = execFileSync('openssl', ['pkcs8', '-topk8', '-passout', 'pass:x1'], { input: key }).toString();
     const outcome = messageOf(TlsContext.server({ certificate: { pem: certificate }, key: { pem: locked } }));
@@ -117,7 +117,7 @@ describe('the reason that is told', () => {
     );
   });
 
-  it('for a second serve is that the listener serves already', () =>
+  it('for a second serve says that the listener already serves', () =>
     withReactor(async (reactor) => {
       const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
       listener.serve({}, () => undefined);
@@ -131,14 +131,14 @@ describe('the reason that is told', () => {
     }));
 });
 
-describe('authorities', () => {
+describe('certificate authorities', () => {
   const openssl = (args: string[], input: string): string => {
     const { status, stdout, stderr } = spawnSync('openssl', args, { input, encoding: 'utf8' });
     if (status !== 0) throw new Error(stderr);
     return stdout;
   };
 
-  it('that say what they are trusted for are kept to it', () =>
+  it('with trust settings are trusted only for the listed purposes', () =>
     withSecureReactor(async ({ reactor, server, client }) => {
       const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
       listener.on('clientError', () => undefined);
@@ -163,7 +163,7 @@ describe('authorities', () => {
       expect(await outcome(['-addtrust', 'clientAuth'])).toMatch(/^the server's certificate is not accepted/);
     }));
 
-  it('are read from a directory in PEM, as trusted certificates and in DER; what is neither is listed', async () => {
+  it('are read from a directory in three formats; other files are listed as skipped', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'wantio-'));
     try {
       const one = selfSigned({ names: ['one.test'] }).certificate;

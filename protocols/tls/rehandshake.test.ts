@@ -12,7 +12,7 @@ const identity = { certificate: { pem: person.certificate }, key: { pem: person.
 const ca = { pem: authority.pem };
 
 describe('renegotiation under TLS 1.2', () => {
-  it('is complete when it settles, begun by the client', () =>
+  it('is complete when renegotiate() resolves, begun by the client', () =>
     withSecureReactor(async (secure) => {
       const pair = await shakenPair(secure, {
         client: await secure.client(tls12),
@@ -32,7 +32,7 @@ describe('renegotiation under TLS 1.2', () => {
       abort(...pair);
     }));
 
-  it('is complete when it settles, begun by the server', () =>
+  it('is complete when renegotiate() resolves, begun by the server', () =>
     withSecureReactor(async (secure) => {
       const pair = await shakenPair(secure, { client: await secure.client({ ...tls12, allowPeerRenegotiations: 1 }) });
       const before = pair[0].finished();
@@ -46,18 +46,18 @@ describe('renegotiation under TLS 1.2', () => {
       abort(...pair);
     }));
 
-  it('is refused to a peer unless it is allowed', () =>
+  it('by the peer is refused unless it is allowed', () =>
     withSecureReactor(async (secure) => {
       const pair = await shakenPair(secure, { client: await secure.client(tls12) });
       const received = pair[1].receive();
-      // OpenSSL's client gives up when it is refused; the server only says no.
+      // OpenSSL's client gives up when the server refuses; the server itself only sends the refusal.
       const [refusal, server] = await failuresOf(pair[0].renegotiate(), received);
       expect(refusal).toMatchObject({ name: 'TlsError', operation: 'renegotiate', reason: 'no renegotiation' });
       expect(server).toMatchObject({ name: 'TlsError', side: 'remote' });
       abort(...pair);
     }));
 
-  it('stays refused to a peer after one that this side began itself', () =>
+  it('by the peer stays refused after this side began one', () =>
     withSecureReactor(async (secure) => {
       const pair = await shakenPair(secure, {
         client: await secure.client(tls12),
@@ -75,7 +75,7 @@ describe('renegotiation under TLS 1.2', () => {
       abort(...pair);
     }));
 
-  it('ends a connection whose peer begins too many', () =>
+  it('ends the connection when the peer begins more than allowPeerRenegotiations', () =>
     withSecureReactor(async (secure) => {
       const pair = await shakenPair(secure, {
         client: await secure.client(tls12),
@@ -85,13 +85,13 @@ describe('renegotiation under TLS 1.2', () => {
       const outcome = failuresOf(received);
       await pair[0].renegotiate();
       await pair[0].renegotiate();
-      // The client may learn of the end before or after its handshake is complete.
+      // The client may learn that the connection ended before or after its handshake is complete.
       await failuresOf(pair[0].renegotiate());
       expect(await outcome).toMatchObject([{ name: 'TlsError', reason: 'too many renegotiations' }]);
       abort(...pair);
     }));
 
-  it('needs TLS 1.2', () =>
+  it('fails under TLS 1.3', () =>
     withSecureReactor(async (secure) => {
       const pair = await shakenPair(secure);
       await expect(pair[0].renegotiate()).rejects.toMatchObject({ name: 'TlsError', reason: 'wrong version' });
@@ -99,7 +99,7 @@ describe('renegotiation under TLS 1.2', () => {
       abort(...pair);
     }));
 
-  it('lets data cross, both ways, whoever waits for what', () =>
+  it('keeps the data of both directions intact, whichever side begins', () =>
     withSecureReactor(async (secure) => {
       const pair = await shakenPair(secure, {
         client: await secure.client({ ...tls12, allowPeerRenegotiations: 100 }),
@@ -107,8 +107,7 @@ describe('renegotiation under TLS 1.2', () => {
       });
       const data = Buffer.alloc(3_000_000, 'abcdefg');
       const sends = pair.map((each) => each.send(data));
-      // They go on receiving: whoever does not look at its connection does not learn that the peer wants a new
-      // handshake.
+      // Both sides keep receiving: a side that does not read does not notice that the peer wants a new handshake.
       const receives = pair.map((each) => each.receive('*a'));
       for (let round = 0; round < 5; round++) await pair[round % 2].renegotiate();
       await Promise.all(sends);
@@ -117,7 +116,7 @@ describe('renegotiation under TLS 1.2', () => {
       abort(...pair);
     }));
 
-  it('is bounded in what it holds for a side that does not receive', () =>
+  it('fails when it would buffer more than maxAheadBytes for a caller that does not receive', () =>
     withSecureReactor(async (secure) => {
       const client = (await secure.client(tls12)).with({ maxAheadBytes: 50_000 });
       const pair = await shakenPair(secure, { client, server: await secure.server({ allowPeerRenegotiations: 1 }) });
@@ -131,7 +130,7 @@ describe('renegotiation under TLS 1.2', () => {
 });
 
 describe('key updates under TLS 1.3', () => {
-  it('go on both ways while data flow', () =>
+  it('work in both directions while data flows', () =>
     withSecureReactor(async (secure) => {
       const pair = await shakenPair(secure);
       const data = Buffer.alloc(2_000_000, 'abcdefg');
@@ -145,7 +144,7 @@ describe('key updates under TLS 1.3', () => {
       abort(...pair);
     }));
 
-  it('need TLS 1.3', () =>
+  it('fail under TLS 1.2', () =>
     withSecureReactor(async (secure) => {
       const pair = await shakenPair(secure, { client: await secure.client(tls12) });
       await expect(pair[0].updateKeys()).rejects.toMatchObject({ name: 'TlsError', reason: 'wrong version' });
@@ -154,10 +153,10 @@ describe('key updates under TLS 1.3', () => {
     }));
 });
 
-describe.each(['TLSv1.2', 'TLSv1.3'] as const)('asking for the client certificate later, under %s', (max) => {
+describe.each(['TLSv1.2', 'TLSv1.3'] as const)('requestClientCertificate, under %s,', (max) => {
   const protocols = { max };
 
-  it('gets it, verified', () =>
+  it('gets the certificate and verifies it', () =>
     withSecureReactor(async (secure) => {
       const pair = await shakenPair(secure, {
         client: await secure.client({ ...identity, protocols, allowPeerRenegotiations: 1 }),
@@ -174,9 +173,9 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('asking for the client certificat
       abort(...pair);
     }));
 
-  it('ends the connection of a client without one', () =>
+  it("ends the connection when the client's certificate is untrusted", () =>
     withSecureReactor(async (secure) => {
-      // A client with a certificate that nobody trusts says that it can be asked.
+      // A TLS 1.3 client without a certificate cannot be asked at all, so this one has an untrusted certificate.
       const stranger = { certificate: { pem: localhost.certificate }, key: { pem: localhost.key } };
       const pair = await shakenPair(secure, {
         client: await secure.client({ ...stranger, protocols, allowPeerRenegotiations: 1 }),
@@ -189,7 +188,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('asking for the client certificat
       abort(...pair);
     }));
 
-  it('needs authorities to verify it by', () =>
+  it('throws without authorities that can verify the certificate', () =>
     withSecureReactor(async (secure) => {
       const pair = await shakenPair(secure, { client: await secure.client({ ...identity, protocols }) });
       expect(() => pair[1].requestClientCertificate()).toThrow(TypeError);
@@ -197,7 +196,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('asking for the client certificat
     }));
 });
 
-it('a TLS 1.3 client without a certificate cannot be asked for one', () =>
+it('requestClientCertificate fails when a TLS 1.3 client has no certificate', () =>
   withSecureReactor(async (secure) => {
     const pair = await shakenPair(secure, { server: await secure.server({ ca }) });
     await expect(pair[1].requestClientCertificate()).rejects.toMatchObject({

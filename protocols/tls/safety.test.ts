@@ -1,5 +1,6 @@
 /**
- * What is wrong with a certificate ends the handshake with its own reason, and passes only when just that is asked for.
+ * Each fault of a certificate ends the handshake with its own reason. The handshake passes only when the caller accepts
+ * exactly that fault.
  */
 
 import { describe, expect, it } from 'vitest';
@@ -24,9 +25,9 @@ interface Wrong {
   readonly shown: { readonly certificate: string; readonly key: string };
   readonly reason: VerifyErrorName;
   readonly depth?: number;
-  /** The client's options with which it fails. */
+  /** The client's options with which the handshake fails. */
   readonly with?: TlsClientOptions;
-  /** Those with which it passes, besides accepting the fault by its name. */
+  /** Options with which it passes, in addition to accepting the fault by its name. */
   readonly passes?: readonly TlsClientOptions[];
   readonly serverOptions?: object;
 }
@@ -36,74 +37,83 @@ const middle = authority.intermediate();
 const deep = authority.intermediate().intermediate().intermediate().issue();
 const weakKey = authority.issue({ key: 'rsa1024' });
 const weakDigest = authority.issue({ digest: 'sha1' });
-// The server must be allowed to show what the client must not accept.
+// The server must be allowed to present a certificate that the client must not accept.
 const weakServer = { dangerouslyLowerSecurityLevel: 0 } as const;
 
 const WRONGS: readonly Wrong[] = [
-  { what: 'one that has expired', shown: authority.issue({ expired: true }), reason: 'CERT_HAS_EXPIRED' },
-  { what: 'one that is not yet valid', shown: authority.issue({ notYetValid: true }), reason: 'CERT_NOT_YET_VALID' },
-  { what: 'one that nobody else has signed', shown: localhost, reason: 'DEPTH_ZERO_SELF_SIGNED_CERT', passes: [] },
+  { what: 'an expired certificate', shown: authority.issue({ expired: true }), reason: 'CERT_HAS_EXPIRED' },
   {
-    what: 'one for another host',
+    what: 'a certificate that is not yet valid',
+    shown: authority.issue({ notYetValid: true }),
+    reason: 'CERT_NOT_YET_VALID',
+  },
+  { what: 'an unknown self-signed certificate', shown: localhost, reason: 'DEPTH_ZERO_SELF_SIGNED_CERT', passes: [] },
+  {
+    what: 'a certificate for another host',
     shown: authority.issue({ names: ['other.test'] }),
     reason: 'HOSTNAME_MISMATCH',
     passes: [{ dangerouslySkipNameCheck: true }],
   },
   {
-    what: 'one with the name as its common name only',
+    what: 'a certificate with the host only as its common name',
     shown: authority.issue({ names: ['localhost'], subjectAltName: false }),
     reason: 'HOSTNAME_MISMATCH',
     passes: [{ dangerouslyUseOldNameRules: true }],
   },
   {
-    what: 'one for another purpose',
+    what: 'a certificate for another purpose',
     shown: authority.issue({ purpose: 'client' }),
     reason: 'INVALID_PURPOSE',
     passes: [{ dangerouslyIgnorePurpose: true }],
   },
   {
-    what: 'one that was revoked',
+    what: 'a revoked certificate',
     shown: revoked,
     reason: 'CERT_REVOKED',
     with: { crls: { pem: authority.crl([revoked.serial]) } },
   },
-  { what: 'one whose revocation is not known', shown: good, reason: 'UNABLE_TO_GET_CRL', with: { crlCheck: 'leaf' } },
   {
-    what: 'one whose revocation list is out of date',
+    what: 'a certificate without a revocation list',
+    shown: good,
+    reason: 'UNABLE_TO_GET_CRL',
+    with: { crlCheck: 'leaf' },
+  },
+  {
+    what: 'a certificate with an expired revocation list',
     shown: good,
     reason: 'CRL_HAS_EXPIRED',
     with: { crls: { pem: authority.crl([], { expired: true }) } },
   },
   {
-    what: 'one too far below its authority',
+    what: 'a chain that is deeper than allowed',
     shown: chainOf(deep),
     reason: 'CERT_CHAIN_TOO_LONG',
     with: { depth: 1 },
     passes: [{ depth: 3 }],
   },
   {
-    what: 'one with a weak key',
+    what: 'a certificate with a weak key',
     shown: weakKey,
     reason: 'EE_KEY_TOO_SMALL',
     passes: [{ dangerouslyLowerSecurityLevel: 0 }],
     serverOptions: weakServer,
   },
   {
-    what: 'one that is signed with a weak digest',
+    what: 'a certificate that is signed with a weak digest',
     shown: weakDigest,
     reason: 'CA_MD_TOO_WEAK',
     passes: [{ dangerouslyLowerSecurityLevel: 0 }],
     serverOptions: weakServer,
   },
   {
-    what: 'one without the intermediate that signed it',
+    what: 'a certificate without its intermediate',
     shown: middle.issue(),
     reason: 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
     passes: [{ ca: [ca, { pem: middle.pem }] }],
   },
 ];
 
-describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a certificate is refused under %s:', (max) => {
+describe.each(['TLSv1.2', 'TLSv1.3'] as const)('verification under %s rejects', (max) => {
   const protocols = { max };
   async function outcome(
     secure: SecureReactor,
@@ -126,7 +136,8 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a certificate is refused under %
       expect(failure).toMatchObject({ reason: wrong.reason });
       expect((failure as Error).name).toMatch(/^(?:Certificate|WrongHost)Error$/);
       abort(...pair);
-      // It passes when that very fault is accepted, and then it is on record; not when another one is.
+      // The handshake passes when exactly this fault is accepted, and verification() lists the fault. It fails when
+      // only another fault is accepted.
       const accepting = await outcome(secure, wrong, {
         ...wrong.with,
         dangerouslyAccept: FAULTS_ALONG[wrong.reason] ?? [wrong.reason],
@@ -154,7 +165,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a certificate is refused under %
     }),
   );
 
-  it('nothing at all, when all is well', () =>
+  it('nothing when the certificate has no fault', () =>
     withSecureReactor(async (secure) => {
       const { pair, failure } = await outcome(
         secure,
@@ -166,7 +177,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a certificate is refused under %
       abort(...pair);
     }));
 
-  it('any that is not the one that was pinned', () =>
+  it('every certificate but the pinned one', () =>
     withSecureReactor(async (secure) => {
       const server = await secure.server({ certificate: { pem: good.certificate }, key: { pem: good.key } });
       const context = await secure.client({ ca, protocols });
@@ -185,7 +196,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a certificate is refused under %
       abort(...refused);
     }));
 
-  it('any that is not the one that the connection has pinned, whatever its context says', () =>
+  it('every certificate but the one that the connection pins, whatever its context pins', () =>
     withSecureReactor(async (secure) => {
       const server = await secure.server({ certificate: { pem: good.certificate }, key: { pem: good.key } });
       const right = { digest: Certificate.load(good.certificate).digest() };
@@ -207,7 +218,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a certificate is refused under %
       }
     }));
 
-  it('a client of whom somebody else was expected, or who shows none', () =>
+  it('a client with another certificate than the expected one, or with none', () =>
     withSecureReactor(async (secure) => {
       const person = authority.issue({ names: ['somebody.test'] });
       const server = await secure.server({ verify: 'peer', ca, expect: { name: 'somebody.test' } });
@@ -242,7 +253,7 @@ describe('DANE', () => {
     return digest;
   };
 
-  it('proves a certificate that no authority does, and tells by which record', () =>
+  it('accepts a certificate from an unknown authority, and reports the record that matched', () =>
     withSecureReactor(async (secure) => {
       const server = await secure.server({ certificate: { pem: good.certificate }, key: { pem: good.key } });
       const data = Buffer.from(await digestOf(secure), 'hex');
@@ -264,7 +275,7 @@ describe('DANE', () => {
       abort(...refused);
     }));
 
-  it('refuses records of which none can be used', () =>
+  it('rejects records of which none is usable', () =>
     withSecureReactor(async (secure) => {
       const context = await secure.client({ ca });
       for (const tlsa of [[], [{ usage: 9, selector: 9, matchingType: 9, data: Buffer.alloc(1) } as never]]) {
@@ -277,7 +288,7 @@ describe('DANE', () => {
     }));
 });
 
-// Certificates whose chain cannot be built have more than one fault.
+// A chain that cannot be built has more than one fault.
 const FAULTS_ALONG: Partial<Record<VerifyErrorName, readonly VerifyErrorName[]>> = {
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: ['UNABLE_TO_GET_ISSUER_CERT_LOCALLY', 'UNABLE_TO_VERIFY_LEAF_SIGNATURE'],
   CERT_CHAIN_TOO_LONG: ['CERT_CHAIN_TOO_LONG', 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY', 'UNABLE_TO_GET_ISSUER_CERT'],

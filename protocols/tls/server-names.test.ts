@@ -34,8 +34,8 @@ async function seenBy(
   return name;
 }
 
-describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a server with names, under %s', (max) => {
-  it('shows the certificate of the name, exact before wildcard, without regard to case', () =>
+describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a server with serverNames, under %s', (max) => {
+  it('presents the certificate for the name, exact before wildcard, ignoring case', () =>
     withSecureReactor(async (secure) => {
       const server = await contextFor(secure, 'other.test', {
         serverNames: {
@@ -49,7 +49,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a server with names, under %s', 
       expect(await seenBy(secure, server, 'other.test', max)).toBe('DNS:other.test');
     }));
 
-  it('refuses names that it does not have when it is strict', () =>
+  it('refuses unknown names when it is strict', () =>
     withSecureReactor(async (secure) => {
       const server = await contextFor(secure, 'other.test', {
         serverNames: { 'a.test': await contextFor(secure, 'a.test') },
@@ -73,7 +73,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a server with names, under %s', 
       expect(await seenBy(secure, server, 'a.test', max)).toBe('DNS:a.test');
     }));
 
-  it('applies all of the chosen context: its demand for a certificate, its versions, its protocols', () =>
+  it('applies all options of the chosen context: the required client certificate, the versions, the protocols', () =>
     withSecureReactor(async (secure) => {
       const person = authority.issue();
       const identity = { certificate: { pem: person.certificate }, key: { pem: person.key } };
@@ -106,7 +106,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a server with names, under %s', 
       abort(...pair);
     }));
 
-  it('waits for the one who chooses', () =>
+  it('waits for an asynchronous chooseContext', () =>
     withSecureReactor(async (secure) => {
       const chosen = await contextFor(secure, 'later.test');
       let answer: (context: TlsContext) => void = () => undefined;
@@ -141,7 +141,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a server with names, under %s', 
       abort(...pair);
     }));
 
-  it('ends only the handshake whose choice fails, or takes longer than its deadline', () =>
+  it('fails only the handshake whose chooseContext rejects, or exceeds the deadline', () =>
     withSecureReactor(async (secure) => {
       const server = await contextFor(secure, 'fine.test', {
         chooseContext: ({ serverName }) =>
@@ -168,7 +168,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a server with names, under %s', 
       expect(await seenBy(secure, server, 'fine.test', max)).toBe('DNS:fine.test');
     }));
 
-  it('does not use a chosen context that is closed', () =>
+  it('fails the handshake when the chosen context is closed', () =>
     withSecureReactor(async (secure) => {
       const chosen = await contextFor(secure, 'gone.test');
       const server = await contextFor(secure, 'other.test', { serverNames: { 'gone.test': chosen } });
@@ -185,7 +185,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a server with names, under %s', 
       });
     }));
 
-  it('does not go on with the context that was not chosen when the chosen one is closed, whenever that is', () =>
+  it('never falls back to the original context, at whatever moment the chosen one is closed', () =>
     withSecureReactor(async (secure) => {
       const client = await secure.client({ ca, protocols: { max } });
       const outcomes = new Set<unknown>();
@@ -209,7 +209,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a server with names, under %s', 
         outcomes.add((failure as Error | undefined)?.message);
         abort(...pair);
       }
-      // It was closed before it was looked at, and between that and its use.
+      // Both cases happened: the context was closed before the choice was examined, and between that and its use.
       expect(outcomes).toEqual(
         new Set([
           'handshake failed: the choice of a context failed: handshake refused: the TLS context is closed',
@@ -219,7 +219,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a server with names, under %s', 
     }));
 });
 
-it('names that cannot be are refused when the context is made', async () => {
+it('TlsContext.server rejects invalid server names', async () => {
   const { certificate, key } = authority.issue();
   const context = await TlsContext.server({ certificate: { pem: certificate }, key: { pem: key } });
   for (const name of ['', '*', 'a.*.test', '*.', 'with space']) {

@@ -1,4 +1,4 @@
-/** What users do in the wrong moment, or mean by a slip, must not crash, cross over, or let anybody in. */
+/** Mistakes and calls at the wrong moment must not crash, mix up connections, or let an unverified peer in. */
 
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -27,8 +27,8 @@ const identityOf = (name: string) => {
   return { certificate: { pem: made.certificate }, key: { pem: made.key } };
 };
 
-describe('a handler in the wrong moment', () => {
-  it('that receives on another connection when a session comes does not get the bytes of this one', () =>
+describe('a handler', () => {
+  it('that receives on another connection when a session arrives gets no bytes of this connection', () =>
     withSecureReactor(async (secure) => {
       const server = await secure.server({ ...identity, resumption: 'stateless' });
       const client = await secure.client({ ca });
@@ -38,14 +38,14 @@ describe('a handler in the wrong moment', () => {
       one[0].session$.subscribe(() => {
         other ??= two[0].receive();
       });
-      // The tickets and the answer come with one read.
+      // One read brings both the tickets and the answer.
       await one[1].send('for this one\n');
       expect(await one[0].receive()).toBe('for this one');
       expect(await other).toBe('for the other');
       abort(...one, ...two);
     }));
 
-  it('that aborts when a key is logged in the middle of a renegotiation only aborts', () =>
+  it('that aborts when a key is logged during a renegotiation only closes the connection', () =>
     withSecureReactor(async (secure) => {
       const pair = await shakenPair(secure, {
         client: await secure.client({ ca, ...tls12, dangerouslyLogKeys: 'event' }),
@@ -60,7 +60,7 @@ describe('a handler in the wrong moment', () => {
     }));
 
   it.each(['updateKeys', 'renegotiate'] as const)(
-    'that aborts when the handshake is complete stops the %s behind it',
+    'that aborts when the handshake is complete stops the %s that follows',
     (action) =>
       withSecureReactor(async (secure) => {
         const pair = await securePair(secure, {
@@ -76,7 +76,7 @@ describe('a handler in the wrong moment', () => {
       }),
   );
 
-  it('that goes on with the handshake it is asked in is refused', () =>
+  it('that drives the handshake that is calling it gets a BusyError', () =>
     withSecureReactor(async (secure) => {
       const pairs: [SecureConnection, SecureConnection][] = [];
       const server = await secure.server({
@@ -95,7 +95,7 @@ describe('a handler in the wrong moment', () => {
       abort(...pairs[0]);
     }));
 
-  it('that sends what is no memory gets a TypeError, and the connection goes on', () =>
+  it('that passes a string to trySend gets a TypeError, and the connection still works', () =>
     withSecureReactor(async (secure) => {
       const pair = await shakenPair(secure, {
         client: await secure.client({ ca }),
@@ -107,8 +107,8 @@ describe('a handler in the wrong moment', () => {
     }));
 });
 
-describe('nobody gets in by a slip:', () => {
-  it('a context that is closed while the choice is prepared is not replaced by the one that was not chosen', () =>
+describe('a mistake lets no unverified peer in:', () => {
+  it('a chosen context that is closed while the choice is prepared is not replaced by the original one', () =>
     withSecureReactor(async (secure) => {
       const strict = await secure.server({
         ...identity,
@@ -133,7 +133,7 @@ describe('nobody gets in by a slip:', () => {
       abort(...pair);
     }));
 
-  it('a choice that is no context is a failure, not the other context', () =>
+  it('a choice that is no context is an error, and does not select the original context', () =>
     withSecureReactor(async (secure) => {
       const strict = await secure.server({ ...identity, verify: 'fail_if_no_peer_cert', ca });
       const server = await secure.server({ ...identity, chooseContext: () => strict.with({}) as never });
@@ -146,7 +146,7 @@ describe('nobody gets in by a slip:', () => {
       ).rejects.toBeInstanceOf(TypeError);
     }));
 
-  it('records of the DNS are asked for their proof although nothing else is verified', () =>
+  it('TLSA records are checked even with dangerouslyVerifyNobody', () =>
     withSecureReactor(async (secure) => {
       const client = (await secure.client({ dangerouslyVerifyNobody: true })).with({
         tlsa: [{ usage: 3, selector: 0, matchingType: 1, data: Buffer.alloc(32) }],
@@ -157,7 +157,7 @@ describe('nobody gets in by a slip:', () => {
       abort(...pair);
     }));
 
-  it('to verify nobody must be said', async () => {
+  it('a `verify` option that would verify nobody is an error', async () => {
     await withSecureReactor(async (secure) => {
       for (const verify of [[], 'none', ['none']])
         await expect(secure.client({ verify: verify as never })).rejects.toThrow("verify takes 'peer'");
@@ -167,7 +167,7 @@ describe('nobody gets in by a slip:', () => {
     });
   });
 
-  it('a name with a zero or a dot in front is none', () =>
+  it('a server name with a zero byte or a leading dot is an error', () =>
     withSecureReactor(async (secure) => {
       for (const serverName of ['localhost\0.evil.test', '.localhost']) {
         await expect(
@@ -181,10 +181,10 @@ describe('nobody gets in by a slip:', () => {
       for (const connection of secure.reactor.connections) connection.abort();
     }));
 
-  it('whom a server expects it expects after each handshake', () =>
+  it('a server checks `expect` after each handshake', () =>
     withSecureReactor(async (secure) => {
-      // At first the client shows nobody, which is taken when nobody is demanded; then it is asked, and is somebody
-      // else.
+      // The client first presents no certificate, which the server accepts because it requires none. Then the server
+      // asks, and the certificate is for another name.
       const server = await secure.server({ ...identity, ca });
       const pair = await shakenPair(secure, {
         client: await secure.client({ ca, ...identityOf('bob.test') }),
@@ -197,7 +197,7 @@ describe('nobody gets in by a slip:', () => {
     }));
 });
 
-it('who answers after the one who asked has given up is looked at all the same', () =>
+it('a client certificate that arrives after its request timed out is still checked', () =>
   withSecureReactor(async (secure) => {
     const pair = await shakenPair(secure, {
       client: await secure.client({ ca, ...identityOf('bob.test') }),
@@ -212,7 +212,7 @@ it('who answers after the one who asked has given up is looked at all the same',
     abort(...pair);
   }));
 
-it('those who wait for sessions learn that none will come', () =>
+it('session$ completes when the connection is aborted, also for later subscribers', () =>
   withSecureReactor(async (secure) => {
     const pair = await shakenPair(secure, {
       client: await secure.client({ ca }),
@@ -224,7 +224,7 @@ it('those who wait for sessions learn that none will come', () =>
     await new Promise<void>((resolve) => pair[1].session$.subscribe({ complete: resolve }));
   }));
 
-describe('a session does not cross over:', () => {
+describe('a session is not resumed:', () => {
   const visit = async (
     secure: Parameters<Parameters<typeof withSecureReactor>[0]>[0],
     client: Awaited<ReturnType<typeof secure.client>>,
@@ -237,31 +237,33 @@ describe('a session does not cross over:', () => {
     return seen;
   };
 
-  it.each(['TLSv1.2', 'TLSv1.3'] as const)('of one shared key to a server that knows others, under %s', (max) =>
-    withSecureReactor(async (secure) => {
-      const ticketKeys = new TicketKeys();
-      const serverOf = (name: string) =>
-        secure.server({
-          ...none,
-          resumption: 'stateless',
-          ticketKeys,
-          psk: (identity) => (identity === name ? key : undefined),
+  it.each(['TLSv1.2', 'TLSv1.3'] as const)(
+    'one of a shared key, by a server that knows only other keys, under %s',
+    (max) =>
+      withSecureReactor(async (secure) => {
+        const ticketKeys = new TicketKeys();
+        const serverOf = (name: string) =>
+          secure.server({
+            ...none,
+            resumption: 'stateless',
+            ticketKeys,
+            psk: (identity) => (identity === name ? key : undefined),
+          });
+        const [alices, bobs] = [await serverOf('alice'), await serverOf('bob')];
+        const client = await secure.client({ psk: { identity: 'alice', key }, protocols: { max }, sessions: 'off' });
+        const [first, session] = await visit(secure, client, alices);
+        expect(first).not.toBe('resumed');
+        const pair = await securePair(secure, {
+          client: (await secure.client({ psk: { identity: 'alice', key }, protocols: { max } })).with({ session }),
+          server: bobs,
         });
-      const [alices, bobs] = [await serverOf('alice'), await serverOf('bob')];
-      const client = await secure.client({ psk: { identity: 'alice', key }, protocols: { max }, sessions: 'off' });
-      const [first, session] = await visit(secure, client, alices);
-      expect(first).not.toBe('resumed');
-      const pair = await securePair(secure, {
-        client: (await secure.client({ psk: { identity: 'alice', key }, protocols: { max } })).with({ session }),
-        server: bobs,
-      });
-      const [, failure] = await failuresOf(...pair.map((each) => each.handshake()));
-      expect(failure).toMatchObject({ name: 'TlsError' });
-      abort(...pair);
-    }),
+        const [, failure] = await failuresOf(...pair.map((each) => each.handshake()));
+        expect(failure).toMatchObject({ name: 'TlsError' });
+        abort(...pair);
+      }),
   );
 
-  it('of a client that has been revoked since', () =>
+  it('one of a client whose certificate was revoked since', () =>
     withSecureReactor(async (secure) => {
       const person = authority.issue({ names: ['someone.test'] });
       const shared = {
@@ -284,7 +286,7 @@ describe('a session does not cross over:', () => {
       abort(...pair);
     }));
 
-  it('of one server to another name, when it is given by hand', () =>
+  it('one for another server name, when it is passed explicitly', () =>
     withSecureReactor(async (secure) => {
       const evil = await secure.server({ ...identityOf('evil.test'), resumption: 'stateless' });
       const client = await secure.client({ ca });
@@ -292,7 +294,7 @@ describe('a session does not cross over:', () => {
       await talk(...first);
       const { session } = first[0];
       abort(...first);
-      // A server that takes it without looking at the name, as OpenSSL's do.
+      // This server resumes a session without a check of the name, as servers of OpenSSL do.
       expect(session?.resumable).toBe(true);
       const pair = await securePair(secure, {
         client: client.with({ session }),
@@ -305,8 +307,8 @@ describe('a session does not cross over:', () => {
     }));
 });
 
-describe('what looks right and is not', () => {
-  it('is a client without a name where names are strict', () =>
+describe('an easy confusion:', () => {
+  it('strict server names refuse a client that sends no name', () =>
     withSecureReactor(async (secure) => {
       for (const max of ['TLSv1.2', 'TLSv1.3'] as const) {
         const server = await secure.server({
@@ -314,7 +316,7 @@ describe('what looks right and is not', () => {
           strictServerNames: true,
           serverNames: { 'a.test': await secure.server(identityOf('a.test')) },
         });
-        // An address is no name, and is not sent.
+        // An IP address is not sent as a server name.
         const client = await secure.client({ ca, dangerouslySkipNameCheck: true, protocols: { max } });
         const pair = await securePair(secure, { client, server, serverName: '127.0.0.1' });
         expect(await failuresOf(...pair.map((each) => each.handshake()))).toMatchObject([
@@ -324,7 +326,7 @@ describe('what looks right and is not', () => {
       }
     }));
 
-  it('is a common name where there is no subjectAltName', () =>
+  it('a common name does not replace a missing subjectAltName', () =>
     withSecureReactor(async (secure) => {
       const made = authority.issue({ subjectAltName: false, commonName: 'localhost' });
       const server = await secure.server({ certificate: { pem: made.certificate }, key: { pem: made.key } });
@@ -340,7 +342,7 @@ describe('what looks right and is not', () => {
       );
     }));
 
-  it('is a revoked certificate, whichever of the chain is looked at', () =>
+  it('a revoked certificate is rejected by both kinds of crlCheck', () =>
     withSecureReactor(async (secure) => {
       const server = await secure.server(identity);
       for (const crlCheck of ['leaf', 'chain'] as const) {
@@ -358,7 +360,7 @@ describe('what looks right and is not', () => {
       }
     }));
 
-  it('is a renegotiation by the peer after one by this side', () =>
+  it('a renegotiation that this side begins does not allow the peer to begin one', () =>
     withSecureReactor(async (secure) => {
       const [near, far] = await shakenPair(secure, {
         client: await secure.client({ ca, ...tls12, allowPeerRenegotiations: 1 }),
@@ -372,7 +374,7 @@ describe('what looks right and is not', () => {
       await Promise.all(receiving);
     }));
 
-  it('is a file for the key log that others may read already', () =>
+  it('an existing key log file that others can read becomes private', () =>
     withSecureReactor(async (secure) => {
       const folder = mkdtempSync(join(tmpdir(), 'wantio-'));
       const file = join(folder, 'keys');
@@ -382,7 +384,7 @@ describe('what looks right and is not', () => {
       rmSync(folder, { recursive: true });
     }));
 
-  it('is an empty context of exported keys under TLS 1.2, which is not the same as none (RFC 5705)', () =>
+  it('an empty exporter context differs from none under TLS 1.2 only (RFC 5705)', () =>
     withSecureReactor(async (secure) => {
       for (const max of ['TLSv1.2', 'TLSv1.3'] as const) {
         const [near, far] = await shakenPair(secure, {

@@ -9,7 +9,7 @@ import { CertificateError } from './tls-error.ts';
 
 const authority = new Authority();
 
-/** What a client says of a server with this certificate. */
+/** @returns the error with which a client rejects a server with this certificate. */
 async function refusalOf({ chain, key }: Issued, serverName = 'localhost'): Promise<CertificateError> {
   let refusal: unknown;
   await withSecureReactor(async (secure) => {
@@ -23,8 +23,8 @@ async function refusalOf({ chain, key }: Issued, serverName = 'localhost'): Prom
   return refusal as CertificateError;
 }
 
-describe('a handshake that fails for the certificate', () => {
-  it('of another host says which one was expected, and whose it is', async () => {
+describe('the error for a rejected certificate', () => {
+  it('contains the expected host and the hosts of the certificate', async () => {
     const error = await refusalOf(authority.issue({ names: ['example.org', '192.0.2.1'] }));
     expect(error).toBeInstanceOf(WrongHostError);
     expect(error).toMatchObject({
@@ -39,7 +39,7 @@ describe('a handshake that fails for the certificate', () => {
     });
   });
 
-  it('of another address says so too', async () => {
+  it('contains the expected address and the addresses of the certificate', async () => {
     expect(await refusalOf(authority.issue({ names: ['127.0.0.1'] }), '127.0.0.2')).toMatchObject({
       code: 'ERR_WANTIO_WRONG_HOST',
       reason: 'IP_ADDRESS_MISMATCH',
@@ -48,7 +48,7 @@ describe('a handshake that fails for the certificate', () => {
     });
   });
 
-  it('of a host that only the commonName names says that it names none', async () => {
+  it('contains no hosts when only the commonName names one', async () => {
     expect(await refusalOf(authority.issue({ names: ['localhost'], subjectAltName: false }))).toMatchObject({
       code: 'ERR_WANTIO_WRONG_HOST',
       actual: '',
@@ -56,7 +56,7 @@ describe('a handshake that fails for the certificate', () => {
     });
   });
 
-  it('itself gives the reason by its name', async () => {
+  it('contains the reason by its name', async () => {
     const reasons = [];
     for (const issued of [
       authority.issue({ expired: true }),

@@ -28,14 +28,14 @@ import { saltedValue } from '../../testing/stores/write-for-ever.ts';
 
 const writer = fileURLToPath(new URL('../../testing/stores/file-store-writer.ts', import.meta.url));
 
-/** The paths of all files under `directory`, with what they are. */
+/** @returns the paths of all regular files under `directory`. */
 function filesIn(directory: string): string[] {
   return readdirSync(directory, { recursive: true, encoding: 'utf8' })
     .map((name) => join(directory, name))
     .filter((path) => statSync(path).isFile());
 }
 
-describe('a store in files', () => {
+describe('the file store', () => {
   const make = () => {
     const { folder, remove } = newFolder();
     const { now, pass } = new ManualClock(Date.now());
@@ -51,7 +51,7 @@ describe('a store in files', () => {
   };
   for (const check of checkTakingStore(make)) it(check.name, check.run);
 
-  it('keeps sessions for the next process, in files and directories of its user alone', () =>
+  it('keeps sessions for the next process, in files and directories that only its user can access', () =>
     withFolder(async (folder) => {
       const directory = join(folder, 'sessions');
       const store = new FileSessionStore({ directory });
@@ -64,7 +64,7 @@ describe('a store in files', () => {
       expect(await new FileSessionStore({ directory }).get('key')).toEqual(bytes(100, 1));
     }));
 
-  it('refuses a directory in which others may write', () =>
+  it('rejects a directory that other users may write to', () =>
     withFolder(async (folder) => {
       for (const mode of [0o777, 0o770, 0o720, 0o707, 0o702]) {
         const directory = join(folder, mode.toString(8));
@@ -77,7 +77,7 @@ describe('a store in files', () => {
       }
     }));
 
-  it('never reads what is no whole record of that key', () =>
+  it('ignores files that are not a whole record of their key', () =>
     withFolder(async (directory) => {
       const store = new FileSessionStore({ directory });
       await store.set('key', bytes(100, 1), 60_000);
@@ -98,12 +98,12 @@ describe('a store in files', () => {
       expect(await store.get('key')).toEqual(bytes(100, 1));
       const other = join(path, '..', 'other');
       renameSync(path, other);
-      // Whichever directory `other` belongs to, this record is that of `key`.
+      // Whichever subdirectory the key `other` belongs to, this record is that of `key`.
       expect(await store.get('other')).toBeUndefined();
       await store.close();
     }));
 
-  it('follows no symbolic link, and waits for no pipe', () =>
+  it('follows no symbolic link, and reads no directory as a session', () =>
     withFolder(async (folder) => {
       const directory = join(folder, 'sessions');
       const store = new FileSessionStore({ directory });
@@ -120,7 +120,7 @@ describe('a store in files', () => {
       mkdirSync(path);
       expect(await store.get('key')).toBeUndefined();
       await expect(store.set('key', bytes(1, 1), 1_000)).rejects.toBeInstanceOf(StoreError);
-      // The whole directory as a link: what a store that has not seen it before finds there is not ours.
+      // Make the subdirectory a symbolic link. A store that has not used it before must not read through the link.
       const fan = join(path, '..');
       rmSync(path, { recursive: true });
       await store.set('key', bytes(100, 3), 60_000);
@@ -130,7 +130,7 @@ describe('a store in files', () => {
       await store.close();
     }));
 
-  it('never keeps more than it may, and lets those go first that have expired', () =>
+  it('never keeps more than maxSessions, and evicts expired sessions first', () =>
     withFolder(async (directory) => {
       const { now, pass } = new ManualClock(Date.now());
       const store = new FileSessionStore({ directory, maxSessions: 20, now });
@@ -145,12 +145,12 @@ describe('a store in files', () => {
       await store.close();
     }));
 
-  it('sweeps away what writers and takers that died have left, once it is there for long', () =>
+  it('removes the files of dead writers and takers after a minute', () =>
     withFolder(async (directory) => {
       await new FileSessionStore({ directory }).set('key', bytes(10, 1), 60_000);
       const left = join(directory, 'temporary.d', 'left');
       writeFileSync(left, 'half a rec');
-      // A session that is being taken was written long before it got a name there.
+      // The file of a session that is being taken has the time at which the session was written, which may be long ago.
       utimesSync(left, 0, 0);
       await new FileSessionStore({ directory }).set('other', bytes(10, 1), 60_000);
       expect(existsSync(left)).toBe(true);
@@ -158,7 +158,7 @@ describe('a store in files', () => {
       expect(existsSync(left)).toBe(false);
     }));
 
-  it('gives a session to one of two processes', () =>
+  it('gives each session to one of two processes', () =>
     withFolder(async (directory) => {
       const store = new FileSessionStore({ directory });
       expect(await raceOfTakers('files', directory, store)).toEqual({ toNobody: 0, toOne: 200, toBoth: 0, wrong: 0 });
@@ -166,7 +166,7 @@ describe('a store in files', () => {
       await store.close();
     }));
 
-  it('takes no part of a session, and nothing that is no session', () =>
+  it('takes no partial record, and nothing that is not a regular file', () =>
     withFolder(async (folder) => {
       const directory = join(folder, 'sessions');
       const store = new FileSessionStore({ directory });
@@ -185,7 +185,7 @@ describe('a store in files', () => {
       await store.close();
     }));
 
-  it('makes nothing when there is nothing to take', () =>
+  it('creates no directory when there is nothing to take', () =>
     withFolder(async (folder) => {
       const store = new FileSessionStore({ directory: join(folder, 'sessions') });
       expect(await store.take('key')).toBeUndefined();
@@ -193,7 +193,7 @@ describe('a store in files', () => {
       await store.close();
     }));
 
-  it('has room again when sessions were taken', () =>
+  it('has room again after sessions were taken', () =>
     withFolder(async (directory) => {
       const store = new FileSessionStore({ directory, maxSessions: 3 });
       for (let index = 0; index < 20; index++) {
@@ -204,7 +204,7 @@ describe('a store in files', () => {
       await store.close();
     }));
 
-  it('goes on when its directory has disappeared', () =>
+  it('creates its directory again after it was removed', () =>
     withFolder(async (folder) => {
       const directory = join(folder, 'sessions');
       const store = new FileSessionStore({ directory });
@@ -223,13 +223,13 @@ describe('a store in files', () => {
       const store = new FileSessionStore({ directory: join(folder, 'file', 'sessions') });
       await expect(store.set('key', bytes(10, 1), 1_000)).rejects.toBeInstanceOf(StoreError);
       expect(await store.get('key')).toBeUndefined();
-      // /proc takes no files, whoever asks.
+      // /proc accepts no new files, not even from root.
       await expect(
         new FileSessionStore({ directory: '/proc/wantio' }).set('key', bytes(10, 1), 1_000),
       ).rejects.toMatchObject({ code: 'ERR_WANTIO_STORE', reason: 'failed' });
     }));
 
-  it('fails and goes on where a file may not become as large as it should', () =>
+  it('fails with a typed error and keeps working when a file cannot grow', () =>
     withFolder(async (directory) => {
       expect(await runShortOfDisk('files', directory, 20)).toEqual({
         before: true,
@@ -240,7 +240,7 @@ describe('a store in files', () => {
       expect(readdirSync(join(directory, 'temporary.d'))).toEqual([]);
     }));
 
-  it('reads nothing broken after a writer was killed in the middle', () =>
+  it('reads no damaged value after a writer was killed while writing', () =>
     withFolder(async (directory) => {
       for (let round = 0; round < 3; round++) {
         await killInTheMiddle(writer, directory);

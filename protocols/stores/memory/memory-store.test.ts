@@ -6,14 +6,14 @@ import { bytes } from '../../testing/stores/check-store.ts';
 import { checkTakingStore } from '../../testing/stores/check-taking-store.ts';
 import { ManualClock } from '../../testing/stores/manual-clock.ts';
 
-describe('a store in memory', () => {
+describe('the memory store', () => {
   const make = () => {
     const { now, pass } = new ManualClock();
     return Promise.resolve({ store: new MemorySessionStore({ now }), pass, dispose: () => Promise.resolve() });
   };
   for (const check of checkTakingStore(make)) it(check.name, check.run);
 
-  it('lets the one that was not used for longest make room', () => {
+  it('evicts the least recently used session when it is full', () => {
     const store = new MemorySessionStore({ maxSessions: 3 });
     for (const key of ['a', 'b', 'c']) store.set(key, bytes(10, 1), 1_000);
     store.get('a');
@@ -22,7 +22,7 @@ describe('a store in memory', () => {
     expect(store.statistics).toMatchObject({ size: 3, evictions: 1, expirations: 0 });
   });
 
-  it('never takes more bytes than it may, whatever the sizes', () => {
+  it('never exceeds maxBytes, whatever the sizes', () => {
     const maxBytes = 256 * 1024;
     const store = new MemorySessionStore({ maxBytes });
     for (let index = 0; index < 200; index++) {
@@ -36,7 +36,7 @@ describe('a store in memory', () => {
     expect(store.statistics).toMatchObject({ size: 0, bytes: 0 });
   });
 
-  it('lets go of what has expired although nobody asks for it', () => {
+  it('drops expired sessions without a request for them', () => {
     const { now, pass } = new ManualClock();
     const store = new MemorySessionStore({ now });
     for (let index = 0; index < 1_000; index++) store.set(`short-${String(index)}`, bytes(10, 1), 10);
@@ -45,7 +45,7 @@ describe('a store in memory', () => {
     expect(store.statistics).toMatchObject({ size: 600, expirations: 1_000, evictions: 0 });
   });
 
-  it('finds each of many keys, after as many were removed', () => {
+  it('finds the remaining keys after many removals', () => {
     const store = new MemorySessionStore({ maxSessions: 5_000 });
     const key = (index: number): string => `key-${String(index)}`;
     for (let index = 0; index < 5_000; index++) store.set(key(index), bytes(4, index), 1_000);
@@ -54,7 +54,7 @@ describe('a store in memory', () => {
       expect(store.get(key(index))).toEqual(index % 3 === 0 ? undefined : bytes(4, index));
   });
 
-  it('gives back the room of what was taken', () => {
+  it('frees the room of taken sessions', () => {
     const store = new MemorySessionStore({ maxSessions: 2 });
     for (let index = 0; index < 10; index++) {
       store.set('one', bytes(1_000, index), 1_000);
@@ -65,7 +65,7 @@ describe('a store in memory', () => {
     }
   });
 
-  it('refuses bounds that are none', () => {
+  it('rejects invalid bounds with a RangeError', () => {
     for (const maxSessions of [0, -1, 1.5, NaN, Infinity, 2 ** 25])
       expect(() => new MemorySessionStore({ maxSessions })).toThrow(RangeError);
     for (const maxBytes of [0, 1_000, NaN, Infinity])

@@ -27,11 +27,11 @@ const startServer = async (path: string): Promise<Program> => {
   return program;
 };
 
-/** Runs `use` with a reactor and a path for a socket. */
+/** Calls `use` with a reactor and a path for a socket. */
 const withPath = (use: (reactor: Reactor, path: string) => Promise<void>) =>
   withFolder((folder) => withReactor((reactor) => use(reactor, join(folder, 'sessions.sock'))));
 
-/** The same with a server and a client of it. */
+/** Like `withPath`, with a session server and a client of it. */
 const withServer = (
   options: Partial<SessionServerOptions>,
   use: (store: SessionServerStore, server: SessionServer, reactor: Reactor, path: string) => Promise<void>,
@@ -44,7 +44,7 @@ const withServer = (
     await server.close();
   });
 
-/** A store whose gets and takes are answered when the test says so. */
+/** A store that answers its gets and takes only when the test calls `answer`. */
 class HeldStore implements TakingSessionStore {
   readonly asked: string[] = [];
   readonly #waiting: (() => void)[] = [];
@@ -70,12 +70,12 @@ class HeldStore implements TakingSessionStore {
     return Promise.reject(new Error('broken'));
   }
 
-  /** Answers all, the last first. */
+  /** Answers all pending requests, the last one first. */
   answer(): void {
     for (const answer of this.#waiting.splice(0).reverse()) answer();
   }
 
-  /** Waits until so many were asked. */
+  /** Waits until the store got this many requests. */
   async hears(count: number): Promise<void> {
     while (this.asked.length < count) await new Promise((resolve) => setImmediate(resolve));
   }
@@ -102,7 +102,7 @@ describe('a session server', () => {
   };
   for (const check of checkTakingStore(make)) it(check.name, check.run);
 
-  it('listens on a file of its user alone, and takes it away at its end', () =>
+  it('creates its socket for its user only, and removes it when it closes', () =>
     withPath(async (reactor, path) => {
       const server = await SessionServer.listen(reactor, { path });
       expect(statSync(path).mode & 0o777).toBe(0o600);
@@ -110,7 +110,7 @@ describe('a session server', () => {
       expect(existsSync(path)).toBe(false);
     }));
 
-  it('answers many requests of one client in any order', () => {
+  it('answers the requests of a client in any order', () => {
     const held = new HeldStore();
     return withServer({ store: held }, async (store, server, reactor) => {
       const gets = Array.from({ length: 20 }, (_, index) =>
@@ -122,13 +122,13 @@ describe('a session server', () => {
       values.forEach((value, index) => {
         expect(Buffer.from(value ?? []).toString()).toBe(`key-${String(index)}`);
       });
-      // One end of it is the client's, one the server's.
+      // Both ends of the client's only connection belong to this reactor.
       expect(reactor.connections.size).toBe(2);
       expect(server.listener.closed).toBe(false);
     });
   });
 
-  it('takes what is no value for none, whatever its own store answers', () => {
+  it('answers with nothing when its store returns an invalid value', () => {
     const answers: unknown[] = [null, 'text', 7, new Uint8Array(VALUE_AT_MOST + 1)];
     const store = {
       get: () => answers.shift() as undefined,
@@ -142,7 +142,7 @@ describe('a session server', () => {
     });
   });
 
-  it('takes no more requests of a client than it may, and the rest when there is room', () => {
+  it('handles at most maxPending requests of a client at a time', () => {
     const held = new HeldStore();
     return withServer({ store: held, maxPending: 3 }, async (store) => {
       const gets = Array.from({ length: 7 }, (_, index) => store.get(`key-${String(index)}`));
@@ -158,7 +158,7 @@ describe('a session server', () => {
     });
   });
 
-  it('tells why its store failed', () =>
+  it('reports why its store failed', () =>
     withServer({ store: new HeldStore() }, async (store) => {
       await expect(store.set('key', bytes(1, 1), 1_000)).rejects.toMatchObject({
         code: 'ERR_WANTIO_STORE',
@@ -167,7 +167,7 @@ describe('a session server', () => {
       await expect(store.remove('key')).rejects.toMatchObject({ reason: 'failed' });
     }));
 
-  it('bounds what one process asks at a time', () => {
+  it('bounds the requests of one process, and rejects more as busy', () => {
     const held = new HeldStore();
     return withPath(async (reactor, path) => {
       const server = await SessionServer.listen(reactor, { path, store: held });
@@ -182,7 +182,7 @@ describe('a session server', () => {
     });
   });
 
-  it('answers what was asked before it ends', () => {
+  it('answers pending requests before it closes', () => {
     const held = new HeldStore();
     return withPath(async (reactor, path) => {
       const server = await SessionServer.listen(reactor, { path, store: held });
@@ -197,7 +197,7 @@ describe('a session server', () => {
     });
   });
 
-  it('turns away users who are not on its list, and is not trusted by those it is not on the list of', () =>
+  it('rejects users who are not on its list, and is rejected by clients whose list lacks its own user', () =>
     withPath(async (reactor, path) => {
       const stranger = (process.getuid?.() ?? 0) + 1;
       const server = await SessionServer.listen(reactor, { path, users: [stranger] });
@@ -213,7 +213,7 @@ describe('a session server', () => {
       await server.close();
     }));
 
-  it('breaks off with whoever speaks something else, and serves the others', () =>
+  it('closes a connection that sends an invalid request, and serves the others', () =>
     withServer({}, async (store, server, reactor, path) => {
       server.listener.on('clientError', () => undefined);
       const good = encodeRequest(1, { kind: 'get', key: 'key' });
@@ -249,7 +249,7 @@ describe('a session server', () => {
       for (const sent of nonsense) {
         const connection = await reactor.connect({ path });
         await connection.send(sent);
-        // The end, or a reset, for it may not have read everything.
+        // The connection ends, or is reset when the server has not read everything.
         expect(await connection.receive('*a').catch(() => Buffer.alloc(0))).toHaveLength(0);
         connection.abort();
       }
@@ -257,7 +257,7 @@ describe('a session server', () => {
       expect(await store.get('key')).toEqual(bytes(10, 1));
     }));
 
-  it('takes the place of a dead one, and of nothing else', () =>
+  it('replaces the socket of a dead server, but no live server and no other file', () =>
     withPath(async (reactor, path) => {
       const program = await startServer(path);
       await expect(SessionServer.listen(reactor, { path })).rejects.toThrow('already');
@@ -272,8 +272,8 @@ describe('a session server', () => {
     }));
 });
 
-describe('a client of a session server', () => {
-  it('fails while there is none, and finds the next one', () =>
+describe('the client of a session server', () => {
+  it('fails while no server runs, and connects to the next server', () =>
     withPath(async (reactor, path) => {
       const store = new SessionServerStore(reactor, { path, timeoutMs: 5_000 });
       await expect(store.get('key')).rejects.toBeInstanceOf(StoreError);
@@ -299,7 +299,7 @@ describe('a client of a session server', () => {
       await store.close();
     }));
 
-  it('does not believe an answer to another question', () =>
+  it('rejects an answer that does not fit its request', () =>
     withPath(async (reactor, path) => {
       const questions = [
         ['get', 'done'],
@@ -309,7 +309,7 @@ describe('a client of a session server', () => {
       ] as const;
       const listener = await reactor.listen({ path });
       listener.serve({}, async (connection) => {
-        // Each request that is made here is as long as its frame says in its fourth byte.
+        // The fourth byte of a frame is its length: every request of this test is shorter than 256 bytes.
         for (const [index, [, answer]] of questions.entries()) {
           const header = await connection.receive(4);
           await connection.receive(header[3] ?? 0);
@@ -327,7 +327,7 @@ describe('a client of a session server', () => {
       listener.close();
     }));
 
-  it('keeps its deadline when the server hangs, and goes on when it is back', () =>
+  it('times out while the server hangs, and works again when the server resumes', () =>
     withPath(async (reactor, path) => {
       const program = await startServer(path);
       const store = new SessionServerStore(reactor, { path, timeoutMs: 200 });
@@ -344,7 +344,7 @@ describe('a client of a session server', () => {
       await program.kill('SIGKILL');
     }));
 
-  it('fails what is under way when it is closed, and lets a reactor drain', () =>
+  it('rejects pending requests when its reactor closes, and does not hold up the close', () =>
     withFolder(async (folder) => {
       const held = new HeldStore();
       const path = join(folder, 'sessions.sock');
@@ -361,12 +361,12 @@ describe('a client of a session server', () => {
       await expect(store.get('key')).rejects.toMatchObject({ reason: 'closed' });
     }));
 
-  it('is refused by a socket that it may not open', () =>
+  it('fails with EACCES when it may not open the socket', () =>
     withPath(async (reactor, path) => {
       const server = await SessionServer.listen(reactor, { path });
       chmodSync(path, 0);
       const store = new SessionServerStore(reactor, { path });
-      // Root may open anything.
+      // Root may open any socket.
       if (process.getuid?.() === 0) expect(await store.get('key')).toBeUndefined();
       else await expect(store.get('key')).rejects.toThrow('EACCES');
       await store.close();

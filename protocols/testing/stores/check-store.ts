@@ -1,4 +1,4 @@
-/** What every session store must do: a list of checks, for whatever test runner. Adding a store means passing them. */
+/** What every session store must do: a list of checks for any test runner. A new store must pass them. */
 
 import assert from 'node:assert/strict';
 
@@ -8,9 +8,9 @@ import type { SessionStore } from '../../stores/store.ts';
 /** A store for one check. */
 export interface StoreSetting {
   readonly store: SessionStore;
-  /** Lets so many milliseconds pass on the clock that decides what has expired. */
+  /** Advances the clock that decides about expiry by this many milliseconds. */
   readonly pass: (ms: number) => Promise<void> | void;
-  /** Gives everything back. The check may have closed the store. */
+  /** Releases everything. The check may have closed the store already. */
   readonly dispose: () => Promise<void>;
 }
 
@@ -20,29 +20,29 @@ export interface StoreCheck {
   readonly run: () => Promise<void>;
 }
 
-/** @param make makes an empty store with room for some megabytes. */
+/** @param make makes an empty store with room for a few megabytes. */
 export function checkStore(make: () => Promise<StoreSetting>): StoreCheck[] {
   const check = checksOf(make);
   return [
-    check('finds nothing where nothing was set', async ({ store }) => {
+    check('returns undefined for a key that was never set', async ({ store }) => {
       assert.equal(await store.get('absent'), undefined);
     }),
-    check('gives back what was set, to each key its own', async ({ store }) => {
+    check('returns the value of each key', async ({ store }) => {
       await store.set('one', bytes(100, 1), LONG);
       await store.set('two', bytes(200, 2), LONG);
       same(await store.get('one'), bytes(100, 1));
       same(await store.get('two'), bytes(200, 2));
     }),
-    check('keeps what was set last', async ({ store }) => {
+    check('replaces the value of a key that is set again', async ({ store }) => {
       await store.set('key', bytes(3_000, 1), LONG);
       await store.set('key', bytes(10, 2), LONG);
       same(await store.get('key'), bytes(10, 2));
     }),
-    check('keeps the last of several sets that nobody waited for', async ({ store }) => {
+    check('keeps the last value of several concurrent sets', async ({ store }) => {
       await Promise.all(Array.from({ length: 20 }, async (_, index) => store.set('key', bytes(50, index), LONG)));
       same(await store.get('key'), bytes(50, 19));
     }),
-    check('forgets what was removed, and removes what is not there', async ({ store }) => {
+    check('returns undefined for a removed key, and accepts the removal of an absent one', async ({ store }) => {
       await store.set('key', bytes(10, 1), LONG);
       await store.remove('key');
       assert.equal(await store.get('key'), undefined);
@@ -50,14 +50,14 @@ export function checkStore(make: () => Promise<StoreSetting>): StoreCheck[] {
       await store.set('key', bytes(10, 2), LONG);
       same(await store.get('key'), bytes(10, 2));
     }),
-    check('forgets what has expired, and nothing else', async ({ store, pass }) => {
+    check('returns undefined for an expired key, and keeps the others', async ({ store, pass }) => {
       await store.set('short', bytes(10, 1), SHORT);
       await store.set('long', bytes(10, 2), LONG);
       await pass(SHORT + 1);
       assert.equal(await store.get('short'), undefined);
       same(await store.get('long'), bytes(10, 2));
     }),
-    check('takes the time to live anew with each set', async ({ store, pass }) => {
+    check('replaces the time to live with each set', async ({ store, pass }) => {
       await store.set('longer', bytes(10, 1), SHORT);
       await store.set('longer', bytes(10, 2), LONG);
       await store.set('shorter', bytes(10, 3), LONG);
@@ -66,18 +66,18 @@ export function checkStore(make: () => Promise<StoreSetting>): StoreCheck[] {
       same(await store.get('longer'), bytes(10, 2));
       assert.equal(await store.get('shorter'), undefined);
     }),
-    check('takes values of every size up to the largest', async ({ store }) => {
+    check('stores values of every size up to the maximum', async ({ store }) => {
       for (const size of [0, 1, 84, 85, 127, 128, 129, 4_096, VALUE_AT_MOST]) {
         await store.set('sized', bytes(size, size), LONG);
         same(await store.get('sized'), bytes(size, size));
       }
     }),
-    check('takes every byte, whatever it means elsewhere', async ({ store }) => {
+    check('stores every byte value unchanged', async ({ store }) => {
       const all = Uint8Array.from({ length: 256 }, (_, index) => index);
       await store.set('all', all, LONG);
       same(await store.get('all'), all);
     }),
-    check('takes every key there may be', async ({ store }) => {
+    check('accepts every valid key', async ({ store }) => {
       const keys = [
         'a',
         '-',
@@ -94,7 +94,7 @@ export function checkStore(make: () => Promise<StoreSetting>): StoreCheck[] {
       for (const [index, key] of keys.entries()) await store.set(key, bytes(20, index), LONG);
       for (const [index, key] of keys.entries()) same(await store.get(key), bytes(20, index));
     }),
-    check('refuses whatever is no key', async ({ store }) => {
+    check('rejects invalid keys with a RangeError', async ({ store }) => {
       for (const key of [
         '',
         '.',
@@ -115,7 +115,7 @@ export function checkStore(make: () => Promise<StoreSetting>): StoreCheck[] {
         await refused(() => store.remove(key));
       }
     }),
-    check('refuses values that are too large, and times to live that are none', async ({ store }) => {
+    check('rejects too large values and invalid times to live with a RangeError', async ({ store }) => {
       await refused(() => store.set('key', new Uint8Array(VALUE_AT_MOST + 1), LONG));
       for (const ttlMs of [0, -1, NaN, Infinity, TTL_AT_MOST_MS + 1])
         await refused(() => store.set('key', bytes(1, 1), ttlMs));
@@ -123,7 +123,7 @@ export function checkStore(make: () => Promise<StoreSetting>): StoreCheck[] {
       await store.set('key', bytes(1, 1), TTL_AT_MOST_MS);
       same(await store.get('key'), bytes(1, 1));
     }),
-    check('keeps a copy, and gives one away', async ({ store }) => {
+    check('copies values on set and on get', async ({ store }) => {
       const value = bytes(100, 1);
       const setting = store.set('key', value, LONG);
       value.fill(0);
@@ -133,7 +133,7 @@ export function checkStore(make: () => Promise<StoreSetting>): StoreCheck[] {
       got?.fill(0);
       same(await store.get('key'), bytes(100, 1));
     }),
-    check('serves many at the same time', async ({ store }) => {
+    check('handles many concurrent requests', async ({ store }) => {
       const keys = Array.from({ length: 200 }, (_, index) => `key-${String(index)}`);
       await Promise.all(keys.map(async (key, index) => store.set(key, bytes(300, index), LONG)));
       const values = await Promise.all(keys.map(async (key) => store.get(key)));
@@ -146,7 +146,7 @@ export function checkStore(make: () => Promise<StoreSetting>): StoreCheck[] {
       const after = await Promise.all(keys.map(async (key) => store.get(key)));
       assert.equal(after.filter((value) => value !== undefined).length, 100);
     }),
-    check('may be closed again and again', async ({ store }) => {
+    check('can be closed more than once', async ({ store }) => {
       await store.set('key', bytes(10, 1), LONG);
       await store.close?.();
       await store.close?.();
@@ -154,7 +154,7 @@ export function checkStore(make: () => Promise<StoreSetting>): StoreCheck[] {
   ];
 }
 
-/** @returns what makes a check: each has a store of its own. */
+/** @returns a function that makes a check. Each check runs on a store of its own. */
 export function checksOf<Setting extends StoreSetting>(
   make: () => Promise<Setting>,
 ): (name: string, run: (setting: Setting) => Promise<void>) => StoreCheck {
@@ -178,16 +178,16 @@ export async function refused(call: () => unknown): Promise<void> {
   }, RangeError);
 }
 
-/** Checks that there is a value, and that it is `expected`. */
+/** Asserts that `actual` is a value and equals `expected`. */
 export function same(actual: Uint8Array | undefined, expected: Uint8Array): void {
   assert(actual !== undefined, 'there is a value');
   assert(
     Buffer.from(actual).equals(expected),
-    `the value is the one that was set (${String(actual.length)} bytes for ${String(expected.length)})`,
+    `the value equals the one that was set (${String(actual.length)} bytes, expected ${String(expected.length)})`,
   );
 }
 
-/** Bytes that `salt` makes different. */
+/** Test data of `length` bytes; another `salt` gives other bytes. */
 export function bytes(length: number, salt: number): Uint8Array {
   return Uint8Array.from({ length }, (_, index) => (index * 7 + salt * 13 + (index >> 8)) & 0xff);
 }

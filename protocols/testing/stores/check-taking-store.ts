@@ -1,4 +1,4 @@
-/** What every session store must do out of which values can be taken, besides what every store must. */
+/** What every session store with `take` must do, in addition to the checks of `check-store.ts`. */
 
 import assert from 'node:assert/strict';
 
@@ -12,12 +12,12 @@ export interface TakingStoreSetting extends StoreSetting {
   readonly store: TakingSessionStore;
 }
 
-/** @param make makes an empty store with room for some megabytes. @returns these checks, and those of `checkStore`. */
+/** @param make makes an empty store with room for a few megabytes. @returns these checks, and those of `checkStore`. */
 export function checkTakingStore(make: () => Promise<TakingStoreSetting>): StoreCheck[] {
   const check = checksOf(make);
   return [
     ...checkStore(make),
-    check('gives what is taken, and forgets that and nothing else', async ({ store }) => {
+    check('takes a value once, removes it, and keeps the others', async ({ store }) => {
       await store.set('taken', bytes(100, 1), LONG);
       await store.set('other', bytes(100, 2), LONG);
       same(await store.take('taken'), bytes(100, 1));
@@ -25,20 +25,20 @@ export function checkTakingStore(make: () => Promise<TakingStoreSetting>): Store
       assert.equal(await store.get('taken'), undefined);
       same(await store.get('other'), bytes(100, 2));
     }),
-    check('takes nothing where nothing was set, or what was set was removed', async ({ store }) => {
+    check('takes nothing for a key that was never set or was removed', async ({ store }) => {
       assert.equal(await store.take('absent'), undefined);
       await store.set('key', bytes(10, 1), LONG);
       await store.remove('key');
       assert.equal(await store.take('key'), undefined);
     }),
-    check('takes nothing whose time has passed', async ({ store, pass }) => {
+    check('takes nothing that has expired', async ({ store, pass }) => {
       await store.set('key', bytes(10, 1), SHORT);
       await pass(SHORT + 1);
       assert.equal(await store.take('key'), undefined);
       await store.set('key', bytes(10, 2), LONG);
       same(await store.take('key'), bytes(10, 2));
     }),
-    check('takes what was set again after a take, and what was set last', async ({ store }) => {
+    check('takes the last value of a key, also when the key is set again after a take', async ({ store }) => {
       for (let round = 0; round < 5; round++) {
         await store.set('key', bytes(50, 100), LONG);
         await store.set('key', bytes(50, round), LONG);
@@ -46,7 +46,7 @@ export function checkTakingStore(make: () => Promise<TakingStoreSetting>): Store
         assert.equal(await store.take('key'), undefined);
       }
     }),
-    check('gives a value to one of many who take at once', async ({ store }) => {
+    check('gives a value to one of many concurrent takes', async ({ store }) => {
       const keys = Array.from({ length: 10 }, (_, index) => `key-${String(index)}`);
       for (const [index, key] of keys.entries()) await store.set(key, bytes(300, index), LONG);
       const takes = Array.from({ length: 20 }, () => keys.map(async (key) => store.take(key))).flat();
@@ -57,7 +57,7 @@ export function checkTakingStore(make: () => Promise<TakingStoreSetting>): Store
         same(given[0], bytes(300, index));
       });
     }),
-    check('gives each of the values that are set while they are taken once', async ({ store }) => {
+    check('gives each value at most once while the same key is set and taken concurrently', async ({ store }) => {
       const given: number[] = [];
       let isSetting = true;
       const take = async (): Promise<void> => {
@@ -77,10 +77,10 @@ export function checkTakingStore(make: () => Promise<TakingStoreSetting>): Store
       await takers;
       await take();
       assert.equal(new Set(given).size, given.length);
-      // Nothing came in the place of the last.
+      // No set replaced the last value, so one of the takes must have got it.
       assert(given.includes(99));
     }),
-    check('takes values of every size, under every key', async ({ store }) => {
+    check('takes values of every size under every kind of key', async ({ store }) => {
       for (const size of [0, 1, 128, 4_096, VALUE_AT_MOST]) {
         for (const key of ['a', '-', '__proto__', 'A'.repeat(KEY_AT_MOST)]) {
           await store.set(key, bytes(size, size), LONG);
@@ -88,7 +88,7 @@ export function checkTakingStore(make: () => Promise<TakingStoreSetting>): Store
         }
       }
     }),
-    check('refuses to take whatever is no key', async ({ store }) => {
+    check('rejects the take of an invalid key with a RangeError', async ({ store }) => {
       for (const key of ['', '..', '../up', 'a/b', 'a\0', 'ä', 'A'.repeat(KEY_AT_MOST + 1)])
         await refused(() => store.take(key));
     }),

@@ -1,6 +1,6 @@
-/** Sessions that look well and are not. */
+/** Sessions that look valid but cannot be resumed. */
 
-/** @returns the same session in DER with another secret, so that no server goes on with it. */
+/** @returns the same session in DER with another secret, so that no server resumes it. */
 export function damaged(der: Uint8Array): Uint8Array {
   const copy = Uint8Array.from(der);
   // SSL_SESSION_ASN1 of OpenSSL: a sequence of version, protocol, cipher, id, secret and more.

@@ -1,4 +1,4 @@
-/** Writes sessions into files until it is killed. Run it with the directory. */
+/** Writes sessions into files until it is killed. Argument: the directory. */
 
 import { FileSessionStore } from '../../stores/files/file-store.ts';
 import { writeForEver } from './write-for-ever.ts';

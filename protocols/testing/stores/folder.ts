@@ -1,10 +1,10 @@
-/** A directory for one test. */
+/** A temporary directory for one test. */
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** Runs `use` with the path of a new directory, which is removed afterwards. */
+/** Calls `use` with the path of a new directory, and removes the directory afterwards. */
 export async function withFolder(use: (folder: string) => Promise<void>): Promise<void> {
   const { folder, remove } = newFolder();
   try {
@@ -14,7 +14,7 @@ export async function withFolder(use: (folder: string) => Promise<void>): Promis
   }
 }
 
-/** @returns a new directory, private to this user, and what removes it. */
+/** @returns a new directory that only this user can read, and a function that removes it. */
 export function newFolder(): { readonly folder: string; readonly remove: () => void } {
   const folder = mkdtempSync(join(tmpdir(), 'wantio-'));
   return {

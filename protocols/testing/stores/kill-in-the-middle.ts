@@ -1,4 +1,4 @@
-/** A program that is killed while it writes. */
+/** Kills a program while it writes. */
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -6,9 +6,9 @@ import { once } from 'node:events';
 import { compiledOf } from '../../../reactor/testing/compiled.ts';
 
 /**
- * Runs a TypeScript program that says "writing" once it writes and goes on for ever, and kills it with SIGKILL at some
- * moment after that.
- * @param args what the program is told.
+ * Runs a TypeScript program that prints "writing" and then never ends. Kills it with SIGKILL at a random moment after
+ * that.
+ * @param args the arguments of the program.
  */
 export async function killInTheMiddle(program: string, ...args: string[]): Promise<void> {
   const child = spawn(process.execPath, [compiledOf(program), ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -19,7 +19,7 @@ export async function killInTheMiddle(program: string, ...args: string[]): Promi
       throw new Error('the program ended before it wrote');
     }),
   ]);
-  // Some turns later it is somewhere else in its work each time.
+  // A random number of turns, so that each kill hits another point of the program's work.
   for (let turns = Math.floor(Math.random() * 50); turns > 0; turns--)
     await new Promise((resolve) => setImmediate(resolve));
   child.kill('SIGKILL');

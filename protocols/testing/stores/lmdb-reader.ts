@@ -1,4 +1,4 @@
-/** Reads in an LMDB database, and keeps its read transaction open until it is killed. Run it with the path. */
+/** Holds a read transaction of an LMDB database open until it is killed. Argument: the path of the database. */
 
 import { open } from 'lmdb';
 

@@ -1,4 +1,4 @@
-/** Writes sessions into an LMDB database until it is killed. Run it with the path. */
+/** Writes sessions into an LMDB database until it is killed. Argument: the path of the database. */
 
 import { LmdbSessionStore } from '../../stores/lmdb-store.ts';
 import { writeForEver } from './write-for-ever.ts';

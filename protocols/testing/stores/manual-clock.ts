@@ -1,8 +1,8 @@
-/** A clock that goes on when it is told to. */
+/** A clock that only `pass` advances. */
 export class ManualClock {
   #now: number;
 
-  /** @param start its first moment, in milliseconds. */
+  /** @param start the initial time, in milliseconds. */
   constructor(start = 1_000) {
     this.#now = start;
   }

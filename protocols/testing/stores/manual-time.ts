@@ -1,7 +1,8 @@
-/** A time that passes when it is told to. */
+/** A time source that only `pass` advances. */
+
 import type { TimeSource } from '../../../core/clock.ts';
 
-/** `pass` lets so many milliseconds pass, and wakes whoever waits for them. */
+/** `pass` advances the time by `ms` milliseconds and calls each `wake` that is due. */
 export function manualTime(): TimeSource & { pass(ms: number): void } {
   let now = 0;
   const alarms = new Map<() => void, number>();

@@ -1,14 +1,14 @@
-/** The simplest store, for tests: a map that answers when it is told to. */
+/** The simplest store: a `Map` whose answers the test can delay or change. */
 
 import type { TakingSessionStore } from '../../stores/store.ts';
 
-/** Answers later, at once, or wrongly. */
+/** Answers a turn later, at once, or wrongly, as the test chooses. */
 export class MapStore implements TakingSessionStore {
   readonly values = new Map<string, Uint8Array>();
   readonly #answer: <T>(value: T) => T | Promise<T>;
   asked = 0;
 
-  /** @param answer what becomes of an answer on its way; it comes a turn later unless given. */
+  /** @param answer wraps each answer; by default the answer comes a turn later. */
   constructor(
     answer: <T>(value: T) => T | Promise<T> = (value) =>
       new Promise((resolve) => {

@@ -1,4 +1,4 @@
-/** Processes that take the same sessions at the same time. */
+/** Two processes that take the same sessions at the same time. */
 
 import { fileURLToPath } from 'node:url';
 
@@ -12,7 +12,7 @@ const program = fileURLToPath(new URL('taker.ts', import.meta.url));
 /**
  * Sets 200 sessions, and lets two processes take each of them at the same time.
  * @param store keeps its sessions in `directory`, as the processes do.
- * @returns how many were given to nobody, to one, to both; and how many as they were not.
+ * @returns how many sessions went to neither process, to one, and to both; and how many values came back changed.
  */
 export async function raceOfTakers(
   kind: 'files' | 'lmdb',
@@ -26,7 +26,7 @@ export async function raceOfTakers(
   const given = [0, 0, 0];
   let wrong = 0;
   for (let first = 0; first < SESSIONS; first += AT_ONCE) {
-    // They begin anew together, so that none can have it all before the other has come.
+    // Both processes start each batch together, so that neither can take all of it before the other starts.
     for (const taker of takers) taker.write(`${JSON.stringify(keys.slice(first, first + AT_ONCE))}\n`);
     const answers = await Promise.all(
       takers.map(async (taker) => JSON.parse((await taker.saysNext(/\[.*\]\n/))[0]) as (string | null)[]),

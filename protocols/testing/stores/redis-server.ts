@@ -1,11 +1,11 @@
-/** Redis servers of our own. */
+/** Redis servers that a test starts and stops. */
 
 import { join } from 'node:path';
 
 import { Program } from '../tls/program.ts';
 import { newFolder } from './folder.ts';
 
-/** A running server, without any file of its own to keep. */
+/** A running server that saves nothing to disk. */
 export interface RedisServer {
   readonly port: number;
   readonly program: Program;
@@ -14,7 +14,7 @@ export interface RedisServer {
 
 /**
  * Starts a server that listens on 127.0.0.1 and on a Unix socket.
- * @param port that of an earlier server, to stand in its place; one that is free unless given.
+ * @param port the port of an earlier server that this one replaces; by default a free one.
  * @param args more of its configuration, such as `['--requirepass', 'secret']`.
  */
 export async function startRedis({
@@ -26,8 +26,8 @@ export async function startRedis({
   const { folder, remove } = newFolder();
   const socket = join(folder, 'redis.sock');
   for (;;) {
-    // It and a cluster's second port, 10,000 above, lie below the ephemeral ports, so that no connection of this
-    // machine takes them meanwhile.
+    // This port and the cluster's second port, 10,000 above it, lie below the ephemeral ports, so that no outgoing
+    // connection of this machine can occupy them.
     const candidate = port ?? 11_000 + Math.floor(Math.random() * 11_000);
     const program = new Program(
       'redis-server',

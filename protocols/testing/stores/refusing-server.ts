@@ -1,28 +1,28 @@
-/** A server that takes no session, and says so in a way that ends the connection. */
+/** A server that refuses sessions in ways that end the connection. */
 
 import type { Connection } from '../../../reactor/connections/connection.ts';
 import type { TlsContext } from '../../tls/context/context.ts';
 import type { SecureConnection } from '../../tls/secure-connection.ts';
 
 /**
- * How it refuses: by an alert, by bytes that are no answer, or by such bytes after it has taken the session and
- * completed the handshake.
+ * How the server refuses: it sends an alert; it sends bytes that are no valid answer; or it accepts the session,
+ * completes the handshake and sends such bytes then.
  */
 export type Refusal = 'alert' | 'garbage' | 'late garbage';
 
 export const REFUSALS: readonly Refusal[] = ['alert', 'garbage', 'late garbage'];
 
-/** What is looked at of a client hello. */
+/** The parts of a client hello that the server needs. */
 interface Offer {
   readonly hello: Uint8Array;
-  /** The session that is offered, in hexadecimal; `''` for none. */
+  /** The session that the client offers, in hexadecimal; `''` for none. */
   readonly session: string;
 }
 
 /**
- * Takes a connection, unless its client offers a session.
- * @param refused is told of each session that was refused.
- * @returns the connection when its handshake is complete; `undefined` when the client was refused.
+ * Accepts a connection, unless its client offers a session.
+ * @param refused is called with each session that the server refuses.
+ * @returns the connection when its handshake is complete; `undefined` when the server refused the client.
  */
 export async function takeOrRefuse(
   plain: Connection,
@@ -46,7 +46,7 @@ export async function takeOrRefuse(
   refused(session);
   socket.write(garbage(APPLICATION_DATA));
   socket.shutdown();
-  // The client closes when it has seen that.
+  // The client closes when it meets the garbage.
   await secure.receive('*a').catch(() => undefined);
   secure.abort();
   return undefined;
@@ -58,7 +58,7 @@ async function offerOf(connection: Connection): Promise<Offer> {
   return { hello: Buffer.concat([header, body]), session: sessionIn(Buffer.from(body)) };
 }
 
-/** RFC 8446, section 4.1.2. */
+/** Finds the offered session in a client hello (RFC 8446, section 4.1.2). */
 function sessionIn(hello: Buffer): string {
   let at = 4 + 2 + 32;
   const take = (lengthBytes: number): Buffer => {
@@ -83,9 +83,9 @@ function sessionIn(hello: Buffer): string {
 const SESSION_TICKET = 35;
 const PRE_SHARED_KEY = 41;
 const SUPPORTED_VERSIONS = 43;
-// A fatal internal_error, as OpenSSL sends it when no session id context is set.
+// A fatal internal_error: what OpenSSL sends when no session id context is set.
 const FATAL_ALERT = Uint8Array.of(21, 3, 3, 0, 2, 2, 80);
 const HANDSHAKE = 22;
 const APPLICATION_DATA = 23;
-// A record of 24 bytes that nobody has sealed.
+// A record of 24 bytes that is not encrypted.
 const garbage = (type: number): Uint8Array => Uint8Array.of(type, 3, 3, 0, 24, ...Buffer.alloc(24, 'nonsense'));

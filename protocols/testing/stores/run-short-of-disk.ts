@@ -1,4 +1,4 @@
-/** A program for whose files there is little room. */
+/** Runs a program whose files may not grow beyond a limit. */
 
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -9,15 +9,15 @@ import { compiledOf } from '../../../reactor/testing/compiled.ts';
 const program = fileURLToPath(new URL('short-of-disk.ts', import.meta.url));
 
 /**
- * Fills a store in `directory` whose files may have so many kilobytes, for which any user may ask the system;
- * @returns what it told.
+ * Fills a store in `directory` while the system limits each of its files to `kilobytes`. Any user may lower this limit.
+ * @returns what the program printed.
  */
 export async function runShortOfDisk(
   kind: 'files' | 'lmdb',
   directory: string,
   kilobytes: number,
 ): Promise<{ readonly before: boolean; readonly refused: number; readonly kept: number; readonly lost: boolean }> {
-  // The shell counts in blocks of 512 bytes (POSIX, ulimit).
+  // `ulimit -f` counts in blocks of 512 bytes (POSIX, ulimit).
   const limited = [
     '-c',
     'ulimit -f "$0"; exec "$@"',

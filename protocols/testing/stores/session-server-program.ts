@@ -1,4 +1,4 @@
-/** A session server in a process of its own. Run it with the path of its socket. */
+/** A session server as a separate process. Argument: the path of its socket. */
 
 import { Reactor } from '../../../reactor/reactor.ts';
 import { SessionServer } from '../../stores/session-server/session-server.ts';

@@ -1,6 +1,6 @@
 /**
- * Fills a store on a disk that is too small for it, and tells what came of it. Run it with `files` or `lmdb`, and a
- * directory.
+ * Fills a store on a disk that is too small for it, and prints the outcome as JSON.
+ * Arguments: `files` or `lmdb`, and a directory.
  */
 
 import { join } from 'node:path';
@@ -15,7 +15,7 @@ const store =
     ? new FileSessionStore({ directory })
     : new LmdbSessionStore({ path: join(directory, 'sessions.mdb') });
 
-/** @returns whether it was set. @throws what is no typed failure. */
+/** @returns whether the value was set. @throws every error that is not a `StoreError`. */
 async function set(key: string, size: number): Promise<boolean> {
   try {
     await store.set(key, new Uint8Array(size).fill(7), 60_000);

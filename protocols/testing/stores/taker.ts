@@ -1,6 +1,6 @@
 /**
- * Takes the sessions whose keys it is told, a JSON line at a time, and tells what it got. Run it with `files` or
- * `lmdb`, and a directory.
+ * Reads keys from standard input, one JSON array a line. Takes the sessions with these keys and prints their values.
+ * Arguments: `files` or `lmdb`, and a directory.
  */
 
 import { join } from 'node:path';
@@ -14,7 +14,7 @@ const store =
   kind === 'files'
     ? new FileSessionStore({ directory })
     : new LmdbSessionStore({ path: join(directory, 'sessions.mdb') });
-// So that it is open when the race begins.
+// Opens the store before the race begins.
 await store.take('absent');
 console.log('ready');
 for await (const line of createInterface({ input: process.stdin })) {

@@ -1,4 +1,4 @@
-/** Handshakes whose sessions are looked at. */
+/** Connections for tests that inspect sessions. */
 
 import type { TlsContext } from '../../tls/context/context.ts';
 import type { TlsClientOptions } from '../../tls/context/options.ts';
@@ -9,7 +9,7 @@ import type { SecureReactor } from '../tls/secure-reactor.ts';
 import type { Resumption } from '../../tls/sessions/resumption.ts';
 import type { TlsSession } from '../../tls/sessions/session.ts';
 
-/** Connects, talks so that tickets come, and hands both ends to `look`. */
+/** Connects a client and a server, exchanges a line so that tickets arrive, and passes both ends to `look`. */
 export async function met<T>(
   secure: SecureReactor,
   client: Layer,
@@ -26,7 +26,7 @@ export async function met<T>(
   }
 }
 
-/** A session as the client has it, made in a context of its own. */
+/** @returns the client's session of one connection to `server`, made with a separate client context. */
 export async function sessionFrom(
   secure: SecureReactor,
   server: TlsContext,
@@ -39,7 +39,7 @@ export async function sessionFrom(
   return session;
 }
 
-/** Offers a session. @returns what came of it, as the server has it. */
+/** Offers a session to `server`. @returns the result of the resumption, as the server sees it. */
 export async function comeBack(
   secure: SecureReactor,
   session: TlsSession,
@@ -51,7 +51,9 @@ export async function comeBack(
   return met(secure, client.with({ session }), server, (_, far) => far.resumption, serverName);
 }
 
-/** Shakes hands and ends, `count` times, with nothing said: under TLS 1.3 the client gets no ticket. */
+/**
+ * Connects, handshakes and aborts `count` times without sending data. Under TLS 1.3 the client gets no ticket this way.
+ */
 export async function shake(secure: SecureReactor, client: Layer, server: Layer, count = 1): Promise<void> {
   for (let index = 0; index < count; index++) {
     const pair = await securePair(secure, { client, server });

@@ -1,11 +1,11 @@
-/** What the writers do that are killed. */
+/** What a writer process does until the test kills it. */
 
 import type { SessionStore } from '../../stores/store.ts';
 import { bytes } from './check-store.ts';
 
 /**
- * Sets `key-0` to `key-49` again and again, ten at a time, and says "writing" when each has been set. The first two
- * bytes of a value tell the salt of the rest.
+ * Sets `key-0` to `key-49` again and again, ten at a time, and prints "writing" when each has been set once. The first
+ * two bytes of a value are the salt of the other bytes.
  */
 export async function writeForEver(store: SessionStore): Promise<never> {
   for (let round = 0; ; round++) {
@@ -21,7 +21,7 @@ export async function writeForEver(store: SessionStore): Promise<never> {
   }
 }
 
-/** @returns a value of 20,000 bytes that tells its own salt. */
+/** @returns a value of 20,000 bytes that contains its own salt. */
 export function saltedValue(salt: number): Uint8Array {
   return bytes(20_000, salt).fill(salt, 0, 2);
 }

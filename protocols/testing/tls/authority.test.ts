@@ -11,8 +11,8 @@ import { Authority } from './authority.ts';
 import type { KeyKind } from './authority.ts';
 import { objectIdentifier, integer, time } from './der.ts';
 
-describe('DER', () => {
-  it('has the lengths, signs and arcs of the standard', () => {
+describe('the DER encoder', () => {
+  it('encodes lengths, signs and arcs as X.690 does', () => {
     expect(integer(0).toString('hex')).toBe('020100');
     expect(integer(127).toString('hex')).toBe('02017f');
     expect(integer(128).toString('hex')).toBe('02020080');
@@ -23,10 +23,10 @@ describe('DER', () => {
   });
 });
 
-describe('an authority', () => {
+describe('a certificate authority', () => {
   const root = new Authority();
 
-  it('is what it says it is', () => {
+  it('has a self-signed CA certificate that matches its key', () => {
     const certificate = new X509Certificate(root.pem);
     expect(certificate.ca).toBe(true);
     expect(certificate.subject).toBe('CN=test root');
@@ -34,7 +34,7 @@ describe('an authority', () => {
     expect(certificate.verify(createPublicKey(root.key))).toBe(true);
   });
 
-  it('issues a certificate for each kind of key, which Node.js takes', () => {
+  it('issues certificates for each kind of key that Node.js can parse', () => {
     for (const key of ['p256', 'p384', 'ed25519', 'rsa1024', 'rsa2048'] satisfies KeyKind[]) {
       const issued = root.issue({ key });
       const certificate = new X509Certificate(issued.certificate);
@@ -48,7 +48,7 @@ describe('an authority', () => {
     }
   });
 
-  it('signs with its own key and the digest that is asked for', () => {
+  it('signs with its own key and the requested digest', () => {
     const rsa = new Authority({ key: 'rsa2048' });
     const publicKey = createPublicKey(rsa.key);
     for (const digest of ['md5', 'sha1', 'sha256', 'sha384', 'sha512'] as const)
@@ -60,7 +60,7 @@ describe('an authority', () => {
     expect(new X509Certificate(new Authority({ key: 'ed25519' }).pem).ca).toBe(true);
   });
 
-  it('issues what is expired, and what is not yet valid', () => {
+  it('issues expired certificates and certificates that are not yet valid', () => {
     expect(new Date(new X509Certificate(root.issue({ expired: true }).certificate).validTo).getTime()).toBeLessThan(
       Date.now(),
     );
@@ -69,13 +69,13 @@ describe('an authority', () => {
     ).toBeGreaterThan(Date.now());
   });
 
-  it('issues for one purpose, and with no subjectAltName', () => {
+  it('issues certificates for one purpose, and without a subjectAltName', () => {
     expect(new X509Certificate(root.issue({ purpose: 'client' }).certificate).keyUsage).toEqual(['1.3.6.1.5.5.7.3.2']);
     const old = new X509Certificate(root.issue({ names: ['old.example'], subjectAltName: false }).certificate);
     expect([old.subject, old.subjectAltName]).toEqual(['CN=old.example', undefined]);
   });
 
-  it('has others below it, and chains that lead up to it without it', () => {
+  it('issues intermediate authorities, whose chains leave out the root', () => {
     const lower = root.intermediate().intermediate({ commonName: 'lowest', pathLength: 0 });
     const { chain } = lower.issue();
     const names = chain.split(/(?<=-----END CERTIFICATE-----\n)/).map((pem) => new X509Certificate(pem).subject);
@@ -83,7 +83,7 @@ describe('an authority', () => {
     expect(root.issue().chain.match(/BEGIN/g)).toHaveLength(1);
   });
 
-  describe.skipIf(!isInstalled('openssl'))('makes what openssl', () => {
+  describe.skipIf(!isInstalled('openssl'))('issues a certificate that openssl', () => {
     const rsa = new Authority({ key: 'rsa2048' });
     const revocable = root.issue({ serial: 0x1234_5678_9abc_def0n });
     const below = (levels: number): Authority => (levels === 0 ? root : below(levels - 1).intermediate());
@@ -97,44 +97,44 @@ describe('an authority', () => {
         root.issue({ names: ['old.example'], subjectAltName: false }),
         ['-verify_hostname', 'old.example'],
       ],
-      ['accepts with RSA', 'OK', rsa.issue({ key: 'rsa2048' }), ['-auth_level', '2'], rsa.pem],
-      ['finds expired', 'error 10 at 0', root.issue({ expired: true })],
-      ['finds not yet valid', 'error 9 at 0', root.issue({ notYetValid: true })],
-      ['finds expired above', 'error 10 at 1', root.intermediate({ expired: true }).issue()],
-      ['finds made for clients', 'error 26 at 0', root.issue({ purpose: 'client' }), ['-purpose', 'sslserver']],
-      ['finds weak by its key', 'error 66 at 0', root.issue({ key: 'rsa1024' }), ['-auth_level', '2']],
+      ['accepts with an RSA key', 'OK', rsa.issue({ key: 'rsa2048' }), ['-auth_level', '2'], rsa.pem],
+      ['reports as expired', 'error 10 at 0', root.issue({ expired: true })],
+      ['reports as not yet valid', 'error 9 at 0', root.issue({ notYetValid: true })],
+      ['reports as having an expired issuer', 'error 10 at 1', root.intermediate({ expired: true }).issue()],
+      ['reports as unfit for servers', 'error 26 at 0', root.issue({ purpose: 'client' }), ['-purpose', 'sslserver']],
+      ['reports as having a weak key', 'error 66 at 0', root.issue({ key: 'rsa1024' }), ['-auth_level', '2']],
       [
-        'finds weak by its digest',
+        'reports as having a weak digest',
         'error 68 at 0',
         rsa.issue({ key: 'rsa2048', digest: 'sha1' }),
         ['-auth_level', '2'],
         rsa.pem,
       ],
-      ['finds deep enough', 'OK', below(3).issue(), ['-verify_depth', '3']],
-      ['finds too deep', 'error 22 at', below(3).issue(), ['-verify_depth', '2']],
+      ['accepts at the maximum depth', 'OK', below(3).issue(), ['-verify_depth', '3']],
+      ['rejects below the maximum depth', 'error 22 at', below(3).issue(), ['-verify_depth', '2']],
       [
-        'finds too deep by its path length',
+        'rejects because of a path length',
         'error 25 at 2',
         root.intermediate({ pathLength: 0 }).intermediate().issue(),
       ],
-      ['finds issued by no authority', 'error 79 at 1', root.intermediate({ ca: false }).issue()],
-      ['finds issued by a stranger', 'error 20 at 0', new Authority().issue()],
+      ['rejects because its issuer is not an authority', 'error 79 at 1', root.intermediate({ ca: false }).issue()],
+      ['rejects because its issuer is unknown', 'error 20 at 0', new Authority().issue()],
     ])('%s', (_, says, { chain }, args = [], trusted = root.pem) => {
       expect(verified(trusted, chain, args)).toContain(says);
     });
 
     it.each([
-      ['finds revoked', 'error 23 at 0', root.crl([5n, revocable.serial])],
-      ['finds not revoked', 'OK', root.crl([5n])],
-      ['finds not revoked by an empty list', 'OK', root.crl()],
-      ['finds revoked by an old list', 'error 12 at 0', root.crl([], { expired: true })],
+      ['reports as revoked', 'error 23 at 0', root.crl([5n, revocable.serial])],
+      ['reports as not revoked', 'OK', root.crl([5n])],
+      ['reports as not revoked by an empty list', 'OK', root.crl()],
+      ['reports as having only an expired revocation list', 'error 12 at 0', root.crl([], { expired: true })],
     ])('%s', (_, says, list) => {
       expect(verified(root.pem + list, revocable.chain, ['-crl_check'])).toContain(says);
     });
   });
 });
 
-/** What `openssl verify` says of a chain; `trusted` may hold revocation lists. */
+/** Runs `openssl verify` on a chain; `trusted` may contain revocation lists. @returns its output. */
 function verified(trusted: string, chain: string, args: readonly string[]): string {
   const folder = mkdtempSync(join(tmpdir(), 'wantio-'));
   try {

@@ -1,4 +1,4 @@
-/** A certificate authority for tests: it makes every kind of certificate, the bad ones above all. */
+/** A certificate authority for tests. It makes every kind of certificate, above all invalid ones. */
 
 import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
@@ -19,58 +19,56 @@ import {
   utf8String,
 } from './der.ts';
 
-/** The kinds of key that are made. RSA with 1024 bits is too weak for OpenSSL's security level 1 and above. */
+/** The kinds of keys. RSA with 1024 bits is too weak for OpenSSL's security level 1 and above. */
 export type KeyKind = 'p256' | 'p384' | 'ed25519' | 'rsa1024' | 'rsa2048' | 'rsa3072';
-/** The digests that are signed with. SHA-1 and MD5 are too weak for level 1 and above. */
+/** The digests of signatures. SHA-1 and MD5 are too weak for level 1 and above. */
 export type Digest = 'md5' | 'sha1' | 'sha256' | 'sha384' | 'sha512';
 
-/** What stands in every certificate. */
+/** The contents of every certificate. */
 export interface CertificateOptions {
   /**
-   * The subject: pairs of an attribute's OID and its value, a text or an encoded element. Its commonName alone, by
-   * default.
+   * The subject: pairs of an attribute's OID and its value, a text or an encoded element. By default the commonName
+   * only.
    */
   readonly subject?: readonly (readonly [oid: string, value: string | Uint8Array])[];
-  /** From when until when it is valid; an hour ago and in 30 days by default. */
+  /** The validity period; by default from an hour ago for 30 days. */
   readonly notBefore?: Date;
   readonly notAfter?: Date;
-  /** It has been valid until yesterday. */
+  /** Whether the certificate expired yesterday. */
   readonly expired?: boolean;
-  /** It becomes valid tomorrow. */
+  /** Whether the certificate becomes valid only tomorrow. */
   readonly notYetValid?: boolean;
-  /** What it is signed with, by its issuer's key; SHA-256 by default. An Ed25519 key has a digest of its own. */
+  /** The digest of the issuer's signature; SHA-256 by default. Ignored when the issuer's key is Ed25519. */
   readonly digest?: Digest;
-  /** Its own key: a kind of which one is made, or one in PEM; `'p256'` by default. */
+  /** The certificate's own key: a kind, to generate one, or a key in PEM; `'p256'` by default. */
   readonly key?: KeyKind | { readonly pem: string };
-  /** Positive; 64 random bits by default. */
+  /** The serial number, positive; 64 random bits by default. */
   readonly serial?: bigint;
-  /** Extensions besides the usual ones: the value is the encoding that goes into the extension's OCTET STRING. */
+  /** More extensions: the value is the encoding that goes into the extension's OCTET STRING. */
   readonly extensions?: readonly { readonly oid: string; readonly critical?: boolean; readonly value: Uint8Array }[];
 }
 
-/** What a certificate for a host or a client says. */
+/** The contents of a certificate for a host or a client. */
 export interface IssueOptions extends CertificateOptions {
   /**
    * Host names, addresses, mail addresses (with an `@`) and URIs (with a `:`) for the subjectAltName; `localhost`,
    * `127.0.0.1` and `::1` by default.
    */
   readonly names?: readonly string[];
-  /**
-   * Whether there is a subjectAltName; true by default. Without it only the commonName tells whose certificate it is.
-   */
+  /** Whether there is a subjectAltName; true by default. Without it only the commonName identifies the host. */
   readonly subjectAltName?: boolean;
-  /** The first of the names by default. */
+  /** The first of `names` by default. */
   readonly commonName?: string;
-  /** What it may be used for; servers and clients by default. */
+  /** The extended key usage; servers and clients by default. */
   readonly purpose?: 'server' | 'client' | 'both';
 }
 
-/** What an authority says of itself. */
+/** The contents of an authority's certificate. */
 export interface AuthorityOptions extends CertificateOptions {
   readonly commonName?: string;
-  /** How many authorities may follow below it; any number by default. */
+  /** How many levels of authorities may follow below it; unlimited by default. */
   readonly pathLength?: number;
-  /** Whether basicConstraints says that it is an authority; true by default. */
+  /** Whether basicConstraints marks it as an authority; true by default. */
   readonly ca?: boolean;
 }
 
@@ -80,12 +78,12 @@ export interface Issued {
   readonly certificate: string;
   /** The private key, PKCS #8 in PEM. */
   readonly key: string;
-  /** The certificate, then the authorities between it and the root, without the root. In PEM. */
+  /** The certificate, then the authorities between it and the root, without the root; in PEM. */
   readonly chain: string;
   readonly serial: bigint;
 }
 
-/** An authority, with a key of its own. It is a root unless {@link intermediate} made it. */
+/** An authority with its own key. It is a root unless {@link intermediate} made it. */
 export class Authority implements Issued {
   /** Its certificate in PEM. */
   readonly certificate: string;
@@ -115,17 +113,17 @@ export class Authority implements Issued {
     this.#self = { name: made.name, key };
   }
 
-  /** The same as {@link certificate}. */
+  /** Alias of {@link certificate}. */
   get pem(): string {
     return this.certificate;
   }
 
-  /** An authority below this one. */
+  /** @returns an authority below this one. */
   intermediate(options: AuthorityOptions = {}): Authority {
     return new Authority(options, this);
   }
 
-  /** A certificate for a host or a client. */
+  /** @returns a certificate for a host or a client, signed by this authority. */
   issue(options: IssueOptions = {}): Issued {
     const {
       names = ['localhost', '127.0.0.1', '::1'],
@@ -147,8 +145,7 @@ export class Authority implements Issued {
   }
 
   /**
-   * A revocation list of the certificates with these serials, in PEM; valid for 30 days unless `expired`, which is
-   * until yesterday.
+   * @returns a revocation list with these serials, in PEM. It is valid for 30 days; with `expired` it ended yesterday.
    */
   crl(
     serials: readonly bigint[] = [],
@@ -176,8 +173,8 @@ export class Authority implements Issued {
   }
 
   /**
-   * Names differ from level to level: an authority with its issuer's name would not count for a path length (RFC 5280,
-   * section 4.2.1.9).
+   * The default names differ from level to level: an authority with its issuer's name does not count towards a path
+   * length (RFC 5280, section 4.2.1.9).
    */
   #levelBelow(): string {
     return `test intermediate ${String((this.chain.match(/BEGIN/g)?.length ?? 0) + 1)}`;
@@ -193,7 +190,7 @@ export function generalName(name: string): Buffer {
 
 function addressBytes(address: string): Uint8Array {
   if (isIP(address) === 4) return Buffer.from(address.split('.').map(Number));
-  // A URL's host is written in one way only: lower case, the longest run of zeros left out, no dots.
+  // A URL's host has one canonical form: lower case, the longest run of zeros left out, no dotted IPv4 part.
   const [head, tail] = new URL(`http://[${address}]`).hostname
     .slice(1, -1)
     .split('::')
@@ -240,7 +237,7 @@ function certificateOf(
   return { der: signed(contents, signer.key, options.digest ?? 'sha256'), name, serial };
 }
 
-/** The algorithm stands inside what is signed, and outside of it again. */
+/** The algorithm stands both inside and outside the signed part (RFC 5280, section 4.1.1.2). */
 function signed(contents: (algorithm: Uint8Array) => Uint8Array, key: KeyObject, digest: Digest): Buffer {
   const algorithm = algorithmOf(key, digest);
   const body = contents(algorithm);
@@ -280,7 +277,7 @@ const extension = (oid: string, value: Uint8Array, critical = false): Buffer =>
 
 const spkiOf = (key: KeyObject): Uint8Array => createPublicKey(key).export({ type: 'spki', format: 'der' });
 
-// Any value that is the same for the same key will do: RFC 5280, section 4.2.1.2.
+// Any value that is the same for the same key is allowed (RFC 5280, section 4.2.1.2).
 const keyIdentifier = (key: KeyObject): Uint8Array => createHash('sha256').update(spkiOf(key)).digest().subarray(0, 20);
 const authorityKeyIdentifier = (key: KeyObject): Uint8Array => sequence(element(0x80, keyIdentifier(key)));
 

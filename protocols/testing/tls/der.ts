@@ -1,11 +1,8 @@
-/**
- * DER, written: the encoding of certificates (ITU-T X.690). Each function returns one element, its tag and length
- * included.
- */
+/** A DER encoder for certificates (ITU-T X.690). Each function returns one element, with its tag and length. */
 
 /**
- * An element with `tag`, its contents being `parts` one after the other. The length is always the shortest that there
- * is.
+ * An element with the given tag, whose contents are `parts` one after the other. DER requires the shortest form of the
+ * length.
  */
 export function element(tag: number, ...parts: Uint8Array[]): Buffer {
   const contents = Buffer.concat(parts);
@@ -23,11 +20,11 @@ export const nothing = (): Buffer => element(0x05);
 export function integer(value: bigint | number): Buffer {
   const hex = value.toString(16);
   const bytes = Buffer.from(hex.length % 2 === 0 ? hex : `0${hex}`, 'hex');
-  // A first byte of 0x80 and more would make it negative.
+  // A first byte of 0x80 or more would make the number negative.
   return element(0x02, bytes[0] >= 0x80 ? Buffer.concat([Buffer.alloc(1), bytes]) : bytes);
 }
 
-/** A BIT STRING of whole bytes; with `unusedBits`, the last ones of them do not count. */
+/** A BIT STRING of whole bytes; the last `unusedBits` bits do not count. */
 export const bitString = (contents: Uint8Array, unusedBits = 0): Buffer =>
   element(0x03, Buffer.from([unusedBits]), contents);
 

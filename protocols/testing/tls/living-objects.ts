@@ -1,16 +1,16 @@
-/** How many objects of OpenSSL's live. */
+/** Counts the live OpenSSL objects. */
 
 import { CRYPTO_EX_INDEX } from '../../tls/constants.ts';
 import { openssl } from '../../tls/openssl.ts';
 import type { Pointer } from '../../tls/openssl.ts';
 
-/** The kinds of objects that OpenSSL itself counts: it tells of each that is made and freed. */
+/** The kinds of objects that OpenSSL itself reports: it calls back when one is created or freed. */
 export type ObjectKind = keyof typeof CRYPTO_EX_INDEX;
 
 /**
- * Objects that were made since the count began and are not freed yet, by kind. Of certificates it counts the references
- * that this project takes and gives back: those of Node's own are freed by the garbage collector, which must not be
- * told of in JavaScript.
+ * Counts, by kind, the objects that were created since the count began and are not freed yet. For certificates it
+ * counts the references that this project takes and releases: Node's garbage collector frees certificates of its own,
+ * and no JavaScript callback may run at that moment.
  */
 export class LivingObjects {
   readonly #counts = new Map<string, number>([['X509', 0]]);
@@ -42,12 +42,12 @@ export class LivingObjects {
     };
   }
 
-  /** The living ones of each kind. */
+  /** The number of live objects of each kind. */
   get counts(): Record<string, number> {
     return Object.fromEntries(this.#counts);
   }
 
-  /** How many were made altogether. */
+  /** How many were created since the count began. */
   made(kind: ObjectKind | 'X509'): number {
     return this.#made.get(kind) ?? 0;
   }
@@ -58,7 +58,7 @@ export class LivingObjects {
   }
 }
 
-// Whoever calls one of these owns a reference, and gives it back by X509_free.
+// The caller of one of these functions owns a reference, and releases it with X509_free.
 const CERTIFICATE_MAKERS = [
   'X509_new',
   'PEM_read_bio_X509',

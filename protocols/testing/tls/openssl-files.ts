@@ -1,4 +1,4 @@
-/** Certificates for tests with openssl, as files and arguments, and what else openssl makes of them. */
+/** Certificates for tests with openssl, as files and as arguments, and data that openssl makes from them. */
 
 import { spawnSync } from 'node:child_process';
 import { createHash, X509Certificate } from 'node:crypto';
@@ -18,10 +18,10 @@ export const stranger = new Authority({ commonName: 'another root' }).issue({ na
 /** The list of revoked certificates. */
 export const revocations = authority.crl([revoked.serial]);
 
-/** The options that show a certificate with its chain. */
+/** The options of a context that presents a certificate with its chain. */
 export const identity = ({ chain, key }: Issued) => ({ certificate: { pem: chain }, key: { pem: key } });
 
-/** The arguments by which openssl shows it. */
+/** The arguments that make openssl present it. */
 export function shown({ certificate, chain, key, serial }: Issued): string[] {
   const file = (kind: string, text: string): string => fileOf(`${String(serial)}.${kind}`, text);
   const above = chain.slice(certificate.length);
@@ -40,7 +40,7 @@ export function digestOfKey({ certificate }: Issued): string {
   return createHash('sha256').update(spki).digest('hex');
 }
 
-/** What `openssl ocsp`, as the authority, says about a certificate: that it is good. In DER. */
+/** What `openssl ocsp`, acting as the authority, states about a certificate: that it is good. In DER. */
 export function statementAbout({ certificate, serial }: Issued): Buffer {
   const hex = serial.toString(16).toUpperCase();
   const index = fileOf(

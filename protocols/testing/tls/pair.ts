@@ -1,4 +1,4 @@
-/** Two ends of one TLS connection over loopback. */
+/** Both ends of one TLS connection over loopback. */
 
 import type { TransportLayer } from '../../../core/transport-layer.ts';
 import type { Connection } from '../../../reactor/connections/connection.ts';
@@ -7,10 +7,10 @@ import { portOf } from '../../../reactor/testing/with-reactor.ts';
 import type { SecureConnection } from '../../tls/secure-connection.ts';
 import type { SecureReactor } from './secure-reactor.ts';
 
-/** What `connection.secure` takes. */
+/** The layers that `connection.secure` accepts. */
 export type Layer = TransportLayer<SecureConnection, ConnectionBasis>;
 
-/** Two plain ends, connected. */
+/** Both ends of a plain connection. */
 export async function plainPair({ reactor }: SecureReactor): Promise<[client: Connection, server: Connection]> {
   const host = '127.0.0.1';
   const listener = await reactor.listen({ host, port: 0 });
@@ -19,7 +19,7 @@ export async function plainPair({ reactor }: SecureReactor): Promise<[client: Co
   return pair;
 }
 
-/** Two ends with TLS laid over, the handshake still to be made. */
+/** Both ends of a connection with TLS, before the handshake. */
 export async function securePair(
   secure: SecureReactor,
   { client, server, serverName = 'localhost' }: { client?: Layer; server?: Layer; serverName?: string } = {},
@@ -31,7 +31,7 @@ export async function securePair(
   ];
 }
 
-/** Two ends whose handshake is complete. */
+/** Both ends of a TLS connection, after the handshake. */
 export async function shakenPair(
   secure: SecureReactor,
   options?: Parameters<typeof securePair>[1],
@@ -41,7 +41,7 @@ export async function shakenPair(
   return pair;
 }
 
-/** Sends a line each way and receives it. */
+/** Sends and receives a line each way. */
 export async function talk(...[client, server]: [client: SecureConnection, server: SecureConnection]): Promise<void> {
   const [heard, answered] = await Promise.all([
     server.receive(),
@@ -49,14 +49,14 @@ export async function talk(...[client, server]: [client: SecureConnection, serve
     client.send('hello\n'),
     server.send('hi\n'),
   ]);
-  if (heard !== 'hello' || answered !== 'hi') throw new Error(`heard ${heard} and ${answered}`);
+  if (heard !== 'hello' || answered !== 'hi') throw new Error(`received ${heard} and ${answered}`);
 }
 
 export const abort = (...connections: Connection[]): void => {
   for (const connection of connections) connection.abort();
 };
 
-/** The reasons of those that were refused, in order. */
+/** @returns the rejection reason of each promise, in order; `undefined` for one that resolved. */
 export async function failuresOf(...promises: Promise<unknown>[]): Promise<unknown[]> {
   return (await Promise.allSettled(promises)).map((result) =>
     result.status === 'rejected' ? (result.reason as unknown) : undefined,

@@ -1,4 +1,4 @@
-/** A program at the other end of one connection. */
+/** A program as the peer of one connection. */
 
 import { portOf } from '../../../reactor/testing/with-reactor.ts';
 import type { Connection } from '../../../reactor/connections/connection.ts';
@@ -9,7 +9,7 @@ import type { SecureReactor } from './secure-reactor.ts';
 
 export const host = '127.0.0.1';
 
-/** Lets a program connect, which `start` starts; @returns it and our end, before the handshake. */
+/** Calls `start`, whose program connects to the given port; @returns the program and our end, before the handshake. */
 export async function visit(
   secure: SecureReactor,
   server: Layer,
@@ -19,7 +19,7 @@ export async function visit(
   return { program, connection: connection.secure(server) };
 }
 
-/** The same without TLS. */
+/** Like `visit`, without TLS. */
 export async function visitPlain(
   { reactor }: SecureReactor,
   start: (port: number) => Program,
@@ -32,8 +32,8 @@ export async function visitPlain(
 }
 
 /**
- * `openssl s_client`, which asks for `localhost` unless told otherwise. Its input is sent; what it receives is in its
- * output.
+ * Runs `openssl s_client`, with the server name `localhost` unless `args` say otherwise. It sends its standard input;
+ * what it receives appears in its output.
  */
 export function sClient(port: number, ...args: string[]): Program {
   return new Program(
@@ -46,13 +46,13 @@ export function sClient(port: number, ...args: string[]): Program {
   );
 }
 
-/** `openssl s_server`, listening. */
+/** Runs `openssl s_server`; @returns it when it listens. */
 export async function sServer(...args: string[]): Promise<{ program: Program; port: number }> {
   const program = new Program('openssl', 's_server', '-accept', `${host}:0`, ...args);
   return { program, port: Number((await program.says(/ACCEPT \S*?:(\d+)/))[1]) };
 }
 
-/** Connects to a program and lays TLS over it; the handshake is still to be made. */
+/** Connects to a program and adds TLS; @returns the connection before the handshake. */
 export async function call(
   { reactor }: SecureReactor,
   port: number,
@@ -62,20 +62,20 @@ export async function call(
   return (await reactor.connect({ host, port })).secure(client, { serverName });
 }
 
-/** A line each way. The program must send its input and print what it receives. */
+/** Sends a line each way. The program must send its input and print what it receives. */
 export async function chat(connection: SecureConnection, program: Program): Promise<void> {
   program.write('to you\n');
   const heard = await connection.receive();
-  if (heard !== 'to you') throw new Error(`heard ${heard}`);
+  if (heard !== 'to you') throw new Error(`received ${heard}`);
   await connection.send('and back to you\n');
   await program.saysNext(/and back to you/);
 }
 
-/** Both sides say goodbye, the program first. @returns its exit code. */
+/** Ends the connection from both sides, the program first. @returns the program's exit code. */
 export async function part(connection: SecureConnection, program: Program): Promise<number | null> {
   program.end();
   const rest = await connection.receive('*a');
-  if (rest.length > 0) throw new Error(`more was sent: ${String(rest)}`);
+  if (rest.length > 0) throw new Error(`the program sent more data: ${String(rest)}`);
   await connection.close();
   return program.exit();
 }

@@ -1,9 +1,9 @@
-/** An account of the pointers that OpenSSL hands out and takes back. */
+/** Counts the pointers that OpenSSL returns and frees. */
 
 import { openssl } from '../../tls/openssl.ts';
 import type { Pointer } from '../../tls/openssl.ts';
 
-/** Functions that free something, and those that make it. */
+/** The functions that free an object, each with the functions that create one. */
 const MAKERS = {
   X509_free: ['d2i_X509', 'PEM_read_bio_X509', 'X509_new'],
   BIO_free: ['BIO_new', 'BIO_new_mem_buf'],
@@ -11,8 +11,8 @@ const MAKERS = {
 } as const;
 
 /**
- * Runs `use`, and keeps account of what it makes through OpenSSL.
- * @returns how many objects there were. @throws {Error} when one was not freed, or was freed twice.
+ * Runs `use`, and tracks the objects that it creates through OpenSSL.
+ * @returns how many objects were created. @throws {Error} when an object was not freed, or was freed twice.
  */
 export function accountFor(use: () => void): number {
   const functions = openssl() as unknown as Record<string, (...args: unknown[]) => Pointer>;
@@ -21,7 +21,7 @@ export function accountFor(use: () => void): number {
   let made = 0;
   for (const [free, makers] of Object.entries(MAKERS)) {
     functions[free] = (pointer) => {
-      if (living.get(pointer) !== free) throw new Error(`${free} of what does not live`);
+      if (living.get(pointer) !== free) throw new Error(`${free} of an object that is not alive`);
       living.delete(pointer);
       return before[free](pointer);
     };

@@ -1,4 +1,4 @@
-/** Programs that tests talk to. */
+/** Programs that a test starts and talks to. */
 
 import { spawn, spawnSync } from 'node:child_process';
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
@@ -11,14 +11,12 @@ import { afterAll } from 'vitest';
 
 import { localhost } from './secure-reactor.ts';
 
-/** Whether `name` can be run here. */
+/** @returns whether the program `name` is installed. */
 export function isInstalled(name: string): boolean {
   return spawnSync('sh', ['-c', `command -v ${name}`]).status === 0;
 }
 
-/**
- * What of these programs is missing, to be put behind the name of tests that are skipped for it; empty when nothing is.
- */
+/** @returns a suffix for the names of skipped tests that lists the missing programs; empty when all are installed. */
 export function missing(...names: string[]): string {
   const absent = names.filter((name) => !isInstalled(name));
   return absent.length === 0 ? '' : ` (${absent.join(' and ')} not installed)`;
@@ -60,19 +58,19 @@ export class Program {
     this.#child.stdin.end();
   }
 
-  /** Waits until the output matches. @throws when the program ends before that. */
+  /** Waits until the output matches. @throws {Error} when the program ends before that. */
   async says(pattern: RegExp): Promise<RegExpExecArray> {
     return this.#matches(pattern, 0);
   }
 
-  /** The same for what comes after the last match of this method. */
+  /** Like `says`, but searches only the output after the last match of this method. */
   async saysNext(pattern: RegExp): Promise<RegExpExecArray> {
     const match = await this.#matches(pattern, this.#heard);
     this.#heard += match.index + match[0].length;
     return match;
   }
 
-  /** Waits for its end; @returns the exit code, `null` after a signal. */
+  /** Waits until the program ends; @returns its exit code, `null` after a signal. */
   async exit(): Promise<number | null> {
     await this.#exited;
     return this.#child.exitCode;
@@ -91,9 +89,9 @@ export class Program {
     for (;;) {
       const match = pattern.exec(this.output.slice(from));
       if (match !== null) return match;
-      // What it said last has arrived when its streams are closed.
+      // When the program is not running any more, its streams are closed and all its output has arrived.
       if (!running.has(this.#child))
-        throw new Error(`it ended without saying ${String(pattern)}:\n${this.output.slice(from)}`);
+        throw new Error(`the program ended without printing ${String(pattern)}:\n${this.output.slice(from)}`);
       await new Promise<void>((resolve) => {
         this.#waiting.push(resolve);
       });
@@ -101,13 +99,13 @@ export class Program {
   }
 }
 
-/** The certificate and key of {@link localhost} as files, for programs. */
+/** Writes the certificate and key of {@link localhost} to files, for programs. */
 export function certificateFiles(): { certificate: string; key: string } {
   return { certificate: fileOf('certificate.pem', localhost.certificate), key: fileOf('key.pem', localhost.key) };
 }
 
 /**
- * Writes `content` to a file of that name in a folder that is there until the tests of the file are done;
+ * Writes `content` to a file called `name` in a directory that is removed after the tests of the file;
  * @returns its path.
  */
 export function fileOf(name: string, content: string | Uint8Array): string {
@@ -117,7 +115,7 @@ export function fileOf(name: string, content: string | Uint8Array): string {
   return path;
 }
 
-/** The TCP port that a program listens on, for one that does not tell; as the system knows it. It must be listening. */
+/** @returns the TCP port that a process listens on, from /proc, for programs that do not print it. */
 export function portOfProcess(pid: number): number {
   const folderOfProcess = `/proc/${String(pid)}`;
   const sockets = new Set(
@@ -137,7 +135,7 @@ export function portOfProcess(pid: number): number {
 let folder: string | undefined;
 const running = new Set<ChildProcessWithoutNullStreams>();
 
-// After the tests of a file. A test that fails leaves its programs running.
+// Runs after the tests of a file, and stops the programs that failed tests left running.
 afterAll(() => {
   for (const child of running) child.kill('SIGKILL');
   if (folder !== undefined) rmSync(folder, { recursive: true, force: true });

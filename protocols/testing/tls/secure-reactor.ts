@@ -1,4 +1,4 @@
-/** A reactor for one TLS test, and the proof that it gave OpenSSL's memory back too. */
+/** A reactor for one TLS test, and the check that the test freed all OpenSSL objects. */
 
 import assert from 'node:assert/strict';
 
@@ -13,15 +13,15 @@ import { livingTlsTransports } from '../../tls/tls-transport.ts';
 /** A certificate for localhost and 127.0.0.1, and its key. */
 export const localhost = selfSigned();
 
-/** What a TLS test has to hand. The contexts are closed after it. */
+/** What a TLS test gets. The contexts are closed after the test. */
 export interface SecureReactor {
   readonly reactor: Reactor;
   server(options?: Partial<TlsServerOptions>): Promise<TlsContext>;
-  /** Trusts {@link localhost} unless told otherwise. */
+  /** Trusts {@link localhost} by default. */
   client(options?: TlsClientOptions): Promise<TlsContext>;
 }
 
-/** A test leaves a default out by giving `undefined` for it, which a context would refuse. */
+/** Drops the options that are `undefined`: with them a test leaves a default out, but a context would refuse them. */
 function given<T extends object>(options: T): T {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
 }

@@ -1,4 +1,4 @@
-"""A server of Python's ssl module that asks clients for certificates. It sets no session id context of its own making.
+"""A server with Python's ssl module that requests client certificates. The program itself sets no session id context.
 python3 verifying-server.py CERTIFICATE KEY AUTHORITY VERSION"""
 import socket
 import ssl

@@ -24,7 +24,7 @@ const SERVER_AUTH = '1.3.6.1.5.5.7.3.1';
 const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
 const derOf = (pem: string): Buffer => Buffer.from(Certificate.load(pem).der);
 
-/** X509_AUX of OpenSSL: what a certificate is trusted for, and what not. */
+/** OpenSSL's X509_AUX: the certificate, then the purposes that it is trusted for and those that are rejected. */
 function trusted(
   pem: string,
   { trust = [], reject = [] }: { trust?: readonly string[]; reject?: readonly string[] },
@@ -50,8 +50,8 @@ const put = (name: string, content: string | Uint8Array): void => {
 };
 
 /**
- * @returns why a client that trusts the directory, or `ca`, does not accept the server of an authority; `undefined`
- * when it does.
+ * @returns the error with which a client that trusts the directory (or `ca`) rejects a server of `authority`;
+ * `undefined` when it accepts the server.
  */
 async function refusal(
   secure: SecureReactor,
@@ -72,7 +72,7 @@ const skippedOf = (context: TlsContext): string[][] =>
   context.skippedFiles.map(({ path, why }) => [basename(path), why]);
 
 describe('a CA directory', () => {
-  it('gives authorities in PEM, in TRUSTED blocks and in DER, and says which files it skips and why', () =>
+  it('loads PEM, TRUSTED and DER files, and lists the files that it skips and why', () =>
     withSecureReactor(async (secure) => {
       put('a.pem', one.pem);
       put('b.pem', pemOf('TRUSTED CERTIFICATE', trusted(two.pem, { trust: [SERVER_AUTH] })));
@@ -102,7 +102,7 @@ describe('a CA directory', () => {
   it.each([
     ['PEM', false],
     ['DER', true],
-  ])('honours what an authority in %s is trusted for, and what not', (_, isDer) =>
+  ])('applies the trust settings of an authority in %s', (_, isDer) =>
     withSecureReactor(async (secure) => {
       for (const [settings, reason] of [
         [{ reject: [SERVER_AUTH] }, 'CERT_REJECTED'],
@@ -121,7 +121,7 @@ describe('a CA directory', () => {
     }),
   );
 
-  it('has nothing to say when it has nothing, but names its files', () =>
+  it('without a certificate is rejected, with the first of its files and the reason for each', () =>
     withSecureReactor(async (secure) => {
       await expect(secure.client({ ca: { directory: folder } })).rejects.toThrow(
         `the CA directory ${folder} holds no certificate: it has no files`,
@@ -132,7 +132,7 @@ describe('a CA directory', () => {
       );
     }));
 
-  it('with a broken revocation list is refused by the name of the file', () =>
+  it('with a broken revocation list is rejected with the name of the file', () =>
     withSecureReactor(async (secure) => {
       put('a.pem', one.pem);
       put('list.pem', '-----BEGIN X509 CRL-----\nMII=\n-----END X509 CRL-----\n');
@@ -141,7 +141,7 @@ describe('a CA directory', () => {
       );
     }));
 
-  it('with a broken certificate is refused by the name of the file', () =>
+  it('with a broken certificate is rejected with the name of the file', () =>
     withSecureReactor(async (secure) => {
       put('a.pem', one.pem);
       put('broken.pem', two.pem + one.pem.slice(0, 200));
@@ -150,7 +150,7 @@ describe('a CA directory', () => {
       );
     }));
 
-  it('takes revocation lists in DER', () =>
+  it('may contain revocation lists in DER', () =>
     withSecureReactor(async (secure) => {
       const revoked = one.issue();
       const list = one.crl([revoked.serial]);
@@ -166,10 +166,10 @@ describe('a CA directory', () => {
       abort(...pair);
     }));
 
-  it('with a file that cannot be read is refused by its name', () =>
+  it('with an unreadable file is rejected with the name of the file', () =>
     withSecureReactor(async (secure) => {
       put('a.pem', one.pem);
-      // A file that not even the superuser can read from its start.
+      // Not even root can read this file from its start.
       symlinkSync('/proc/self/mem', join(folder, 'secret.pem'));
       await expect(secure.client({ ca: { directory: folder } })).rejects.toMatchObject({
         name: 'FileError',
@@ -179,7 +179,7 @@ describe('a CA directory', () => {
 });
 
 describe('a TRUSTED CERTIFICATE block', () => {
-  it('is an authority in a file too, with its settings; in a scope it differs from the plain certificate', () =>
+  it('works with its settings outside of a directory too, and changes the scope of sessions', () =>
     withSecureReactor(async (secure) => {
       const rejecting = { ca: { pem: pemOf('TRUSTED CERTIFICATE', trusted(two.pem, { reject: [SERVER_AUTH] })) } };
       const trusting = { ca: { pem: pemOf('TRUSTED CERTIFICATE', trusted(two.pem, { trust: [SERVER_AUTH] })) } };
@@ -196,7 +196,7 @@ describe('a TRUSTED CERTIFICATE block', () => {
       expect(new Set(scopes).size).toBe(3);
     }));
 
-  it('that rejects clients keeps them out of a server', () =>
+  it('that rejects clientAuth keeps clients out of a server', () =>
     withSecureReactor(async (secure) => {
       const { certificate, key } = two.issue({ purpose: 'client' });
       const client = await secure.client({ certificate: { pem: certificate }, key: { pem: key } });
@@ -215,7 +215,7 @@ describe('a TRUSTED CERTIFICATE block', () => {
       }
     }));
 
-  it.skipIf(missing('openssl') !== '')(`of the openssl program is read${missing('openssl')}`, () =>
+  it.skipIf(missing('openssl') !== '')(`written by the openssl program is applied${missing('openssl')}`, () =>
     withSecureReactor(async (secure) => {
       put('in.pem', two.pem);
       for (const [argument, isIn] of [
@@ -232,13 +232,13 @@ describe('a TRUSTED CERTIFICATE block', () => {
   );
 });
 
-it('a client is verified, and a certificate that is trusted but was not looked at is not', () =>
+it('verification() is ok for a verified server, but not for a client that was not asked for a certificate', () =>
   withSecureReactor(async (secure) => {
     const { certificate, key } = one.issue();
     const server = await secure.server({ certificate: { pem: certificate }, key: { pem: key } });
     const verified = await shakenPair(secure, { client: await secure.client({ ca: { pem: one.pem } }), server });
     expect(verified[0].verification().ok).toBe(true);
-    // The server has asked for none, whatever the client has.
+    // The server has requested no certificate.
     expect(verified[1].verification().ok).toBe(false);
     abort(...verified);
   }));

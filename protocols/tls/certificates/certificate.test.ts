@@ -21,7 +21,7 @@ const issue = (options: IssueOptions = {}): Certificate =>
   Certificate.load(authority.issue({ key: { pem: key }, ...options }).certificate);
 const roots = Certificate.loadAll(rootCertificates.join('\n'));
 const SUBJECT_ALT_NAME = '2.5.29.17';
-/** A certificate whose subjectAltName holds these encoded names. */
+/** A certificate whose subjectAltName contains these encoded names. */
 const withNames = (...names: Uint8Array[]): Certificate =>
   issue({
     subjectAltName: false,
@@ -31,7 +31,7 @@ const withNames = (...names: Uint8Array[]): Certificate =>
 const namesOf = (certificate: Certificate) =>
   certificate.extensions().find(({ oid }) => oid === SUBJECT_ALT_NAME)?.subjectAltName;
 
-/** Asks a certificate everything. */
+/** Calls every method of a certificate. */
 function interrogate(certificate: Certificate): void {
   for (const encoding of ['utf8', 'ascii'] as const) {
     certificate.subject({ encoding });
@@ -58,7 +58,7 @@ afterEach(() => {
 });
 
 describe('a certificate', () => {
-  it('says what is known of a certificate that everybody has', () => {
+  it('returns the known values of a well-known root', () => {
     const isrg = roots.find((root) => root.subject().some(({ value }) => value === 'ISRG Root X1'));
     if (isrg === undefined) throw new Error('Node.js does not bundle ISRG Root X1');
     expect(isrg.digest('sha1')).toBe('cabd2a79a1076a31f21d253635cb039d4329a5e8');
@@ -85,7 +85,7 @@ describe('a certificate', () => {
     );
   });
 
-  it('says what node:crypto says of each bundled root', () => {
+  it('agrees with node:crypto about each bundled root', () => {
     expect(roots).toHaveLength(rootCertificates.length);
     for (const root of roots) {
       const native = root.toX509Certificate();
@@ -113,7 +113,7 @@ describe('a certificate', () => {
     }
   });
 
-  it('is the same from PEM as from DER, wherever that lies in memory', () => {
+  it('is the same from PEM and from DER, at any offset in memory', () => {
     const certificate = issue();
     const shifted = Buffer.concat([Buffer.from('abc'), certificate.der, Buffer.from('abc')]).subarray(3, -3);
     for (const source of [
@@ -128,7 +128,7 @@ describe('a certificate', () => {
     expect(certificate.equals(issue())).toBe(false);
   });
 
-  it('cannot be changed through what it gives', () => {
+  it('cannot be changed through the bytes that it returns', () => {
     const certificate = issue();
     const bytes = certificate.der;
     const other = Certificate.load(bytes);
@@ -138,7 +138,7 @@ describe('a certificate', () => {
     expect(other.equals(certificate)).toBe(true);
   });
 
-  it('shows itself', () => {
+  it('is formatted by inspect and String', () => {
     const certificate = issue({
       names: ['example.org', '192.0.2.1'],
       subject: [
@@ -151,7 +151,7 @@ describe('a certificate', () => {
     expect(String(issue({ subject: [] }))).toContain('certificate of nobody, issued by CN=test root');
   });
 
-  it('is valid from its first second to its last', () => {
+  it('is valid from the first to the last second of its validity', () => {
     const certificate = issue({
       notBefore: new Date('2020-01-01T00:00:00Z'),
       notAfter: new Date('2060-01-01T00:00:00Z'),
@@ -171,9 +171,9 @@ describe('a certificate', () => {
     ]);
   });
 
-  it('has no life when its dates cannot be read', () => {
+  it('is never valid when its dates are unreadable', () => {
     const good = Buffer.from(issue().der);
-    // The month of notBefore becomes 99: YYMMDDHHMMSSZ behind the UTCTime's tag and length.
+    // The month of notBefore becomes 99; the text YYMMDDHHMMSSZ follows the tag and the length of the UTCTime.
     const at = good.indexOf(Buffer.from([0x17, 0x0d]));
     good.write('99', at + 4);
     const certificate = Certificate.load(good);
@@ -182,7 +182,7 @@ describe('a certificate', () => {
     interrogate(certificate);
   });
 
-  it('tells the serial numbers at the edges', () => {
+  it('returns serial numbers at the limits', () => {
     expect(['00', '01', '7F', '80', '0100'].map((serial) => issue({ serial: BigInt(`0x${serial}`) }).serial)).toEqual([
       '00',
       '01',
@@ -193,7 +193,7 @@ describe('a certificate', () => {
     expect(issue({ serial: 2n ** 159n }).serial).toBe(`80${'0'.repeat(38)}`);
   });
 
-  it('tells its key, of whatever kind', () => {
+  it('returns its public key, of every kind', () => {
     const kinds = { p256: ['ec', 256], p384: ['ec', 384], ed25519: ['ed25519', 253], rsa1024: ['rsa', 1024] } as const;
     for (const [kind, [type, bits]] of Object.entries(kinds)) {
       const issued = authority.issue({ key: kind as keyof typeof kinds });
@@ -203,9 +203,9 @@ describe('a certificate', () => {
     }
   });
 
-  it('tells a key that OpenSSL does not know by its OID', () => {
+  it('returns the OID of a key type that OpenSSL does not know', () => {
     const der = Buffer.from(issue().der);
-    // The OID of EC keys, 1.2.840.10045.2.1, becomes 1.2.840.10045.2.9; the signature's OID begins otherwise.
+    // The OID of EC keys, 1.2.840.10045.2.1, becomes 1.2.840.10045.2.9; the OID of the signature starts differently.
     der[der.indexOf(objectIdentifier('1.2.840.10045.2.1')) + 8] = 9;
     const certificate = Certificate.load(der);
     expect(certificate.publicKey()).toMatchObject({ type: '1.2.840.10045.2.9', bits: undefined });
@@ -213,7 +213,7 @@ describe('a certificate', () => {
     interrogate(certificate);
   });
 
-  it('tells what it is signed with', () => {
+  it('returns the name of its signature algorithm', () => {
     const rsa = new Authority({ key: 'rsa2048' });
     const signedBy = (issuer: Authority, digest: 'sha1' | 'sha512'): string =>
       Certificate.load(issuer.issue({ digest }).certificate).signatureName;
@@ -225,7 +225,7 @@ describe('a certificate', () => {
     expect(Certificate.load(new Authority({ key: 'ed25519' }).pem).signatureName).toBe('ED25519');
   });
 
-  it('knows whom it issued', () => {
+  it('recognizes the certificates that it issued', () => {
     const root = Certificate.load(authority.pem);
     const lower = authority.intermediate();
     const leaf = lower.issue();
@@ -237,20 +237,20 @@ describe('a certificate', () => {
       false,
       false,
     ]);
-    // Same name, another key.
+    // The same name, but another key.
     expect(Certificate.load(new Authority().pem).issued(middle)).toBe(false);
-    // Everything right but what it may do.
+    // Everything is right, except that the issuer is not an authority.
     const noAuthority = authority.intermediate({ ca: false });
     expect(Certificate.load(noAuthority.pem).issued(Certificate.load(noAuthority.issue().certificate))).toBe(false);
   });
 
-  it('knows a digest only under its name', () => {
+  it('throws for an unknown digest', () => {
     expect(() => issue().digest('md5' as 'sha1')).toThrow('digest knows sha1, sha256, sha512, not md5');
   });
 });
 
 describe('the texts of a certificate', () => {
-  it('come from each type of string', () => {
+  it('are decoded from each string type', () => {
     const subject: [string, Uint8Array][] = [
       ['2.5.4.3', utf8String('é€😀')],
       ['2.5.4.3', element(0x1e, Buffer.from('é€', 'utf16le').swap16())],
@@ -265,7 +265,7 @@ describe('the texts of a certificate', () => {
     ).toEqual(['é€😀', 'é€', 'A😀', 'printable', 'ia5 é']);
   });
 
-  it('show U+FFFD for what their type does not allow', () => {
+  it('contain U+FFFD where bytes are invalid in their type', () => {
     const other = (value: Uint8Array): Uint8Array => element(0xa0, objectIdentifier('1.2.3'), element(0xa0, value));
     expect(namesOf(withNames(other(element(0x0c, Buffer.from([0x41, 0xff, 0x42])))))?.otherName[0].text).toBe(
       'A\ufffdB',
@@ -273,11 +273,11 @@ describe('the texts of a certificate', () => {
     expect(decoded(30, Buffer.from([0, 0x41, 0xd8, 0, 0x42]))).toBe('A\ufffd');
     expect(decoded(30, Buffer.from([0xd8, 0x3d, 0xde, 0]))).toBe('😀');
     expect(decoded(28, Buffer.from([0, 0, 0, 0x41, 0, 0x11, 0, 0, 0, 0, 0xd8, 0, 7]))).toBe('A\ufffd\ufffd');
-    // OpenSSL lets no such text into a subject.
+    // OpenSSL accepts no such text in a subject.
     expect(() => issue({ subject: [['2.5.4.3', element(0x0c, Buffer.from([0xff]))]] })).toThrow(TlsError);
   });
 
-  it('are escaped in ASCII, so that what they are can be told from it', () => {
+  it('are escaped reversibly in ASCII', () => {
     const value = 'Ab \\ "é"\0\n\x7f😀';
     const certificate = issue({ subject: [['2.5.4.3', value]] });
     expect(certificate.subject()[0].value).toBe(value);
@@ -299,7 +299,7 @@ describe('the texts of a certificate', () => {
 });
 
 describe('the extensions of a certificate', () => {
-  it('tell every kind of name in the subjectAltName', () => {
+  it('list every kind of name in the subjectAltName', () => {
     const certificate = withNames(
       ...['example.org', '*.example.org', '192.0.2.1', '2001:db8::1', 'a@example.org', 'https://example.org/'].map(
         generalName,
@@ -326,7 +326,7 @@ describe('the extensions of a certificate', () => {
     );
   });
 
-  it('write addresses in one way, and show what is none', () => {
+  it('format addresses in one form, and show invalid ones in hexadecimal', () => {
     const certificate = withNames(
       ...[
         [0, 0, 0, 0],
@@ -338,7 +338,7 @@ describe('the extensions of a certificate', () => {
     expect(namesOf(certificate)?.iPAddress).toEqual(['0.0.0.0', '#7f0000', '::', '::ffff:102:304']);
   });
 
-  it('are told in their order, the unknown ones too', () => {
+  it('are listed in their order, also unknown ones', () => {
     const certificate = issue({ extensions: [{ oid: '1.2.3.4', critical: true, value: Buffer.from([4, 1, 7]) }] });
     expect(certificate.extensions().map(({ shortName }) => shortName)).toEqual([
       'basicConstraints',
@@ -359,7 +359,7 @@ describe('the extensions of a certificate', () => {
     });
   });
 
-  it('are told when they hold nonsense', () => {
+  it('are listed even when their contents are invalid', () => {
     const certificate = issue({
       subjectAltName: false,
       commonName: 'localhost',
@@ -371,7 +371,7 @@ describe('the extensions of a certificate', () => {
     });
     expect(certificate.extensions().at(-1)).not.toHaveProperty('subjectAltName');
     interrogate(certificate);
-    // It may have named hosts: the commonName does not stand in for it.
+    // The unreadable extension may have named hosts, so the commonName does not replace it.
     expect(certificate.checkHost('localhost', { rules: 'rfc2818' })).toBeUndefined();
   });
 });
@@ -382,7 +382,7 @@ describe('the names of a certificate', () => {
     commonName: 'common.example',
   });
 
-  it('match hosts as RFC 9525 has it', () => {
+  it('match hosts as RFC 9525 says', () => {
     for (const [name, match] of [
       ['example.org', 'example.org'],
       ['EXAMPLE.org', 'example.org'],
@@ -402,7 +402,7 @@ describe('the names of a certificate', () => {
       expect(certificate.checkHost(name), name).toBe(match);
   });
 
-  it('match hosts by the older rules when told so', () => {
+  it('match hosts by the older rules on request', () => {
     const old = { rules: 'rfc2818' } as const;
     expect(certificate.checkHost('www.example.net', old)).toBe('w*.example.net');
     expect(certificate.checkHost('common.example', old)).toBeUndefined();
@@ -411,7 +411,7 @@ describe('the names of a certificate', () => {
       undefined,
       'common.example',
     ]);
-    // Names of hosts only take the commonName's place.
+    // Only host names (and addresses) in the subjectAltName exclude the commonName; a mail address does not.
     expect(withNames(generalName('a@example.org')).checkHost('common.example', old)).toBe('common.example');
     expect(withNames(generalName('192.0.2.1')).checkHost('common.example', old)).toBeUndefined();
   });
@@ -420,7 +420,7 @@ describe('the names of a certificate', () => {
     expect(issue({ names: ['xn--bcher-kva.example'] }).checkHost('Bücher.example')).toBe('xn--bcher-kva.example');
   });
 
-  it('match no host through a NUL', () => {
+  it('do not match a host through a NUL byte', () => {
     for (const rules of ['rfc9525', 'rfc2818'] as const) {
       expect(
         withNames(element(0x82, Buffer.from('example.org\0.evil.example'))).checkHost('example.org', { rules }),
@@ -431,7 +431,7 @@ describe('the names of a certificate', () => {
     }
   });
 
-  it('match no host by a wildcard elsewhere, or by one for everything', () => {
+  it('do not match a host by a misplaced wildcard, or by one that covers a top-level domain', () => {
     const wild = issue({ names: ['*', '*.org', 'a.*.example.org', '*.*.example.net', 'xn--*.example.com'] });
     for (const name of ['localhost', 'example.org', 'a.b.example.org', 'a.b.example.net', 'xn--b.example.com'])
       expect(wild.checkHost(name), name).toBeUndefined();
@@ -448,7 +448,7 @@ describe('the names of a certificate', () => {
       ['', undefined],
     ] as const)
       expect(certificate.checkIp(address), address).toBe(match);
-    // Neither a name that looks like an address nor the commonName counts.
+    // Neither a host name that looks like an address nor the commonName matches an address.
     const lookalike = withNames(element(0x82, Buffer.from('192.0.2.1')));
     expect([lookalike.checkIp('192.0.2.1'), lookalike.checkHost('192.0.2.1', { rules: 'rfc2818' })]).toEqual([
       undefined,
@@ -473,8 +473,8 @@ describe('the names of a certificate', () => {
   });
 });
 
-describe('loading refuses', () => {
-  it('what is no certificate', () => {
+describe('loading throws', () => {
+  it('for everything but one whole certificate', () => {
     const { der } = issue();
     const bad: [string, string | Uint8Array][] = [
       ['nothing', ''],
@@ -495,7 +495,7 @@ describe('loading refuses', () => {
     }
   });
 
-  it('more than its bound', () => {
+  it('for more than maxBytes', () => {
     const pem = issue().pem();
     const load = (): unknown => Certificate.load(pem, { maxBytes: pem.length - 1 });
     expect(load).toThrow(BoundsError);
@@ -505,20 +505,20 @@ describe('loading refuses', () => {
     expect(() => Certificate.loadAll(Buffer.alloc(4_000_000, '-----BEGIN CERTIFICATE-----\n'))).toThrow(TlsError);
   });
 
-  it('what is encrypted, without a question on the terminal', () => {
+  it('for an encrypted certificate, without a prompt on the terminal', () => {
     const head = 'Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,0123456789ABCDEF0123456789ABCDEF\n\n';
     expect(() => Certificate.load(issue().pem().replace('-----\n', `-----\n${head}`))).toThrow(TlsError);
   });
 });
 
 describe('a hostile certificate', () => {
-  it('does not become another one by PEM in an extension', () => {
+  it('is not replaced by PEM text inside of an extension', () => {
     const victim = issue({ names: ['victim.example'] });
     const evil = issue({
       names: ['evil.example'],
       extensions: [{ oid: '1.2.3.4', value: Buffer.from(`\n${victim.pem()}`) }],
     });
-    // So it is with node:crypto when it is given DER.
+    // node:crypto, given the same DER, finds the other certificate.
     expect(new X509Certificate(evil.der).checkHost('victim.example')).toBe('victim.example');
     const loaded = Certificate.load(evil.der);
     expect(loaded.checkHost('victim.example')).toBeUndefined();
@@ -534,7 +534,7 @@ describe('a hostile certificate', () => {
     expect(certificate.checkHost('host-9999.example')).toBe('host-9999.example');
   });
 
-  it('may have an object identifier that is too long for anybody', () => {
+  it('may contain a very long object identifier', () => {
     const long = element(0x06, Buffer.concat([Buffer.from([0x2a]), Buffer.alloc(5_000, 0xff), Buffer.from([1])]));
     const subject = sequence(element(0x31, sequence(long, utf8String('x'))));
     const certificate = withNames(element(0xa4, subject));
@@ -542,7 +542,7 @@ describe('a hostile certificate', () => {
     interrogate(certificate);
   });
 
-  it('leaves nothing behind whatever its bytes are, and answers or is refused', () => {
+  it('with random changes loads or is rejected, and leaks no object and no error', () => {
     const { der } = withNames(
       generalName('example.org'),
       generalName('192.0.2.1'),
@@ -574,7 +574,7 @@ describe('a hostile certificate', () => {
     expect(made).toBeGreaterThan(loaded);
   });
 
-  it('of bytes that are noise is refused', () => {
+  it('of random bytes is rejected', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), (noise) => {
         expect(() => Certificate.load(noise)).toThrow(TlsError);
@@ -591,8 +591,8 @@ describe('a hostile certificate', () => {
   });
 });
 
-describe('loading and telling', () => {
-  it('give each other back, whatever the certificate says', () => {
+describe('loading a certificate', () => {
+  it('is the inverse of encoding it, whatever it contains', () => {
     const text = fc.string({ unit: 'binary', minLength: 1, maxLength: 40 });
     const host = fc.domain();
     fc.assert(
@@ -625,14 +625,14 @@ describe('loading and telling', () => {
     );
   });
 
-  it('keep the order of a chain', () => {
+  it('keeps the order of a chain', () => {
     const chain = Certificate.loadAll(authority.intermediate().issue().chain);
     expect(chain.map((certificate) => certificate.subject()[0].value)).toEqual(['localhost', 'test intermediate 1']);
     expect(Certificate.load(chain.map((certificate) => certificate.pem()).join('words\n')).equals(chain[0])).toBe(true);
     expect(chainOf(0)).toEqual([]);
   });
 
-  it('give back all that they take from OpenSSL', () => {
+  it('frees every object of OpenSSL', () => {
     const { chain } = authority.intermediate().issue();
     expect(
       accountFor(() => {

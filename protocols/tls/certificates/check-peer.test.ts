@@ -28,14 +28,14 @@ function errorOf(expectation: PeerExpectation, whose: Certificate | undefined = 
     expect(error).toBeInstanceOf(WantioError);
     return error as CertificateError;
   }
-  throw new Error('it was accepted');
+  throw new Error('the certificate was accepted');
 }
 
-/** Another digest of the same length: its last digit is another one. */
+/** Another digest of the same length, with another last digit. */
 const unlike = (hex: string): string => hex.slice(0, -1) + (hex.endsWith('0') ? '1' : '0');
 
-describe('the check of a peer', () => {
-  it('tells which name matched, and where it stands', () => {
+describe('checkPeer', () => {
+  it('returns the name that matched, and its field', () => {
     expect(checkPeer(certificate, { name: 'example.org' })).toEqual({ name: 'example.org', field: 'subjectAltName' });
     expect(checkPeer(certificate, { name: 'A.Example.net' })).toEqual({
       name: '*.example.net',
@@ -45,7 +45,7 @@ describe('the check of a peer', () => {
     expect(checkPeer(certificate, { name: '2001:DB8::0:1' })).toEqual({ name: '2001:db8::1', field: 'subjectAltName' });
   });
 
-  it('refuses the certificate of another host, and says whose it is', () => {
+  it('rejects a certificate for another host, and reports the hosts that it is for', () => {
     const error = errorOf({ name: 'example.com' });
     expect(error).toBeInstanceOf(WrongHostError);
     expect(error).toMatchObject({
@@ -65,7 +65,7 @@ describe('the check of a peer', () => {
       expect(errorOf({ name }).field, name).toBe('subjectAltName');
   });
 
-  it('looks at the commonName under the older rules only, and only when no host is named elsewhere', () => {
+  it('checks the commonName under the older rules only, and only when the subjectAltName has no host', () => {
     expect(errorOf({ name: 'common.example' }, commonOnly)).toMatchObject({
       actual: '',
       message: 'the certificate is not for common.example but for no host',
@@ -92,7 +92,7 @@ describe('the check of a peer', () => {
       authority.issue({ names: ['192.0.2.1'], commonName: 'mail.example' }).certificate,
     );
     expect(errorOf({ name: 'mail.example', dangerouslyUseOldNameRules: true }, addresses).actual).toBe('IP:192.0.2.1');
-    // An address in the commonName is not one.
+    // An address in the commonName does not match.
     expect(
       errorOf(
         { name: '192.0.2.9', dangerouslyUseOldNameRules: true },
@@ -101,7 +101,7 @@ describe('the check of a peer', () => {
     ).toBe('commonName');
   });
 
-  it('takes a part of a label for a wildcard under the older rules only', () => {
+  it('matches a wildcard for a part of a label under the older rules only', () => {
     expect(checkPeer(certificate, { name: 'foo.example.com', dangerouslyUseOldNameRules: true })).toEqual({
       name: 'f*.example.com',
       field: 'subjectAltName',
@@ -109,14 +109,14 @@ describe('the check of a peer', () => {
     expect(errorOf({ name: 'foo.example.com' }).code).toBe('ERR_WANTIO_WRONG_HOST');
   });
 
-  it('takes digests in every spelling, one or several', () => {
+  it('accepts digests in every spelling, one or several', () => {
     const colons = (sha256.toUpperCase().match(/../g) ?? []).join(':');
     for (const digest of [sha256, sha256.toUpperCase(), colons, [unlike(sha256), sha256], [unlike(sha512), colons]])
       expect(checkPeer(certificate, { digest })).toEqual({ digest: sha256 });
     expect(checkPeer(certificate, { digest: [unlike(sha256), sha512] })).toEqual({ digest: sha512 });
   });
 
-  it('refuses a certificate with another digest', () => {
+  it('rejects a certificate with another digest', () => {
     const error = errorOf({ digest: unlike(sha256) });
     expect(error).toBeInstanceOf(WrongCertificateError);
     expect(error).toMatchObject({
@@ -135,7 +135,7 @@ describe('the check of a peer', () => {
     expect(errorOf({ digest: commonOnly.digest() }).actual).toBe(sha256);
   });
 
-  it('pins keys, which outlive a renewal', () => {
+  it('accepts a pinned key after a renewal of the certificate', () => {
     const first = authority.issue();
     const renewed = Certificate.load(authority.issue({ key: { pem: first.key } }).certificate);
     const publicKeyDigest = Certificate.load(first.certificate).publicKeyDigest();
@@ -151,7 +151,7 @@ describe('the check of a peer', () => {
     });
   });
 
-  it('demands all that is given', () => {
+  it('requires everything that is expected', () => {
     const all = { name: 'example.org', digest: sha256, publicKeyDigest: pin };
     expect(checkPeer(certificate, all)).toEqual({ ...all, field: 'subjectAltName' });
     expect(errorOf({ ...all, name: 'other.example' })).toBeInstanceOf(WrongHostError);
@@ -159,7 +159,7 @@ describe('the check of a peer', () => {
     expect(errorOf({ ...all, publicKeyDigest: commonOnly.publicKeyDigest() }).field).toBe('publicKeyDigest');
   });
 
-  it('refuses that there is no certificate, whatever is expected', () => {
+  it('rejects a missing certificate, whatever is expected', () => {
     expect(checkPeer(certificate)).toEqual({});
     for (const expectation of [{}, { name: 'example.org' }, { digest: sha256 }]) {
       const error = (() => {
@@ -180,7 +180,7 @@ describe('the check of a peer', () => {
     }
   });
 
-  it('does not take for an expectation what no certificate can meet', () => {
+  it('throws a TypeError for an expectation that no certificate can meet', () => {
     for (const digest of [
       '',
       'abc',
@@ -203,7 +203,7 @@ describe('the check of a peer', () => {
     expect(() => checkPeer(certificate, { name: undefined })).toThrow('name decides about trust');
   });
 
-  it('writes names of certificates so that nobody can hide in a message', () => {
+  it('escapes and shortens names in its messages', () => {
     const hostile = Certificate.load(
       authority.issue({
         subjectAltName: false,

@@ -6,7 +6,7 @@ import { readTrust, withStore } from './trust.ts';
 const authority = new Authority();
 const crls = { pem: authority.crl() };
 
-/** The address of the store that is made of `files`. */
+/** @returns the pointer of the store for `files`. */
 function storeOf(files: Awaited<ReturnType<typeof readTrust>>): unknown {
   let found: unknown;
   withStore(files, (store) => {
@@ -15,10 +15,10 @@ function storeOf(files: Awaited<ReturnType<typeof readTrust>>): unknown {
   return found;
 }
 
-it('shares the store of the bundled roots among those who have nothing but them', async () => {
+it('the store of the bundled roots is shared, but only by contexts without other authorities and lists', async () => {
   const shared = storeOf(await readTrust('bundled', undefined));
   expect(storeOf(await readTrust(['bundled'], undefined))).toBe(shared);
-  // Their lists of what is revoked, and their own authorities, must not be everybody's; nor must those be lost.
+  // Other authorities and revocation lists must not get into the shared store, and must not be lost.
   expect(storeOf(await readTrust('bundled', crls))).not.toBe(shared);
   expect(storeOf(await readTrust(['bundled', { pem: authority.pem }], undefined))).not.toBe(shared);
   expect(storeOf(await readTrust('bundled', undefined))).toBe(shared);

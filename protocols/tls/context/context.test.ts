@@ -26,7 +26,7 @@ const identityOf = ({ certificate, key }: { certificate: string; key: string }) 
 const folder = (): string => mkdtempSync(join(tmpdir(), 'wantio-'));
 
 describe('a certificate and its key', () => {
-  it('may be several: the peer chooses by the kinds of key that it can verify', () =>
+  it('may be one of several: the server picks one that the peer can verify', () =>
     withSecureReactor(async (secure) => {
       const server = await secure.server({
         certificate: undefined,
@@ -44,7 +44,7 @@ describe('a certificate and its key', () => {
       }
     }));
 
-  it('are replaced for new connections without those that are there noticing', () =>
+  it('can be replaced for new connections without an effect on existing ones', () =>
     withSecureReactor(async (secure) => {
       const server = await secure.server(identityOf(ecdsa));
       const renewed = authority.issue();
@@ -64,7 +64,7 @@ describe('a certificate and its key', () => {
       abort(...old, ...young);
     }));
 
-  it('show a chain, as sent and as verified', () =>
+  it('come with a chain, as sent and as verified', () =>
     withSecureReactor(async (secure) => {
       const middle = authority.intermediate();
       const issued = middle.issue();
@@ -79,7 +79,7 @@ describe('a certificate and its key', () => {
       abort(...pair);
     }));
 
-  it('take a password as a text, or from who knows it, at once or later', () =>
+  it('accept a password as a string, or from a function, also asynchronous', () =>
     withSecureReactor(async (secure) => {
       const key = generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey;
       const issued = authority.issue({ key: { pem: key.export({ type: 'pkcs8', format: 'pem' }).toString() } });
@@ -113,8 +113,8 @@ describe('a certificate and its key', () => {
     }));
 });
 
-describe('authorities', () => {
-  it('come from a file, a directory, a text, and the system', () =>
+describe('certificate authorities', () => {
+  it('are read from a file, a directory, a text, and the system', () =>
     withSecureReactor(async (secure) => {
       const directory = folder();
       writeFileSync(join(directory, 'root.pem'), authority.pem);
@@ -162,7 +162,7 @@ describe('application protocols', () => {
     return alpn;
   };
 
-  it('are chosen by the server: from its list, or as it likes', () =>
+  it('are selected by the server, from its list or by a callback', () =>
     withSecureReactor(async (secure) => {
       expect(await alpnOf(secure, { alpn: ['b', 'a'] }, ['a', 'b'])).toBe('b');
       expect(await alpnOf(secure, { alpn: (offered) => offered.at(-1) }, ['a', 'b', 'c'])).toBe('c');
@@ -171,7 +171,7 @@ describe('application protocols', () => {
       );
     }));
 
-  it('that are not shared end the handshake, unless that does not matter', () =>
+  it('that do not match end the handshake, unless the mismatch is ignored', () =>
     withSecureReactor(async (secure) => {
       for (const alpn of [['x'], () => undefined, () => 'not offered']) {
         const pair = await securePair(secure, {
@@ -187,10 +187,10 @@ describe('application protocols', () => {
     }));
 });
 
-describe('what both sides can tell each other', () => {
-  it('is an OCSP staple, for clients that ask', () =>
+describe('a connection', () => {
+  it('carries an OCSP staple to clients that request it', () =>
     withSecureReactor(async (secure) => {
-      const staple = Buffer.from('any bytes will do: nobody looks at them here');
+      const staple = Buffer.from('any bytes will do: this test does not parse them');
       for (const ocspStaple of [staple, () => staple, () => Promise.resolve(staple)]) {
         const server = await secure.server({ ...identityOf(ecdsa), ocspStaple });
         for (const max of ['TLSv1.2', 'TLSv1.3'] as const) {
@@ -213,7 +213,7 @@ describe('what both sides can tell each other', () => {
       abort(...pair);
     }));
 
-  it('is keying material that only they can derive', () =>
+  it('exports the same keying material on both sides', () =>
     withSecureReactor(async (secure) => {
       for (const max of ['TLSv1.2', 'TLSv1.3'] as const) {
         const pair = await shakenPair(secure, {
@@ -246,8 +246,8 @@ describe('what both sides can tell each other', () => {
     }));
 });
 
-describe('keys of connections are logged', () => {
-  it('to events or a file, only when asked for', () =>
+describe('the secrets of connections are logged', () => {
+  it('to events or to a file, and only on request', () =>
     withSecureReactor(async (secure) => {
       const file = join(folder(), 'keys');
       const lines: string[] = [];
@@ -258,7 +258,7 @@ describe('keys of connections are logged', () => {
       });
       pair[0].on('keylog', (line) => lines.push(line));
       pair[1].on('keylog', () => {
-        throw new Error('nobody asked for it');
+        throw new Error('this key log was not requested');
       });
       await Promise.all(pair.map((each) => each.handshake()));
       abort(...pair);
@@ -268,7 +268,7 @@ describe('keys of connections are logged', () => {
     }));
 });
 
-it('a context closes nothing that it was given', async () => {
+it('a context closes no object that it was given', async () => {
   const sessions = new ClientSessions();
   const ticketKeys = new TicketKeys();
   const sessionStore = Object.assign(new MapStore(), { close: () => undefined });
@@ -297,43 +297,43 @@ it('a context closes nothing that it was given', async () => {
 
 describe('a context refuses', () => {
   it.each<[string, Partial<TlsServerOptions>, string]>([
-    ['cipher suites that select nothing', { ciphersuites: '' }, 'ciphersuites takes text that is not empty'],
+    ['ciphersuites that select nothing', { ciphersuites: '' }, 'ciphersuites takes text that is not empty'],
     ['unknown options', { options: ['no_such_thing'] as never }, 'options knows'],
     [
-      'options that give up a protection, where they are not expected',
+      'options that weaken security outside of dangerouslyEnable',
       { options: ['allow_unsafe_legacy_renegotiation'] as never },
       'belongs into dangerouslyEnable',
     ],
-    ['a security level beyond the last', { minimumSecurityLevel: 6 as never }, 'minimumSecurityLevel'],
+    ['a security level above the highest', { minimumSecurityLevel: 6 as never }, 'minimumSecurityLevel'],
     [
       'a security level below the default',
       { minimumSecurityLevel: 1 as never },
       'minimumSecurityLevel takes a whole number of 2…5',
     ],
     ['two security levels', { minimumSecurityLevel: 2, dangerouslyLowerSecurityLevel: 1 }, 'not both'],
-    ['a security level among the ciphers', { ciphers: 'ALL:@SECLEVEL=0' }, '@SECLEVEL'],
+    ['a security level in the cipher list', { ciphers: 'ALL:@SECLEVEL=0' }, '@SECLEVEL'],
     [
-      'broken versions',
+      'broken protocol versions',
       { protocols: { min: 'TLSv1.1' }, dangerouslyLowerSecurityLevel: 1 },
       'needs dangerouslyLowerSecurityLevel: 0',
     ],
     [
-      'a key for a store that is not there',
+      'a sessionStoreKey without a sessionStore',
       { sessionStoreKey: new Uint8Array(32) },
       'sessionStoreKey is for a sessionStore',
     ],
-    ['versions upside down', { protocols: { min: 'TLSv1.3', max: 'TLSv1.2' } }, 'is above'],
-    ['signature algorithms that are not known', { signatureAlgorithms: 'nonsense' }, 'signatureAlgorithms'],
-    ['DH parameters that are none', { dhParameters: { pem: 'nonsense' } }, 'DH parameters'],
-    ['faults that it does not know', { dangerouslyAccept: ['NONSENSE'] as never }, 'dangerouslyAccept'],
-    ['revocation lists that are none', { ca, crls: { pem: 'nonsense' } }, 'revocation list'],
-    ['a number of renegotiations that is none', { allowPeerRenegotiations: -1 }, 'allowPeerRenegotiations'],
+    ['a minimum version above the maximum', { protocols: { min: 'TLSv1.3', max: 'TLSv1.2' } }, 'is above'],
+    ['unknown signature algorithms', { signatureAlgorithms: 'nonsense' }, 'signatureAlgorithms'],
+    ['invalid DH parameters', { dhParameters: { pem: 'nonsense' } }, 'DH parameters'],
+    ['unknown faults', { dangerouslyAccept: ['NONSENSE'] as never }, 'dangerouslyAccept'],
+    ['invalid revocation lists', { ca, crls: { pem: 'nonsense' } }, 'revocation list'],
+    ['an invalid number of renegotiations', { allowPeerRenegotiations: -1 }, 'allowPeerRenegotiations'],
   ])('%s', async (_, options, message) => {
     await expect(TlsContext.server({ ...identityOf(ecdsa), ...options })).rejects.toThrow(message);
   });
 });
 
-it('old versions need their number and the lowest security level', () =>
+it('old protocol versions work only with an explicit minimum and the lowest security level', () =>
   withSecureReactor(async (secure) => {
     const old = {
       protocols: { min: 'TLSv1', max: 'TLSv1' },
@@ -353,5 +353,5 @@ it('old versions need their number and the lowest security level', () =>
   }));
 
 function fail(): never {
-  throw new Error('there is none');
+  throw new Error('there is no certificate');
 }

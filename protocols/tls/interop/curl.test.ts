@@ -1,4 +1,4 @@
-/** curl as the client of our server. */
+/** Interoperability: curl as the client of our server. */
 
 import { once } from 'node:events';
 import { createServer } from 'node:http';
@@ -28,7 +28,7 @@ const versions = {
   'TLSv1.3': ['--tlsv1.3', '--tls-max', '1.3'],
 } as const;
 
-/** A web server of one page, which says `about` of the connection; @returns its port. */
+/** Serves a page with the text that `about` returns for the connection; @returns the port. */
 async function serve(
   { reactor }: SecureReactor,
   secure: Layer,
@@ -60,7 +60,7 @@ function curl(port: number, ...args: string[]): Program {
   );
 }
 
-/** What curl prints when all is well. */
+/** @returns what curl prints. @throws {Error} when curl fails. */
 async function page(port: number, ...args: string[]): Promise<string> {
   const program = curl(port, ...args);
   const code = await program.exit();
@@ -73,7 +73,7 @@ describe.skipIf(!isInstalled('curl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
   (version) => {
     const args = versions[version];
 
-    it('gets pages from our server by its name, over one connection', () =>
+    it('gets pages from our server by name, over one connection', () =>
       withSecureReactor(async (secure) => {
         const seen = new Set<SecureConnection>();
         const port = await serve(secure, await secure.server(own), (connection) => {
@@ -86,7 +86,7 @@ describe.skipIf(!isInstalled('curl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
         expect(seen.size).toBe(1);
       }));
 
-    it('agrees with our server on HTTP/1.1', () =>
+    it('negotiates HTTP/1.1 with our server', () =>
       withSecureReactor(async (secure) => {
         const port = await serve(
           secure,
@@ -97,7 +97,7 @@ describe.skipIf(!isInstalled('curl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
         expect(await page(port, ...args, '--no-alpn')).toBe('nothing');
       }));
 
-    it('shows its certificate, and gets nowhere without one', () =>
+    it('presents its certificate, and fails without one', () =>
       withSecureReactor(async (secure) => {
         const port = await serve(
           secure,
@@ -106,12 +106,12 @@ describe.skipIf(!isInstalled('curl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
         );
         expect(await page(port, ...args, ...identity)).toBe('somebody@example.org');
         const program = curl(port, ...args);
-        // 35 when it learns it in the handshake, 56 when it learns it from its first read.
+        // 35 when curl sees the alert in the handshake, 56 when it sees the alert with its first read.
         expect(await program.exit()).toBe(version === 'TLSv1.2' ? 35 : 56);
         expect(program.output).toMatch(/alert/);
       }));
 
-    it('finds no version in common with a server that has another one', () =>
+    it('fails when it has no protocol version in common with our server', () =>
       withSecureReactor(async (secure) => {
         const other = version === 'TLSv1.2' ? 'TLSv1.3' : 'TLSv1.2';
         const port = await serve(
@@ -122,7 +122,7 @@ describe.skipIf(!isInstalled('curl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
         expect(await curl(port, ...args).exit()).toBe(35);
       }));
 
-    it('does not trust a stranger, or the certificate of another name', () =>
+    it('rejects a certificate from an unknown authority, or for another name', () =>
       withSecureReactor(async (secure) => {
         for (const issued of [
           new Authority().issue({ names: ['site.test'] }),
@@ -137,7 +137,7 @@ describe.skipIf(!isInstalled('curl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
         }
       }));
 
-    it('gets the OCSP staple that it demands, which must be right', () =>
+    it('rejects an invalid OCSP staple', () =>
       withSecureReactor(async (secure) => {
         const port = await serve(
           secure,
@@ -145,7 +145,7 @@ describe.skipIf(!isInstalled('curl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
           () => undefined,
         );
         const program = curl(port, ...args, '--cert-status');
-        // CURLE_SSL_INVALIDCERTSTATUS: this one is no OCSP response.
+        // CURLE_SSL_INVALIDCERTSTATUS: this staple is no OCSP response.
         expect(await program.exit()).toBe(91);
       }));
 

@@ -1,4 +1,4 @@
-/** GnuTLS at the other end, another implementation of TLS altogether: `gnutls-cli` and `gnutls-serv`. */
+/** Interoperability with GnuTLS, an independent implementation of TLS: `gnutls-cli` and `gnutls-serv`. */
 
 import { describe, expect, it } from 'vitest';
 
@@ -40,7 +40,7 @@ const only = (version: 'TLSv1.2' | 'TLSv1.3', more = ''): string[] => [
 const withKeys = ':+ECDHE-PSK:+DHE-PSK:-RSA';
 const versions = ['TLSv1.2', 'TLSv1.3'] as const;
 
-/** A visit of gnutls-cli to a server of ours. */
+/** Starts gnutls-cli, which connects to a server of ours; @returns both ends before the handshake. */
 async function visited(
   secure: SecureReactor,
   options: Partial<TlsServerOptions>,
@@ -68,7 +68,7 @@ async function visited(
   );
 }
 
-/** The same with the handshake made. */
+/** Like `visited`, after the handshake. */
 async function shaken(...args: Parameters<typeof visited>): ReturnType<typeof visited> {
   const met = await visited(...args);
   await met.connection.handshake();
@@ -76,14 +76,14 @@ async function shaken(...args: Parameters<typeof visited>): ReturnType<typeof vi
   return met;
 }
 
-/** A connection of ours to gnutls-serv, which sends each line back. */
+/** Connects to gnutls-serv, which echoes each line. */
 async function called(
   secure: SecureReactor,
   options: TlsClientOptions,
   ...args: string[]
 ): Promise<{ program: Program; connection: SecureConnection }> {
   const program = new Program('gnutls-serv', '--port', '0', '--echo', '--noticket', ...args);
-  // It listens with IPv4 and IPv6, each on a port of its own.
+  // gnutls-serv listens on IPv4 and on IPv6, each with another port.
   await program.saysNext(/listening on IPv4 \S+ port \d+\.\.\.done/);
   return {
     program,
@@ -101,7 +101,7 @@ async function leave({ connection, program }: { program: Program; connection: Se
   await program.kill();
 }
 
-/** Both sides have the same bytes that stand for the connection. */
+/** Asserts that both sides have the same channel bindings. */
 async function expectSameBindings(connection: SecureConnection, program: Program): Promise<void> {
   const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
   await program.says(new RegExp(`'tls-server-end-point': ${hex(connection.channelBinding('tls-server-end-point'))}`));
@@ -135,7 +135,7 @@ describe.skipIf(!isInstalled('gnutls-cli')).each(versions)(
         expect(await part(connection, program)).toBe(0);
       }));
 
-    it('gets the certificate of the name that it asks for', () =>
+    it('gets the certificate for the name that it sends', () =>
       withSecureReactor(async (secure) => {
         const other = authority.issue({ names: ['other.test'] });
         const serverNames = {
@@ -154,7 +154,7 @@ describe.skipIf(!isInstalled('gnutls-cli')).each(versions)(
         expect(await part(connection, program)).toBe(0);
       }));
 
-    it('agrees with us on an application protocol, or is refused', () =>
+    it('negotiates an application protocol with us, or is refused', () =>
       withSecureReactor(async (secure) => {
         const { program, connection } = await shaken(
           secure,
@@ -173,7 +173,7 @@ describe.skipIf(!isInstalled('gnutls-cli')).each(versions)(
         await refused.program.exit();
       }));
 
-    it('shows us its certificate, and is refused without one', () =>
+    it('presents its certificate, and is refused without one', () =>
       withSecureReactor(async (secure) => {
         const strict = { ca, verify: ['peer', 'fail_if_no_peer_cert'] } as const;
         const { program, connection } = await shaken(secure, strict, ...only(version), ...showPerson);
@@ -189,7 +189,7 @@ describe.skipIf(!isInstalled('gnutls-cli')).each(versions)(
         await refused.program.exit();
       }));
 
-    it('comes in with a shared key, and with no other', () =>
+    it('connects with a shared key, and with no other key', () =>
       withSecureReactor(async (secure) => {
         const psk = (name: string) => (name === 'me' ? key : undefined);
         const { program, connection } = await visited(
@@ -208,7 +208,7 @@ describe.skipIf(!isInstalled('gnutls-cli')).each(versions)(
           await chat(connection, program);
           expect(await part(connection, program)).toBe(0);
         } else {
-          // Version 3.7 crashes when it prints what it knows of such a connection.
+          // gnutls-cli 3.7 crashes when it prints the properties of such a connection.
           expect(connection.info().authentication).toBe('PSK');
           abort(connection);
           await program.exit();
@@ -229,7 +229,7 @@ describe.skipIf(!isInstalled('gnutls-cli')).each(versions)(
 );
 
 describe.skipIf(!isInstalled('gnutls-cli'))(`gnutls-cli in the middle of a connection${missing('gnutls-cli')}`, () => {
-  it('renegotiates under TLS 1.2 where it may', () =>
+  it('renegotiates under TLS 1.2 where it is allowed to', () =>
     withSecureReactor(async (secure) => {
       const { program, connection } = await shaken(
         secure,
@@ -248,12 +248,12 @@ describe.skipIf(!isInstalled('gnutls-cli'))(`gnutls-cli in the middle of a conne
       expect(await part(connection, program)).toBe(0);
     }));
 
-  it('is refused a renegotiation under TLS 1.2 otherwise', () =>
+  it('is refused a renegotiation under TLS 1.2 by default', () =>
     withSecureReactor(async (secure) => {
       const { program, connection } = await shaken(secure, {}, ...only('TLSv1.2'), '--inline-commands');
       const received = failuresOf(connection.receive());
       program.write('^renegotiate^\n');
-      // It tries again until it gives up by itself.
+      // gnutls-cli retries until it gives up by itself.
       expect(await received).toMatchObject([{ name: 'TlsError', side: 'remote' }]);
       await program.saysNext(/Received alert \[100\]: No renegotiation is allowed/);
       expect(connection.statistics.renegotiations).toBe(0);
@@ -271,7 +271,7 @@ describe.skipIf(!isInstalled('gnutls-cli'))(`gnutls-cli in the middle of a conne
       expect(await part(connection, program)).toBe(0);
     }));
 
-  it.each(['rekey1', 'rekey'])('makes new keys by %s under TLS 1.3', (command) =>
+  it.each(['rekey1', 'rekey'])('updates the keys by the command %s under TLS 1.3', (command) =>
     withSecureReactor(async (secure) => {
       const { program, connection } = await shaken(secure, {}, ...only('TLSv1.3'), '--inline-commands');
       const received = connection.receive();
@@ -285,9 +285,9 @@ describe.skipIf(!isInstalled('gnutls-cli'))(`gnutls-cli in the middle of a conne
   );
 
   it.each([
-    ['for us', false],
-    ['for both sides', true],
-  ] as const)('follows when we make new keys %s', (_, peerToo) =>
+    ['on our side', false],
+    ['on both sides', true],
+  ] as const)('follows when we update the keys %s', (_, peerToo) =>
     withSecureReactor(async (secure) => {
       const { program, connection } = await shaken(secure, {}, ...only('TLSv1.3'));
       await connection.updateKeys({ peerToo });
@@ -297,7 +297,7 @@ describe.skipIf(!isInstalled('gnutls-cli'))(`gnutls-cli in the middle of a conne
     }),
   );
 
-  it.each(versions)('shows its certificate when we ask for it later, under %s', (version) =>
+  it.each(versions)('presents its certificate when we request it later, under %s', (version) =>
     withSecureReactor(async (secure) => {
       const { program, connection } = await shaken(
         secure,
@@ -344,7 +344,7 @@ describe.skipIf(!isInstalled('gnutls-serv')).each(versions)(
         await leave(met);
       }));
 
-    it('refuses a name that is not its own', () =>
+    it('refuses a server name that is not its own', () =>
       withSecureReactor(async (secure) => {
         const met = await called(
           secure,
@@ -363,7 +363,7 @@ describe.skipIf(!isInstalled('gnutls-serv')).each(versions)(
         await leave(met);
       }));
 
-    it('agrees with our client on an application protocol, or refuses it', () =>
+    it('negotiates an application protocol with our client, or refuses it', () =>
       withSecureReactor(async (secure) => {
         const met = await called(
           secure,
@@ -412,7 +412,7 @@ describe.skipIf(!isInstalled('gnutls-serv')).each(versions)(
         await leave(refused);
       }));
 
-    it('lets us in with a shared key', () =>
+    it('accepts us with a shared key', () =>
       withSecureReactor(async (secure) => {
         const met = await called(
           secure,
@@ -434,7 +434,7 @@ describe.skipIf(!isInstalled('gnutls-serv')).each(versions)(
 describe.skipIf(!isInstalled('gnutls-serv'))(
   `gnutls-serv in the middle of a connection${missing('gnutls-serv')}`,
   () => {
-    it('renegotiates with us under TLS 1.2 when it asks for it', () =>
+    it('renegotiates with us under TLS 1.2 when it requests that', () =>
       withSecureReactor(async (secure) => {
         const met = await called(
           secure,
@@ -477,7 +477,7 @@ describe.skipIf(!isInstalled('gnutls-serv'))(
         await leave(met);
       }));
 
-    it('asks for our certificate later under TLS 1.3', () =>
+    it('requests our certificate later under TLS 1.3', () =>
       withSecureReactor(async (secure) => {
         const met = await called(
           secure,
@@ -491,15 +491,15 @@ describe.skipIf(!isInstalled('gnutls-serv'))(
         await met.connection.handshake();
         await met.connection.send('**REAUTH**\n');
         expect(await met.connection.receive()).toBe('Successfully executed command');
-        // It goes on only when it has got one.
+        // gnutls-serv echoes again only after it has received a certificate.
         await echo(met.connection);
         await leave(met);
       }));
 
     it.each([
-      ['for us', false],
-      ['for both sides', true],
-    ] as const)('follows when we make new keys %s under TLS 1.3', (_, peerToo) =>
+      ['on our side', false],
+      ['on both sides', true],
+    ] as const)('follows when we update the keys %s under TLS 1.3', (_, peerToo) =>
       withSecureReactor(async (secure) => {
         const met = await called(secure, {}, ...only('TLSv1.3'), ...showSite, '--disable-client-cert');
         await met.connection.handshake();

@@ -1,4 +1,4 @@
-/** LuaSec at the other end, whose operations never wait and say what they want, as ours do. */
+/** Interoperability with LuaSec. Its operations never block and report what they want, as ours do. */
 
 import { spawnSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
@@ -28,7 +28,7 @@ const other = authority.issue({ names: ['other.test'] });
 const person = authority.intermediate().issue({ names: ['somebody@example.org'], purpose: 'client' });
 const identity = ({ chain, key }: Issued) => ({ certificate: { pem: chain }, key: { pem: key } });
 
-/** A value as Lua writes it; names of fields are plain words. */
+/** Formats a value in Lua syntax. */
 function lua(value: unknown): string {
   if (Array.isArray(value)) return `{ ${value.map(lua).join(', ')} }`;
   if (typeof value === 'object' && value !== null)
@@ -44,7 +44,7 @@ const shown = ({ chain, key, serial }: Issued) => ({
 });
 const script = (name: string): string => join(import.meta.dirname, '../../testing/tls/lua', name);
 
-/** Gives a command to the Lua program; @returns what it answers. @throws when the answer is a failure. */
+/** Sends a command to the Lua program; @returns its answer. @throws {Error} when the command failed. */
 async function ask(program: Program, command: string): Promise<string> {
   program.write(`${command}\n`);
   const [, sign, answer] = await program.saysNext(/^([=!]) (.*)\n/m);
@@ -57,7 +57,7 @@ interface Met {
   readonly connection: SecureConnection;
 }
 
-/** What differs between LuaSec in one role and in the other. */
+/** LuaSec in one role, as a client or as a server. */
 interface Role<Ours> {
   meet(secure: SecureReactor, theirs?: object, ours?: Ours, serverName?: string): Promise<Met>;
 }
@@ -114,7 +114,7 @@ describe.skipIf(!isThere).each([
   ['a server', luaServer],
 ] as const)(`LuaSec as %s${missing}`, (_, { meet }) => {
   describe.each(versions)('under %s', (version, protocol) => {
-    it('shakes hands with us, and says what it wants meanwhile', () =>
+    it('completes a handshake with us, and reports what the handshake wants', () =>
       withSecureReactor(async (secure) => {
         const met = await meet(secure, { protocol });
         const done = ask(met.program, 'handshake');
@@ -125,7 +125,7 @@ describe.skipIf(!isThere).each([
         await leave(met);
       }));
 
-    it('knows the same of the connection: parameters, certificate, Finished messages, keying material', () =>
+    it('reports the same parameters, Finished messages and keying material as we do', () =>
       withSecureReactor(async (secure) => {
         const met = await shaken(meet(secure, { protocol }));
         const { connection, program } = met;
@@ -155,11 +155,11 @@ describe.skipIf(!isThere).each([
         await leave(met);
       }));
 
-    it('agrees with us on a name and an application protocol', () =>
+    it('negotiates a server name and an application protocol with us', () =>
       withSecureReactor(async (secure) => {
         const met = await shaken(meet(secure, { protocol, alpn: ['http/1.1', 'h2'] }, { alpn: ['h2', 'http/1.1'] }));
         const { alpn, serverName } = met.connection.info();
-        // The server's preference counts, and LuaSec's is the other one.
+        // The server's preference wins, and LuaSec's order is not ours.
         expect(alpn).toBe(meet === luaServer.meet ? 'http/1.1' : 'h2');
         expect(await ask(met.program, 'alpn')).toBe(alpn);
         expect(serverName).toBe('localhost');
@@ -167,7 +167,7 @@ describe.skipIf(!isThere).each([
         await leave(met);
       }));
 
-    it('receives what we send by every pattern', () =>
+    it('receives our data with every pattern', () =>
       withSecureReactor(async (secure) => {
         const met = await shaken(meet(secure, { protocol }));
         const { connection, program } = met;
@@ -184,7 +184,7 @@ describe.skipIf(!isThere).each([
         await leave(met);
       }));
 
-    it('sends what we receive by every pattern', () =>
+    it('sends data that we receive with every pattern', () =>
       withSecureReactor(async (secure) => {
         const met = await shaken(meet(secure, { protocol }));
         const { connection, program } = met;
@@ -200,7 +200,7 @@ describe.skipIf(!isThere).each([
         expect(await program.exit()).toBe(0);
       }));
 
-    it('goes on where its send stopped, when we begin to receive', () =>
+    it('continues after a partial send when we begin to receive', () =>
       withSecureReactor(async (secure) => {
         const met = await shaken(meet(secure, { protocol }));
         const length = 12_000_000;
@@ -212,7 +212,7 @@ describe.skipIf(!isThere).each([
         await leave(met);
       }));
 
-    it('gets all that we send while it does not receive', () =>
+    it('receives everything that we sent while it did not read', () =>
       withSecureReactor(async (secure) => {
         const met = await shaken(meet(secure, { protocol }));
         const length = 12_000_000;
@@ -233,7 +233,7 @@ describe.skipIf(!isThere).each([
 describe.skipIf(!isThere).each(versions)(
   `LuaSec as a server that refuses every session, under %s,${missing}`,
   (_, protocol) => {
-    it('never makes a connect fail', () =>
+    it('never makes our connect fail', () =>
       withSecureReactor(async (secure) => {
         const program = new Program(
           'lua5.3',
@@ -255,7 +255,7 @@ describe.skipIf(!isThere).each(versions)(
           await connection.close();
         }
         expect(outcomes).toEqual(['not offered', 'failed', 'failed', 'failed']);
-        // The third was offered none, after two refusals in a row.
+        // After two refusals in a row, the client offered no session any more.
         expect(client.sessions.statistics.resumption).toEqual({ 'not offered': 1, failed: 2 });
         await program.kill();
       }));
@@ -266,7 +266,7 @@ describe.skipIf(!isThere).each(versions)(`LuaSec and certificates, under %s,${mi
   const digestOf = ({ certificate }: Issued): string =>
     new X509Certificate(certificate).fingerprint256.replaceAll(':', '').toLowerCase();
 
-  it('the client sees our certificate, and we see its certificate', () =>
+  it("a LuaSec client and our server see each other's certificates", () =>
     withSecureReactor(async (secure) => {
       const met = await shaken(
         luaClient.meet(secure, { protocol, ...shown(person) }, { ca, verify: ['peer', 'fail_if_no_peer_cert'] }),
@@ -279,7 +279,7 @@ describe.skipIf(!isThere).each(versions)(`LuaSec and certificates, under %s,${mi
       await leave(met);
     }));
 
-  it('the server sees our certificate, and we see its certificate', () =>
+  it("a LuaSec server and our client see each other's certificates", () =>
     withSecureReactor(async (secure) => {
       const met = await shaken(
         luaServer.meet(
@@ -294,7 +294,7 @@ describe.skipIf(!isThere).each(versions)(`LuaSec and certificates, under %s,${mi
       await leave(met);
     }));
 
-  it('neither is accepted without a certificate that is demanded', () =>
+  it('the servers of both refuse a client without the required certificate', () =>
     withSecureReactor(async (secure) => {
       const met = await luaClient.meet(secure, { protocol }, { ca, verify: ['peer', 'fail_if_no_peer_cert'] });
       met.program.write('handshake\nline\n');
@@ -307,7 +307,7 @@ describe.skipIf(!isThere).each(versions)(`LuaSec and certificates, under %s,${mi
       await Promise.all([met.program.kill(), back.program.kill()]);
     }));
 
-  it('the client does not accept a certificate of a stranger', () =>
+  it('a LuaSec client rejects our certificate from an unknown authority', () =>
     withSecureReactor(async (secure) => {
       const met = await luaClient.meet(secure, { protocol }, identity(new Authority().issue()));
       met.program.write('handshake\n');
@@ -316,7 +316,7 @@ describe.skipIf(!isThere).each(versions)(`LuaSec and certificates, under %s,${mi
       await met.program.kill();
     }));
 
-  it('the client finds our certificate proved by a TLSA record', () =>
+  it('a LuaSec client accepts our certificate by a matching TLSA record, and by no other', () =>
     withSecureReactor(async (secure) => {
       const stranger = new Authority().issue({ names: ['localhost'] });
       const met = await shaken(
@@ -334,7 +334,7 @@ describe.skipIf(!isThere).each(versions)(`LuaSec and certificates, under %s,${mi
       await refused.program.kill();
     }));
 
-  it('the client gets our certificate of the name that it asks for', () =>
+  it('a LuaSec client gets our certificate for the name that it sends', () =>
     withSecureReactor(async (secure) => {
       const serverNames = { 'other.test': await secure.server(identity(other)) };
       for (const [name, issued] of [
@@ -348,7 +348,7 @@ describe.skipIf(!isThere).each(versions)(`LuaSec and certificates, under %s,${mi
       }
     }));
 
-  it('the server shows us the certificate of the name that we ask for, and refuses others if it is strict', () =>
+  it('a LuaSec server presents the certificate for the name that we send, and refuses others when it is strict', () =>
     withSecureReactor(async (secure) => {
       const start = async (name: string): Promise<Met> => {
         const program = new Program(
@@ -375,7 +375,7 @@ describe.skipIf(!isThere).each(versions)(`LuaSec and certificates, under %s,${mi
     }));
 });
 
-it.skipIf(!isThere)(`LuaSec's https gets a page from our server, with a certificate of its own${missing}`, () =>
+it.skipIf(!isThere)(`LuaSec's https gets a page from our server, with a client certificate${missing}`, () =>
   withSecureReactor(async (secure) => {
     const listener = await secure.reactor.listen({ host, port: 0 });
     listener.serve(
@@ -408,7 +408,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)(
     const protocols = { min: version, max: version };
 
     it.skipIf(!isThere)(
-      `LuaSec's loop sample fails the first two handshakes that offer a session, and is offered no more${missing}`,
+      `LuaSec's loop sample fails the first two handshakes that offer a session, and then is offered none${missing}`,
       () =>
         withSecureReactor(async (secure) => {
           const program = new Program(
@@ -445,33 +445,31 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)(
         }),
     );
 
-    it.skipIf(!isInstalled('python3'))(
-      `Python's ssl module costs no failed connection${missingPrograms('python3')}`,
-      () =>
-        withSecureReactor(async (secure) => {
-          const { certificate, key } = shown(site);
-          const program = new Program(
-            'python3',
-            join(import.meta.dirname, '../../testing/tls/verifying-server.py'),
-            certificate,
-            key,
-            caFile,
-            version,
-          );
-          const [, port] = await program.saysNext(/listening (\d+)\n/);
-          const client = await secure.client({ ca, protocols });
-          for (let index = 0; index < 4; index++) {
-            const connection = await secure.reactor.connectSecure({
-              host,
-              port: Number(port),
-              secure: client,
-              serverName: 'localhost',
-            });
-            expect(await connection.receive()).toBe('loop test');
-            await connection.close();
-          }
-          await program.kill();
-        }),
+    it.skipIf(!isInstalled('python3'))(`Python's ssl module fails no connection${missingPrograms('python3')}`, () =>
+      withSecureReactor(async (secure) => {
+        const { certificate, key } = shown(site);
+        const program = new Program(
+          'python3',
+          join(import.meta.dirname, '../../testing/tls/verifying-server.py'),
+          certificate,
+          key,
+          caFile,
+          version,
+        );
+        const [, port] = await program.saysNext(/listening (\d+)\n/);
+        const client = await secure.client({ ca, protocols });
+        for (let index = 0; index < 4; index++) {
+          const connection = await secure.reactor.connectSecure({
+            host,
+            port: Number(port),
+            secure: client,
+            serverName: 'localhost',
+          });
+          expect(await connection.receive()).toBe('loop test');
+          await connection.close();
+        }
+        await program.kill();
+      }),
     );
   },
 );

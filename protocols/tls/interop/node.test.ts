@@ -1,4 +1,4 @@
-/** node:tls at the other end. */
+/** Interoperability with node:tls. */
 
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
@@ -29,7 +29,7 @@ interface Met {
   readonly connection: SecureConnection;
 }
 
-/** Lets a client of node:tls connect to us; the handshake is under way. */
+/** Connects a client of node:tls to a server of ours; the handshake is still running. */
 async function visit(secure: SecureReactor, server: Layer, options: ConnectionOptions): Promise<Met> {
   const listener = await secure.reactor.listen({ host, port: 0 });
   const socket = connect({ host, port: portOf(listener), servername: 'localhost', ca: authority.pem, ...options });
@@ -38,7 +38,7 @@ async function visit(secure: SecureReactor, server: Layer, options: ConnectionOp
   return { socket, connection };
 }
 
-/** The same with the handshake made. */
+/** Like `visit`, after the handshake. */
 async function visited(
   secure: SecureReactor,
   server: Partial<TlsServerOptions>,
@@ -49,7 +49,7 @@ async function visited(
   return met;
 }
 
-/** Runs `use` with a server of node:tls. */
+/** Calls `use` with a server of node:tls. */
 async function withNodeServer(
   options: NodeServerOptions,
   use: (port: number, accepted: () => Promise<TLSSocket>) => Promise<void>,
@@ -68,7 +68,7 @@ async function withNodeServer(
   }
 }
 
-/** Connects to it and shakes hands. */
+/** Connects to a server of node:tls, and completes the handshake. */
 async function called(
   secure: SecureReactor,
   port: number,
@@ -81,7 +81,7 @@ async function called(
   return { socket, connection };
 }
 
-/** A line each way. */
+/** Sends a line each way. */
 async function chat({ socket, connection }: Met): Promise<void> {
   socket.write('to you\n');
   expect(await connection.receive()).toBe('to you');
@@ -90,7 +90,7 @@ async function chat({ socket, connection }: Met): Promise<void> {
   expect(String((await heard)[0])).toBe('and back\n');
 }
 
-/** Both say goodbye, node first. */
+/** Ends the connection from both sides, Node first. */
 async function part({ socket, connection }: Met): Promise<void> {
   const closed = once(socket, 'close');
   socket.end();
@@ -102,7 +102,7 @@ async function part({ socket, connection }: Met): Promise<void> {
 describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a client of node:tls, under %s,', (version) => {
   const only = { minVersion: version, maxVersion: version };
 
-  it('talks to our server and both say goodbye', () =>
+  it('exchanges data with our server and closes cleanly', () =>
     withSecureReactor(async (secure) => {
       const met = await visited(secure, {}, only);
       expect(met.socket.authorized).toBe(true);
@@ -116,7 +116,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a client of node:tls, under %s,'
       await part(met);
     }));
 
-  it('gets the certificate of the name that it asks for', () =>
+  it('gets the certificate for the name that it sends', () =>
     withSecureReactor(async (secure) => {
       const other = authority.issue({ names: ['other.test'] });
       const serverNames = {
@@ -127,7 +127,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a client of node:tls, under %s,'
       await part(met);
     }));
 
-  it('agrees with us on an application protocol, or is refused', () =>
+  it('negotiates an application protocol with us, or is refused', () =>
     withSecureReactor(async (secure) => {
       const met = await visited(secure, { alpn: ['h2', 'http/1.1'] }, { ...only, ALPNProtocols: ['http/1.1', 'h2'] });
       expect([met.socket.alpnProtocol, met.connection.info().alpn]).toEqual(['h2', 'h2']);
@@ -141,7 +141,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a client of node:tls, under %s,'
       expect((await failure)[0]).toMatchObject({ code: 'ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL' });
     }));
 
-  it('shows its certificate', () =>
+  it('presents its certificate', () =>
     withSecureReactor(async (secure) => {
       const met = await visited(
         secure,
@@ -154,7 +154,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a client of node:tls, under %s,'
       await part(met);
     }));
 
-  it('has the same secrets: Finished messages, keying material and key log', () =>
+  it('has the same Finished messages, keying material and key log as we have', () =>
     withSecureReactor(async (secure) => {
       const met = await visit(secure, await secure.server({ ...own, dangerouslyLogKeys: 'event' }), only);
       const lines: Record<'node' | 'wantio', string[]> = { node: [], wantio: [] };
@@ -168,7 +168,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a client of node:tls, under %s,'
       expect(Buffer.from(met.connection.exportKeyingMaterial(48, 'EXPORTER-test', context))).toEqual(
         met.socket.exportKeyingMaterial(48, 'EXPORTER-test', context),
       );
-      // Node cannot export without a context; one of no bytes is a context.
+      // Node can export with a context only. The channel binding uses an empty context, which also counts as one.
       const nothing = Buffer.alloc(0);
       expect(Buffer.from(met.connection.channelBinding('tls-exporter'))).toEqual(
         met.socket.exportKeyingMaterial(32, 'EXPORTER-Channel-Binding', nothing),
@@ -199,7 +199,7 @@ describe('a client of node:tls under TLS 1.2', () => {
       socket.renegotiate({ rejectUnauthorized: true }, resolve);
     });
 
-  it('renegotiates as often as it may, and no more', () =>
+  it('renegotiates as often as it is allowed to, and no more', () =>
     withSecureReactor(async (secure) => {
       const met = await visited(secure, { allowPeerRenegotiations: 2 }, only);
       met.socket.on('error', () => undefined);
@@ -229,7 +229,7 @@ describe('a client of node:tls under TLS 1.2', () => {
       abort(met.connection);
     }));
 
-  it('follows when we renegotiate, and when we ask for its certificate', () =>
+  it('follows when we renegotiate, and when we request its certificate', () =>
     withSecureReactor(async (secure) => {
       const met = await visited(secure, { ca }, { ...only, cert: person.certificate, key: person.key });
       await met.connection.renegotiate();
@@ -241,7 +241,7 @@ describe('a client of node:tls under TLS 1.2', () => {
       await part(met);
     }));
 
-  it('comes in with a shared key, and chooses it by our hint', () =>
+  it('connects with a shared key that it selects by our hint', () =>
     withSecureReactor(async (secure) => {
       const server = await secure.server({
         certificate: undefined,
@@ -266,7 +266,7 @@ describe('a client of node:tls under TLS 1.2', () => {
     }));
 });
 
-it('a client of node:tls under TLS 1.3 follows when we make new keys, for us or for both', () =>
+it('a client of node:tls under TLS 1.3 follows when we update the keys, on our side or on both sides', () =>
   withSecureReactor(async (secure) => {
     const met = await visited(secure, {});
     for (const peerToo of [false, true]) {
@@ -279,7 +279,7 @@ it('a client of node:tls under TLS 1.3 follows when we make new keys, for us or 
 describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a server of node:tls, under %s,', (version) => {
   const only = { minVersion: version, maxVersion: version };
 
-  it('agrees with us on name and application protocol, and both say goodbye', () =>
+  it('negotiates a name and an application protocol with us, and closes cleanly', () =>
     withSecureReactor((secure) =>
       withNodeServer({ ...only, ALPNProtocols: ['b', 'a'] }, async (port, accepted) => {
         const met = await called(secure, port, await secure.client({ ca, alpn: ['a', 'b'] }), accepted);
@@ -296,7 +296,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a server of node:tls, under %s,'
       }),
     ));
 
-  it('shows us the certificate of the name that we ask for, which must be there', () =>
+  it('presents the certificate for the name that we send, and we reject another one', () =>
     withSecureReactor(async (secure) => {
       const client = await secure.client({ ca });
       const SNICallback: NodeServerOptions['SNICallback'] = (name, answer) => {
@@ -336,7 +336,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a server of node:tls, under %s,'
       ),
     ));
 
-  it('has the same secrets: Finished messages, keying material and key log', () =>
+  it('has the same Finished messages, keying material and key log as we have', () =>
     withSecureReactor((secure) =>
       withNodeServer(only, async (port, accepted) => {
         const connection = await call(secure, port, await secure.client({ ca, dangerouslyLogKeys: 'event' }));
@@ -372,7 +372,7 @@ describe('a server of node:tls under TLS 1.2', () => {
       }),
     ));
 
-  it('lets us in with a shared key that we choose by its hint', () =>
+  it('accepts us with a shared key that we select by its hint', () =>
     withSecureReactor((secure) =>
       withNodeServer(
         {

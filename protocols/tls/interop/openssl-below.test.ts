@@ -1,4 +1,4 @@
-/** TLS that does not begin where the connection begins: behind a proxy, and after words in the clear. */
+/** TLS that starts after other bytes of a connection: after the request to an HTTP proxy, and after STARTTLS. */
 
 import { describe, expect, it } from 'vitest';
 
@@ -9,7 +9,7 @@ import { certificateFiles, isInstalled, missing, Program } from '../../testing/t
 import { withSecureReactor } from '../../testing/tls/secure-reactor.ts';
 
 describe.skipIf(!isInstalled('openssl'))(`openssl s_client${missing('openssl')}`, () => {
-  it('comes to our server through an HTTP proxy that is ours too', () =>
+  it('connects to our server through our own HTTP proxy', () =>
     withSecureReactor(async (secure) => {
       const { reactor } = secure;
       const upstream = await reactor.listen({ host, port: 0 });
@@ -43,7 +43,7 @@ describe.skipIf(!isInstalled('openssl'))(`openssl s_client${missing('openssl')}`
       expect(await part(connection, program)).toBe(0);
     }));
 
-  it('begins TLS in the middle of a mail dialogue, and the connection goes on with it', () =>
+  it('starts TLS in the middle of a plain SMTP dialogue', () =>
     withSecureReactor(async (secure) => {
       const { certificate } = certificateFiles();
       const { program, connection: plain } = await visitPlain(secure, (port) =>

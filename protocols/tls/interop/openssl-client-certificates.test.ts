@@ -1,4 +1,4 @@
-/** Certificates of both sides when `openssl s_client` calls on us. */
+/** Certificates of both sides when `openssl s_client` connects to us. */
 
 import { describe, expect, it } from 'vitest';
 
@@ -24,7 +24,7 @@ import { fileOf, isInstalled, missing } from '../../testing/tls/program.ts';
 import { withSecureReactor } from '../../testing/tls/secure-reactor.ts';
 
 const flags = { 'TLSv1.2': '-tls1_2', 'TLSv1.3': '-tls1_3' } as const;
-/** The alert to a client without a certificate that a server demands. */
+/** The alert that a client without the required certificate gets. */
 const required = { 'TLSv1.2': 40, 'TLSv1.3': 116 } as const;
 
 describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
@@ -57,9 +57,9 @@ describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
       }),
     );
 
-    it('gets that one of our certificates whose kind of key it takes', () =>
+    it('gets the one of our certificates whose kind of key it supports', () =>
       withSecureReactor(async (secure) => {
-        // Its authority's signature must be of a kind that the client takes, too.
+        // The client must also support the kind of the authority's signature.
         const rsa = new Authority({ key: 'rsa2048' });
         const server = await secure.server({
           ...identity(site),
@@ -79,7 +79,7 @@ describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
         }
       }));
 
-    it('does not accept our certificate that is expired, or of a stranger, which we learn', () =>
+    it('rejects our certificate when it is expired or from an unknown authority, and we receive the alert', () =>
       withSecureReactor(async (secure) => {
         for (const [issued, alert] of [
           [authority.issue({ expired: true }), 45],
@@ -93,7 +93,7 @@ describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
         }
       }));
 
-    it('shows us its certificate and chain, which we verify', () =>
+    it('presents its certificate and chain, which we verify', () =>
       withSecureReactor(async (secure) => {
         const issued = authority.intermediate().issue({ names: ['somebody@example.org'], purpose: 'client' });
         const server = await secure.server({ ca, verify: ['peer', 'fail_if_no_peer_cert'] });
@@ -110,7 +110,7 @@ describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
         expect(await part(connection, program)).toBe(0);
       }));
 
-    it('needs none when we only ask for it', () =>
+    it('needs no certificate when we only request one', () =>
       withSecureReactor(async (secure) => {
         const { program, connection } = await visit(secure, await secure.server({ ca, verify: 'peer' }), (port) =>
           sClient(port, flags[version]),
@@ -122,7 +122,7 @@ describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
         expect(await part(connection, program)).toBe(0);
       }));
 
-    it('is refused without a certificate that we demand, and with one that is revoked or of a stranger', () =>
+    it('is refused without the required certificate, and with a revoked or untrusted one', () =>
       withSecureReactor(async (secure) => {
         const server = await secure.server({
           ca,
@@ -146,7 +146,7 @@ describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
         expect(await part(connection, program)).toBe(0);
       }));
 
-    it('shows its certificate when we ask for it later', () =>
+    it('presents its certificate when we request it later', () =>
       withSecureReactor(async (secure) => {
         const { program, connection } = await visit(secure, await secure.server({ ca }), (port) =>
           sClient(port, flags[version], '-enable_pha', ...shown(person)),
@@ -160,7 +160,7 @@ describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
         expect(await part(connection, program)).toBe(0);
       }));
 
-    it('finds our certificate in the list of revoked ones', () =>
+    it('rejects our certificate when a revocation list contains it', () =>
       withSecureReactor(async (secure) => {
         const args = [
           flags[version],
@@ -186,7 +186,7 @@ describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
         expect(await part(connection, program)).toBe(0);
       }));
 
-    it('finds our certificate proved by a TLSA record', () =>
+    it('accepts our certificate by a matching TLSA record, and by no other', () =>
       withSecureReactor(async (secure) => {
         const server = await secure.server(identity(stranger));
         const args = [flags[version], '-verify_return_error', '-dane_tlsa_domain', 'localhost', '-dane_tlsa_rrdata'];
@@ -201,7 +201,7 @@ describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
         await refused.program.kill();
       }));
 
-    it('gets our OCSP staple when it asks for one', () =>
+    it('gets our OCSP staple when it requests one', () =>
       withSecureReactor(async (secure) => {
         const staple = statementAbout(site);
         const server = await secure.server({

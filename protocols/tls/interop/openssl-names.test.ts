@@ -1,4 +1,4 @@
-/** Names, application protocols and versions, agreed on with `openssl s_client` and `openssl s_server`. */
+/** Negotiation of names, application protocols and versions with `openssl s_client` and `openssl s_server`. */
 
 import { describe, expect, it } from 'vitest';
 
@@ -21,7 +21,7 @@ function contextFor(secure: SecureReactor, name: string, options: Partial<TlsSer
   return secure.server({ certificate: { pem: certificate }, key: { pem: key }, ...options });
 }
 
-/** A certificate as the arguments that show it. */
+/** The arguments that make openssl present a new certificate for `name`. */
 function shown(name: string, certificateFlag = '-cert', keyFlag = '-key'): string[] {
   const { certificate, key } = authority.issue({ names: [name] });
   return [certificateFlag, fileOf(`${name}.pem`, certificate), keyFlag, fileOf(`${name}.key`, key)];
@@ -30,7 +30,7 @@ function shown(name: string, certificateFlag = '-cert', keyFlag = '-key'): strin
 describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
   `openssl s_client, under %s,${missing('openssl')}`,
   (version) => {
-    /** Asks for `name` with a client that demands it; @returns the name in the certificate that it gets. */
+    /** Connects with a client that requires a certificate for `name`, and asserts that it gets one for `expected`. */
     async function askedFor(secure: SecureReactor, server: TlsContext, name: string, expected = name): Promise<void> {
       const { program, connection } = await visit(secure, server, (port) =>
         sClient(
@@ -53,7 +53,7 @@ describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
       expect(await part(connection, program)).toBe(0);
     }
 
-    it('gets the certificate of the name that it asks for, exact before wildcard', () =>
+    it('gets the certificate for the name that it sends, exact before wildcard', () =>
       withSecureReactor(async (secure) => {
         const server = await contextFor(secure, 'other.test', {
           serverNames: {
@@ -66,7 +66,7 @@ describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
         await askedFor(secure, server, 'other.test');
       }));
 
-    it('gets the certificate that is chosen later', () =>
+    it('gets the certificate of a context that is chosen asynchronously', () =>
       withSecureReactor(async (secure) => {
         const chosen = await contextFor(secure, 'later.test');
         const server = await contextFor(secure, 'other.test', {
@@ -78,7 +78,7 @@ describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
         await askedFor(secure, server, 'later.test');
       }));
 
-    it('is told that a strict server has no such name, or needs one', () =>
+    it('gets an alert from a strict server for an unknown name, and for none', () =>
       withSecureReactor(async (secure) => {
         const server = await contextFor(secure, 'other.test', {
           serverNames: { 'a.test': await contextFor(secure, 'a.test') },
@@ -93,7 +93,7 @@ describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
         await askedFor(secure, server, 'a.test');
       }));
 
-    it('agrees with the server on the protocol that the server prefers', () =>
+    it('negotiates the protocol that the server prefers', () =>
       withSecureReactor(async (secure) => {
         const { program, connection } = await visit(secure, await secure.server({ alpn: ['h2', 'http/1.1'] }), (port) =>
           sClient(port, flags[version], '-alpn', 'http/1.1,other,h2'),
@@ -105,7 +105,7 @@ describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
         await program.kill();
       }));
 
-    it('gets the protocol that is chosen for it', () =>
+    it('gets the protocol that our callback chooses', () =>
       withSecureReactor(async (secure) => {
         const offers: unknown[] = [];
         const server = await secure.server({
@@ -124,7 +124,7 @@ describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
         await program.kill();
       }));
 
-    it('is refused without a common protocol, unless that is ignored, and needs none', () =>
+    it('is refused without a common protocol, unless that is ignored, and may offer none', () =>
       withSecureReactor(async (secure) => {
         const refused = await visit(secure, await secure.server({ alpn: ['h2'] }), (port) =>
           sClient(port, flags[version], '-alpn', 'other'),
@@ -151,7 +151,7 @@ describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
         }
       }));
 
-    it('is told when the server has no common version', () =>
+    it('gets an alert when there is no common version', () =>
       withSecureReactor(async (secure) => {
         const other = version === 'TLSv1.2' ? 'TLSv1.3' : 'TLSv1.2';
         const { program, connection } = await visit(
@@ -174,7 +174,7 @@ describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
 describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
   `openssl s_server, under %s,${missing('openssl')}`,
   (version) => {
-    it('shows our client the certificate of the name that it asks for', () =>
+    it('presents the certificate for the name that our client sends', () =>
       withSecureReactor(async (secure) => {
         const client = await secure.client({ ca });
         const { program, port } = await sServer(
@@ -195,7 +195,7 @@ describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
         await program.kill();
       }));
 
-    it('refuses a name that it does not have, which our client learns', () =>
+    it('refuses an unknown name, and our client receives the alert', () =>
       withSecureReactor(async (secure) => {
         const { program, port } = await sServer(
           flags[version],
@@ -212,7 +212,7 @@ describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
         await program.kill();
       }));
 
-    it('does not deceive our client about its name', () =>
+    it('is rejected by our client when its certificate is for another name', () =>
       withSecureReactor(async (secure) => {
         const { program, port } = await sServer(flags[version], ...shown('main.test'));
         const connection = await call(secure, port, await secure.client({ ca }), 'wanted.test');
@@ -225,7 +225,7 @@ describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
         await program.kill();
       }));
 
-    it('agrees with our client on a protocol, or refuses it', () =>
+    it('negotiates a protocol with our client, or refuses it', () =>
       withSecureReactor(async (secure) => {
         const { program, port } = await sServer(flags[version], ...shown('localhost'), '-alpn', 'h2,http/1.1');
         const connection = await call(secure, port, await secure.client({ ca, alpn: ['http/1.1', 'h2'] }));
@@ -238,7 +238,7 @@ describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
         await program.kill();
       }));
 
-    it('has no version that our client speaks, and both say so', () =>
+    it('refuses our client when there is no common version', () =>
       withSecureReactor(async (secure) => {
         const { program, port } = await sServer(flags[version], ...shown('localhost'));
         const other = version === 'TLSv1.2' ? 'TLSv1.3' : 'TLSv1.2';
@@ -250,9 +250,9 @@ describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
 );
 
 describe.skipIf(!isInstalled('openssl'))(
-  `a client that has guessed another group than the server's, under TLSv1.3,${missing('openssl')}`,
+  `a client that guesses another group than the server's, under TLSv1.3,${missing('openssl')}`,
   () => {
-    it('is asked again when it is openssl s_client, and the context is chosen once', () =>
+    it('gets a HelloRetryRequest when it is openssl s_client, and the context is chosen only once', () =>
       withSecureReactor(async (secure) => {
         const chosen = await contextFor(secure, 'later.test', { groups: 'P-384' });
         let asked = 0;
@@ -286,7 +286,7 @@ describe.skipIf(!isInstalled('openssl'))(
         expect(await part(connection, program)).toBe(0);
       }));
 
-    it('is asked again when it is ours', () =>
+    it('gets a HelloRetryRequest when it is ours', () =>
       withSecureReactor(async (secure) => {
         const { program, port } = await sServer('-tls1_3', ...shown('localhost'), '-groups', 'P-384', '-msg');
         const connection = await call(secure, port, await secure.client({ ca, groups: 'X25519:P-384' }));

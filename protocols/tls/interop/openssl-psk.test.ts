@@ -15,7 +15,7 @@ const flags = { 'TLSv1.2': '-tls1_2', 'TLSv1.3': '-tls1_3' } as const;
 describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
   `a shared key, under %s,${missing('openssl')}`,
   (version) => {
-    it('lets openssl s_client in', () =>
+    it('admits openssl s_client', () =>
       withSecureReactor(async (secure) => {
         const server = await secure.server({ ...none, psk: (identity) => (identity === 'me' ? key : undefined) });
         const { program, connection } = await visit(secure, server, (port) =>
@@ -30,7 +30,7 @@ describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
         expect(await part(connection, program)).toBe(0);
       }));
 
-    it('does not let openssl s_client in with another key, or under another name', () =>
+    it('does not admit openssl s_client with another key, or another identity', () =>
       withSecureReactor(async (secure) => {
         const server = await secure.server({ ...none, psk: (identity) => (identity === 'me' ? key : undefined) });
         for (const args of [
@@ -44,7 +44,7 @@ describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
         }
       }));
 
-    it('lets our client into openssl s_server', () =>
+    it('admits our client to openssl s_server', () =>
       withSecureReactor(async (secure) => {
         const { program, port } = await sServer(flags[version], '-nocert', '-psk', hex, '-psk_identity', 'me');
         const connection = await call(secure, port, await secure.client({ psk: { identity: 'me', key } }));
@@ -56,7 +56,7 @@ describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
         await program.kill();
       }));
 
-    it('that is another one does not let our client in', () =>
+    it('that is wrong does not admit our client', () =>
       withSecureReactor(async (secure) => {
         const { program, port } = await sServer(flags[version], '-nocert', '-psk', hex, '-psk_identity', 'me');
         const connection = await call(
@@ -71,7 +71,7 @@ describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
   },
 );
 
-describe.skipIf(!isInstalled('openssl'))(`the hint of a server, under TLSv1.2,${missing('openssl')}`, () => {
+describe.skipIf(!isInstalled('openssl'))(`the pskHint of a server, under TLSv1.2,${missing('openssl')}`, () => {
   it('reaches openssl s_client from us', () =>
     withSecureReactor(async (secure) => {
       const server = await secure.server({ ...none, psk: () => key, pskHint: 'which colour' });

@@ -1,4 +1,4 @@
-/** Handshakes in the middle of a connection, begun by us, by `openssl s_client` and by `openssl s_server`. */
+/** Handshakes in the middle of a connection, begun by us, by `openssl s_client` or by `openssl s_server`. */
 
 import { describe, expect, it } from 'vitest';
 
@@ -11,7 +11,7 @@ import type { Program } from '../../testing/tls/program.ts';
 import { withSecureReactor } from '../../testing/tls/secure-reactor.ts';
 import type { SecureReactor } from '../../testing/tls/secure-reactor.ts';
 
-/** Our client and `openssl s_server`, connected. */
+/** Connects our client to `openssl s_server`. */
 async function callServer(
   secure: SecureReactor,
   args: readonly string[],
@@ -29,7 +29,7 @@ const theirs = (message: string): RegExp => new RegExp(`>>> TLS \\S+, Handshake 
 const ours = (message: string): RegExp => new RegExp(`<<< TLS \\S+, Handshake \\[length \\S+\\], ${message}`);
 
 describe.skipIf(!isInstalled('openssl'))(`renegotiation under TLS 1.2${missing('openssl')}`, () => {
-  it('is made with openssl s_client when it begins and may', () =>
+  it('works when openssl s_client begins it and is allowed to', () =>
     withSecureReactor(async (secure) => {
       const { program, connection } = await visit(secure, await secure.server({ allowPeerRenegotiations: 1 }), (port) =>
         sClient(port, '-tls1_2', '-msg'),
@@ -39,7 +39,7 @@ describe.skipIf(!isInstalled('openssl'))(`renegotiation under TLS 1.2${missing('
       const before = connection.finished();
       const received = connection.receive();
       program.write('R\n');
-      // A whole handshake: it offers its session, which is not resumed.
+      // A full handshake: s_client offers its session, but the session is not resumed.
       await program.saysNext(ours('Certificate'));
       await program.saysNext(ours('Finished'));
       program.write('done\n');
@@ -50,7 +50,7 @@ describe.skipIf(!isInstalled('openssl'))(`renegotiation under TLS 1.2${missing('
       expect(await part(connection, program)).toBe(0);
     }));
 
-  it('is refused to openssl s_client otherwise, which ends the connection itself', () =>
+  it('is refused to openssl s_client by default, which then ends the connection', () =>
     withSecureReactor(async (secure) => {
       const { program, connection } = await visit(secure, await secure.server(), (port) =>
         sClient(port, '-tls1_2', '-msg'),
@@ -66,7 +66,7 @@ describe.skipIf(!isInstalled('openssl'))(`renegotiation under TLS 1.2${missing('
       await program.kill();
     }));
 
-  it('ends the connection of openssl s_client when it is one too many', () =>
+  it('ends the connection when openssl s_client begins one too many', () =>
     withSecureReactor(async (secure) => {
       const { program, connection } = await visit(secure, await secure.server({ allowPeerRenegotiations: 1 }), (port) =>
         sClient(port, '-tls1_2', '-msg'),
@@ -82,7 +82,7 @@ describe.skipIf(!isInstalled('openssl'))(`renegotiation under TLS 1.2${missing('
       await program.exit();
     }));
 
-  it('is made with openssl s_client when we begin', () =>
+  it('works with openssl s_client when we begin it', () =>
     withSecureReactor(async (secure) => {
       const { program, connection } = await visit(secure, await secure.server(), (port) =>
         sClient(port, '-tls1_2', '-msg'),
@@ -98,7 +98,7 @@ describe.skipIf(!isInstalled('openssl'))(`renegotiation under TLS 1.2${missing('
       expect(await part(connection, program)).toBe(0);
     }));
 
-  it('is made with openssl s_server when it begins and may', () =>
+  it('works when openssl s_server begins it and is allowed to', () =>
     withSecureReactor(async (secure) => {
       const { program, connection } = await callServer(secure, ['-tls1_2'], { allowPeerRenegotiations: 1 });
       await chat(connection, program);
@@ -116,7 +116,7 @@ describe.skipIf(!isInstalled('openssl'))(`renegotiation under TLS 1.2${missing('
       await program.kill();
     }));
 
-  it('is refused to openssl s_server otherwise', () =>
+  it('is refused to openssl s_server by default', () =>
     withSecureReactor(async (secure) => {
       const { program, connection } = await callServer(secure, ['-tls1_2']);
       const failure = failuresOf(connection.receive());
@@ -127,7 +127,7 @@ describe.skipIf(!isInstalled('openssl'))(`renegotiation under TLS 1.2${missing('
       await program.kill();
     }));
 
-  it('is made with openssl s_server when we begin and may', () =>
+  it('works with openssl s_server when we begin it and are allowed to', () =>
     withSecureReactor(async (secure) => {
       const { program, connection } = await callServer(secure, ['-tls1_2', '-client_renegotiation']);
       const before = connection.finished();
@@ -139,7 +139,7 @@ describe.skipIf(!isInstalled('openssl'))(`renegotiation under TLS 1.2${missing('
       await program.kill();
     }));
 
-  it('is refused to us by openssl s_server otherwise', () =>
+  it('is refused to us by openssl s_server by default', () =>
     withSecureReactor(async (secure) => {
       const { program, connection } = await callServer(secure, ['-tls1_2']);
       await expect(connection.renegotiate()).rejects.toMatchObject({
@@ -152,11 +152,11 @@ describe.skipIf(!isInstalled('openssl'))(`renegotiation under TLS 1.2${missing('
     }));
 });
 
-describe.skipIf(!isInstalled('openssl'))(`new keys under TLS 1.3${missing('openssl')}`, () => {
+describe.skipIf(!isInstalled('openssl'))(`key updates under TLS 1.3${missing('openssl')}`, () => {
   it.each([
     ['k', 'for itself', false],
     ['K', 'for both sides', true],
-  ] as const)('openssl s_client makes, by %s, %s', (command, _, bothSides) =>
+  ] as const)('openssl s_client updates its keys by the command %s, %s', (command, _, bothSides) =>
     withSecureReactor(async (secure) => {
       const { program, connection } = await visit(secure, await secure.server(), (port) =>
         sClient(port, '-tls1_3', '-msg'),
@@ -165,7 +165,7 @@ describe.skipIf(!isInstalled('openssl'))(`new keys under TLS 1.3${missing('opens
       await chat(connection, program);
       const received = connection.receive();
       program.write(`${command}\n`);
-      // It says so on the other stream, and makes them when it sends next.
+      // s_client confirms the command on its other stream, and updates the keys with its next send.
       await program.says(/KEYUPDATE/);
       program.write('under new keys\n');
       expect(await received).toBe('under new keys');
@@ -181,7 +181,7 @@ describe.skipIf(!isInstalled('openssl'))(`new keys under TLS 1.3${missing('opens
   it.each([
     ['k', 'for itself', false],
     ['K', 'for both sides', true],
-  ] as const)('openssl s_server makes, by %s, %s', (command, _, bothSides) =>
+  ] as const)('openssl s_server updates its keys by the command %s, %s', (command, _, bothSides) =>
     withSecureReactor(async (secure) => {
       const { program, connection } = await callServer(secure, ['-tls1_3']);
       const received = connection.receive();
@@ -199,7 +199,7 @@ describe.skipIf(!isInstalled('openssl'))(`new keys under TLS 1.3${missing('opens
   it.each([
     ['for us', false],
     ['for both sides', true],
-  ] as const)('we make %s, and openssl s_client follows', (_, peerToo) =>
+  ] as const)('we update the keys %s, and openssl s_client follows', (_, peerToo) =>
     withSecureReactor(async (secure) => {
       const { program, connection } = await visit(secure, await secure.server(), (port) =>
         sClient(port, '-tls1_3', '-msg'),
@@ -217,7 +217,7 @@ describe.skipIf(!isInstalled('openssl'))(`new keys under TLS 1.3${missing('opens
   it.each([
     ['for us', false],
     ['for both sides', true],
-  ] as const)('we make %s, and openssl s_server follows', (_, peerToo) =>
+  ] as const)('we update the keys %s, and openssl s_server follows', (_, peerToo) =>
     withSecureReactor(async (secure) => {
       const { program, connection } = await callServer(secure, ['-tls1_3']);
       await connection.updateKeys({ peerToo });

@@ -1,6 +1,6 @@
 /**
- * What both sides know of one connection: its parameters and its secrets, as `openssl s_client` and `openssl s_server`
- * print them.
+ * Both sides have the same parameters and secrets of a connection, as `openssl s_client` and `openssl s_server` print
+ * them.
  */
 
 import { readFileSync } from 'node:fs';
@@ -16,7 +16,7 @@ import { withSecureReactor } from '../../testing/tls/secure-reactor.ts';
 const flags = { 'TLSv1.2': '-tls1_2', 'TLSv1.3': '-tls1_3' } as const;
 const LABEL = 'EXPORTER-of-a-test';
 const exporting = ['-keymatexport', LABEL, '-keymatexportlen', '40'];
-/** How openssl writes our names of groups. */
+/** The names that openssl prints for our names of groups. */
 const GROUPS: Readonly<Record<string, string>> = {
   x25519: 'X25519, 253 bits',
   secp256r1: 'ECDH, prime256v1, 256 bits',
@@ -30,7 +30,7 @@ const sorted = (lines: string): string[] =>
     .filter((line) => !line.startsWith('#'))
     .sort();
 
-/** Hears the lines of the key log from the first on. */
+/** Collects the key log lines of a connection, from the first one on. */
 function listenTo(connection: SecureConnection): string[] {
   const lines: string[] = [];
   connection.on('keylog', (line: string) => lines.push(line));
@@ -48,10 +48,10 @@ describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
     const is13 = version === 'TLSv1.3';
 
     it.each(['x25519', 'secp256r1', 'secp384r1'])(
-      'openssl s_client says of the connection what our info() says, with the group %s',
+      'openssl s_client prints the same parameters as our info(), with the group %s',
       (group) =>
         withSecureReactor(async (secure) => {
-          // The certificate's own curve must be there too.
+          // The curve of the certificate must be in the list too.
           const groups = `${group === 'x25519' ? 'X25519' : group}:secp256r1`.replace(
             'secp256r1:secp256r1',
             'secp256r1',
@@ -76,7 +76,7 @@ describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
       ['-cipher', 'ECDHE-ECDSA-CHACHA20-POLY1305', '-ciphersuites', 'TLS_CHACHA20_POLY1305_SHA256', 256],
       ['-cipher', 'ECDHE-ECDSA-AES128-GCM-SHA256', '-ciphersuites', 'TLS_AES_128_GCM_SHA256', 128],
     ] as const)(
-      'openssl s_client agrees with us on a cipher of %s %s or %s %s',
+      'openssl s_client negotiates a given cipher with us: %s %s or %s %s',
       (...[cipherFlag, cipher, suiteFlag, suite, bits]) =>
         withSecureReactor(async (secure) => {
           const { program, connection } = await visit(secure, await secure.server(), (port) =>
@@ -131,7 +131,7 @@ describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
         expect(sorted(readFileSync(log, 'utf8'))).toEqual([...lines].sort());
       }));
 
-    it('openssl s_client logs the secrets that we write to a file', () =>
+    it('openssl s_client logs the same secrets that we write to a file', () =>
       withSecureReactor(async (secure) => {
         const [theirs, ours] = [fileOf('theirs.keys', ''), fileOf('ours.keys', '')];
         const server = await secure.server({ dangerouslyLogKeys: { file: ours } });
@@ -142,7 +142,7 @@ describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
         await chat(connection, program);
         expect(await part(connection, program)).toBe(0);
         server.close();
-        // The file is written behind our back.
+        // The file is written in the background.
         await expect
           .poll(() => sorted(readFileSync(ours, 'utf8')), { timeout: 20_000 })
           .toEqual(sorted(readFileSync(theirs, 'utf8')));

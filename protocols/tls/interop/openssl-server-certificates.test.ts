@@ -1,4 +1,4 @@
-/** Certificates of both sides when we call on `openssl s_server`. */
+/** Certificates of both sides when we connect to `openssl s_server`. */
 
 import { describe, expect, it } from 'vitest';
 
@@ -23,13 +23,13 @@ import { fileOf, isInstalled, missing } from '../../testing/tls/program.ts';
 import { withSecureReactor } from '../../testing/tls/secure-reactor.ts';
 
 const flags = { 'TLSv1.2': '-tls1_2', 'TLSv1.3': '-tls1_3' } as const;
-/** The alert to a client without a certificate that a server demands. */
+/** The alert that a client without the required certificate gets. */
 const required = { 'TLSv1.2': 40, 'TLSv1.3': 116 } as const;
 
 describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
   `openssl s_server, under %s,${missing('openssl')}`,
   (version) => {
-    it('demands our certificate and verifies it with its chain', () =>
+    it('requires our certificate, and verifies it with its chain', () =>
       withSecureReactor(async (secure) => {
         const issued = authority.intermediate().issue({ names: ['somebody@example.org'], purpose: 'client' });
         const { program, port } = await sServer(
@@ -50,7 +50,7 @@ describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
         await program.kill();
       }));
 
-    it('refuses us without one', () =>
+    it('refuses us without a certificate', () =>
       withSecureReactor(async (secure) => {
         const { program, port } = await sServer(
           flags[version],
@@ -62,7 +62,7 @@ describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
           '-verify_return_error',
         );
         const connection = await call(secure, port, await secure.client({ ca }));
-        // Under TLS 1.3 the client's handshake is complete before the server looks at its certificate.
+        // Under TLS 1.3 the client's handshake is complete before the server checks the certificate.
         if (version === 'TLSv1.3') await connection.handshake();
         expect(await failuresOf(connection.receive())).toMatchObject([
           { name: 'TlsError', side: 'remote', alert: required[version] },
@@ -71,7 +71,7 @@ describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
         await program.kill();
       }));
 
-    it('gets our certificate when it asks for it later', () =>
+    it('gets our certificate when it requests it later', () =>
       withSecureReactor(async (secure) => {
         const { program, port } = await sServer(
           flags[version],
@@ -99,7 +99,7 @@ describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
         await program.kill();
       }));
 
-    it('is refused with a certificate that is revoked, expired or of a stranger', () =>
+    it('is rejected with a certificate that is revoked, expired or from an unknown authority', () =>
       withSecureReactor(async (secure) => {
         const client = await secure.client({ ca, crls: { pem: revocations } });
         for (const [issued, reason] of [
@@ -122,7 +122,7 @@ describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
         await program.kill();
       }));
 
-    it('is proved by a TLSA record, though nobody knows its authority, and by no other record', () =>
+    it('is accepted by a matching TLSA record despite an unknown authority, and by no other record', () =>
       withSecureReactor(async (secure) => {
         const client = await secure.client();
         const { program, port } = await sServer(flags[version], ...shown(stranger));
@@ -148,7 +148,7 @@ describe.skipIf(!isInstalled('openssl')).each(['TLSv1.2', 'TLSv1.3'] as const)(
         await program.kill();
       }));
 
-    it('hands out an OCSP staple, which our client gets byte by byte if it asks for it', () =>
+    it('sends an OCSP staple, which our client returns unchanged, if it requested one', () =>
       withSecureReactor(async (secure) => {
         const staple = statementAbout(site);
         const { program, port } = await sServer(

@@ -1,4 +1,4 @@
-/** sslscan tries our default server for everything that it knows to be weak. */
+/** sslscan probes our server for every weakness that it knows. */
 
 import { describe, expect, it } from 'vitest';
 
@@ -10,14 +10,14 @@ import { isInstalled, missing, Program } from '../../testing/tls/program.ts';
 import { withSecureReactor } from '../../testing/tls/secure-reactor.ts';
 import type { SecureReactor } from '../../testing/tls/secure-reactor.ts';
 
-/** The elements of that name, each with its attributes. */
+/** @returns the attributes of each XML element with this name. */
 function elements(xml: string, name: string): Record<string, string>[] {
   return [...xml.matchAll(new RegExp(`<${name}\\s+([^>]*?)\\s*/?>`, 'g'))].map(([, text]) =>
     Object.fromEntries([...text.matchAll(/([\w-]+)="([^"]*)"/g)].map(([, key, value]) => [key, value])),
   );
 }
 
-/** What sslscan says of a server with these options, as XML. */
+/** Runs sslscan on a server with these options; @returns its report as XML. */
 async function scan({ reactor, server }: SecureReactor, options: Partial<TlsServerOptions>): Promise<string> {
   const listener = await reactor.listen({ host, port: 0 });
   listener.serve({ secure: await server(options) }, async (connection) => {
@@ -50,7 +50,7 @@ describe.skipIf(!isInstalled('sslscan'))(`sslscan${missing('sslscan')}`, () => {
         const xml = await scan(secure, { certificate: { pem: issued.certificate }, key: { pem: issued.key } });
         expect(enabledIn(xml)).toEqual(['tls 1.2', 'tls 1.3']);
         expect(elements(xml, 'renegotiation')).toMatchObject([{ supported: '0' }]);
-        // It leaves out what its own OpenSSL cannot try.
+        // sslscan leaves out what its own OpenSSL cannot try.
         expect(elements(xml, 'compression').filter(({ supported }) => supported !== '0')).toEqual([]);
         expect(elements(xml, 'heartbleed').filter(({ vulnerable }) => vulnerable !== '0')).toEqual([]);
         const ciphers = elements(xml, 'cipher');
@@ -74,7 +74,7 @@ describe.skipIf(!isInstalled('sslscan'))(`sslscan${missing('sslscan')}`, () => {
       }),
   );
 
-  it('finds what is allowed beyond the defaults', () =>
+  it('finds what options allow beyond the defaults', () =>
     withSecureReactor(async (secure) => {
       const xml = await scan(secure, {
         allowPeerRenegotiations: 1,

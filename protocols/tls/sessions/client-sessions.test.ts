@@ -34,7 +34,9 @@ beforeAll(() =>
   }),
 );
 
-/** A session of an hour. Its number stands in its time, in seconds after all were made. */
+/**
+ * A session with a lifetime of an hour. Its number is its age order: its time lies this many seconds after `bornAt`.
+ */
 function session(version: TlsVersion, number = 0, resumption = 'stateless'): TlsSession {
   const each = TlsSession.fromDer(made.get(`${version} ${resumption}`) ?? new Uint8Array(0));
   each.time = new Date(bornAt + number * 1000);
@@ -44,14 +46,14 @@ function session(version: TlsVersion, number = 0, resumption = 'stateless'): Tls
 const numberOf = (each: TlsSession | undefined): number | undefined =>
   each === undefined ? undefined : (each.time.getTime() - bornAt) / 1000;
 
-/** A clock that stands where the sessions were made, and what keeps them by it. */
+/** A `ClientSessions` with a clock that starts when the sessions were made. */
 function kept(options = {}): { sessions: ClientSessions; clock: ManualClock } {
   const clock = new ManualClock(bornAt);
   return { clock, sessions: new ClientSessions({ now: clock.now, ...options }) };
 }
 
 describe('the sessions of a client', () => {
-  it('are given out newest first; those of TLS 1.3 once, those of TLS 1.2 again and again', () => {
+  it('are taken newest first, once under TLS 1.3 and repeatedly under TLS 1.2', () => {
     const { sessions } = kept();
     for (const number of [1, 2, 3]) {
       expect(sessions.add('three', session('TLSv1.3', number))).toBe(true);
@@ -64,14 +66,14 @@ describe('the sessions of a client', () => {
     expect(sessions.size).toBe(3);
   });
 
-  it("are the taker's own: to dispose of one harms no other", () => {
+  it('are copies: disposing of a taken session does not affect another', () => {
     const { sessions } = kept();
     sessions.add('two', session('TLSv1.2'));
     sessions.take('two')?.dispose();
     expect(sessions.take('two')?.disposed).toBe(false);
   });
 
-  it('are bounded for each server: the oldest goes first, and is wiped', () => {
+  it('are bounded per server: the oldest is dropped and wiped', () => {
     const { sessions } = kept({ maxPerServer: 2 });
     const all = [1, 2, 3].map((number) => session('TLSv1.3', number));
     for (const each of all) sessions.add('a', each);
@@ -80,13 +82,13 @@ describe('the sessions of a client', () => {
     expect([1, 2, 3].map(() => numberOf(sessions.take('a')))).toEqual([3, 2, undefined]);
   });
 
-  it('are bounded over all servers: the one that was not used for the longest time goes first', () => {
+  it('are bounded in the number of servers: the least recently used server is dropped', () => {
     const { sessions } = kept({ maxServers: 3 });
     const first = session('TLSv1.2', 1);
     sessions.add('a', session('TLSv1.2', 0));
     sessions.add('b', first);
     sessions.add('c', session('TLSv1.2', 2));
-    // Both to take and to add is to use.
+    // Both take and add count as use.
     sessions.take('a')?.dispose();
     sessions.add('d', session('TLSv1.2', 3));
     expect(first.disposed).toBe(true);
@@ -101,7 +103,7 @@ describe('the sessions of a client', () => {
     ]);
   });
 
-  it('that are taken from make no room for others', () => {
+  it('do not count towards the bound of servers once they are taken', () => {
     const { sessions } = kept({ maxServers: 2 });
     sessions.add('a', session('TLSv1.3'));
     sessions.add('b', session('TLSv1.3'));
@@ -111,7 +113,7 @@ describe('the sessions of a client', () => {
     expect(sessions.export()).toEqual([]);
   });
 
-  it.each(['TLSv1.2', 'TLSv1.3'] as const)('are of no use once their time has passed, under %s', (version) => {
+  it.each(['TLSv1.2', 'TLSv1.3'] as const)('are dropped when they expire, under %s', (version) => {
     const { sessions, clock } = kept();
     sessions.add('a', session(version, 0));
     sessions.add('a', session(version, 10));
@@ -130,10 +132,10 @@ describe('the sessions of a client', () => {
     expect(sessions.size).toBe(0);
   });
 
-  it('that nothing can be done with are wiped at once', () =>
+  it('that cannot be resumed are wiped at once', () =>
     withSecureReactor(async (secure) => {
       const { sessions } = kept();
-      // No ticket of TLS 1.3 has come.
+      // No ticket has arrived under TLS 1.3 yet.
       const client = await secure.client({ sessions: 'off' });
       const listener = await secure.reactor.listen({ host: '127.0.0.1', port: 0 });
       const server = await secure.server();
@@ -153,7 +155,7 @@ describe('the sessions of a client', () => {
       expect(sessions.size).toBe(0);
     }));
 
-  it('of a ticket that has no lifetime are thrown away (RFC 8446, section 4.6.1)', () => {
+  it('whose ticket has no lifetime are dropped (RFC 8446, section 4.6.1)', () => {
     const { sessions } = kept();
     const hint = session('TLSv1.3');
     expect(hint.ticketLifetimeHint).toBe(3600);
@@ -161,11 +163,11 @@ describe('the sessions of a client', () => {
     const none = TlsSession.fromDer(der);
     expect(none.ticketLifetimeHint).toBe(0);
     expect(sessions.add('a', none)).toBe(false);
-    // Under TLS 1.2 no lifetime means that the server does not say (RFC 5077, section 3.3).
+    // Under TLS 1.2 a missing lifetime only means that the server does not state one (RFC 5077, section 3.3).
     expect(sessions.add('a', TlsSession.fromDer(withoutHint(session('TLSv1.2').toDer())))).toBe(true);
   });
 
-  it('are cut to seven days, whatever was asked for', () => {
+  it('are kept for at most seven days, whatever their timeout', () => {
     const { sessions, clock } = kept();
     const long = session('TLSv1.2', 0, 'stateful');
     long.timeoutSeconds = 365 * 24 * 3600;
@@ -176,9 +178,9 @@ describe('the sessions of a client', () => {
     expect(sessions.take('a')).toBeUndefined();
   });
 
-  it('that last longer by their own account are cut all the same', () => {
+  it('are kept for at most seven days when their DER claims more', () => {
     const { sessions, clock } = kept();
-    // The bytes may come from anywhere: the timeout of an hour is made one of 65,535 hours.
+    // The bytes may come from anywhere. Change the timeout from an hour to 65,535 hours.
     const der = Buffer.from(session('TLSv1.2', 0, 'stateful').toDer());
     const at = der.indexOf(Buffer.of(0xa2, 0x04, 0x02, 0x02, 0x0e, 0x10));
     expect(at).toBeGreaterThan(0);
@@ -189,7 +191,7 @@ describe('the sessions of a client', () => {
     expect(sessions.take('a')).toBeUndefined();
   });
 
-  it('are of no use once the lifetime of their ticket has passed, though their own time has not', () => {
+  it('are dropped when the lifetime of their ticket is over, even before their own timeout', () => {
     const { sessions, clock } = kept();
     const each = session('TLSv1.3');
     each.timeoutSeconds = 100_000;
@@ -198,7 +200,7 @@ describe('the sessions of a client', () => {
     expect(sessions.take('a')).toBeUndefined();
   });
 
-  it('are forgotten by key and all together, and wiped', async () => {
+  it('can be forgotten by key or all at once, and are wiped', async () => {
     const { sessions } = kept();
     const all = ['a', 'a', 'b', 'c'].map((key) => {
       const each = session('TLSv1.2');
@@ -213,7 +215,7 @@ describe('the sessions of a client', () => {
     expect(sessions.size).toBe(0);
   });
 
-  it('are wiped and kept no more when they are closed', async () => {
+  it('are wiped by close, and not kept after it', async () => {
     const store = new MapStore();
     const { sessions } = kept({ store, storeKey: Buffer.alloc(32, 1) });
     const [before, after, made] = [session('TLSv1.2'), session('TLSv1.2'), session('TLSv1.3')];
@@ -228,13 +230,13 @@ describe('the sessions of a client', () => {
     expect([sessions.take('a'), store.values.size]).toEqual([undefined, 0]);
   });
 
-  it('can be kept beyond the life of the process', () => {
+  it('can be exported and imported by another process', () => {
     const { sessions, clock } = kept();
     for (const number of [1, 2])
       for (const key of ['a', 'b']) sessions.add(key, session(key === 'a' ? 'TLSv1.2' : 'TLSv1.3', number));
     const exported = sessions.export();
     expect(exported.map(({ key }) => key)).toEqual(['a', 'a', 'b', 'b']);
-    // Through a file, as one would.
+    // Through a JSON text, as a program would write it to a file.
     const text = JSON.stringify(exported.map(({ key, der }) => [key, Buffer.from(der).toString('base64')]));
     const read = (JSON.parse(text) as [string, string][]).map(([key, der]) => ({
       key,
@@ -252,7 +254,7 @@ describe('the sessions of a client', () => {
     ).toBe(2);
   });
 
-  it('have bounds that make sense', () => {
+  it('throw for invalid bounds', () => {
     for (const wrong of [0, -1, NaN]) {
       expect(() => new ClientSessions({ maxServers: wrong })).toThrow(RangeError);
       expect(() => new ClientSessions({ maxPerServer: wrong })).toThrow(RangeError);
@@ -260,7 +262,7 @@ describe('the sessions of a client', () => {
   });
 });
 
-// What decides about trust decides about sessions: whoever shares them is told apart by all of it.
+// Everything that affects trust must separate sessions: contexts with different trust do not share them.
 describe.each(['TLSv1.2', 'TLSv1.3'] as const)('contexts that share their sessions, under %s,', (version) => {
   const protocols = { min: version, max: version };
   const authority = new Authority();
@@ -274,7 +276,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('contexts that share their sessio
   };
   const trusts = { ca: { pem: authority.pem }, protocols };
 
-  /** Runs `use` with how to connect to a server that keeps its port. */
+  /** Calls `use` with a function that connects to one server, whose port stays the same. */
   async function withServer(
     options: Partial<TlsServerOptions>,
     use: (
@@ -306,7 +308,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('contexts that share their sessio
     });
   }
 
-  it('go on with those of each other when they are of one mind', () =>
+  it("resume each other's sessions when they trust alike", () =>
     withServer({ resumption: 'stateful' }, async (secure, visit) => {
       const sessions = new ClientSessions();
       const [one, other] = [await secure.client({ ...trusts, sessions }), await secure.client({ ...trusts, sessions })];
@@ -320,16 +322,16 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('contexts that share their sessio
   it.each<[string, object, TlsConnectionOptions?]>([
     ['other authorities', { ca: [{ pem: authority.pem }, { pem: localhost.certificate }] }],
     ['no verification', { dangerouslyVerifyNobody: true }],
-    ['no name', { dangerouslySkipNameCheck: true }],
-    ['faults that are accepted', { dangerouslyAccept: ['CERT_HAS_EXPIRED'] }],
-    ['another certificate of its own', { certificate: { pem: person.certificate }, key: { pem: person.key } }],
+    ['no name check', { dangerouslySkipNameCheck: true }],
+    ['accepted faults', { dangerouslyAccept: ['CERT_HAS_EXPIRED'] }],
+    ['another certificate of the client', { certificate: { pem: person.certificate }, key: { pem: person.key } }],
     ['other protocols', { alpn: ['y'] }],
     ['another security level', { dangerouslyLowerSecurityLevel: 1 }],
     ['another depth', { depth: 3 }],
     ['another name', {}, { serverName: 'other.test' }],
-    ['somebody who is expected', {}, { expect: { name: 'localhost' } }],
+    ['an expected name', {}, { expect: { name: 'localhost' } }],
     ['another host', {}, { peer: 'elsewhere:443' }],
-  ])('do not when one differs by %s', (_, different, connection) =>
+  ])('do not resume them when one context differs by %s', (_, different, connection) =>
     withServer({ resumption: 'stateless' }, async (secure, visit) => {
       const sessions = new ClientSessions();
       const [one, other] = [
@@ -343,14 +345,14 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('contexts that share their sessio
     }),
   );
 
-  it('keep none when they are told not to', () =>
+  it("keep none with sessions: 'off'", () =>
     withServer({ resumption: 'stateful' }, async (secure, visit) => {
       const client = await secure.client({ ...trusts, sessions: 'off' });
       expect([await visit(client), await visit(client)]).toEqual(['not offered', 'not offered']);
     }));
 });
 
-/** The session without its ticket's lifetime, which stands in DER under the tag [9]. */
+/** The session without the lifetime of its ticket, which has the tag [9] in DER. */
 function withoutHint(der: Uint8Array): Uint8Array {
   const bytes = Buffer.from(der);
   const at = bytes.indexOf(Buffer.of(0xa9, 0x04, 0x02, 0x02, 0x0e, 0x10));
@@ -358,7 +360,7 @@ function withoutHint(der: Uint8Array): Uint8Array {
   return resized(bytes, at, new Uint8Array(0));
 }
 
-/** The outer sequence with the field of six bytes at `at` replaced. */
+/** The outer sequence, with the field of six bytes at `at` replaced by `field`. */
 function resized(der: Buffer, at: number, field: Uint8Array): Uint8Array {
   const header = der[1] < 0x80 ? 2 : 2 + (der[1] & 0x7f);
   const body = Buffer.concat([der.subarray(header, at), field, der.subarray(at + 6)]);

@@ -21,19 +21,19 @@ const versions: TlsVersion[] = ['TLSv1.2', 'TLSv1.3'];
 
 type Answer = Refusal | 'hang' | 'take' | number;
 
-/** What a test has to hand: a server that refuses sessions, and how to visit it. */
+/** A server that refuses sessions, and a function to connect to it. */
 interface Scene {
   readonly world: World;
   readonly client: TlsContext;
   server: TlsContext;
   /**
-   * How the server refuses from now on: `'hang'` lets the client wait, `'take'` refuses nothing; a number is the alert
+   * How the server refuses from now on: `'hang'` never answers, `'take'` refuses nothing; a number is the alert that
    * it sends.
    */
   refusal: Answer;
-  /** How it refuses after the next connection. */
+  /** How the server refuses after the next connection. */
   next: Answer | undefined;
-  /** What became of each connection that the server has accepted. */
+  /** The outcome of each connection that the server accepted. */
   readonly dials: ('served' | 'refused' | 'waits')[];
   visit(options?: OperationOptions): Promise<SecureConnection>;
 }
@@ -111,7 +111,7 @@ async function answer(
 }
 
 describe.each(versions)('a session that makes a handshake fail, under %s,', (version) => {
-  it('is forgotten when the first receive fails after the handshake', () =>
+  it('is forgotten when the first receive after the handshake fails', () =>
     scene(version, async (set) => {
       await set.visit();
       set.refusal = 'late garbage';
@@ -121,7 +121,7 @@ describe.each(versions)('a session that makes a handshake fail, under %s,', (ver
       expect(set.client.sessions.statistics.resumption).toEqual({ 'not offered': 2, resumed: 1, failed: 1 });
     }));
 
-  it('is kept when a connection breaks that has brought data', () =>
+  it('is kept when a connection breaks after it has received data', () =>
     scene(version, async (set) => {
       await set.visit();
       set.refusal = 'take';
@@ -138,7 +138,7 @@ describe.each(versions)('a session that makes a handshake fail, under %s,', (ver
       expect((await set.visit()).resumption).toBe('resumed');
     }));
 
-  it('is kept when a deadline or the caller ends the handshake', () =>
+  it('is kept when a timeout or the caller ends the handshake', () =>
     scene(version, async (set) => {
       await set.visit();
       set.refusal = 'hang';
@@ -150,11 +150,11 @@ describe.each(versions)('a session that makes a handshake fail, under %s,', (ver
       await expect(aborted).rejects.toMatchObject({ code: 'ERR_WANTIO_ABORTED' });
       set.refusal = 'take';
       expect(set.client.sessions.statistics.resumption.failed).toBeUndefined();
-      // Under TLS 1.3 each of the two was given out once.
+      // Under TLS 1.3 each of the two attempts has used up one session.
       expect((await set.visit()).resumption).toBe(version === 'TLSv1.2' ? 'resumed' : 'not offered');
     }));
 
-  it('leaves the second dial what is left of the total limit', () =>
+  it('leaves the retry only the rest of the total timeout', () =>
     scene(version, async (set) => {
       await set.visit();
       const startedAt = set.world.now();
@@ -165,7 +165,7 @@ describe.each(versions)('a session that makes a handshake fail, under %s,', (ver
       expect(set.dials).toEqual(['served', 'refused', 'waits']);
     }));
 
-  it('is not offered by the context a second time when it was given by hand', () =>
+  it('is not offered by the context again when the caller passed it', () =>
     scene(
       version,
       async (set) => {
@@ -188,9 +188,9 @@ describe.each(versions)('a session that makes a handshake fail, under %s,', (ver
     ));
 });
 
-describe('a server that goes on refusing sessions', () => {
+describe('a server that keeps refusing sessions', () => {
   it.each(versions)(
-    'is offered none for a minute, then for two, and from the start again once it has taken one, under %s',
+    'is offered none for a minute, then for two, and from the start again once it has resumed one, under %s',
     async (version) => {
       const clock = new ManualClock(Date.now());
       await scene(
@@ -201,7 +201,7 @@ describe('a server that goes on refusing sessions', () => {
             await set.visit();
             return set.dials.length > before + 1;
           };
-          // The first refusal costs nothing but itself.
+          // After the first refusal alone, the client still offers sessions.
           expect([await offers(), await offers(), await offers(), await offers()]).toEqual([false, true, true, false]);
           clock.pass(59_999);
           expect(await offers()).toBe(false);
@@ -223,7 +223,7 @@ describe('a server that goes on refusing sessions', () => {
 });
 
 describe("a session in the server's own cache", () => {
-  it('is not erased by a stranger who has seen its id and has not its key (TLS 1.2)', () =>
+  it('is not erased by a client that offers its id with another key (TLS 1.2)', () =>
     scene('TLSv1.2', async (set) => {
       set.refusal = 'take';
       const { reactor } = set.world.machines[0];
@@ -252,8 +252,8 @@ describe("a session in the server's own cache", () => {
     }));
 });
 
-describe('the list of sessions that failed', () => {
-  it('knows them by server, and the last thousand', () => {
+describe('FailedSessions', () => {
+  it('remembers the last thousand sessions, separately for each server', () => {
     const failed = new FailedSessions();
     failed.add('aa', 'one');
     expect([failed.has('aa', 'one'), failed.has('aa', 'two'), failed.has('bb', 'one')]).toEqual([true, false, false]);

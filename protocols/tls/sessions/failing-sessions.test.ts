@@ -19,12 +19,12 @@ import { MapStore } from '../../testing/stores/map-store.ts';
 
 const versions = ['TLSv1.2', 'TLSv1.3'] as const;
 
-/** A server that counts its clients, and refuses those that `refuse` names an alert for. */
+/** A server that counts its clients, and refuses the next one when `alert` is set. */
 interface Site {
   readonly listener: Listener;
   readonly target: { readonly host: string; readonly port: number; readonly serverName: string };
   clients: number;
-  /** The alert that the next client is refused with. */
+  /** The alert with which the server refuses the next client. */
   alert: number | undefined;
 }
 
@@ -70,7 +70,7 @@ describe.each(versions)('a session that makes the handshake fail, under %s', (ve
   const protocols = { min: version, max: version };
 
   it.each([20, 40, 47, 51, 80, 115])(
-    'is forgotten after the alert %i, and connectSecure dials once more without one',
+    'is forgotten after the alert %i, and connectSecure retries without a session',
     (alert) =>
       withSecureReactor(async (secure) => {
         const served = await site(secure);
@@ -86,7 +86,7 @@ describe.each(versions)('a session that makes the handshake fail, under %s', (ve
   );
 
   it.each([42, 43, 44, 45, 46, 48, 49, 112, 120])(
-    'is forgotten after the alert %i, which another dial would get as well',
+    'is forgotten after the alert %i, without a retry, which would get the same alert',
     (alert) =>
       withSecureReactor(async (secure) => {
         const served = await site(secure);
@@ -101,7 +101,7 @@ describe.each(versions)('a session that makes the handshake fail, under %s', (ve
       }),
   );
 
-  it('does not make connectSecure dial a third time', () =>
+  it('does not make connectSecure try a third time', () =>
     withSecureReactor(async (secure) => {
       const served = await site(secure);
       const client = await secure.client({ protocols });
@@ -121,7 +121,7 @@ describe.each(versions)('a session that makes the handshake fail, under %s', (ve
       session.dispose();
     }));
 
-  it('is not offered again when it was given', () =>
+  it('is not offered to the retry when the caller passed it', () =>
     withSecureReactor(async (secure) => {
       const served = await site(secure);
       const client = await secure.client({ protocols });
@@ -131,7 +131,7 @@ describe.each(versions)('a session that makes the handshake fail, under %s', (ve
       session.dispose();
     }));
 
-  it('has another secret than the server knows, and is forgotten', () =>
+  it("is forgotten when its secret differs from the server's", () =>
     withSecureReactor(async (secure) => {
       const served = await site(secure);
       const sessions = new ClientSessions();
@@ -144,7 +144,7 @@ describe.each(versions)('a session that makes the handshake fail, under %s', (ve
       expect(await visit(secure, served, client)).toBe('resumed');
     }));
 
-  it('costs one failed handshake when the connection is secured by hand', () =>
+  it('costs one failed handshake when the caller secures the connection', () =>
     withSecureReactor(async (secure) => {
       const served = await site(secure);
       const client = await secure.client({ protocols });
@@ -161,7 +161,7 @@ describe.each(versions)('a session that makes the handshake fail, under %s', (ve
       connection.abort();
     }));
 
-  it('is forgotten in the shared store too', () =>
+  it('is also removed from the shared store', () =>
     withSecureReactor(async (secure) => {
       const served = await site(secure);
       const store = new MapStore();
@@ -179,7 +179,7 @@ describe.each(versions)('a session that makes the handshake fail, under %s', (ve
       expect(other.size).toBe(0);
     }));
 
-  it('stays when the connection is reset, closed, late or aborted', () =>
+  it('is kept when the connection is reset, closed, timed out or aborted', () =>
     withSecureReactor(async (secure) => {
       const served = await site(secure);
       const sessions = new ClientSessions();
@@ -225,14 +225,14 @@ describe.each(versions)('a session that makes the handshake fail, under %s', (ve
         const [failure] = await failuresOf(connecting);
         expect(failure).not.toBeInstanceOf(TlsError);
         expect(failure).toBeInstanceOf(Error);
-        // TLS 1.3 gives each out once.
+        // Under TLS 1.3 the client uses each session once.
         expect(sessions.size).toBe(version === 'TLSv1.3' ? kept - 1 : kept);
         plain.abort();
       }
       listener.close();
     }));
 
-  it('stays when it is this side that does not accept the certificate', () =>
+  it('is kept when this side rejects the certificate', () =>
     withSecureReactor(async (secure) => {
       const served = await site(secure);
       const client = await secure.client({ protocols });
@@ -244,8 +244,8 @@ describe.each(versions)('a session that makes the handshake fail, under %s', (ve
     }));
 });
 
-describe('a server of TLS 1.3 that refuses when the handshake of the client is complete', () => {
-  it('makes the first receive fail, and the next connect offers no session', () =>
+describe('a TLS 1.3 server that refuses after the handshake of the client is complete', () => {
+  it('fails the first receive, and the next connect offers no session', () =>
     withSecureReactor(async (secure) => {
       const served = await site(secure);
       const sessions = new ClientSessions();
@@ -259,7 +259,7 @@ describe('a server of TLS 1.3 that refuses when the handshake of the client is c
     }));
 });
 
-/** A context of which all that is written behind the ClientHello comes to the server with another last byte. */
+/** A context that corrupts the last byte of everything that the client writes after its ClientHello. */
 function spoiling(client: TlsContext): Layer {
   return {
     transport: (below, options) => {
@@ -270,7 +270,7 @@ function spoiling(client: TlsContext): Layer {
           if (name !== 'write')
             return typeof target[name] === 'function' ? (target[name].bind(target) as unknown) : target[name];
           return (from: Uint8Array): number => {
-            // A record: its type, its version, and how many bytes follow. A write may take a part of it.
+            // A record starts with its type, its version and its length. A write may take only a part of the record.
             if (written === 0) helloBytes = 5 + Buffer.from(from).readUInt16BE(3);
             const copy = Uint8Array.from(from);
             if (written >= helloBytes) copy[copy.length - 1] ^= 1;

@@ -1,5 +1,5 @@
-// Clients of TLS 1.3 make up a session id (RFC 8446, appendix D.4), as Go, rustls and OpenSSL do: to a server of TLS
-// 1.2 it looks like an offer.
+// TLS 1.3 clients such as Go, rustls and OpenSSL make up a session id (RFC 8446, appendix D.4). To a TLS 1.2 server it
+// looks like the offer of a session.
 
 import { connect as tlsConnect } from 'node:tls';
 
@@ -19,7 +19,7 @@ const servers: Readonly<Record<string, () => Partial<TlsServerOptions>>> = {
 };
 
 describe.each(Object.entries(servers))('a server of TLS 1.2 with %s', (_, options) => {
-  it('counts a client that makes an id up as one that offers nothing', () =>
+  it('counts a client with a made-up id as one that offers no session', () =>
     withSecureReactor(async (secure) => {
       const server = await secure.server({ ...options(), protocols: { max: 'TLSv1.2' } });
       const listener = await secure.reactor.listen({ host: '127.0.0.1', port: 0 });
@@ -44,7 +44,7 @@ describe.each(Object.entries(servers))('a server of TLS 1.2 with %s', (_, option
       expect(server.sessions.statistics.resumption).toEqual({ 'not offered': 2 });
     }));
 
-  it('resumes what it has made, also for clients that could make ids up', () =>
+  it('resumes its own sessions, also for clients that could make up ids', () =>
     withSecureReactor(async (secure) => {
       const server = await secure.server({ ...options(), protocols: { max: 'TLSv1.2' } });
       const session = await sessionFrom(secure, server);
@@ -52,7 +52,7 @@ describe.each(Object.entries(servers))('a server of TLS 1.2 with %s', (_, option
     }));
 });
 
-it('a server with a store says of an id of its own that is gone that it is unknown', () =>
+it('a server with a store reports a revoked id of its own as unknown', () =>
   withSecureReactor(async (secure) => {
     const server = await secure.server({
       resumption: 'stateful',

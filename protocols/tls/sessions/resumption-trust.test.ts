@@ -1,6 +1,6 @@
 /**
- * A session skips the checks that certificates are for: so each decision about trust is tried with each way to come by
- * a session.
+ * Resumption skips the checks of certificates. Therefore each decision about trust is tried with each way in which a
+ * client can get a session.
  */
 
 import { once } from 'node:events';
@@ -28,24 +28,24 @@ const identity = ({ certificate, key }: typeof person) => ({ certificate: { pem:
 const trusts = { ca: { pem: authority.pem } };
 const strangers = { ca: { pem: new Authority().pem } };
 
-/** Ways to come by a session. */
+/** The ways in which the second connection gets the session. */
 const SOURCES = ['kept', 'given', 'given as a copy', 'copied'] as const;
 const VERSIONS = ['TLSv1.2', 'TLSv1.3'] as const;
 
-/** What is different when the client comes back. */
+/** What changes between the first and the second connection. */
 interface Change {
   readonly server?: Partial<TlsServerOptions>;
-  /** Of the first visit. */
+  /** The client's options of the first connection. */
   readonly before: TlsClientOptions;
-  /** Of the second one. */
+  /** The client's options of the second connection. */
   readonly after: TlsClientOptions;
   readonly connection?: TlsConnectionOptions;
   readonly serverName?: string;
 }
 
 /**
- * Visits twice; the second time with the session of the first.
- * @returns the two ends of the second visit, before its handshake.
+ * Connects twice, the second time with the session of the first connection.
+ * @returns both ends of the second connection, before its handshake.
  */
 async function comeBack(
   secure: SecureReactor,
@@ -79,7 +79,7 @@ async function comeBack(
   return pair;
 }
 
-/** The error of the client's handshake, or what came of its session. */
+/** The error of the client's handshake, or the result of the resumption. */
 async function outcomeOf([client, server]: [SecureConnection, SecureConnection]): Promise<unknown> {
   const serving = server.handshake().catch(() => undefined);
   try {
@@ -96,7 +96,7 @@ async function outcomeOf([client, server]: [SecureConnection, SecureConnection])
 
 describe.each(VERSIONS)('under %s, a session that was', (version) => {
   describe.each(SOURCES)('%s', (source) => {
-    it('resumes where nothing has changed', () =>
+    it('is resumed when nothing has changed', () =>
       withSecureReactor(async (secure) => {
         expect(await outcomeOf(await comeBack(secure, version, source, { before: trusts, after: trusts }))).toBe(
           'resumed',
@@ -104,34 +104,37 @@ describe.each(VERSIONS)('under %s, a session that was', (version) => {
       }));
 
     it.each<[string, Change]>([
-      ['another name, of which the certificate is not', { before: trusts, after: trusts, serverName: 'other.test' }],
       [
-        'a first visit that verified nobody',
+        'another server name, which the certificate does not have',
+        { before: trusts, after: trusts, serverName: 'other.test' },
+      ],
+      [
+        'a first connection without verification',
         { before: { ...strangers, dangerouslyVerifyNobody: true }, after: strangers },
       ],
-      ['a first visit that trusted another authority', { before: trusts, after: strangers }],
-      ['a first visit with more authorities', { before: { ca: [trusts.ca, strangers.ca] }, after: strangers }],
+      ['a first connection that trusted another authority', { before: trusts, after: strangers }],
+      ['a first connection with more authorities', { before: { ca: [trusts.ca, strangers.ca] }, after: strangers }],
       [
-        'a first visit that accepted certificates for any purpose',
+        'a first connection that accepted certificates for any purpose',
         { server: identity(misused), before: { ...trusts, dangerouslyIgnorePurpose: true }, after: trusts },
       ],
       [
-        'a first visit that looked at no name',
+        'a first connection that checked no name',
         { before: { ...trusts, dangerouslySkipNameCheck: true }, after: trusts, serverName: 'other.test' },
       ],
       [
-        'an older list of what is revoked',
+        'a first connection with an older revocation list',
         {
           before: { ...trusts, crls: { pem: authority.crl() } },
           after: { ...trusts, crls: { pem: authority.crl([site.serial]) } },
         },
       ],
       [
-        'a first visit without lists of what is revoked',
+        'a first connection without revocation lists',
         { before: trusts, after: { ...trusts, crls: { pem: authority.crl([site.serial]) } } },
       ],
       [
-        'a first visit that accepted every fault',
+        'a first connection that accepted every fault',
         { before: { ...strangers, dangerouslyAccept: 'all' }, after: strangers },
       ],
       [
@@ -139,7 +142,7 @@ describe.each(VERSIONS)('under %s, a session that was', (version) => {
         { before: trusts, after: { ...trusts, expect: { digest: '00'.repeat(32) } } },
       ],
       [
-        'a pin of another certificate at the connection',
+        'a pin of another certificate on the connection',
         { before: trusts, after: trusts, connection: { expect: { digest: '00'.repeat(32) } } },
       ],
       [
@@ -156,14 +159,14 @@ describe.each(VERSIONS)('under %s, a session that was', (version) => {
       }),
     );
 
-    it('does not spare a client the certificate that is demanded later', () =>
+    it('does not replace the client certificate that the server requests later', () =>
       withSecureReactor(async (secure) => {
         const server = { ca: { pem: authority.pem } };
         for (const [shown, isWelcome] of [
           [person, true],
           [stranger, false],
         ] as const) {
-          // Under TLS 1.2 the server renegotiates for it.
+          // Under TLS 1.2 the server renegotiates to request the certificate.
           const after = { ...trusts, ...identity(shown), allowPeerRenegotiations: 1 };
           const [client, far] = await comeBack(secure, version, source, { server, before: after, after });
           await Promise.all([client.handshake(), far.handshake()]);
@@ -182,8 +185,8 @@ describe.each(VERSIONS)('under %s, a session that was', (version) => {
   });
 });
 
-describe('a session of TLS 1.2 that is resumed', () => {
-  it.each(SOURCES)('and then renegotiated is compared with the pin again: %s', (source) =>
+describe('a resumed session of TLS 1.2', () => {
+  it.each(SOURCES)('is checked against the pin again after a renegotiation: %s', (source) =>
     withSecureReactor(async (secure) => {
       const pin = { expect: { name: 'localhost' } };
       const [client, far] = await comeBack(secure, 'TLSv1.2', source, {
@@ -203,9 +206,9 @@ describe('a session of TLS 1.2 that is resumed', () => {
   );
 });
 
-describe('a session that is handed to a client', () => {
+describe('a session that a caller passes to a client', () => {
   it.each(['given', 'copied'] as const)(
-    'is looked at like a certificate where the server takes it under any name: %s',
+    'is checked like a certificate when the server resumes it under any name: %s',
     (source) =>
       withSecureReactor(async (secure) => {
         for (const version of VERSIONS) {
@@ -237,15 +240,17 @@ describe('a session that is handed to a client', () => {
       }),
   );
 
-  it.each(['given', 'copied'] as const)('counts as a miss of the scope where others are trusted: %s', (source) =>
-    withSecureReactor(async (secure) => {
-      for (const version of VERSIONS) {
-        const change = { before: trusts, after: { ca: [trusts.ca, strangers.ca] } };
-        expect(await outcomeOf(await comeBack(secure, version, source, change))).toBe('scope');
-        // Who the client is decides nothing about its peer.
-        const asSomebody = { before: trusts, after: { ...trusts, ...identity(person) } };
-        expect(await outcomeOf(await comeBack(secure, version, source, asSomebody))).toBe('resumed');
-      }
-    }),
+  it.each(['given', 'copied'] as const)(
+    'counts as a miss of the scope when other authorities are trusted: %s',
+    (source) =>
+      withSecureReactor(async (secure) => {
+        for (const version of VERSIONS) {
+          const change = { before: trusts, after: { ca: [trusts.ca, strangers.ca] } };
+          expect(await outcomeOf(await comeBack(secure, version, source, change))).toBe('scope');
+          // The client's own certificate does not affect which servers the client trusts.
+          const asSomebody = { before: trusts, after: { ...trusts, ...identity(person) } };
+          expect(await outcomeOf(await comeBack(secure, version, source, asSomebody))).toBe('resumed');
+        }
+      }),
   );
 });

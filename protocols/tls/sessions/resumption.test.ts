@@ -21,7 +21,7 @@ const person = authority.issue({ names: ['someone.test'] });
 const identity = { certificate: { pem: issued.certificate }, key: { pem: issued.key } };
 const versions = ['TLSv1.2', 'TLSv1.3'] as const;
 
-/** Connects, talks so that tickets come, and tells what came of the session on the server's side. */
+/** Connects, exchanges a line so that tickets arrive, and returns the server's result of the resumption. */
 async function visit(
   secure: SecureReactor,
   client: TlsContext,
@@ -36,7 +36,7 @@ async function visit(
   return resumption;
 }
 
-/** The session that a client gets, made in another context than the one that will use it. */
+/** Connects with a separate client context, and returns the session that the client gets. */
 async function sessionFrom(
   secure: SecureReactor,
   server: TlsContext,
@@ -79,7 +79,7 @@ describe.each(versions)('under %s', (version: TlsVersion) => {
   const protocols = { min: version, max: version };
 
   describe.each(policies)('%s', (_, policy) => {
-    it('a client comes back with its session by itself', () =>
+    it('a client resumes its sessions by itself', () =>
       withSecureReactor(async (secure) => {
         const server = await secure.server({ ...identity, ...policy() });
         const client = await secure.client({ ca, protocols });
@@ -113,7 +113,7 @@ describe.each(versions)('under %s', (version: TlsVersion) => {
         });
       }));
 
-    it('the session is good for its own name only', () =>
+    it('a session is not resumed for another server name', () =>
       withSecureReactor(async (secure) => {
         const server = await secure.server({ ...identity, ...policy() });
         const session = await sessionFrom(secure, server, { protocols });
@@ -123,7 +123,7 @@ describe.each(versions)('under %s', (version: TlsVersion) => {
       }));
   });
 
-  it('nothing is gone on with unless it is asked for', () =>
+  it('sessions are not resumed by default', () =>
     withSecureReactor(async (secure) => {
       const server = await secure.server(identity);
       const client = await secure.client({ ca, protocols });
@@ -131,16 +131,16 @@ describe.each(versions)('under %s', (version: TlsVersion) => {
       expect(await visit(secure, client, server)).toBe('off');
     }));
 
-  // The class of CVE-2025-23419: what one context has let in must not get into another one by its session.
+  // The class of CVE-2025-23419: a session of one context must not admit its client to another context.
   it.each<[string, Partial<TlsServerOptions>]>([
-    ['a demand for certificates', { verify: 'fail_if_no_peer_cert', ca }],
-    ['an optional certificate', { verify: 'peer', ca }],
+    ['required client certificates', { verify: 'fail_if_no_peer_cert', ca }],
+    ['an optional client certificate', { verify: 'peer', ca }],
     ['other protocols', { alpn: ['x'] }],
     ['another expectation', { expect: { name: 'someone.test' }, verify: 'peer', ca }],
     ['accepted faults', { verify: 'peer', ca, dangerouslyAccept: ['CERT_HAS_EXPIRED'] }],
     ['another security level', { dangerouslyLowerSecurityLevel: 1 }],
     ['other ciphers', { ciphers: 'ECDHE+CHACHA20:ECDHE+AESGCM', ciphersuites: 'TLS_AES_256_GCM_SHA384' }],
-  ])('a session does not pass from one context to another: %s', (_, different) =>
+  ])('a session is not resumed in a context with other settings: %s', (_, different) =>
     withSecureReactor(async (secure) => {
       const options = { protocols, certificate: { pem: person.certificate }, key: { pem: person.key }, alpn: ['x'] };
       for (const [kind, expected] of [
@@ -160,7 +160,7 @@ describe.each(versions)('under %s', (version: TlsVersion) => {
     }),
   );
 
-  it('a session of an open name does not get into one that demands certificates', () =>
+  it('a session of an open server name does not admit to a name that requires client certificates', () =>
     withSecureReactor(async (secure) => {
       for (const resumption of ['stateful', 'stateless'] as const) {
         const shared =
@@ -177,14 +177,14 @@ describe.each(versions)('under %s', (version: TlsVersion) => {
         const session = await sessionFrom(secure, server, { protocols });
         const client = (await secure.client({ ca, protocols })).with({ session });
         const pair = await securePair(secure, { client, server, serverName: 'other.test' });
-        // Under TLS 1.3 the client learns of it later.
+        // Under TLS 1.3 the client learns of the failure later.
         const [, failure] = await failuresOf(pair[0].receive(), pair[1].handshake());
         expect(failure).toMatchObject({ name: 'TlsError', reason: 'peer did not return a certificate' });
         abort(...pair);
       }
     }));
 
-  it('a renewed certificate keeps its sessions', () =>
+  it('sessions stay valid after the renewal of the certificate', () =>
     withSecureReactor(async (secure) => {
       const renewed = authority.issue({ names: ['localhost', 'other.test'] });
       for (const shared of [
@@ -204,7 +204,7 @@ describe.each(versions)('under %s', (version: TlsVersion) => {
       }
     }));
 
-  it('a store that is stolen gives no session, and a value that is changed or moved is a miss', () =>
+  it('a stolen store reveals no session, and a changed or moved value is a miss', () =>
     withSecureReactor(async (secure) => {
       const store = new MapStore();
       const sessionStoreKey = Buffer.alloc(32, 1);
@@ -241,7 +241,7 @@ describe.each(versions)('under %s', (version: TlsVersion) => {
       }
       store.values.set(first, original);
       expect((await comeBack(secure, one, server, { protocols })).resumption).toBe('resumed');
-      // Another process with the store and without the key.
+      // Another process with the same store and another key.
       const thief = await secure.server({
         ...identity,
         resumption: 'stateful',
@@ -251,7 +251,7 @@ describe.each(versions)('under %s', (version: TlsVersion) => {
       expect((await comeBack(secure, one, thief, { protocols })).resumption).toBe('unknown');
     }));
 
-  it('a store that fails, hangs or lies costs a full handshake, and rests after that', () =>
+  it('a store that fails or hangs costs a full handshake, and is left alone after five failures', () =>
     withSecureReactor(async (secure) => {
       const wrongs: [Resumption, <T>(value: T) => T | Promise<T>][] = [
         ['store failed', () => Promise.reject(new Error('down'))],
@@ -284,7 +284,7 @@ describe.each(versions)('under %s', (version: TlsVersion) => {
       }
     }));
 
-  it('what clients make up never reaches the store', () =>
+  it('ids that the server did not make never reach the store', () =>
     withSecureReactor(async (secure) => {
       const [mine, theirs] = [new MapStore(), new MapStore()];
       const server = await secure.server({ ...identity, resumption: 'stateful', sessionStore: mine });
@@ -295,11 +295,11 @@ describe.each(versions)('under %s', (version: TlsVersion) => {
       expect(mine.asked).toBe(0);
     }));
 
-  it('a session that is revoked is of no use any more', () =>
+  it('a revoked session is not resumed', () =>
     withSecureReactor(async (secure) => {
       for (const policy of [{}, { sessionStore: new MapStore() }]) {
         const server = await secure.server({ ...identity, resumption: 'stateful', ...policy });
-        // What a client of TLS 1.3 holds has another id: it is the server's own sessions that are revoked.
+        // A client of TLS 1.3 has another id for its session. So revoke the server's own sessions.
         const made: TlsSession[] = [];
         server.sessions.new$.subscribe((each) => made.push(each));
         const session = await sessionFrom(secure, server, { protocols });
@@ -311,7 +311,7 @@ describe.each(versions)('under %s', (version: TlsVersion) => {
     }));
 });
 
-it('a session that has expired is not gone on with, wherever it was kept', () =>
+it('an expired session is not resumed, wherever it is stored', () =>
   withSecureReactor(async (secure) => {
     const cases = await Promise.all(
       versions.flatMap((version) =>
@@ -319,24 +319,24 @@ it('a session that has expired is not gone on with, wherever it was kept', () =>
           const server = await secure.server({ ...identity, ...policy(), sessionTimeoutSeconds: 1 });
           const options = { protocols: { min: version, max: version } };
           const session = await sessionFrom(secure, server, options);
-          // The client means to use it; the server must not.
+          // The client still wants to use the session; the server must refuse it.
           session.timeoutSeconds = 100;
           return { server, session, options };
         }),
       ),
     );
-    // OpenSSL's sessions live by the system's clock, in whole seconds.
+    // OpenSSL's sessions expire by the system clock, in whole seconds.
     await new Promise((resolve) => {
       setTimeout(resolve, 2_100);
     });
-    // A client of TLS 1.3 does not even offer a ticket whose lifetime has passed.
+    // A client of TLS 1.3 does not even offer a ticket whose lifetime is over.
     for (const { server, session, options } of cases)
       expect(['expired', 'unknown', 'not offered']).toContain(
         (await comeBack(secure, session, server, options)).resumption,
       );
   }));
 
-it('tickets of an older key are taken and renewed, those of a forgotten one are not', () =>
+it('tickets of an older key are resumed and renewed, those of a dropped key are not', () =>
   withSecureReactor(async (secure) => {
     let now = 1_000_000_000_000;
     const ticketKeys = new TicketKeys({ rotateMs: 60_000, keep: 1, now: () => now });
@@ -354,7 +354,7 @@ it('tickets of an older key are taken and renewed, those of a forgotten one are 
     expect(ticketKeys.statistics.renewed).toBeGreaterThan(0);
   }));
 
-it('processes that share a store turn their ticket keys together', () =>
+it('processes that share a store rotate their ticket keys together', () =>
   withSecureReactor(async (secure) => {
     let now = 1_000_000_000_000;
     const shared = { rotateMs: 60_000, store: new MapStore(), storeKey: Buffer.alloc(32, 3), now: () => now };
@@ -373,7 +373,7 @@ it('processes that share a store turn their ticket keys together', () =>
     for (const ring of rings) ring.close();
   }));
 
-it('a client keeps what it gets by name and settings, and uses it once under TLS 1.3', () =>
+it('a client gets one session a ticket, and does not offer it to a server at another address', () =>
   withSecureReactor(async (secure) => {
     const server = await secure.server({ ...identity, resumption: 'stateless', tickets: 1 });
     const client = await secure.client({ ca });
@@ -386,12 +386,12 @@ it('a client keeps what it gets by name and settings, and uses it once under TLS
       expect(sessions.length).toBe(1);
       pairs.push(pair);
     }
-    // Different ports: every pair has a server of its own, so that nothing is taken for another one.
+    // Each pair has its own port, and a client offers a session only to the address that it came from.
     expect(pairs.map(([, far]) => far.resumption)).toEqual(['not offered', 'not offered']);
     abort(...pairs.flat());
   }));
 
-it('a connection can take over the session of another', () =>
+it('copySessionFrom resumes the session of another connection, and throws after the handshake', () =>
   withSecureReactor(async (secure) => {
     const server = await secure.server({ ...identity, resumption: 'stateful' });
     const protocols = { max: 'TLSv1.2' } as const;
@@ -407,7 +407,7 @@ it('a connection can take over the session of another', () =>
     abort(...first, ...second);
   }));
 
-it('a server seals with the ring that it is given, and tickets outlive the server', () =>
+it('a server seals with the given ticket keys, and its tickets outlive the server', () =>
   withSecureReactor(async (secure) => {
     const rotateMs = 60_000;
     const clock = new ManualClock(1_000_000 * rotateMs + rotateMs / 2);

@@ -33,7 +33,7 @@ const scope = (role: Role, [options, loaded = files]: Case): string =>
 const key = bytes(32, 1);
 const [first, second] = [(): undefined => undefined, (): undefined => undefined];
 
-/** Of each option that says whom to trust, for each role that has it: cases of which no two trust alike. */
+/** For each option that affects trust, and each role that has it: cases that must all have different scopes. */
 const APART: { readonly [K in keyof AnyOptions]?: Partial<Record<Role, readonly Case[]>> } = {
   ca: {
     client: [
@@ -145,24 +145,21 @@ const APART: { readonly [K in keyof AnyOptions]?: Partial<Record<Role, readonly 
 };
 
 describe('the scope of sessions', () => {
-  it.each(Object.keys(SCOPE) as (keyof AnyOptions)[])(
-    'says of %s whether it decides about trust, as is tried here',
-    (option) => {
-      expect(option in APART).toBe(SCOPE[option] !== 'no trust');
-    },
-  );
+  it.each(Object.keys(SCOPE) as (keyof AnyOptions)[])('agrees with this test whether %s affects trust', (option) => {
+    expect(option in APART).toBe(SCOPE[option] !== 'no trust');
+  });
 
   it.each(
     Object.entries(APART).flatMap(([option, roles]) =>
       Object.entries(roles).map(([role, cases]) => [option, role as Role, cases] as const),
     ),
-  )('is another one for each %s of a %s', (_, role, cases) => {
+  )('differs for each %s of a %s', (_, role, cases) => {
     const scopes = cases.map((each) => scope(role, each));
     expect(new Set(scopes).size).toBe(cases.length);
     expect(cases.map((each) => scope(role, each))).toEqual(scopes);
   });
 
-  it('is 32 bytes, and another one for the other role', () => {
+  it('has 32 bytes, and differs between the roles', () => {
     expect(scopeOf('client', {}, files).length).toBe(32);
     expect(scope('client', [{ dangerouslyVerifyNobody: true }])).not.toBe(
       scope('server', [{ dangerouslyVerifyNobody: true }]),
@@ -171,20 +168,20 @@ describe('the scope of sessions', () => {
 
   it.each<[string, Role, Case, Case]>([
     [
-      'the order of authorities, and what stands between them',
+      'the order of authorities, and the text between them',
       'client',
       [{}, trusting([one.pem, other.pem])],
       [{}, trusting([`and\n${other.pem}\n# one\n${one.pem.replaceAll('\n', '\r\n')}`])],
     ],
-    ['an authority that is named twice', 'client', [{}, trusting([one.pem])], [{}, trusting([one.pem, one.pem])]],
+    ['an authority that is given twice', 'client', [{}, trusting([one.pem])], [{}, trusting([one.pem, one.pem])]],
     [
-      'the order of what is to be verified',
+      'the order of the verify flags',
       'server',
       [{ verify: ['peer', 'fail_if_no_peer_cert'] }],
       [{ verify: ['fail_if_no_peer_cert', 'peer'] }],
     ],
     [
-      'the order of faults that are accepted',
+      'the order of accepted faults',
       'client',
       [{ dangerouslyAccept: ['CERT_HAS_EXPIRED', 'CERT_NOT_YET_VALID'] }],
       [{ dangerouslyAccept: ['CERT_NOT_YET_VALID', 'CERT_HAS_EXPIRED'] }],
@@ -196,13 +193,13 @@ describe('the scope of sessions', () => {
       [{ options: ['tlsext_padding', 'no_ticket'] }],
     ],
     [
-      'the order of options that weaken',
+      'the order of dangerouslyEnable',
       'client',
       [{ dangerouslyEnable: ['b', 'a'] as never }],
       [{ dangerouslyEnable: ['a', 'b'] as never }],
     ],
     [
-      'the order and the spelling of names',
+      'the order and the spelling of serverNames',
       'server',
       [{ serverNames: { 'a.test': {} as never, 'b.test': {} as never } }],
       [{ serverNames: { 'B.test': {} as never, 'a.TEST': {} as never } }],
@@ -220,21 +217,21 @@ describe('the scope of sessions', () => {
       [{}, showing(...['b.test', 'a.test'].map((name) => one.issue({ names: [name] }).certificate))],
     ],
     [
-      'who a server is when its scope has a name',
+      'the certificate of a server with a sessionScope',
       'server',
       [{ sessionScope: 'a' }, showing(one.issue({ names: ['a.test'] }).certificate)],
       [{ sessionScope: 'a' }, showing(one.issue({ names: ['b.test'] }).certificate)],
     ],
     [
-      'functions when the scope has a name',
+      'functions of a server with a sessionScope',
       'server',
       [{ sessionScope: 'a', psk: first, alpn: first }],
       [{ sessionScope: 'a', psk: second, alpn: second }],
     ],
-    ['the name of a scope to a client', 'client', [{ sessionScope: 'a' }], [{}]],
-    ['what a client would verify of clients', 'client', [{ verify: 'peer' }], [{}]],
+    ['the sessionScope of a client', 'client', [{ sessionScope: 'a' }], [{}]],
+    ['the verify flags of a client', 'client', [{ verify: 'peer' }], [{}]],
     [
-      'defaults that are said',
+      'explicit defaults',
       'server',
       [
         {
@@ -252,7 +249,7 @@ describe('the scope of sessions', () => {
     expect(scope(role, one)).toBe(scope(role, other));
   });
 
-  it('does not depend on what decides nothing', () => {
+  it('does not depend on options that do not affect trust', () => {
     const plain = scope('server', [{}]);
     for (const option of Object.keys(SCOPE) as (keyof AnyOptions)[])
       if (SCOPE[option] === 'no trust') expect(scope('server', [{ [option]: 'anything' }])).toBe(plain);
@@ -263,7 +260,7 @@ describe('the scope of a connection', () => {
   const of = (scopeBytes: Uint8Array, name: string | undefined, context: Uint8Array): string =>
     Buffer.from(scopeFor(scopeBytes, name, context)).toString('hex');
 
-  it('is another one for each scope, name and id context, and no name is none of them', () => {
+  it('differs for each scope, name and id context, and for no name', () => {
     const all = [bytes(32, 1), bytes(32, 2)].flatMap((each) =>
       [undefined, 'a.test', 'b.test', 'none', ''].flatMap((name) =>
         [new Uint8Array(0), bytes(4, 1)].map((context) => of(each, name, context)),
@@ -273,7 +270,7 @@ describe('the scope of a connection', () => {
     expect(scopeFor(bytes(32, 1), undefined, new Uint8Array(0)).length).toBe(32);
   });
 
-  it('is the same for a name in other letters', () => {
+  it('ignores the case of the name', () => {
     expect(of(bytes(32, 1), 'A.test', bytes(4, 1))).toBe(of(bytes(32, 1), 'a.TEST', bytes(4, 1)));
   });
 });

@@ -15,8 +15,8 @@ beforeEach(() => {
   sealer = new Sealer(secret, 'tests');
 });
 
-describe('what is sealed', () => {
-  it('opens as all of its parts, also elsewhere with the same secret and purpose', () => {
+describe('a sealed value', () => {
+  it('opens to all of its parts, also in another Sealer with the same secret and purpose', () => {
     const sealed = sealer.seal('place', text, new Uint8Array(0), Buffer.from('!'));
     expect(sealer.open('place', sealed)?.toString()).toBe('a secret!');
     expect(new Sealer(Uint8Array.from(secret), 'tests').open(Buffer.from('place'), sealed)?.toString()).toBe(
@@ -25,7 +25,7 @@ describe('what is sealed', () => {
     expect(sealer.open('place', sealer.seal('place'))?.length).toBe(0);
   });
 
-  it('shows nothing, is not longer than it must be, and never twice the same', () => {
+  it('reveals nothing, has no extra length, and is never the same twice', () => {
     const all = Array.from({ length: 20 }, () => sealer.seal('place', text));
     expect(all.every((each) => each.length === text.length + ADDED && each[0] === 1 && !each.includes(text))).toBe(
       true,
@@ -41,7 +41,7 @@ describe('what is sealed', () => {
     expect(new Sealer(bytes(32, 2), 'tests').open('place', sealed)).toBeUndefined();
   });
 
-  it('does not open when any bit of it was changed, or it was cut or made longer', () => {
+  it('does not open when a bit is changed, or when it is truncated or extended', () => {
     const sealed = sealer.seal('place', text);
     for (let bit = 0; bit < sealed.length * 8; bit++) {
       const changed = Buffer.from(sealed);
@@ -53,14 +53,14 @@ describe('what is sealed', () => {
     expect(sealer.open('place', Buffer.concat([sealed, Buffer.alloc(1)]))).toBeUndefined();
   });
 
-  it('is at most as long as what a store keeps', () => {
+  it('opens only up to the size that a store can keep', () => {
     const most = sealer.seal('place', new Uint8Array(VALUE_AT_MOST - ADDED));
     expect(most.length).toBe(VALUE_AT_MOST);
     expect(sealer.open('place', most)?.length).toBe(VALUE_AT_MOST - ADDED);
     expect(sealer.open('place', sealer.seal('place', new Uint8Array(VALUE_AT_MOST - ADDED + 1)))).toBeUndefined();
   });
 
-  it('opens from any view, and from nothing else', () => {
+  it('opens from any view of bytes, and from nothing else', () => {
     const sealed = sealer.seal('place', text);
     const room = new Uint8Array(sealed.length + 20);
     room.set(sealed, 7);
@@ -69,20 +69,20 @@ describe('what is sealed', () => {
       expect(sealer.open('place', lie)).toBeUndefined();
   });
 
-  it('does not open any more once it is closed', () => {
+  it('does not open after its sealer is closed', () => {
     const own = new Sealer(secret, 'tests');
     const sealed = own.seal('place', text);
     own.close();
     own.close();
     expect(own.open('place', sealed)).toBeUndefined();
     expect(own.open('place', own.seal('place', text))).toBeUndefined();
-    // Wiped: nobody without the secret can make the names of before, and those of after are nobody's.
+    // The secret is wiped: the earlier names cannot be computed without it, and the later names match nothing.
     expect(own.name('name').equals(sealer.name('name'))).toBe(false);
   });
 });
 
 describe('a name', () => {
-  it('is 32 bytes, the same for the same text, and another one for another text, purpose or secret', () => {
+  it('has 32 bytes, and depends on exactly the text, the purpose and the secret', () => {
     expect(sealer.name('name').length).toBe(32);
     expect(sealer.name(Buffer.from('name')).equals(sealer.name('name'))).toBe(true);
     const names = [
@@ -95,7 +95,7 @@ describe('a name', () => {
   });
 });
 
-it('a secret has 32 bytes, and the error says whose it is', () => {
+it('a secret must have 32 bytes, and the error names the option', () => {
   for (const length of [0, 16, 31, 33, 64]) {
     expect(() => new Sealer(bytes(length, 1), 'tests')).toThrow(
       new RangeError(`the key has 32 bytes, not ${String(length)}`),

@@ -13,7 +13,7 @@ import { MapStore } from '../../testing/stores/map-store.ts';
 import { TicketKeys } from './ticket-keys.ts';
 import { comeBack, met, sessionFrom, shake } from '../../testing/stores/visits.ts';
 
-// Under TLS 1.2 a handshake makes one session; under TLS 1.3 as many as there are tickets, which is one here.
+// Under TLS 1.2 a handshake creates one session; under TLS 1.3 one a ticket, and these servers send one ticket.
 const versions = ['TLSv1.2', 'TLSv1.3'] as const;
 
 const nothing: Omit<SessionStatistics, 'resumption' | 'tickets' | 'store'> = {
@@ -31,10 +31,10 @@ const nothing: Omit<SessionStatistics, 'resumption' | 'tickets' | 'store'> = {
   cacheFull: 0,
 };
 
-/** One that leaves no session of its own behind. */
+/** The options of a client that keeps no session. */
 const passing = { sessions: 'off' } as const;
 
-/** A turn, in which what OpenSSL let go of is told. */
+/** Waits a turn, in which removals that OpenSSL reported are emitted. */
 const turn = (): Promise<void> =>
   new Promise((resolve) => {
     setImmediate(resolve);
@@ -48,7 +48,7 @@ describe.each(versions)('the cache of a context, under %s,', (version) => {
     return secure.server({ resumption: 'stateful', tickets: 1, ...options });
   }
 
-  // The four modes, as a server and as a client.
+  // Each of the four modes, for a server and for a client.
   it.each<[CacheMode, number, number]>([
     ['off', 0, 0],
     ['client', 0, 1],
@@ -59,7 +59,7 @@ describe.each(versions)('the cache of a context, under %s,', (version) => {
       const server = await stateful(secure, { sessionCache: { mode } });
       const client = await secure.client({ ...visiting, sessionCache: { mode } });
       expect([server.sessions.mode, client.sessions.mode]).toEqual([mode, mode]);
-      // Whoever keeps none gives none: each side meets one that does.
+      // A side that caches nothing also creates nothing, so each side meets one that caches.
       await met(secure, client, await stateful(secure), () => undefined);
       await met(secure, await secure.client(visiting), server, () => undefined);
       expect(server.sessions.statistics.number).toBe(ofServer);
@@ -81,11 +81,11 @@ describe.each(versions)('the cache of a context, under %s,', (version) => {
       const client = await secure.client(visiting);
       for (const server of kinds.slice(0, 2)) await met(secure, client, server, () => undefined);
       await met(secure, kinds[2], kinds[0], () => undefined);
-      // What is kept elsewhere is not kept twice.
+      // A session that is stored elsewhere is not stored twice.
       expect(kinds.map(({ sessions }) => sessions.statistics.number)).toEqual([2, 0, 0]);
     }));
 
-  it('counts what happens, at the server and at the client', () =>
+  it('counts handshakes, hits, misses and timeouts, of the server and of the client', () =>
     withSecureReactor(async (secure) => {
       const server = await stateful(secure);
       const client = await secure.client(visiting);
@@ -119,7 +119,7 @@ describe.each(versions)('the cache of a context, under %s,', (version) => {
         hits: 1,
         resumption: { resumed: 1 },
       });
-      // One that is not there, and one that has expired.
+      // A session that is missing, and one that has expired.
       server.sessions.flushAll();
       expect(await comeBack(secure, session, server, visiting)).toBe('unknown');
       const { misses } = server.sessions.statistics;
@@ -138,7 +138,7 @@ describe.each(versions)('the cache of a context, under %s,', (version) => {
       expect(server.sessions.statistics.acceptGood).toBe(5);
     }));
 
-  it('tells of handshakes that fail apart from those that are good', () =>
+  it('counts failed handshakes separately from successful ones', () =>
     withSecureReactor(async (secure) => {
       const server = await stateful(secure);
       const stranger = await secure.client({ ...visiting, ca: 'bundled' });
@@ -147,7 +147,7 @@ describe.each(versions)('the cache of a context, under %s,', (version) => {
       expect(server.sessions.statistics).toMatchObject({ accept: 1, acceptGood: 0, resumption: {} });
     }));
 
-  it('counts hits that came from a store by themselves', () =>
+  it('counts hits that came from a store separately', () =>
     withSecureReactor(async (secure) => {
       const store = new MapStore();
       const server = await stateful(secure, { sessionStore: store });
@@ -162,7 +162,7 @@ describe.each(versions)('the cache of a context, under %s,', (version) => {
       expect(server.sessions.statistics.store?.saved).toBeGreaterThan(0);
     }));
 
-  it('is not looked into when it is told so, and keeps all the same', () =>
+  it('is not searched with lookup: false, but still stores sessions', () =>
     withSecureReactor(async (secure) => {
       const server = await stateful(secure, { sessionCache: { lookup: false } });
       const session = await sessionFrom(secure, server, visiting);
@@ -171,22 +171,22 @@ describe.each(versions)('the cache of a context, under %s,', (version) => {
       expect(server.sessions.statistics.hits).toBe(0);
     }));
 
-  it('keeps nothing when it is told so, and is looked into all the same', () =>
+  it('stores nothing with store: false, but is still searched', () =>
     withSecureReactor(async (secure) => {
       const open = await stateful(secure, { sessionScope: 'shared' });
       const server = await stateful(secure, { sessionScope: 'shared', sessionCache: { store: false } });
       const session = await sessionFrom(secure, server, visiting);
       expect(server.sessions.statistics.number).toBe(0);
       expect(await comeBack(secure, session, server, visiting)).toBe('unknown');
-      // What is put in by hand is found.
+      // A session that is added explicitly is found.
       const brought = await sessionFrom(secure, open, visiting);
       for (const each of open.sessions.list()) expect(server.sessions.add(each)).toBe(true);
       expect(await comeBack(secure, brought, server, visiting)).toBe('resumed');
     }));
 
-  it('is bounded: what is too much goes, and is counted', () =>
+  it('is bounded: evicted sessions are counted', () =>
     withSecureReactor(async (secure) => {
-      // OpenSSL keeps one less than the size.
+      // OpenSSL keeps one session less than the size.
       const server = await stateful(secure, { sessionCache: { size: 4 } });
       expect(server.sessions.size).toBe(4);
       const removed: string[] = [];
@@ -196,7 +196,7 @@ describe.each(versions)('the cache of a context, under %s,', (version) => {
       await turn();
       expect(server.sessions.statistics).toMatchObject({ number: 3, cacheFull: 2 });
       expect(new Set(removed).size).toBe(2);
-      // The oldest went.
+      // The oldest session was evicted.
       expect(await comeBack(secure, sessions[0], server, visiting)).toBe('unknown');
       server.sessions.size = 1;
       await sessionFrom(secure, server, visiting);
@@ -210,7 +210,7 @@ describe.each(versions)('the cache of a context, under %s,', (version) => {
         }).toThrow(RangeError);
     }));
 
-  it('keeps 20,480 unless it is told otherwise', () =>
+  it('has a size of 20,480 by default', () =>
     withSecureReactor(async (secure) => {
       expect((await stateful(secure)).sessions.size).toBe(20_480);
       for (const size of [-1, 1.5, NaN])
@@ -220,7 +220,7 @@ describe.each(versions)('the cache of a context, under %s,', (version) => {
       );
     }));
 
-  it('tells whoever wants to know, and goes on though they dispose of what they are told', () =>
+  it('emits new sessions, and is not affected when a subscriber disposes of them', () =>
     withSecureReactor(async (secure) => {
       const store = new MapStore();
       const server = await stateful(secure, { sessionStore: store });
@@ -237,7 +237,7 @@ describe.each(versions)('the cache of a context, under %s,', (version) => {
       expect([told, store.values.size, sessions.size]).toEqual([2, 1, 1]);
     }));
 
-  it('tells of each session as it is made, and of each that leaves', () =>
+  it('emits each session as it is made, and the id of each that is removed', () =>
     withSecureReactor(async (secure) => {
       const server = await stateful(secure);
       const client = await secure.client({ ...visiting, sessions: new ClientSessions() });
@@ -259,7 +259,7 @@ describe.each(versions)('the cache of a context, under %s,', (version) => {
       expect(removed).toContain(second.id);
     }));
 
-  it('ends what it tells when the context is closed, and answers nothing after that', () =>
+  it('completes its observables when the context is closed, and throws after that', () =>
     withSecureReactor(async (secure) => {
       const server = await stateful(secure);
       await sessionFrom(secure, server, visiting);
@@ -287,7 +287,7 @@ describe.each(versions)('the cache of a context, under %s,', (version) => {
         expect(use).toThrow('the TLS context is closed');
     }));
 
-  it('can be listed, asked, added to and removed from by hand', () =>
+  it('can be listed and searched, and sessions can be added and removed', () =>
     withSecureReactor(async (secure) => {
       const [server, other] = [await stateful(secure), await stateful(secure)];
       for (let index = 0; index < 3; index++) await sessionFrom(secure, server, visiting);
@@ -306,13 +306,13 @@ describe.each(versions)('the cache of a context, under %s,', (version) => {
       expect(server.sessions.add(one)).toBe(true);
       expect(other.sessions.add(one)).toBe(true);
       expect(server.sessions.statistics.number).toBe(3);
-      // It is a copy: to dispose of it takes nothing from the cache.
+      // The session is a copy: disposing of it removes nothing from the cache.
       one.dispose();
       expect(server.sessions.statistics.number).toBe(3);
       expect(() => server.sessions.add(one)).toThrow('the session was disposed of');
     }));
 
-  it('loses what has expired, at the moment that is given, or all of it', () =>
+  it('drops the sessions that have expired at a given moment, or all sessions', () =>
     withSecureReactor(async (secure) => {
       const server = await stateful(secure);
       for (let index = 0; index < 3; index++) await sessionFrom(secure, server, visiting);
@@ -332,14 +332,14 @@ describe.each(versions)('the cache of a context, under %s,', (version) => {
           .map(({ timeoutSeconds }) => timeoutSeconds)
           .sort(),
       ).toEqual([2000, 3000]);
-      // The beginning of time is a moment like any other: it flushes nothing.
+      // The start of the epoch is a moment like any other: nothing has expired by then.
       server.sessions.flushExpired(new Date(0));
       expect(server.sessions.statistics.number).toBe(2);
       server.sessions.flushAll();
       expect(server.sessions.statistics.number).toBe(0);
     }));
 
-  it.each([true, false])('loses what has expired after 255 handshakes by itself: %s', (autoClear) =>
+  it.each([true, false])('drops expired sessions by itself after 255 handshakes, if autoClear is %s', (autoClear) =>
     withSecureReactor(async (secure) => {
       const server = await stateful(secure, { sessionCache: { autoClear } });
       const donor = await stateful(secure);
@@ -351,13 +351,14 @@ describe.each(versions)('the cache of a context, under %s,', (version) => {
       const client = await secure.client(visiting);
       await shake(secure, client, server, 254);
       expect(server.sessions.get(old.id)).toBeDefined();
-      // It is done when another session is made: under TLS 1.2 before the handshake counts, under TLS 1.3 after it.
+      // OpenSSL clears when it creates another session: under TLS 1.2 before it counts the handshake, under TLS 1.3
+      // after it.
       for (let index = 0; index < 2; index++) await met(secure, client, server, () => undefined);
       expect(server.sessions.get(old.id) === undefined).toBe(autoClear);
     }),
   );
 
-  it('gives new sessions the time that it is told', () =>
+  it('gives new sessions the timeout that is set', () =>
     withSecureReactor(async (secure) => {
       const server = await stateful(secure, { sessionTimeoutSeconds: 500 });
       expect(server.sessions.timeoutSeconds).toBe(500);
@@ -379,7 +380,7 @@ describe.each(versions)('the cache of a context, under %s,', (version) => {
       expect((await stateful(secure)).sessions.timeoutSeconds).toBe(7200);
     }));
 
-  it('takes a session for one of its own by the id context', () =>
+  it('resumes only sessions with its own id context', () =>
     withSecureReactor(async (secure) => {
       const [server, same, other] = [
         await stateful(secure),
@@ -395,7 +396,7 @@ describe.each(versions)('the cache of a context, under %s,', (version) => {
     }));
 
   it.each(['stateful', 'stateless'] as const)(
-    'whose id context is set shares with those of the same one, if they agree on all else: %s',
+    'with a given id context shares sessions with the same id context, if everything else agrees: %s',
     (resumption) =>
       withSecureReactor(async (secure) => {
         const shared =
@@ -421,7 +422,7 @@ describe.each(versions)('the cache of a context, under %s,', (version) => {
   );
 });
 
-it('the cache of a context counts handshakes that are made anew', () =>
+it('the cache of a context counts renegotiations', () =>
   withSecureReactor(async (secure) => {
     const protocols = { max: 'TLSv1.2' } as const;
     const [client, server] = [

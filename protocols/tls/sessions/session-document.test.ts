@@ -1,6 +1,6 @@
 /**
- * What SSLeay's `session.doc` (1998) says of sessions, line by line: each test is named by what the document says, in
- * our words.
+ * What SSLeay's `session.doc` (1998) says about sessions, statement by statement. The name of each test paraphrases the
+ * document.
  */
 
 import { readFileSync } from 'node:fs';
@@ -18,7 +18,7 @@ import { TlsSession } from './session.ts';
 import { MapStore } from '../../testing/stores/map-store.ts';
 import { comeBack, met, sessionFrom, shake } from '../../testing/stores/visits.ts';
 
-// The document knows no tickets and no TLS 1.3. What it says holds there as well, but where a test says otherwise.
+// The document knows neither tickets nor TLS 1.3. Its statements hold there too, unless a test says otherwise.
 const versions = ['TLSv1.2', 'TLSv1.3'] as const;
 const authority = new Authority();
 const site = authority.issue({ names: ['localhost'] });
@@ -33,18 +33,18 @@ const turn = (): Promise<void> =>
     setImmediate(resolve);
   });
 
-/** A session of long ago, which has ended a while later. */
+/** Changes a session so that it was created long ago and has expired. */
 function aged(session: TlsSession): TlsSession {
   session.time = new Date(Date.now() - 10_000_000);
   session.timeoutSeconds = 100;
   return session;
 }
 
-describe.each(versions)('under %s the document holds:', (version) => {
+describe.each(versions)('as session.doc says, under %s:', (version) => {
   const protocols = { min: version, max: version };
   const visiting = { ca, protocols, sessions: 'off' } as const;
 
-  it('a context holds the cached sessions and the certificates, and one for a program is enough', () =>
+  it('a context has cached sessions and certificates, and serves many connections', () =>
     withSecureReactor(async (secure) => {
       const [server, client] = [await serving(secure), await secure.client(visiting)];
       for (let index = 0; index < 3; index++)
@@ -54,7 +54,7 @@ describe.each(versions)('under %s the document holds:', (version) => {
       expect(server.sessions.list()).toHaveLength(3);
     }));
 
-  it('contexts are created and destroyed, and what uses them goes on', async () => {
+  it('a context can be closed while a connection uses it', async () => {
     await withSecureReactor(async (secure) => {
       const server = await TlsContext.server({ ...own, resumption: 'stateful' });
       await met(secure, await secure.client(visiting), server, async (near, far) => {
@@ -71,7 +71,7 @@ describe.each(versions)('under %s the document holds:', (version) => {
       expect(server.sessions.mode).toBe('server');
       await met(secure, client, server, () => undefined);
       expect([server, client].map(({ sessions }) => sessions.statistics.number)).toEqual([1, 0]);
-      // An accept that is not successful adds nothing.
+      // A failed accept adds nothing.
       const stranger = await secure.client({ ...visiting, ca: 'bundled' });
       const pair = await securePair(secure, { client: stranger, server });
       await failuresOf(...pair.map((each) => each.handshake()));
@@ -79,7 +79,7 @@ describe.each(versions)('under %s the document holds:', (version) => {
       expect(server.sessions.statistics.number).toBe(1);
     }));
 
-  it('in client mode the sessions of connects are added to the cache', () =>
+  it('in client mode a connect adds its session to the cache', () =>
     withSecureReactor(async (secure) => {
       const [server, client] = [
         await serving(secure),
@@ -89,29 +89,27 @@ describe.each(versions)('under %s the document holds:', (version) => {
       expect(client.sessions.statistics.number).toBe(1);
     }));
 
-  it.each<CacheMode>(['off', 'client', 'server', 'both'])('the mode is set and got: %s', (mode) =>
+  it.each<CacheMode>(['off', 'client', 'server', 'both'])('the mode can be set and read: %s', (mode) =>
     withSecureReactor(async (secure) => {
       expect((await serving(secure, { sessionCache: { mode } })).sessions.mode).toBe(mode);
     }),
   );
 
-  it.each([true, false])(
-    'every 255 handshakes the cache is cleared of what has timed out, unless no-auto-clear is set: %s',
-    (autoClear) =>
-      withSecureReactor(async (secure) => {
-        const [server, donor] = [await serving(secure, { sessionCache: { autoClear } }), await serving(secure)];
-        const client = await secure.client(visiting);
-        await met(secure, client, donor, () => undefined);
-        const [old] = donor.sessions.list();
-        server.sessions.add(aged(old));
-        await shake(secure, client, server, 254);
-        expect(server.sessions.get(old.id)).toBeDefined();
-        for (let index = 0; index < 2; index++) await met(secure, client, server, () => undefined);
-        expect(server.sessions.get(old.id) === undefined).toBe(autoClear);
-      }),
+  it.each([true, false])('every 255 handshakes the cache drops expired sessions, if autoClear is %s', (autoClear) =>
+    withSecureReactor(async (secure) => {
+      const [server, donor] = [await serving(secure, { sessionCache: { autoClear } }), await serving(secure)];
+      const client = await secure.client(visiting);
+      await met(secure, client, donor, () => undefined);
+      const [old] = donor.sessions.list();
+      server.sessions.add(aged(old));
+      await shake(secure, client, server, 254);
+      expect(server.sessions.get(old.id)).toBeDefined();
+      for (let index = 0; index < 2; index++) await met(secure, client, server, () => undefined);
+      expect(server.sessions.get(old.id) === undefined).toBe(autoClear);
+    }),
   );
 
-  it('hits are the sessions that were used again, misses the look-ups that failed, timeouts those found and too old', () =>
+  it('hits counts resumed sessions, misses failed lookups, and timeouts the sessions that were found expired', () =>
     withSecureReactor(async (secure) => {
       const server = await serving(secure);
       const session = await sessionFrom(secure, server, visiting);
@@ -119,7 +117,7 @@ describe.each(versions)('under %s the document holds:', (version) => {
       expect(server.sessions.statistics).toMatchObject({ hits: 1, timeouts: 0 });
       server.sessions.flushAll();
       await comeBack(secure, session, server, visiting);
-      // Under TLS 1.3 OpenSSL counts no miss: our own counts do.
+      // Under TLS 1.3 OpenSSL counts no miss, but our own statistics do.
       expect(server.sessions.statistics).toMatchObject({
         hits: 1,
         misses: version === 'TLSv1.2' ? 1 : expect.any(Number),
@@ -135,7 +133,7 @@ describe.each(versions)('under %s the document holds:', (version) => {
       expect(server.sessions.statistics).toMatchObject({ hits: 1, timeouts: 1 });
     }));
 
-  it('who asks is called with each new session as it is added to the cache, at the end of the handshake of its connection', () =>
+  it('new$ emits each session once it is in the cache, at the end of the handshake', () =>
     withSecureReactor(async (secure) => {
       const server = await serving(secure);
       const made: string[] = [];
@@ -145,10 +143,10 @@ describe.each(versions)('under %s the document holds:', (version) => {
         expect(far.session?.id).toBe(made[0]);
       });
       expect(server.sessions.list().map(({ id }) => id)).toEqual(made);
-      // What is told of is the listener's own: there is no reference to count.
+      // The subscriber owns the emitted session, so it has no reference to count.
     }));
 
-  it('who asks is called for an id that is not in the cache, and gives the session, or none', () =>
+  it('a store is asked for an id that is not in the cache, and returns the session or nothing', () =>
     withSecureReactor(async (secure) => {
       const store = new MapStore((value) => value);
       const server = await serving(secure, { sessionStore: store });
@@ -161,7 +159,7 @@ describe.each(versions)('under %s the document holds:', (version) => {
       expect(store.asked).toBe(2);
     }));
 
-  it('that is how processes send their sessions to each other; it need not block, as the author wished (here it may answer later)', () =>
+  it('processes share sessions through a store, which may answer asynchronously, as its author wished', () =>
     withSecureReactor(async (secure) => {
       const shared = { sessionStore: new MapStore(), sessionStoreKey: Buffer.alloc(32, 1) };
       const [one, other] = [await serving(secure, shared), await serving(secure, shared)];
@@ -187,7 +185,7 @@ describe.each(versions)('under %s the document holds:', (version) => {
       expect(server.sessions.statistics.number).toBe(4);
     }));
 
-  it('a session is secret, and made only if both ends have authenticated their peer to their satisfaction', () =>
+  it('a session is secret, and is created only when both ends have accepted their peer', () =>
     withSecureReactor(async (secure) => {
       const server = await serving(secure, { verify: 'fail_if_no_peer_cert', ca });
       const pair = await securePair(secure, { client: await secure.client(visiting), server });
@@ -203,7 +201,7 @@ describe.each(versions)('under %s the document holds:', (version) => {
       expect(JSON.stringify(session)).not.toContain(Buffer.from(session.toDer()).toString('base64').slice(30, 50));
     }));
 
-  it('a session is set for the next connect', () =>
+  it('a session can be set for the next connect', () =>
     withSecureReactor(async (secure) => {
       const server = await serving(secure);
       const session = await sessionFrom(secure, server, visiting);
@@ -212,7 +210,7 @@ describe.each(versions)('under %s the document holds:', (version) => {
       });
     }));
 
-  it('set on a connection that is open, bad things would happen: so it is refused', () =>
+  it('a session cannot be set on an open connection', () =>
     withSecureReactor(async (secure) => {
       const server = await serving(secure);
       const client = await secure.client(visiting);
@@ -231,7 +229,7 @@ describe.each(versions)('under %s the document holds:', (version) => {
       abort(...first, ...second);
     }));
 
-  it('set for an accept it means nothing: a server makes a session or takes one from its cache', () =>
+  it('a session that is set on a server has no effect: the server creates one, or takes one from its cache', () =>
     withSecureReactor(async (secure) => {
       const server = await serving(secure);
       const session = await sessionFrom(secure, server, visiting);
@@ -248,7 +246,7 @@ describe.each(versions)('under %s the document holds:', (version) => {
       );
     }));
 
-  it('the session of a connection is got from it; before the handshake there is none', () =>
+  it('a connection returns its session, and throws before the handshake', () =>
     withSecureReactor(async (secure) => {
       const pair = await securePair(secure, { client: await secure.client(visiting), server: await serving(secure) });
       for (const each of pair) expect(() => each.session).toThrow('session refused: the handshake is not complete');
@@ -258,7 +256,7 @@ describe.each(versions)('under %s the document holds:', (version) => {
       abort(...pair);
     }));
 
-  it('a session is removed from the cache and added to it; to add one that is there already says so', () =>
+  it('a session can be removed from the cache and added again; add returns false when it is there already', () =>
     withSecureReactor(async (secure) => {
       const server = await serving(secure);
       const session = await sessionFrom(secure, server, visiting);
@@ -270,7 +268,7 @@ describe.each(versions)('under %s the document holds:', (version) => {
       expect(await comeBack(secure, session, server, visiting)).toBe('resumed');
     }));
 
-  it('to set a session for a connect does not add it to the cache', () =>
+  it('setting a session for a connect does not add it to the cache', () =>
     withSecureReactor(async (secure) => {
       const server = await serving(secure);
       const session = await sessionFrom(secure, server, visiting);
@@ -281,7 +279,7 @@ describe.each(versions)('under %s the document holds:', (version) => {
       expect(client.sessions.get(session.id)?.id).toBe(session.id);
     }));
 
-  it('sessions are read and written in binary and in PEM, and so passed between processes', () =>
+  it('sessions can be written and read in DER and PEM, and passed between processes', () =>
     withSecureReactor(async (secure) => {
       const server = await serving(secure);
       const session = await sessionFrom(secure, server, visiting);
@@ -292,7 +290,7 @@ describe.each(versions)('under %s the document holds:', (version) => {
       for (const read of reads) expect(await comeBack(secure, read, server, visiting)).toBe('resumed');
     }));
 
-  it('a session has the time at which it was made and a timeout in seconds from then on; both are kept in its binary form and can be set', () =>
+  it('a session has a creation time and a timeout in seconds, which can be set and are part of its DER', () =>
     withSecureReactor(async (secure) => {
       const before = Math.floor(Date.now() / 1000) * 1000;
       const session = await sessionFrom(secure, await serving(secure), visiting);
@@ -304,7 +302,7 @@ describe.each(versions)('under %s the document holds:', (version) => {
       expect([read.time.getTime(), read.timeoutSeconds]).toEqual([1_600_000_000_000, 99]);
     }));
 
-  it('when its time has passed it is removed the next time somebody asks for it', () =>
+  it('an expired session is removed from the cache with the next lookup', () =>
     withSecureReactor(async (secure) => {
       const server = await serving(secure);
       const session = await sessionFrom(secure, server, visiting);
@@ -313,13 +311,13 @@ describe.each(versions)('under %s the document holds:', (version) => {
       server.sessions.add(aged(kept));
       expect(server.sessions.get(kept.id)).toBeDefined();
       expect(await comeBack(secure, session, server, visiting)).not.toBe('resumed');
-      // Under TLS 1.3 OpenSSL leaves that to whoever flushes.
+      // Under TLS 1.3 OpenSSL leaves the removal to a flush.
       expect(server.sessions.get(kept.id) === undefined).toBe(version === 'TLSv1.2');
       server.sessions.flushExpired();
       expect(server.sessions.get(kept.id)).toBeUndefined();
     }));
 
-  it('and who bumps its time before that keeps it valid', () =>
+  it('a session whose time is renewed before that stays valid', () =>
     withSecureReactor(async (secure) => {
       const server = await serving(secure);
       const session = await sessionFrom(secure, server, visiting);
@@ -340,13 +338,13 @@ describe.each(versions)('under %s the document holds:', (version) => {
       expect(kept.timeoutSeconds).toBe(500);
       kept.timeoutSeconds = 50;
       expect([kept.timeoutSeconds, server.sessions.timeoutSeconds]).toEqual([50, 500]);
-      // A timeout of 0 stands there for the default; here it is a mistake.
+      // In the document a timeout of 0 means the default; here it is an error.
       expect(() => {
         server.sessions.timeoutSeconds = 0;
       }).toThrow(RangeError);
     }));
 
-  it('to set and to add a session takes a copy: each is freed by itself', () =>
+  it('setting or adding a session copies it, and each copy is freed separately', () =>
     withSecureReactor(async (secure) => {
       const server = await serving(secure);
       const session = await sessionFrom(secure, server, visiting);
@@ -361,7 +359,7 @@ describe.each(versions)('under %s the document holds:', (version) => {
       abort(...pair);
     }));
 
-  it('to flush with a time clears what has expired by then, and to flush with none clears everything', () =>
+  it('flushExpired drops what has expired by a given time, and flushAll drops everything', () =>
     withSecureReactor(async (secure) => {
       const server = await serving(secure, { sessionTimeoutSeconds: 1000 });
       for (let index = 0; index < 3; index++) await sessionFrom(secure, server, visiting);
@@ -377,7 +375,7 @@ describe.each(versions)('under %s the document holds:', (version) => {
       expect(server.sessions.statistics.number).toBe(0);
     }));
 
-  it('a session is not enough: when it has timed out the certificate and key are needed, and used', () =>
+  it('a session does not replace the certificate and key: a full handshake needs them when it has expired', () =>
     withSecureReactor(async (secure) => {
       const server = await serving(secure);
       const session = await sessionFrom(secure, server, visiting);
@@ -390,11 +388,11 @@ describe.each(versions)('under %s the document holds:', (version) => {
     }));
 });
 
-describe('under TLS 1.2 the document holds to the letter:', () => {
+describe('exactly as session.doc says, under TLS 1.2:', () => {
   const protocols = { max: 'TLSv1.2' } as const;
   const visiting = { ca, protocols, sessions: 'off' } as const;
 
-  it('time and timeout are set when a session is made, and not again when it is used again', () =>
+  it('the time and timeout of a session are set when it is created, and not when it is resumed', () =>
     withSecureReactor(async (secure) => {
       const server = await serving(secure);
       const session = await sessionFrom(secure, server, visiting);
@@ -405,7 +403,7 @@ describe('under TLS 1.2 the document holds to the letter:', () => {
       server.sessions.add(kept);
       expect(await comeBack(secure, session, server, visiting)).toBe('resumed');
       expect(server.sessions.get(kept.id)?.time).toEqual(then);
-      // Who wishes bumps it just after the connection is made.
+      // The caller can renew the time just after the connection is made.
       await met(secure, (await secure.client(visiting)).with({ session }), server, (_, far) => {
         const present = far.session as TlsSession;
         server.sessions.remove(present);
@@ -415,14 +413,14 @@ describe('under TLS 1.2 the document holds to the letter:', () => {
       expect(server.sessions.get(kept.id)?.time.getTime()).toBeGreaterThan(then.getTime());
     }));
 
-  it('time and timeout are ignored except by accepts', () =>
+  it('only the accepting side checks time and timeout', () =>
     withSecureReactor(async (secure) => {
       const server = await serving(secure);
       const session = await sessionFrom(secure, server, visiting);
       expect(await comeBack(secure, aged(session), server, visiting)).toBe('resumed');
     }));
 
-  it('to copy a session id copies the session with the certificate and key, so that a new session can be made with them', () =>
+  it('copySessionFrom also copies the certificate and key, so that a new session can be made with them', () =>
     withSecureReactor(async (secure) => {
       const server = await serving(secure, { verify: 'peer', ca });
       const known = await secure.client({
@@ -445,10 +443,10 @@ describe('under TLS 1.2 the document holds to the letter:', () => {
       abort(...first);
     }));
 
-  // The document's program: a server that does everything that can be done with sessions.
-  it('the weird server: loads sessions from binary and from a file, accepts, saves, connects back, removes, flushes and copies', () =>
+  // The document's example: a server that uses every operation on sessions.
+  it('the example server loads from DER and PEM, accepts, saves, connects back, removes, flushes and copies', () =>
     withSecureReactor(async (secure) => {
-      // Sessions of another process, in binary and in a file.
+      // Sessions of another process, in DER and in a PEM file.
       const another = await serving(secure);
       const [inBinary, inFile] = [
         await sessionFrom(secure, another, visiting),
@@ -459,11 +457,11 @@ describe('under TLS 1.2 the document holds to the letter:', () => {
         fileOf('saved.pem', another.sessions.get(inFile.id)?.toPem() ?? ''),
       ];
 
-      // Set up a context, with the certificate and key: new sessions can be made if required.
+      // Create a context with a certificate and key, so that it can create new sessions when needed.
       const server = await serving(secure);
       const client = await secure.client(visiting);
 
-      // Load a session from binary into the cache, and one from a file.
+      // Add a session from DER to the cache, and one from a PEM file.
       using fromBinary = TlsSession.fromDer(der);
       expect(server.sessions.add(fromBinary)).toBe(true);
       using fromFile = TlsSession.fromPem(readFileSync(file, 'utf8'));
@@ -471,24 +469,24 @@ describe('under TLS 1.2 the document holds to the letter:', () => {
       for (const session of [inBinary, inFile])
         expect(await comeBack(secure, session, server, visiting)).toBe('resumed');
 
-      // Accept: it makes no sense to load a session against the connection. Print its details, and save it.
+      // Accept. Setting a session on the connection would have no effect. Print the session's details, and save it.
       const [caller, accepted] = await shakenPair(secure, { client, server });
       const session = accepted.session as TlsSession;
       expect(session.print()).toContain('Master-Key: (hidden)');
       const saved = fileOf('session.pem', session.toPem());
 
-      // Connect back to the caller with the same session: they have got it from us, and listen under the same
-      // conditions.
+      // Connect back to the caller with the same session: the caller got it from us, and listens with the same
+      // settings.
       const them = await serving(secure);
       them.sessions.add(TlsSession.fromPem(readFileSync(saved, 'utf8')));
-      // The session, which was made as a server, holds no certificate of theirs: nothing but the secret tells that it
-      // is them.
+      // A server created this session, so it contains no certificate of the caller. Only its secret proves that the
+      // peer is the caller.
       const back = await secure.client({ ...visiting, dangerouslyVerifyNobody: true });
       const [connected, met] = await shakenPair(secure, { client: back.with({ session }), server: them });
       expect([connected.reused, met.reused]).toEqual([true, true]);
       expect(connected.session?.id).toBe(session.id);
 
-      // Accept no more connections with this session; those that use it go on, and it can still be offered elsewhere.
+      // Accept no more connections with this session. Existing connections continue, and other servers still resume it.
       expect(server.sessions.remove(session)).toBe(true);
       expect(await comeBack(secure, caller.session as TlsSession, server, visiting)).toBe('unknown');
       await talk(caller, accepted);
@@ -500,19 +498,19 @@ describe('under TLS 1.2 the document holds to the letter:', () => {
       });
       expect(metAgain.reused).toBe(true);
 
-      // After ten weeks: clear the entries that have expired.
+      // After ten weeks: drop the expired sessions.
       const living = server.sessions.statistics.number;
       expect(server.sessions.add(aged(fromBinary))).toBe(false);
       server.sessions.flushExpired();
       expect(server.sessions.statistics.number).toBe(living - 1);
       expect(server.sessions.get(fromFile.id)).toBeDefined();
 
-      // Flush all: all new connections are authenticated and incur the public key operation.
+      // Flush everything: each new connection needs a full handshake with its public key operations.
       server.sessions.flushAll();
       expect(server.sessions.list()).toEqual([]);
       expect(await comeBack(secure, inFile, server, visiting)).toBe('unknown');
 
-      // As a final note, copy everything to do with a connection.
+      // Finally, copy the session and identity of a connection.
       const copy = await securePair(secure, { client: back, server: them });
       copy[0].copySessionFrom(again);
       await Promise.all(copy.map((each) => each.handshake()));
@@ -520,7 +518,7 @@ describe('under TLS 1.2 the document holds to the letter:', () => {
       abort(caller, accepted, connected, met, again, metAgain, ...copy);
     }));
 
-  it('what the document could not know: a session that was made as a client opens no server', () =>
+  it('beyond the document: a server does not resume a session that was created as a client', () =>
     withSecureReactor(async (secure) => {
       const [server, other] = [await serving(secure), await serving(secure)];
       const session = await sessionFrom(secure, server, visiting);

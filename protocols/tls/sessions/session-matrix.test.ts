@@ -1,4 +1,4 @@
-/** The matrix of docs/sessions.md: who can go on with a session, where. What stands there is what is measured here. */
+/** Measures the tables of docs/sessions.md: which clients resume a session, and where. */
 
 import { readFileSync } from 'node:fs';
 import { connect as connectPlain, createServer } from 'node:net';
@@ -19,7 +19,7 @@ import type { RedisServer } from '../../testing/stores/redis-server.ts';
 import type { TlsSession } from './session.ts';
 
 type Version = 'TLSv1.2' | 'TLSv1.3';
-/** Visits twice, the second time with the session of the first. */
+/** Connects twice, the second time with the session of the first connection. */
 type Client = (port: number, version: Version) => Promise<void>;
 
 const clients: Record<string, { needs: string[]; visit: Client }> = {
@@ -52,7 +52,7 @@ beforeAll(async () => {
     );
     return { program, ports: JSON.parse((await program.says(/^listening (.*)$/m))[1]) as Record<string, number> };
   };
-  // One after the other: each finds what the other has laid down.
+  // Start one after the other: the second process finds the keys that the first one stored.
   served = [await start(), await start()];
 });
 
@@ -62,15 +62,15 @@ afterAll(async () => {
   remove();
 });
 
-/** Waits until nothing is on its way to a store. @returns what became of the last client of each server. */
+/** Waits until no store operation is pending. @returns the outcome of the last client of each server. */
 async function settled({ program }: Served): Promise<Record<string, string>> {
   program.write('\n');
   return JSON.parse((await program.saysNext(/^settled (.*)\n/m))[1]) as Record<string, string>;
 }
 
 /**
- * Lets a client visit twice, the first time here and the second time there.
- * @returns what the second server says of it.
+ * Lets a client connect twice: the first time to `here`, the second time to `there`.
+ * @returns the outcome that the second server reports.
  */
 async function outcome(visit: Client, name: string, version: Version, here: Served, there: Served): Promise<string> {
   let visits = 0;
@@ -95,8 +95,8 @@ async function outcome(visit: Client, name: string, version: Version, here: Serv
 }
 
 /**
- * The table of the page that stands below the heading.
- * @returns its cells by the row's first three cells and the column's name.
+ * Reads the table below a heading of docs/sessions.md.
+ * @returns its cells by the first three cells of the row and the name of the column.
  */
 function table(heading: string): Map<string, string> {
   const page = readFileSync(join(import.meta.dirname, '../../../docs/sessions.md'), 'utf8');
@@ -120,7 +120,7 @@ describe.each(['wantio', 'node:tls'])('a server of %s', (server) => {
     for (const [place, store] of Object.entries(places)) {
       const needed = [...needs, ...(store === 'redis' ? ['redis-server'] : [])];
       it.skipIf(missing(...needed) !== '')(
-        `go on with sessions as is published: ${place}${missing(...needed)}`,
+        `resume sessions as docs/sessions.md says: ${place}${missing(...needed)}`,
         async () => {
           const [here, there] = [served[0], place === 'same process' ? served[0] : served[1]];
           const published = table(`A server of ${server}`);
@@ -171,7 +171,7 @@ async function visitWithNode(port: number, version: Version): Promise<void> {
     });
     const given = once(socket, 'session');
     const heard = once(socket.resume(), 'data');
-    // One that goes on with a session gets another under TLS 1.3 only.
+    // Only under TLS 1.3 does a resumed connection get another session.
     const [got] = visit === 0 ? await Promise.all([given, heard]) : [[session]];
     await heard;
     session = (got as [Buffer])[0];
@@ -196,7 +196,7 @@ async function visitWithOpenssl(port: number, version: Version): Promise<void> {
       version === 'TLSv1.2' ? '-tls1_2' : '-tls1_3',
       ...args,
     );
-    // What it goes on with comes before that, and is written when it comes.
+    // The session arrives before this line, and s_client writes it to the file at once.
     await program.says(/hello\n/);
     program.end();
     await program.exit();

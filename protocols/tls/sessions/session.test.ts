@@ -13,7 +13,7 @@ import { met, sessionFrom } from '../../testing/stores/visits.ts';
 const versions = ['TLSv1.2', 'TLSv1.3'] as const;
 const policies = ['stateful', 'stateless'] as const;
 
-/** Runs `use` with a session as a client has it. */
+/** Calls `use` with the session of a client. */
 async function withSession(
   server: Partial<TlsServerOptions>,
   client: TlsClientOptions,
@@ -26,7 +26,7 @@ async function withSession(
   });
 }
 
-/** Its secret, as OpenSSL prints it. */
+/** The session's secret, as OpenSSL prints it. */
 function secretOf(session: TlsSession): string {
   return (
     /(?:Master-Key|Resumption PSK): ([0-9A-F]{64,})/.exec(session.print({ secrets: true }))?.[1] ?? ''
@@ -36,7 +36,7 @@ function secretOf(session: TlsSession): string {
 describe.each(versions)('a session of %s', (version) => {
   const protocols = { min: version, max: version };
 
-  it('comes back from DER and from PEM as it was', () =>
+  it('is the same after a round trip through DER and PEM', () =>
     withSession({}, { protocols }, (session) => {
       const der = session.toDer();
       const pem = session.toPem();
@@ -60,7 +60,7 @@ describe.each(versions)('a session of %s', (version) => {
       }
     }));
 
-  it("reads from any place in memory, and hands out bytes that are the caller's own", () =>
+  it('is read from any offset in memory, and returns copies of its bytes', () =>
     withSession({}, { protocols }, (session) => {
       const der = session.toDer();
       const around = Buffer.alloc(der.length + 7, 0xee);
@@ -72,7 +72,7 @@ describe.each(versions)('a session of %s', (version) => {
       expect(Buffer.from(session.toDer()).equals(der)).toBe(true);
     }));
 
-  it('tells what was agreed on', () =>
+  it('returns the negotiated parameters', () =>
     withSession({ alpn: ['b'] }, { protocols, alpn: ['a', 'b'] }, (session) => {
       expect(session.protocol).toBe(version);
       expect(session.cipher).toMatch(version === 'TLSv1.3' ? /^TLS_/ : /^ECDHE-/);
@@ -83,12 +83,12 @@ describe.each(versions)('a session of %s', (version) => {
       expect(session.toString()).toBe(`TlsSession ${version} ${session.id.slice(0, 16)}`);
     }));
 
-  it('has no application protocol when none was agreed on', () =>
+  it('has no application protocol when none was negotiated', () =>
     withSession({}, { protocols }, (session) => {
       expect(session.alpn).toBeUndefined();
     }));
 
-  it('tells the server which name was asked for, and whose certificate it saw', () =>
+  it("contains, on the server, the requested name and the client's certificate", () =>
     withSecureReactor(async (secure) => {
       const server = await secure.server({
         resumption: 'stateful',
@@ -109,9 +109,9 @@ describe.each(versions)('a session of %s', (version) => {
       });
     }));
 
-  it.each(policies)('%s, carries a ticket and how long it is meant to be taken, or neither', (resumption) =>
+  it.each(policies)('%s, has a ticket with a lifetime hint, or neither', (resumption) =>
     withSession({ resumption, sessionTimeoutSeconds: 1234 }, { protocols }, (session) => {
-      // To TLS 1.3 an id is a ticket as well.
+      // Under TLS 1.3 a session id is sent as a ticket too.
       expect(session.hasTicket).toBe(resumption === 'stateless' || version === 'TLSv1.3');
       expect(session.ticketLifetimeHint).toBe(session.hasTicket ? 1234 : 0);
     }),
@@ -128,7 +128,7 @@ describe.each(versions)('a session of %s', (version) => {
       expect(session.time).toEqual(new Date(2_000_000_000_000));
       expect(session.timeoutSeconds).toBe(77);
       expect(session.expiresAt).toEqual(new Date(2_000_000_077_000));
-      // It is the same session still, and the times go where its bytes go.
+      // It is still the same session, and its DER contains the new times.
       expect([secretOf(session), session.id]).toEqual([secret, id]);
       expect(TlsSession.fromDer(session.toDer()).expiresAt).toEqual(new Date(2_000_000_077_000));
       session.timeoutSeconds = 10 * LIFETIME_AT_MOST;
@@ -139,7 +139,7 @@ describe.each(versions)('a session of %s', (version) => {
         expect(() => {
           session.timeoutSeconds = wrong;
         }).toThrow(RangeError);
-      // The beginning of 1970 stands for no time in DER, and would come back as now: an old session would be a fresh
+      // In DER, the start of 1970 means that there is no time, and is read as now: an old session would become a fresh
       // one.
       for (const wrong of [new Date(0), new Date(-1000), new Date(NaN)])
         expect(() => {
@@ -147,14 +147,14 @@ describe.each(versions)('a session of %s', (version) => {
         }).toThrow(RangeError);
     }));
 
-  it.each(policies)('%s, prints without its secrets, and with them only when asked', (resumption) =>
+  it.each(policies)('%s, is printed without its secrets, and with them only on request', (resumption) =>
     withSession({ resumption }, { protocols }, (session) => {
       const [open, shown] = [session.print({ secrets: true }), session.print()];
       const secret = secretOf(session);
       expect(secret.length).toBeGreaterThanOrEqual(64);
       expect(shown.toLowerCase()).not.toContain(secret.slice(0, 16));
       expect(shown).toMatch(version === 'TLSv1.3' ? /Resumption PSK: \(hidden\)/ : /Master-Key: \(hidden\)/);
-      // The ticket: to a client of TLS 1.3 a secret until it was used.
+      // The ticket, which is a secret of a TLS 1.3 client until it was used.
       const dump = [...open.matchAll(/^\s+[0-9a-f]{4} - (.*?)\s{2,}/gm)].map(([, bytes]) => bytes);
       expect(dump.length > 0).toBe(session.hasTicket);
       for (const line of dump) expect(shown).not.toContain(line);
@@ -170,7 +170,7 @@ describe.each(versions)('a session of %s', (version) => {
     }),
   );
 
-  it('shows nothing of its secret to who inspects, logs or serializes it', () =>
+  it('reveals no secret when it is inspected, logged or serialized', () =>
     withSession({ resumption: 'stateless' }, { protocols }, (session) => {
       const secret = secretOf(session);
       const pem = session.toPem().split('\n')[2];
@@ -192,14 +192,14 @@ describe.each(versions)('a session of %s', (version) => {
       expect(JSON.parse(JSON.stringify({ session }))).toEqual({
         session: `TlsSession ${version} ${session.id.slice(0, 16)}`,
       });
-      // Nor to one who copies it from one thread to another.
+      // Also not when it is cloned for another thread.
       expect(structuredClone(session)).toEqual({});
     }));
 
-  it('is wiped by dispose, after which it is of no use', () =>
+  it('is wiped by dispose, and throws after it', () =>
     withSession({}, { protocols }, (session) => {
       const copy = TlsSession.fromDer(session.toDer());
-      // What `lend` hands to OpenSSL is read from the session's own memory.
+      // `lend` passes the session's own memory to OpenSSL.
       copy.dispose();
       copy.dispose();
       expect(copy.disposed).toBe(true);
@@ -225,7 +225,7 @@ describe.each(versions)('a session of %s', (version) => {
       }
     }));
 
-  it('is refused when its bytes are no session', () =>
+  it('is rejected when its DER is invalid', () =>
     withSession({}, { protocols }, (session) => {
       const der = Buffer.from(session.toDer());
       const wrongs: Uint8Array[] = [
@@ -239,7 +239,7 @@ describe.each(versions)('a session of %s', (version) => {
         Buffer.concat([der, Buffer.of(0)]),
         Buffer.concat([der, der]),
         Buffer.concat([Buffer.of(0), der]),
-        // A sequence that says it is longer than it is, and one of a length of many bytes.
+        // A sequence whose length exceeds the data, and one with an indefinite length.
         Buffer.concat([Buffer.of(0x30, 0x84, 0x7f, 0xff, 0xff, 0xff), der.subarray(4)]),
         Buffer.concat([Buffer.of(0x30, 0x80), der.subarray(4)]),
       ];
@@ -248,7 +248,7 @@ describe.each(versions)('a session of %s', (version) => {
         expect(() => TlsSession.fromDer(der.subarray(0, length))).toThrow(TlsError);
     }));
 
-  it('is read or refused, and never worse, whichever byte is changed', () =>
+  it('is read or rejected, and never crashes, whichever byte is changed', () =>
     withSession({}, { protocols }, (session) => {
       const der = Buffer.from(session.toDer());
       let read = 0;
@@ -263,7 +263,7 @@ describe.each(versions)('a session of %s', (version) => {
           continue;
         }
         read++;
-        // Whatever stands there can be asked for.
+        // All properties of a session that was read can be used.
         for (const use of [
           () => copy.print(),
           () => copy.id,
@@ -282,7 +282,7 @@ describe.each(versions)('a session of %s', (version) => {
       expect(read).toBeGreaterThan(0);
     }));
 
-  it('is refused when its text is no session', () =>
+  it('is rejected when its PEM is invalid', () =>
     withSession({}, { protocols }, (session) => {
       const pem = session.toPem();
       const lines = pem.trim().split('\n');
@@ -302,13 +302,13 @@ describe.each(versions)('a session of %s', (version) => {
       for (const wrong of wrongs) expect(() => TlsSession.fromPem(wrong)).toThrow(TlsError);
     }));
 
-  it.skipIf(!isInstalled('openssl'))(`is what openssl takes it for${missing('openssl')}`, () =>
+  it.skipIf(!isInstalled('openssl'))(`is printed by the openssl program as by us${missing('openssl')}`, () =>
     withSession({ resumption: 'stateless' }, { protocols }, (session) => {
       const text = spawnSync('openssl', ['sess_id', '-in', fileOf('session.pem', session.toPem()), '-noout', '-text'], {
         encoding: 'utf8',
       });
       expect(text.status).toBe(0);
-      // Releases of OpenSSL differ in how they print the rest.
+      // Versions of OpenSSL differ in how they print the rest.
       const told = (from: string): string[] | null =>
         from.match(
           /^ *(?:Protocol|Cipher|Session-ID|Session-ID-ctx|Master-Key|Resumption PSK|Start Time|Timeout) *:.*$/gm,
@@ -325,7 +325,7 @@ describe.each(versions)('a session of %s', (version) => {
   );
 });
 
-it('one of TLS 1.3 cannot be gone on with before a ticket has come', () =>
+it('a session of TLS 1.3 is not resumable before a ticket has arrived', () =>
   withSecureReactor(async (secure) => {
     const server = await secure.server({ resumption: 'stateful', tickets: 0 });
     await met(secure, await secure.client(), server, (near) => {

@@ -32,7 +32,9 @@ beforeAll(() =>
   }),
 );
 
-/** A session of an hour from `clock` on. Its number stands in its lifetime, in seconds. */
+/**
+ * A session with a lifetime of an hour from `clock.now()`. Its number is how many seconds less than an hour it lives.
+ */
 function session(version: TlsVersion, clock: ManualClock, number = 0): TlsSession {
   const each = TlsSession.fromDer(made.get(version) as Uint8Array);
   each.time = new Date(clock.now());
@@ -40,7 +42,7 @@ function session(version: TlsVersion, clock: ManualClock, number = 0): TlsSessio
   return each;
 }
 
-/** Some clients that share a store, each as if in a process of its own. */
+/** Three clients that share a store, each as if in a separate process. */
 function several({
   store = new MapStore(),
   ...options
@@ -67,7 +69,7 @@ function several({
 }
 
 describe('sessions that clients share', () => {
-  it('go to one client each under TLS 1.3, whichever asks', async () => {
+  it('go to one client each under TLS 1.3', async () => {
     const store = new MapStore();
     const {
       clients: [one, two, three],
@@ -80,7 +82,7 @@ describe('sessions that clients share', () => {
     await one.saved();
     expect(one.size).toBe(0);
     expect(store.values.size).toBe(3);
-    // Who comes first takes all that there are for this server, and has the others for itself.
+    // The first client takes all stored sessions of this server, and keeps the others for itself.
     expect([1, 2]).toContain(await take(two));
     expect(two.size).toBe(1);
     expect(await take(three)).toBeUndefined();
@@ -92,7 +94,7 @@ describe('sessions that clients share', () => {
     expect(store.values.size).toBe(0);
   });
 
-  it('serve all clients again and again under TLS 1.2', async () => {
+  it('are reused by all clients under TLS 1.2', async () => {
     const { clients, clock, time, take } = several();
     clients[0].made('a', session('TLSv1.2', clock, 7), time);
     await clients[0].saved();
@@ -104,7 +106,7 @@ describe('sessions that clients share', () => {
     }
   });
 
-  it('are bounded for each server, and stand in the store under names that say nothing', async () => {
+  it('are bounded per server, and stored under names that reveal nothing', async () => {
     const store = new MapStore();
     const {
       clients: [one],
@@ -120,7 +122,7 @@ describe('sessions that clients share', () => {
     }
   });
 
-  it('are of no use to whoever has another key, and under another name', async () => {
+  it('are useless with another key, and under another name', async () => {
     const store = new MapStore();
     const {
       clients: [one],
@@ -133,14 +135,14 @@ describe('sessions that clients share', () => {
     const stranger = new ClientSessions({ store, storeKey: bytes(32, 2), now: clock.now });
     expect(await take(stranger)).toBeUndefined();
     const [[name, value]] = store.values;
-    // Whoever can write to the store moves it to where sessions of another server are looked for.
+    // An attacker who can write to the store copies the value to where sessions of another server are searched.
     one.made('b', session('TLSv1.3', clock), time);
     await one.saved();
     for (const other of store.values.keys()) if (other !== name) store.values.set(other, value);
     expect(await take(one, 'b')).toBeUndefined();
   });
 
-  it('that have expired are of no use, wherever they lay', async () => {
+  it('are not used once they have expired, wherever they are stored', async () => {
     const {
       clients: [one, two],
       clock,
@@ -155,7 +157,7 @@ describe('sessions that clients share', () => {
     expect(one.size + two.size).toBe(0);
   });
 
-  it('are forgotten in the store as well', async () => {
+  it('are also forgotten in the store', async () => {
     const store = new MapStore();
     const {
       clients: [one, two],
@@ -173,8 +175,8 @@ describe('sessions that clients share', () => {
     ['null', () => null],
     ['a text', () => 'text'],
     ['garbage', () => bytes(300, 4)],
-    ['too much', () => new Uint8Array(1_000_000)],
-  ])('are none when the store answers %s', async (_, lie) => {
+    ['a value that is too large', () => new Uint8Array(1_000_000)],
+  ])('are ignored when the store answers %s', async (_, lie) => {
     let lies = false;
     const store = new MapStore(<T>(value: T) => Promise.resolve((lies ? lie(value) : value) as T));
     const {
@@ -189,7 +191,7 @@ describe('sessions that clients share', () => {
     expect(await take(two)).toBeUndefined();
   });
 
-  it('that are distrusted leave the store although they are still on their way to it, and those made after that stay', async () => {
+  it('that are distrusted while being saved leave the store, and those that are made afterwards stay', async () => {
     const values = new Map<string, Uint8Array>();
     const arrivals: (() => void)[] = [];
     const given: Uint8Array[] = [];
@@ -219,7 +221,7 @@ describe('sessions that clients share', () => {
     const tick = () => new Promise((resolve) => setImmediate(resolve));
     for (let turn = 0; turn < 10; turn++) {
       await tick();
-      // What was asked for last arrives first.
+      // The newest write arrives first.
       arrivals.pop()?.();
     }
     await client.saved();
@@ -229,7 +231,7 @@ describe('sessions that clients share', () => {
     expect(values.size).toBe(0);
   });
 
-  it('that come too late are kept for the next time', async () => {
+  it('that arrive after the lookup deadline are kept for the next connection', async () => {
     const answers: (() => void)[] = [];
     const store = new MapStore(
       <T>(value: T) =>
@@ -256,7 +258,7 @@ describe('sessions that clients share', () => {
     expect(two.take('a')?.timeoutSeconds).toBe(3595);
   });
 
-  it('stay in the process while the store is left alone', async () => {
+  it('stay in the process while the store rests', async () => {
     let fails = true;
     const store = new MapStore(<T>(value: T) => {
       if (fails) throw new Error('down');
@@ -280,7 +282,7 @@ describe('sessions that clients share', () => {
     expect(await take(two)).toBe(7);
   });
 
-  it('stay in the process after some that could not be saved, though the store answers', async () => {
+  it('stay in the process when saves fail, although the store answers lookups', async () => {
     const store = new MapStore();
     const full = {
       get: (key: string) => store.get(key),
@@ -306,7 +308,7 @@ describe('sessions that clients share', () => {
     expect(one.statistics(time.now())).toMatchObject({ saved: 0, lost: 6, resting: true });
   });
 
-  it('are asked for once by many at the same time, and what fails together counts as one failure more', async () => {
+  it('are fetched once for concurrent requests, and concurrent failures prolong the rest only once', async () => {
     let answer: () => Promise<undefined> = () => Promise.resolve(undefined);
     let asked = 0;
     const store = {
@@ -334,7 +336,7 @@ describe('sessions that clients share', () => {
     expect(await one.fetch('a', time)).toBeUndefined();
   });
 
-  it('are asked for anew when those who asked have waited in vain', async () => {
+  it('are fetched again after a fetch that timed out', async () => {
     let hangs = true;
     const store = new MapStore();
     const once = {
@@ -358,7 +360,7 @@ describe('sessions that clients share', () => {
     expect(await take(one)).toBe(4);
   });
 
-  it('that one slot gives are there although another fails', async () => {
+  it('of one slot are used even if another slot fails', async () => {
     const store = new MapStore();
     const {
       clients: [one],
@@ -381,7 +383,7 @@ describe('sessions that clients share', () => {
     expect(two.size).toBe(2);
   });
 
-  it('are given out newest first, wherever they lay', async () => {
+  it('are taken newest first, wherever they are stored', async () => {
     for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
       const {
         clients: [one, two],
@@ -398,7 +400,7 @@ describe('sessions that clients share', () => {
     }
   });
 
-  it('are forgotten whole, though the client is closed behind it', async () => {
+  it('are all forgotten, even if the client is closed during that', async () => {
     const store = new MapStore();
     const {
       clients: [one],
@@ -414,7 +416,7 @@ describe('sessions that clients share', () => {
     expect(store.values.size).toBe(0);
   });
 
-  it('that are never saved hold up those behind them no longer than ten seconds', async () => {
+  it('that are never saved delay those behind them for at most ten seconds', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     try {
       let hangs = true;
@@ -442,7 +444,7 @@ describe('sessions that clients share', () => {
     }
   });
 
-  it('have options that make sense', () => {
+  it('throw for invalid options', () => {
     const store = new MapStore();
     expect(() => new ClientSessions({ store })).toThrow(TypeError);
     expect(() => new ClientSessions({ storeKey })).toThrow(TypeError);
@@ -453,7 +455,10 @@ describe('sessions that clients share', () => {
 });
 
 describe.each(['TLSv1.2', 'TLSv1.3'] as const)('clients that share a store, under %s,', (version) => {
-  /** Runs `use` with how to visit a server that keeps its port; the visitor looks at the connection before it ends. */
+  /**
+   * Calls `use` with a function that connects to one server, whose port stays the same. `meanwhile` sees the client's
+   * connection during the handshake.
+   */
   async function withServer(
     use: (
       secure: SecureReactor,
@@ -481,7 +486,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('clients that share a store, unde
     });
   }
 
-  it('go on with the sessions of each other, and the handshake says what it waits for', () =>
+  it("resume each other's sessions, and the handshake wants a lookup while it waits", () =>
     withServer(async (secure, visit) => {
       const store = new MapStore();
       const contexts = [];
@@ -503,7 +508,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('clients that share a store, unde
       await sessions.saved();
     }));
 
-  it('make a full handshake in time when the store fails, hangs or lies', () =>
+  it('complete a full handshake in time when the store fails, hangs or lies', () =>
     withServer(async (secure, visit) => {
       const cases: [string, <T>(value: T) => T | Promise<T>][] = [
         [
@@ -522,7 +527,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('clients that share a store, unde
       }
     }));
 
-  it('give their deadline back when they time out before the store answers', () =>
+  it('release their deadline when they time out before the store answers', () =>
     withServer(async (secure) => {
       const listener = await secure.reactor.listen({ host: '127.0.0.1', port: 0 });
       const sessions = new ClientSessions({
@@ -536,7 +541,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('clients that share a store, unde
         code: 'ERR_WANTIO_TIMEOUT',
         want: 'lookup',
       });
-      // That no deadline is left is seen when the reactor has drained.
+      // The reactor could not drain while a deadline is left.
       near.abort();
       listener.close();
     }));
@@ -554,7 +559,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('clients that share a store, unde
           near.abort();
         }),
       ).rejects.toThrow();
-      // What was taken for it is there for the next one.
+      // The session that was taken for the aborted connection is kept for the next one.
       await new Promise(setImmediate);
       expect(sessions.size).toBeGreaterThan(0);
       sessions.clear();

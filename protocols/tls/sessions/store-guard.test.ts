@@ -5,7 +5,7 @@ import { manualTime } from '../../testing/stores/manual-time.ts';
 
 const LOOKUP_MS = 250;
 
-/** A guard, and what its store does. */
+/** A guard, and functions that control its store. */
 function guarded(): {
   time: ReturnType<typeof manualTime>;
   guard: StoreGuard;
@@ -29,7 +29,7 @@ function guarded(): {
     time,
     guard,
     fail,
-    /** How long it rests from now on, found by asking whether it does. */
+    /** How long the guard rests from now on, in milliseconds. */
     restMs: () => {
       let ms = 0;
       for (; guard.statistics(time.now()).resting; ms++) time.pass(1);
@@ -46,8 +46,8 @@ const tick = (): Promise<void> =>
     setImmediate(resolve);
   });
 
-describe('a store that fails again and again', () => {
-  it('rests for a second after five failures, then twice as long after each, a minute at most', () => {
+describe('a store that fails repeatedly', () => {
+  it('rests for a second after five failures, then twice as long after each further one, up to a minute', () => {
     const { guard, time, fail, restMs } = guarded();
     fail(4);
     expect(guard.statistics(time.now()).resting).toBe(false);
@@ -60,7 +60,7 @@ describe('a store that fails again and again', () => {
     expect(rests).toEqual([1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]);
   });
 
-  it('begins again with five failures and a second once it has answered', () => {
+  it('starts over with five failures and a second after it has answered', () => {
     const { guard, time, fail, restMs, succeed } = guarded();
     fail(5);
     restMs();
@@ -73,7 +73,7 @@ describe('a store that fails again and again', () => {
     expect(restMs()).toBe(1_000);
   });
 
-  it('is not asked while it rests, and answers with the reason', () => {
+  it('is not asked while it rests, and the miss says so', () => {
     const { guard, time, fail } = guarded();
     fail(5);
     let asked = 0;
@@ -83,8 +83,8 @@ describe('a store that fails again and again', () => {
   });
 });
 
-describe('an answer that comes just in time or just too late', () => {
-  /** Asks something that is answered after `ms`. */
+describe('an answer around the deadline', () => {
+  /** Makes a request whose answer comes after `ms`. */
   async function answered(
     guard: StoreGuard,
     time: ReturnType<typeof manualTime>,
@@ -114,20 +114,20 @@ describe('an answer that comes just in time or just too late', () => {
     ['resolves', LOOKUP_MS, { miss: 'store late' }, 1],
     ['rejects', LOOKUP_MS, { miss: 'store late' }, 1],
     ['resolves', LOOKUP_MS + 1_000, { miss: 'store late' }, 1],
-  ] as const)('that %s after %i ms is %j and counts as so many failures: %i', async (how, ms, outcome, failures) => {
+  ] as const)('that %s after %i ms gives %j and counts as %i failures', async (how, ms, outcome, failures) => {
     const { guard, time } = guarded();
     expect(await answered(guard, time, ms, how)).toEqual(outcome);
     expect(guard.statistics(time.now()).failures).toBe(failures);
   });
 
-  it('too late is no success: the failures in a row go on', async () => {
+  it('that is late is no success: the failures in a row continue', async () => {
     const { guard, time, fail, restMs } = guarded();
     for (let index = 0; index < 4; index++) await answered(guard, time, LOOKUP_MS, 'resolves');
     fail(1);
     expect(restMs()).toBe(1_000);
   });
 
-  it('in time, to a question that was asked before the rest, ends the row but not the rest', async () => {
+  it('to a request from before the rest ends the failures in a row, but not the rest', async () => {
     const { guard, time, fail, restMs } = guarded();
     let answer: (value: string) => void = () => undefined;
     const asking = guard.ask(
@@ -145,7 +145,7 @@ describe('an answer that comes just in time or just too late', () => {
     expect(guard.statistics(time.now()).resting).toBe(false);
   });
 
-  it('of many that fail together costs one failure in the row after the rest has begun', async () => {
+  it('that many requests miss together does not prolong the rest', async () => {
     const { guard, time, restMs } = guarded();
     const askings = Array.from({ length: 20 }, () => guard.ask(() => new Promise<string>(() => undefined), time));
     time.pass(LOOKUP_MS);

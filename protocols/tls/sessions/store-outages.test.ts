@@ -1,4 +1,4 @@
-// Real stores in processes of their own, which die, hang, come back and fail over under real handshakes.
+// Real stores in separate processes, which die, hang, return and fail over during real handshakes.
 
 import { createConnection, createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
@@ -27,16 +27,18 @@ const present = isInstalled('redis-server');
 const program = fileURLToPath(new URL('../../testing/stores/session-server-program.ts', import.meta.url));
 const lookupMs = 200;
 
-/** A TLS server over a store, and how to visit it. */
+/** A TLS server with a store, and functions that connect to it. */
 interface Venue {
   readonly server: TlsContext;
-  /** A first visit, with what the client leaves with once it is saved. */
+  /** Connects for the first time. @returns the client's session, once the server has saved it. */
   first(): Promise<TlsSession>;
-  /** Visits with a session. Whatever is wrong with the store, the handshake is done. */
+  /** Connects with a session. The handshake completes, whatever is wrong with the store. */
   again(session: TlsSession): Promise<Resumption>;
-  /** Visits until a session is gone on with: one who was told nothing of a store's return may still leave it alone. */
+  /** Connects until the session is resumed: the server may still leave a recovered store alone. */
   until(session: TlsSession): Promise<void>;
-  /** The same with a new session each time: for saving it may be left alone longer than for asking. */
+  /**
+   * Like `until`, with a new session each time: the server may leave the store alone longer for saves than for lookups.
+   */
   untilAnew(): Promise<void>;
 }
 
@@ -56,7 +58,7 @@ async function venue(secure: SecureReactor, store: SessionStore, version: TlsVer
   const again = (session: TlsSession): Promise<Resumption> => comeBack(secure, session, server, options);
   const until = async (visit: () => Promise<Resumption>): Promise<void> => {
     for (const endsAt = performance.now() + 25_000; (await visit()) !== 'resumed';) {
-      if (performance.now() > endsAt) throw new Error('no session is gone on with any more');
+      if (performance.now() > endsAt) throw new Error('the session was not resumed again');
       await new Promise((resolve) => {
         setTimeout(resolve, 20);
       });
@@ -71,19 +73,13 @@ async function venue(secure: SecureReactor, store: SessionStore, version: TlsVer
   };
 }
 
-/**
- * Visits while the store is out of order. What fails to be saved counts as a failure too, so that it may be left alone
- * by the end.
- */
+/** Connects while the store is out of order. Failed saves count as failures too, so the store may rest by the end. */
 async function duringOutage({ again }: Venue, session: TlsSession): Promise<void> {
   for (let visit = 0; visit < 3; visit++)
     expect(['store failed', 'store late', 'store resting']).toContain(await again(session));
 }
 
-/**
- * An address behind which one server takes the place of another: what a virtual address does, or a service of a
- * cluster.
- */
+/** An address behind which one server replaces another, like a virtual IP address or a service of a cluster. */
 class Address {
   readonly #server: Server;
   readonly #open = new Set<Socket>();
@@ -120,7 +116,7 @@ class Address {
     return `redis://127.0.0.1:${String((this.#server.address() as AddressInfo).port)}`;
   }
 
-  /** From now on it leads to another port; what was open is cut. */
+  /** Forwards to another port from now on, and cuts the open connections. */
   move(port: number): void {
     this.#port = port;
     for (const socket of this.#open) socket.destroy();
@@ -135,7 +131,7 @@ class Address {
 describe.skipIf(!present).each(['TLSv1.2', 'TLSv1.3'] as const)(
   `sessions in Redis under %s${missing('redis-server')}`,
   (version) => {
-    it('outlive a server that fails over to its replica', () =>
+    it('survive the failover of a server to its replica', () =>
       withSecureReactor(async (secure) => {
         const primary = await startRedis({ args: ['--repl-diskless-sync-delay', '0'] });
         const replica = await startRedis({ args: ['--replicaof', '127.0.0.1', String(primary.port)] });
@@ -155,14 +151,14 @@ describe.skipIf(!present).each(['TLSv1.2', 'TLSv1.3'] as const)(
         promoted.disconnect();
         address.move(replica.port);
         await place.until(session);
-        // And sessions are saved there.
+        // New sessions are saved there too.
         await place.untilAnew();
         store.close();
         address.close();
         await replica.stop();
       }));
 
-    it('are waited for no longer than they may while the server hangs, and are there when it goes on', () =>
+    it('delay handshakes until the lookup deadline while the server hangs, and are resumed when it continues', () =>
       withSecureReactor(async (secure) => {
         const redis = await startRedis();
         const store = new RedisSessionStore({ url: `redis://127.0.0.1:${String(redis.port)}`, timeoutMs: 1_000 });
@@ -179,7 +175,7 @@ describe.skipIf(!present).each(['TLSv1.2', 'TLSv1.3'] as const)(
 );
 
 describe.each(['TLSv1.2', 'TLSv1.3'] as const)('sessions in a session server under %s', (version) => {
-  it('cost full handshakes while it hangs or is dead, and are made anew by the next one', () =>
+  it('cost full handshakes while it hangs or is dead, and new ones are stored by its successor', () =>
     withFolder((folder) =>
       withSecureReactor(async (secure) => {
         const path = join(folder, 'sessions.sock');
@@ -201,7 +197,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('sessions in a session server und
         await first.kill('SIGKILL');
         await duringOutage(place, session);
         const second = await start();
-        // What it had in memory is gone.
+        // The sessions in the memory of the first server are lost.
         let outcome: Resumption;
         do outcome = await place.again(session);
         while (outcome !== 'unknown');

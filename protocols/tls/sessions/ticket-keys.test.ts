@@ -12,7 +12,7 @@ const rotateMs = 60_000;
 const storeKey = bytes(32, 1);
 
 function ring(options: TicketKeysOptions = {}): { keys: TicketKeys; clock: ManualClock } {
-  // In the middle of a span.
+  // Start in the middle of a span.
   const clock = new ManualClock(1_000_000 * rotateMs + rotateMs / 2);
   return { clock, keys: new TicketKeys({ rotateMs, now: clock.now, ...options }) };
 }
@@ -42,7 +42,7 @@ async function shared(
 }
 
 describe('a ring of ticket keys', () => {
-  it('says whether the store has answered, and waits for it no longer than it is told to', async () => {
+  it('resolves ready() with whether the store has answered, and waits no longer than the signal allows', async () => {
     expect(await ring().keys.ready()).toBe(true);
     expect(await ring({ store: new MapStore(), storeKey }).keys.ready(new AbortController().signal)).toBe(true);
     expect(await ring({ store: new MapStore(() => Promise.reject(new Error('down'))), storeKey }).keys.ready()).toBe(
@@ -58,12 +58,12 @@ describe('a ring of ticket keys', () => {
     const patient = new AbortController();
     expect(await ring({ store: new MapStore(), storeKey }).keys.ready(patient.signal)).toBe(true);
     expect(getEventListeners(patient.signal, 'abort')).toEqual([]);
-    // Tickets are sealed all the same, with a key of this process alone.
+    // Tickets are still sealed, with a key that only this process has.
     expect(keys.opening(keys.sealing().name)).toBeDefined();
     keys.close();
   });
 
-  it('has keys of AES-256 and HMAC-SHA-256 with names that tell them apart', () => {
+  it('has AES-256 and HMAC-SHA-256 keys with unique names', () => {
     const { keys } = ring();
     const key = keys.sealing();
     expect([key.name.length, key.cipherKey.length, key.macKey.length]).toEqual([16, 32, 32]);
@@ -71,13 +71,13 @@ describe('a ring of ticket keys', () => {
     expect(nameOf(key)).not.toBe(nameOf(ring().keys.sealing()));
   });
 
-  it('seals with one key for one span, and opens with it and those before', () => {
+  it('seals with one key a span, and opens with it and the kept ones before', () => {
     const { keys, clock } = ring({ keep: 2 });
     const names: Uint8Array[] = [];
     for (let turn = 0; turn < 5; turn++) {
       names.push(Uint8Array.from(keys.sealing().name));
       expect(nameOf(keys.sealing())).toBe(Buffer.from(names[turn]).toString('hex'));
-      // The present one, two before it, and nothing older.
+      // The present key and the two before it, but no older one.
       expect(names.map((each) => keys.opening(each)?.isOld)).toEqual(
         names.map((_, index) => (index < turn - 2 ? undefined : index < turn)),
       );
@@ -87,7 +87,7 @@ describe('a ring of ticket keys', () => {
     expect(new Set(names.map((each) => Buffer.from(each).toString('hex'))).size).toBe(5);
   });
 
-  it('turns twice a day unless told otherwise', () => {
+  it('rotates twice a day by default', () => {
     const { keys, clock } = ring({ rotateMs: undefined });
     const halfDay = 12 * 3_600_000;
     clock.pass(halfDay - (clock.now() % halfDay));
@@ -98,7 +98,7 @@ describe('a ring of ticket keys', () => {
     expect(nameOf(keys.sealing())).not.toBe(name);
   });
 
-  it('turns at the same moments whenever it was made', () => {
+  it('rotates at the same moments whenever it was created', () => {
     const { keys, clock } = ring();
     const before = nameOf(keys.sealing());
     clock.pass(rotateMs / 2 - 1);
@@ -107,7 +107,7 @@ describe('a ring of ticket keys', () => {
     expect(nameOf(keys.sealing())).not.toBe(before);
   });
 
-  it('counts what it does', () => {
+  it('counts sealed, renewed, opened and unknown tickets', () => {
     const { keys, clock } = ring({ keep: 1 });
     const first = copyOf(keys.sealing());
     clock.pass(rotateMs);
@@ -119,7 +119,7 @@ describe('a ring of ticket keys', () => {
     expect(keys.statistics).toEqual({ sealed: 2, renewed: 1, opened: 1, unknown: 2 });
   });
 
-  it('keeps none but the present one when it is told so', () => {
+  it('keeps only the present key with keep: 0', () => {
     const { keys, clock } = ring({ keep: 0 });
     const name = Uint8Array.from(keys.sealing().name);
     clock.pass(rotateMs);
@@ -127,7 +127,7 @@ describe('a ring of ticket keys', () => {
     expect(keys.size).toBe(0);
   });
 
-  it('wipes a key when it opens nothing any more, and all of them when it is closed', () => {
+  it('wipes a key when it opens nothing any more, and all keys when it is closed', () => {
     const { keys, clock } = ring({ keep: 1 });
     const all = [keys.sealing()];
     for (let turn = 0; turn < 3; turn++) {
@@ -141,7 +141,7 @@ describe('a ring of ticket keys', () => {
     keys.close();
   });
 
-  it('drops what a jump of the clock has left behind, forward and back, and goes on', () => {
+  it('drops keys that are too old or too new after a jump of the clock, and continues', () => {
     const { keys, clock } = ring({ keep: 2 });
     const before = keys.sealing();
     const name = Uint8Array.from(before.name);
@@ -151,7 +151,7 @@ describe('a ring of ticket keys', () => {
     const ahead = keys.sealing();
     const aheadName = Uint8Array.from(ahead.name);
     clock.pass(-100 * rotateMs);
-    // A key of the far future would never be too old.
+    // A key of the far future would never become too old.
     expect(keys.opening(aheadName)).toBeUndefined();
     expect(isWiped(ahead)).toBe(true);
     const now = keys.sealing();
@@ -159,7 +159,7 @@ describe('a ring of ticket keys', () => {
     expect(keys.size).toBe(1);
   });
 
-  it('takes tickets of the next span when the clock has gone back by a little', () => {
+  it('opens tickets of the next span when the clock has gone back a little', () => {
     const { keys, clock } = ring();
     clock.pass(rotateMs / 2);
     const key = keys.sealing();
@@ -170,7 +170,7 @@ describe('a ring of ticket keys', () => {
     expect(nameOf(keys.sealing())).toBe(nameOf(key));
   });
 
-  it('has options that make sense', () => {
+  it('throws for invalid options', () => {
     for (const rotate of [0, 999, NaN, -1, Infinity])
       expect(() => new TicketKeys({ rotateMs: rotate })).toThrow(
         /^new TicketKeys: rotateMs takes a number of milliseconds of at least a second/,
@@ -186,14 +186,14 @@ describe('a ring of ticket keys', () => {
 });
 
 describe('rings that share a store', () => {
-  it('have the same keys in every span, without any that leads', async () => {
+  it('have the same keys in every span, without a leader', async () => {
     const { rings, clock } = await shared(3);
     const seen = new Set<string>();
     for (let turn = 0; turn < 6; turn++) {
       const names = rings.map((each) => nameOf(each.sealing()));
       expect(new Set(names).size).toBe(1);
       seen.add(names[0]);
-      // One after the other looks after them, each time another one first.
+      // The rings refresh one after the other, each time in another order.
       clock.pass(rotateMs);
       for (let index = 0; index < rings.length; index++) await rings[(index + turn) % rings.length].ready();
     }
@@ -201,25 +201,25 @@ describe('rings that share a store', () => {
     for (const each of rings) each.close();
   });
 
-  it('have the key of the next span before it begins', async () => {
+  it('have the key of the next span before the span begins', async () => {
     const { rings, clock, store } = await shared(2);
-    // From here on nobody can ask.
+    // From here on the store does not answer.
     store.get = () => Promise.reject(new Error('down'));
     clock.pass(rotateMs);
     expect(nameOf(rings[0].sealing())).toBe(nameOf(rings[1].sealing()));
   });
 
-  it('agree on one key though they begin in the same moment', async () => {
+  it('agree on one key when they start at the same moment', async () => {
     const clock = new ManualClock(1_000_000 * rotateMs);
     const store = new MapStore();
     const rings = Array.from({ length: 4 }, () => new TicketKeys({ rotateMs, now: clock.now, store, storeKey }));
     await Promise.all(rings.map((each) => each.ready()));
-    // The last that was laid down counts, and whoever has another one takes it the next time.
+    // The last write wins, and the other rings read it with their next refresh.
     await Promise.all(rings.map((each) => each.ready()));
     expect(new Set(rings.map((each) => nameOf(each.sealing()))).size).toBe(1);
   });
 
-  it('open what one of them has sealed, one that comes later too', async () => {
+  it("open each other's tickets, also of spans before they were created", async () => {
     const {
       rings: [first],
       clock,
@@ -234,7 +234,7 @@ describe('rings that share a store', () => {
     expect(nameOf(later.sealing())).toBe(nameOf(first.sealing()));
   });
 
-  it('look after their keys by themselves, each eighth of a span, and when the clock has gone back', async () => {
+  it('refresh by themselves, every eighth of a span and when the clock has gone back', async () => {
     const {
       rings: [keys],
       clock,
@@ -260,15 +260,15 @@ describe('rings that share a store', () => {
     expect(store.asked).toBeGreaterThan(asked);
   });
 
-  it('are fetched once for all who ask together', async () => {
+  it('fetch once for concurrent calls of ready()', async () => {
     const store = new MapStore();
     const { keys } = ring({ store, storeKey, keep: 1 });
     await Promise.all([keys.ready(), keys.ready(), keys.ready()]);
-    // The key of the past, and those of now and next before and after they were laid down.
+    // Reads of the past key, and of the present and the next key before and after they were stored.
     expect(store.asked).toBe(1 + 2 + 2);
   });
 
-  it('lie in the store until they open nothing any more, and no longer than it may keep them', async () => {
+  it('are stored until they open nothing any more, at most as long as a store keeps values', async () => {
     for (const [rotate, keep, ttlMs] of [
       [60_000, 2, 300_000],
       [60_000, 0, 180_000],
@@ -289,7 +289,7 @@ describe('rings that share a store', () => {
     }
   });
 
-  it('are not overwritten by an answer that comes when others were fetched already', async () => {
+  it('ignore an answer that arrives after a newer fetch', async () => {
     const { keys, clock } = ring({ keep: 0 });
     keys.close();
     const store = new MapStore();
@@ -313,7 +313,7 @@ describe('rings that share a store', () => {
     expect(await late.ready()).toBe(false);
   });
 
-  it('lay nothing down that could be read without the key', async () => {
+  it('store nothing that can be read without the key', async () => {
     const {
       rings: [keys],
       store,
@@ -336,7 +336,7 @@ describe('rings that share a store', () => {
     expect(store.values.size).toBe(4);
   });
 
-  it('replace what does not open, such as a value that was moved or changed', async () => {
+  it('replace a stored value that does not open, such as one that was moved or changed', async () => {
     const {
       rings: [keys],
       clock,
@@ -361,7 +361,7 @@ describe('rings that share a store', () => {
     }
   });
 
-  it('go on with keys of their own while the store fails, and share again when it answers', async () => {
+  it('use keys of their own while the store fails, and share keys again when it answers', async () => {
     const clock = new ManualClock(1_000_000 * rotateMs);
     const failures: (() => never | Promise<never>)[] = [
       () => {
@@ -384,7 +384,7 @@ describe('rings that share a store', () => {
     }
   });
 
-  it('wipe the key that they had meanwhile when they share again', async () => {
+  it('wipe their own key when they share keys again', async () => {
     const clock = new ManualClock(1_000_000 * rotateMs);
     const store = new MapStore();
     const get = store.get.bind(store);
@@ -404,7 +404,7 @@ describe('rings that share a store', () => {
     ['a number', 60],
     ['an object', { length: 60 }],
     ['a list', Array.from({ length: 60 }, () => 1)],
-  ])('take %s from a store that lies for none', async (_, lie) => {
+  ])('ignore %s from a store that lies', async (_, lie) => {
     const clock = new ManualClock(1_000_000 * rotateMs);
     const store = new MapStore(() => lie as never);
     const keys = new TicketKeys({ rotateMs, now: clock.now, store, storeKey });
@@ -435,7 +435,7 @@ describe('rings that share a store', () => {
     expect(store.values.size).toBe(2);
   });
 
-  it('lay down nothing any more once they are closed, not even what was under way', async () => {
+  it('store nothing once they are closed, not even keys that are being fetched', async () => {
     const clock = new ManualClock(1_000_000 * rotateMs);
     const store = new MapStore();
     const keys = new TicketKeys({ rotateMs, now: clock.now, store, storeKey });
@@ -443,7 +443,7 @@ describe('rings that share a store', () => {
     keys.close();
     await ready;
     clock.pass(rotateMs);
-    // Connections may outlive it.
+    // Connections may outlive the ring.
     const key = keys.sealing();
     await keys.ready();
     expect(isWiped(key)).toBe(false);

@@ -24,7 +24,7 @@ async function kept(
 }
 
 describe('a vault', () => {
-  it('finds what it has saved, also through a promise that is not of this realm', async () => {
+  it('finds what it has saved, also through a foreign thenable', async () => {
     const thenable = <T>(value: T) =>
       ({
         then: (tell: (value: T) => void) => {
@@ -37,7 +37,7 @@ describe('a vault', () => {
     }
   });
 
-  it('finds a session while it is still being saved, and not one that was revoked meanwhile', async () => {
+  it('finds a session while it is still being saved, unless it was revoked since', async () => {
     let land: () => void = () => undefined;
     const store = new MapStore((value) => value);
     const values = {
@@ -74,15 +74,15 @@ describe('a vault', () => {
     ['a number', 7],
     ['a list', [1, 2, 3]],
     ['an object', { length: 50 }],
-    ['a buffer that is no view', new ArrayBuffer(100)],
-  ])('takes %s from a store that lies for a miss', async (_, lie) => {
+    ['an ArrayBuffer instead of a view', new ArrayBuffer(100)],
+  ])('reports %s from a store that lies as corrupted', async (_, lie) => {
     for (const answer of [() => lie, () => Promise.resolve(lie)]) {
       const { vault, id } = await kept(answer as never);
       expect(await vault.find(id, binding, time)).toEqual({ miss: 'corrupted' });
     }
   });
 
-  it('leaves a store alone after five failures in a row, and not after five among successes', async () => {
+  it('lets a store rest after five failures in a row, but not when successes lie between them', async () => {
     for (const wrap of [<T>(value: T) => value, <T>(value: T) => Promise.resolve(value)]) {
       let fails = false;
       const { vault, id } = await kept((value) => {
@@ -102,7 +102,7 @@ describe('a vault', () => {
     }
   });
 
-  it('counts an answer that is late once, whatever becomes of it', async () => {
+  it('counts a late answer as one failure, whatever its result', async () => {
     const clock = manualTime();
     let fail: (error: Error) => void = () => undefined;
     const store = new MapStore((value) => value);
@@ -121,7 +121,7 @@ describe('a vault', () => {
     expect(vault.statistics(0).failures).toBe(1);
   });
 
-  it('rests longer each time, for a minute at most, and asks again after that', async () => {
+  it('rests longer each time, up to a minute, and asks again after that', async () => {
     const clock = manualTime();
     const { store, vault, id } = await kept((value) => value);
     const get = store.get.bind(store);
@@ -140,7 +140,7 @@ describe('a vault', () => {
     expect(vault.statistics(clock.now())).toMatchObject({ resting: false });
   });
 
-  it('finds a session for its scope and its name only, be it none', async () => {
+  it('finds a session only for its scope and its server name, or for none', async () => {
     const all = [
       { scope: bytes(32, 5), serverName: undefined },
       { scope: bytes(32, 5), serverName: 'a.test' },
@@ -162,7 +162,7 @@ describe('a vault', () => {
     }
   });
 
-  it('seals with a key of its own when it is given none', async () => {
+  it('uses a key of its own by default', async () => {
     const store = new MapStore((value) => value);
     const [vault, other] = [1, 2].map(() => new Vault({ store, lookupMs: 100 }));
     const id = vault.makeId();
@@ -179,7 +179,7 @@ describe('a vault', () => {
     );
   });
 
-  it('makes ids of 32 bytes that others have not made, and knows them', () => {
+  it('makes unique ids of 32 bytes, and recognizes only its own', () => {
     const vault = new Vault({ store: new MapStore(), key, lookupMs: 100 });
     const ids = Array.from({ length: 50 }, () => vault.makeId());
     expect(new Set(ids.map((id) => Buffer.from(id).toString('hex'))).size).toBe(50);
@@ -203,19 +203,19 @@ describe('a vault', () => {
 
   it.each<[string, readonly Uint8Array[]]>([
     ['nothing', []],
-    ['a scope that is cut', [binding.scope.subarray(0, 31)]],
-    ['no length of a name', [binding.scope]],
-    ['half a length of a name', [binding.scope, new Uint8Array(1)]],
-    ['a name that is cut', [binding.scope, Buffer.from([0, 9]), Buffer.from('localhos')]],
-    ['a name longer than anything', [binding.scope, Buffer.from([255, 255]), Buffer.from('localhost')]],
-  ])('takes %s for corrupted although it opens: another version may have sealed it', async (_, parts) => {
+    ['a truncated scope', [binding.scope.subarray(0, 31)]],
+    ['a missing name length', [binding.scope]],
+    ['half a name length', [binding.scope, new Uint8Array(1)]],
+    ['a truncated name', [binding.scope, Buffer.from([0, 9]), Buffer.from('localhos')]],
+    ['a name length beyond the value', [binding.scope, Buffer.from([255, 255]), Buffer.from('localhost')]],
+  ])('reports %s as corrupted although it decrypts: another version may have sealed it', async (_, parts) => {
     const { store, vault, id } = await kept((value) => value);
     const [place] = store.values.keys();
     store.values.set(place, new Sealer(key, 'sessions').seal(id, ...parts));
     expect(vault.find(id, binding, time)).toEqual({ miss: 'corrupted' });
   });
 
-  it('finds a session of no bytes', async () => {
+  it('finds an empty session', async () => {
     const { vault, store, id } = await kept((value) => value);
     const [place] = store.values.keys();
     store.values.set(
@@ -227,7 +227,7 @@ describe('a vault', () => {
     expect(vault.find(id, { ...binding, serverName: undefined }, time)).toEqual({ der: Buffer.alloc(0) });
   });
 
-  it('saves what a store can keep, for as long as it can, under a key that it can have', async () => {
+  it('saves only what the store can keep, at most as long as it can, under a valid key', async () => {
     const sets: [string, number, number][] = [];
     const vault = new Vault({
       store: {
@@ -259,7 +259,7 @@ describe('a vault', () => {
     expect(vault.statistics(0)).toMatchObject({ saved: 2, lost: 1, failures: 0 });
   });
 
-  it('forgets what it could not even try to save, and what was saved in the meantime stays what it is', async () => {
+  it('forgets what it could not save, and the end of an older save does not drop a newer one', async () => {
     const clock = manualTime();
     const store = new MapStore((value) => value);
     const vault = new Vault({ store, key, lookupMs: 100 });
@@ -273,7 +273,7 @@ describe('a vault', () => {
     expect(vault.statistics(clock.now())).toMatchObject({ saved: 0, lost: 6, failures: 5, resting: true });
     expect(await vault.find(id, binding, clock)).toEqual({ miss: 'unknown' });
 
-    // Two saves of one id: the end of the first does not let go of the second.
+    // Two saves of one id: the end of the first one must not drop the second one.
     clock.pass(2_000);
     const lands: (() => void)[] = [];
     store.set = (name, value) =>
@@ -302,8 +302,8 @@ describe('a vault', () => {
     expect(vault.find(id, binding, clock)).toEqual({ der: Buffer.from(bytes(20, 2)) });
   });
 
-  // Wiped keys are zeros, which everybody knows.
-  it('seals nothing and opens nothing once it is closed, for connections may outlive their context', async () => {
+  // Closing wipes the keys to zeros, which would be a known key.
+  it('seals and opens nothing once it is closed, because connections may outlive their context', async () => {
     const { store, vault, id } = await kept();
     const late = vault.find(id, binding, time);
     vault.close();

@@ -1,6 +1,6 @@
--- Connects with LuaSec and carries out what its input says.
--- lua client.lua PORT 'PARAMETERS' [SERVER-NAME]; PARAMETERS is a Lua table as ssl.newcontext takes it, and may have
--- tlsa, a list of { usage, selector, matching type, hexadecimal data }.
+-- Connects with LuaSec and executes the commands from its standard input.
+-- lua client.lua PORT 'PARAMETERS' [SERVER-NAME]; PARAMETERS is a Lua table for ssl.newcontext. It may also have tlsa,
+-- a list of { usage, selector, matching type, hexadecimal data }.
 
 package.path = arg[0]:match('^(.*/)') .. '?.lua;' .. package.path
 local socket = require('socket')

@@ -1,6 +1,6 @@
--- Accepts one connection after the other with LuaSec, as its sample "loop" does, and sends each a line.
--- lua loop.lua 'PARAMETERS'; PARAMETERS is a Lua table as ssl.newcontext takes it. With `verify` and without a session id
--- context, which LuaSec cannot set, OpenSSL answers every client that offers a session with the alert 80.
+-- Accepts one connection after the other with LuaSec, as LuaSec's sample "loop" does, and sends a line over each.
+-- lua loop.lua 'PARAMETERS'; PARAMETERS is a Lua table for ssl.newcontext. With `verify` OpenSSL needs a session id
+-- context, which LuaSec cannot set: then it answers every client that offers a session with the alert 80.
 
 local socket = require('socket')
 local ssl = require('ssl')

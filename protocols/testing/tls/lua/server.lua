@@ -1,6 +1,6 @@
--- Accepts one connection with LuaSec and carries out what its input says.
--- lua server.lua 'PARAMETERS' ['NAMES' [strict]]; PARAMETERS is a Lua table as ssl.newcontext takes it, NAMES one of such
--- tables by server name.
+-- Accepts one connection with LuaSec and executes the commands from its standard input.
+-- lua server.lua 'PARAMETERS' ['NAMES' [strict]]; PARAMETERS is a Lua table for ssl.newcontext, NAMES a table that maps
+-- each server name to such a table.
 
 package.path = arg[0]:match('^(.*/)') .. '?.lua;' .. package.path
 local socket = require('socket')

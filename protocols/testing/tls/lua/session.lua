@@ -1,6 +1,6 @@
--- A LuaSec connection that never blocks: each operation is tried, and what it wants is waited for with socket.select.
--- Each line of the input is a command with its argument; the answer is a line that begins with "= ", a failure one that begins
--- with "! ". What was waited for stands before it in lines such as "send wants write".
+-- A LuaSec connection that never blocks: it tries each operation, and waits with socket.select for what the operation
+-- wants. Each line of the input is a command with its argument. The answer is a line that begins with "= ", or with "!
+-- " for a failure. Each wait prints a line before it, such as "send wants write".
 
 local socket = require('socket')
 
@@ -12,7 +12,7 @@ function session.say(text)
   print(text)
 end
 
--- Waits for what `reason` wants; returns whether it was a want.
+-- Waits for what `reason` wants. Returns false when `reason` is not a want.
 local function wait(connection, operation, reason)
   if reason == 'wantread' then
     session.say(operation .. ' wants read')
@@ -34,7 +34,7 @@ local function handshake(connection)
   end
 end
 
--- Goes on after the last byte that was sent.
+-- After a partial send, continues with the first byte that was not sent.
 local function send(connection, data)
   local first = 1
   while true do
@@ -45,7 +45,7 @@ local function send(connection, data)
   end
 end
 
--- Gives what has come already as the prefix of the next try.
+-- Passes the bytes received so far as the prefix of the next try.
 local function receive(connection, pattern, prefix)
   while true do
     local data, reason, partial = connection:receive(pattern, prefix)
@@ -59,12 +59,12 @@ local function hex(bytes)
   return bytes and (bytes:gsub('.', function(byte) return ('%02x'):format(byte:byte()) end))
 end
 
--- LuaSec gives whole numbers as floats.
+-- LuaSec returns whole numbers as floats.
 local function text(value)
   return type(value) == 'number' and ('%d'):format(value) or tostring(value)
 end
 
--- Fields by name, in the order of their names.
+-- Fields as name=value, sorted by name.
 local function fields(of)
   local names = {}
   for name in pairs(of) do names[#names + 1] = name end
@@ -76,7 +76,7 @@ end
 local commands = {
   handshake = handshake,
   send = function(connection, text) return send(connection, text .. '\n') end,
-  -- So many bytes, the letters of the alphabet again and again.
+  -- Sends this many bytes: the letters of the alphabet again and again.
   flood = function(connection, length)
     return send(connection, (('abcdefghijklmnopqrstuvwxyz'):rep(length // 26 + 1)):sub(1, length))
   end,
