@@ -1,4 +1,4 @@
-/** `npm run check:imports`: every source file keeps the direction of imports. */
+/** `npm run check:imports`: checks that every source file keeps the direction of imports. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { checkFile } from './import-rules.ts';
@@ -30,7 +30,7 @@ function sourcesIn(folder: string): string[] {
     .map((name) => `${folder}/${name.replaceAll('\\', '/')}`);
 }
 
-/** What a public name stands for is told by the `source` condition of package.json's exports. */
+/** The source file of each public name, from the `source` condition in the exports of package.json. */
 function publicEntries(): Map<string, string> {
   const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
     name: string;
