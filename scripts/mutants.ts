@@ -1058,14 +1058,14 @@ export const MUTANTS: readonly Mutant[] = [
     by: 'property-tests/connections/back-to-start.test.ts',
   },
   {
-    name: 'a common name counts beside other names',
+    name: 'the name check accepts a common name',
     file: 'protocols/tls/server-name.ts',
     find: 'c.X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | c.X509_CHECK_FLAG_NEVER_CHECK_SUBJECT : 0',
     replace: 'c.X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS : 0',
     by: 'protocols/tls/sound.test.ts',
   },
   {
-    name: 'a key pin is ignored beside a digest',
+    name: 'a key pin is ignored if a digest is given',
     file: 'protocols/tls/certificates/check-peer.ts',
     find: '...(keys === undefined ? {}',
     replace: '...(keys === undefined || digests !== undefined ? {}',
