@@ -1,4 +1,4 @@
-/** One self-signed P-256 certificate for all peers, in a folder that goes away with the run. */
+/** One self-signed P-256 certificate for all peers, in a folder that is removed at the end of the run. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-/** A process of the run: it is asked and answers, and it never outlives the run. */
+/** A child process of the run. It answers requests, and it never outlives the run. */
 import { fork, spawnSync, type ChildProcess } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { createInterface } from 'node:readline';
@@ -16,7 +16,7 @@ export class Child {
 
   /**
    * @param file the compiled program.
-   * @param processor where it is to run, counted from 0; more than there are stands for the last.
+   * @param processor the processor to run on, counted from 0; a number that is too high means the last one.
    */
   constructor(name: string, file: string, parameters: readonly string[], processor: number) {
     this.#name = name;
@@ -33,7 +33,7 @@ export class Child {
     });
   }
 
-  /** Kills every process that is left; for the end of the run, whichever it is. */
+  /** Kills every process that is left. It is called at every end of the run. */
   static killAll(): void {
     for (const child of Child.#all) child.kill('SIGKILL');
   }
@@ -51,13 +51,13 @@ export class Child {
     return { host: match[1], port: Number(match[2]) };
   }
 
-  /** Why the process is no longer there; undefined while it is. */
+  /** Why the process has ended; undefined while it runs. */
   get ended(): Error | undefined {
     return this.#ended;
   }
 
   get processorSeconds(): number {
-    return processorSeconds(this.#process.pid!); // a process that could not be started has failed an earlier question
+    return processorSeconds(this.#process.pid!); // if the process could not be started, an earlier request has failed
   }
 
   async ask<Answer>(body: { readonly ask: string }): Promise<Answer> {
@@ -78,7 +78,7 @@ export class Child {
     await exited;
   }
 
-  /** Waits for `promise`, but neither for a process that has ended nor forever. */
+  /** Waits for `promise`, but rejects when the process ends or a time limit passes. */
   async #within<T>(ms: number, what: string, promise: Promise<T>): Promise<T> {
     if (this.#ended) throw this.#ended;
     const id = -++this.#requests;
@@ -112,7 +112,7 @@ export class Child {
   }
 }
 
-/** A process that wanders between processors measures the scheduler too. */
+/** Pins the process to a processor. Otherwise the scheduler would influence the figures. */
 function pinnedTo(processor: number): { execPath?: string; execArgv: string[] } {
   const execArgv = ['--expose-gc'];
   if (PROCESSORS === 1 || !canPin) return { execArgv };
@@ -126,5 +126,5 @@ const PROCESSORS = availableParallelism();
 const canPin = spawnSync('taskset', ['-c', '0', 'true']).status === 0;
 
 const START_MS = 20_000;
-/** Opening ten thousand TLS connections is one answer. */
+/** One request may open ten thousand TLS connections, which takes long. */
 const ANSWER_MS = 120_000;

@@ -18,7 +18,7 @@ export interface Command {
   readonly help: boolean;
 }
 
-/** What is wrong with the command line, in one line. */
+/** An error of the command line. Its message is one line. */
 export class UsageError extends Error {}
 
 export function parseCommand(parameters: readonly string[]): Command {
@@ -72,11 +72,11 @@ function parse(parameters: readonly string[]) {
       },
     });
   } catch (error) {
-    throw new UsageError((error as Error).message.split('. ')[0]); // Node.js goes on about how it may be quoted
+    throw new UsageError((error as Error).message.split('. ')[0]); // the rest of Node's message is about quoting
   }
 }
 
-/** `tcp-echo` stands for all its scenarios, `tcp-echo/50x64` for one. */
+/** `tcp-echo` means all its scenarios, `tcp-echo/50x64` means one. */
 function coursesNamed(name: string): (readonly [Workload, Scenario])[] {
   const courses = coursesOf(WORKLOADS).filter(
     ([workload, scenario]) => name === workload.name || name === `${workload.name}/${scenario.name}`,

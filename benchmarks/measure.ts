@@ -1,4 +1,6 @@
-/** One scenario: every peer in turn, A B A B …, so that what the machine does beside falls on all of them. */
+/**
+ * Measures one scenario. The peers take turns, A B A B …, so that other work of the machine affects all of them alike.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CertificateFiles } from './certificate.ts';
 import type { Child } from './child.ts';
@@ -9,14 +11,14 @@ import type { Scenario } from './workloads.ts';
 export interface Effort {
   readonly rounds: number;
   readonly seconds: number;
-  /** Another build of this project that is measured beside. */
+  /** Another build of this project that is measured too. */
   readonly against?: string | undefined;
 }
 
 export interface Sample {
-  /** In the scenario's unit: per second, or KiB of one connection. */
+  /** The result in the scenario's unit: per second, or KiB for each connection. */
   readonly rate: number;
-  /** Per second of processor time that the server took; none for memory. */
+  /** The work per second of processor time of the server; absent for memory. */
   readonly ratePerCpuSecond?: number;
 }
 
@@ -91,7 +93,7 @@ async function measureThroughput({ scenario, effort, load, start, tell }: Course
   }
 }
 
-/** Every round has a server of its own: what a process has once had of the system it seldom gives back. */
+/** Starts a new server for every round, because a process seldom returns memory to the system. */
 async function measureMemory({ scenario, effort, load, start, tell }: Course): Promise<PeerResult[]> {
   const results = peersFor(scenario, effort.against).map((peer) => ({ peer, samples: [] as Sample[] }));
   for (let round = 1; round <= effort.rounds; round++) {
@@ -99,7 +101,7 @@ async function measureMemory({ scenario, effort, load, start, tell }: Course): P
       tell(`round ${round} of ${effort.rounds}: ${peer.title}`);
       const { server, endpoint } = await start(peer);
       try {
-        // What the first connections bring with them, code above all, is not the price of a connection.
+        // The first connections load code, which is not part of the cost of a connection.
         await ask(load, { ask: 'open', plan: { ...scenario.plan, connections: FIRST_CONNECTIONS }, endpoint });
         await ask(load, { ask: 'close' });
         await sleep(SETTLE_MS);
@@ -126,7 +128,7 @@ interface Mark {
   readonly atMs: number;
 }
 
-/** Each of the two carries its own moment: a busy load generator may answer a little late. */
+/** Takes both numbers, each with its own time, because a busy load generator may answer a little late. */
 async function mark(load: Child, server: Child): Promise<Mark> {
   const usage = { processorSeconds: server.processorSeconds, atMs: performance.now() };
   return { ...usage, done: await ask<Count>(load, { ask: 'count' }) };
@@ -140,7 +142,7 @@ function sampleBetween(before: Mark, after: Mark, { unit }: Scenario): Sample {
   return { rate, ratePerCpuSecond: rate / processors };
 }
 
-/** A server that has ended is what the load suffers from, whatever the load says. */
+/** If a server has ended, that is the cause of every error of the load. */
 function causeOf(error: unknown, servers: readonly Child[]): unknown {
   return servers.find(({ ended }) => ended)?.ended ?? error;
 }
@@ -153,9 +155,9 @@ async function askServer(server: Child, request: ServerRequest): Promise<Memory>
   return server.ask<Memory>(request);
 }
 
-/** Enough for the compilers of both processes. */
+/** Enough time for the JIT compilers of both processes. */
 const FIRST_WARM_UP_MS = 2_500;
 const WARM_UP_MS = 500;
-/** A client's handshake is over before the server's is. */
+/** The handshake of a client ends before that of the server. */
 const SETTLE_MS = 500;
 const FIRST_CONNECTIONS = 200;

@@ -1,27 +1,28 @@
 /**
- * What a million sessions cost in the store in memory: alone, in this process, for there is no peer to compare it with.
+ * Measures a million sessions in the memory store. It runs alone in this process, because there is no peer to compare
+ * it with.
  */
 import { createHash } from 'node:crypto';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { MemorySessionStore } from '../protocols/tls/index.ts';
 
-/** What the store costs when it holds so many sessions. */
+/** The costs of the store with this many sessions. */
 export interface MemoryStoreResult {
   readonly sessions: number;
-  /** Resident bytes of each, everything counted. */
+  /** Resident bytes for each session, including all overhead. */
   readonly bytesEach: number;
   /** Microseconds of one call, the median of batches. */
   readonly setMicroseconds: number;
   readonly getMicroseconds: number;
 }
 
-/** Fills a store, and looks at it on the way: sessions of 300 bytes, under keys as those of sessions are. */
+/** Fills a store and measures it at several sizes. The sessions have 300 bytes and realistic keys. */
 export function measureMemoryStore(tell: (progress: string) => void): MemoryStoreResult[] {
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;
   const value = Buffer.alloc(VALUE_BYTES, 7);
-  // Once over, for the compiler.
+  // One run first, for the JIT compiler.
   const small = new MemorySessionStore();
   for (let first = 0; first < 20 * BATCH; first += BATCH) {
     for (const key of keysFrom(first)) {
@@ -78,7 +79,7 @@ function keysFrom(first: number): string[] {
   );
 }
 
-/** Microseconds of one of a batch. */
+/** Microseconds for each call of a batch. */
 function timed(batch: () => void): number {
   const startedAt = performance.now();
   batch();

@@ -1,46 +1,46 @@
-/** What the processes of a run say to each other. */
+/** The messages between the processes of a run. */
 
-/** What a load does. */
+/** The work of a load. */
 export interface LoadPlan {
   /**
-   * - `echo`: every connection has one message under way; counts messages that came back.
+   * - `echo`: every connection has one message in flight; counts the messages that returned.
    * - `handshake`: connect, finish the TLS handshake, close, and again; counts connections.
    * - `exchange`: connect, one message there and back, close, and again; counts connections.
    * - `download`, `upload`: counts bytes.
-   * - `idle`: connects and keeps still; counts connections.
+   * - `idle`: connects and stays idle; counts connections.
    */
   readonly kind: 'echo' | 'handshake' | 'exchange' | 'download' | 'upload' | 'idle';
   readonly connections: number;
   /** Bytes of a message, or of a write. */
   readonly size: number;
   /**
-   * The version of TLS under which every connection goes on with the session of the one before, in its lane; 1.3 and
-   * full handshakes without.
+   * The version of TLS with which every connection resumes the session of the connection before it in its lane. If
+   * absent, every connection uses TLS 1.3 and makes a full handshake.
    */
   readonly resumes?: 'TLSv1.2' | 'TLSv1.3';
 }
 
-/** A server, as a client sees it. */
+/** The address of a server, and the certificate to trust. */
 export interface Endpoint {
   readonly host: string;
   readonly port: number;
-  /** The file of the certificate to trust; without one the connection is plain. */
+  /** The file of the certificate to trust. Without it the connection is plain. */
   readonly authority?: string | undefined;
 }
 
-/** What a load is asked: all of it in the order open, count…, close. */
+/** The requests to a load, in the order open, count…, close. */
 export type LoadRequest =
   | { readonly ask: 'open'; readonly plan: LoadPlan; readonly endpoint: Endpoint }
   | { readonly ask: 'count' }
   | { readonly ask: 'close' };
 
-/** How much a load has done, and when that was. */
+/** The work that a load has done, and the time of this count. */
 export interface Count {
   readonly count: number;
   readonly atMs: number;
 }
 
-/** What a server is asked: the memory that is left after garbage collection. */
+/** The request to a server: its memory after garbage collection. */
 export interface ServerRequest {
   readonly ask: 'memory';
 }
@@ -60,7 +60,7 @@ export interface Reply {
   readonly error?: string;
 }
 
-/** Answers the requests of the process that started this one, and ends with it. */
+/** Answers the requests of the parent process, and ends when it ends. */
 export function answer<Request>(handle: (request: Request) => unknown): void {
   process.on('disconnect', () => process.exit(0));
   process.on('message', (message: Envelope) => {

@@ -1,4 +1,4 @@
-/** Who is measured: the first is what the others are compared with. */
+/** The peers that are measured. The others are compared with the first one. */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -10,7 +10,7 @@ export interface Peer {
   readonly title: string;
   /** A program that must be installed. */
   readonly needs?: string;
-  /** The peer whose servers these are in another build, and where they stand. */
+  /** For a peer of another build: its name and the folder of its servers there. */
   readonly elsewhere?: { readonly name: string; readonly folder: string };
 }
 
@@ -27,8 +27,8 @@ export const PEERS: readonly Peer[] = [
 ];
 
 /**
- * @param against another build of this project, whose servers are measured beside.
- * @returns the peers that have a server for this scenario, and what that needs.
+ * @param against another build of this project, whose servers are measured too.
+ * @returns the peers that have a server for this scenario and whose programs are installed.
  */
 export function peersFor({ program }: Scenario, against?: string): Peer[] {
   const own = PEERS.filter(
@@ -49,11 +49,14 @@ export function peersFor({ program }: Scenario, against?: string): Peer[] {
 
 function isInstalled(needed: string): boolean {
   const isThere = spawnSync(needed, ['--version']).error === undefined;
-  if (!isThere) console.error(`(${needed} is not installed: what needs it is left out)`);
+  if (!isThere) console.error(`(${needed} is not installed: peers that need it are skipped)`);
   return isThere;
 }
 
-/** Servers take turns, so that they share a processor; it is never the load's, where there are two. */
+/**
+ * Starts a server. All servers use the same processor, because only one is measured at a time. With two processors or
+ * more, the load uses another one.
+ */
 export function startServer(peer: Peer, program: string, parameters: readonly string[]): Child {
   return new Child(`${peer.name}-${program}`, serverFile(peer, program), parameters, 0);
 }
@@ -62,7 +65,7 @@ export function startLoad(): Child {
   return new Child('the load generator', join(import.meta.dirname, 'load', 'main.js'), [], 1);
 }
 
-/** What stands behind a proxy. */
+/** Starts the server behind a proxy. */
 export function startUpstream(): Child {
   return new Child('the server behind the proxy', serverFile(PEERS[0], 'echo'), [], 2);
 }

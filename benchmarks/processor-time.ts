@@ -1,10 +1,11 @@
-/** How long a process has run on a processor. */
+/** The processor time of a process. */
 import { readdirSync, readFileSync } from 'node:fs';
 
 /**
- * Read from outside: a server that is busy moving bytes may answer questions late, and with that the figures would be
- * of another span of time than the load's.
- * @returns seconds, of all threads, user and system; exact to the nanosecond where `/proc/PID/stat` counts hundredths.
+ * Reads the time from outside of the process, because a busy server may answer a request late. The figures would then
+ * cover another span of time than those of the load.
+ * @returns seconds of all threads, user and system. They are exact to the nanosecond, while `/proc/PID/stat` counts
+ * only hundredths.
  */
 export function processorSeconds(pid: number): number {
   const threads = readdirSync(`/proc/${pid}/task`);

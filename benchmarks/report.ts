@@ -25,7 +25,7 @@ export function table({ name }: Workload, scenario: Scenario, results: readonly 
   const rows = results.map(({ peer, samples }) => {
     const value = median(values(samples));
     const own = isMemory ? [format(value)] : [format(median(rates(samples))), format(value)];
-    // Compared round by round: neighbours in time had the same machine.
+    // Compares within each round, because the load of the machine changes over time.
     const ratio = median(values(samples).map((each, round) => each / base[round]));
     return [peer.title, ...own, spread(values(samples)), ratio.toFixed(2)];
   });
@@ -56,7 +56,7 @@ function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
-/** How far the farthest round lies from the median. */
+/** The largest distance of a round from the median. */
 function spread(values: readonly number[]): string {
   const middle = median(values);
   const farthest = Math.max(...values.map((value) => Math.abs(value - middle)));
@@ -67,7 +67,7 @@ function format(value: number): string {
   return value.toLocaleString('en-US', { maximumFractionDigits: value < 100 ? 1 : 0 });
 }
 
-/** The first column to the left, all others to the right. */
+/** Aligns the first column to the left and all others to the right. */
 function align(rows: readonly (readonly string[])[]): string[] {
   const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
   return rows.map(

@@ -1,4 +1,4 @@
-/** `npm run bench`: runs workloads and prints what came out. */
+/** `npm run bench`: runs workloads and prints the results. */
 import { makeCertificate } from './certificate.ts';
 import { Child } from './child.ts';
 import { HELP, parseCommand, UsageError, type Command } from './command-line.ts';
@@ -56,7 +56,7 @@ async function run({
   if (asJson) console.log(JSON.stringify({ machine: machine(), seconds, rounds, results: documents }, null, 2));
 }
 
-/** One line of progress that gives way to the next, where somebody watches. */
+/** Prints a line of progress that the next one replaces, if the output is a terminal. */
 function tell(progress: string): void {
   if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${progress}`);
 }

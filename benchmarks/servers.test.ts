@@ -9,7 +9,7 @@ import { makeCertificate } from './certificate.ts';
 import { Child } from './child.ts';
 
 const folder = join(import.meta.dirname, 'servers');
-// Those that are measured are named after who serves and what.
+// The names of the measured servers are PEER-PROGRAM.
 const programs = readdirSync(folder)
   .map((file) => file.replace(/\.ts$/, ''))
   .filter((name) => /^(?:node|wantio-[a-z]+)-(?:echo|bulk|proxy|resume|stored)$/.test(name));
@@ -20,13 +20,13 @@ afterAll(() => {
   Child.killAll();
 });
 
-it('knows the servers', () => {
+it('the folder contains more than 15 servers', () => {
   expect(programs.length).toBeGreaterThan(15);
 });
 
 describe.each(programs)('%s', (name) =>
   it.skipIf(name.includes('redis') && !isInstalled('redis-server'))(
-    'begins to listen as it is, and with all that it takes',
+    'starts to listen with each set of its options',
     async () => {
       const upstream = name.endsWith('proxy') ? ['--upstream', '127.0.0.1:9'] : [];
       for (const parameters of /echo|bulk/.test(name) ? [[], tls] : [[...tls, ...upstream]]) {

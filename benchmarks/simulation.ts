@@ -1,4 +1,7 @@
-/** How fast the simulated network runs: alone, in this process, for there is no peer to compare it with. */
+/**
+ * Measures the speed of the simulated network. It runs alone in this process, because there is no peer to compare it
+ * with.
+ */
 import type { Reactor } from '../reactor/index.ts';
 import { World } from '../reactor/simulated/world.ts';
 import type { LinkOptions } from '../reactor/simulated/link.ts';
@@ -6,13 +9,13 @@ import type { Connection } from '../reactor/connections/connection.ts';
 import { selfSigned, TlsContext } from '../protocols/tls/index.ts';
 
 export interface SimulationResult {
-  /** Sends and receives that were awaited, a second of real time. */
+  /** Awaited sends and receives per second of real time. */
   readonly operationsPerSecond: number;
-  /** Milliseconds of real time for a TLS 1.3 handshake of which every byte comes alone. */
+  /** Milliseconds of real time for a TLS 1.3 handshake whose bytes arrive one by one. */
   readonly handshakeMs: number;
 }
 
-/** Measures for about `seconds` each; the median of `rounds`. */
+/** Measures each for about `seconds`, and returns the median of `rounds`. */
 export async function measureSimulation(seconds: number, rounds: number): Promise<SimulationResult> {
   const operations: number[] = [];
   const handshakes: number[] = [];
@@ -32,7 +35,7 @@ export function simulationTable({ operationsPerSecond, handshakeMs }: Simulation
   ].join('\n');
 }
 
-/** One message there and back, again and again: four operations each time. */
+/** Sends one message there and back, repeatedly. Each round trip has four operations. */
 async function echoFor(seconds: number): Promise<number> {
   return inWorld({}, async (client, server) => {
     const startedAt = performance.now();

@@ -1,4 +1,4 @@
-/** What is measured. */
+/** The workloads that are measured. */
 import type { LoadPlan } from './messages.ts';
 
 export interface Workload {
@@ -14,7 +14,7 @@ export interface Scenario {
   readonly program: 'echo' | 'bulk' | 'proxy' | 'resume' | 'stored';
   readonly tls: boolean;
   readonly plan: LoadPlan;
-  /** What is counted; `KiB` is the resident memory of one idle connection, and less of it is better. */
+  /** The unit of the result. `KiB` is the resident memory of one idle connection, where less is better. */
   readonly unit: 'requests' | 'connections' | 'MB' | 'KiB';
 }
 

@@ -5,7 +5,7 @@ import { Deadline, Deadlines } from './deadlines.ts';
 const SECOND = 1_000;
 const DAY = 86_400 * SECOND;
 
-/** Deadlines by name, and what was told of them, in order. */
+/** Deadlines by name, and the names of those that have expired, in order. */
 class Diary {
   readonly told: string[] = [];
   readonly deadlines: Deadlines;
@@ -14,7 +14,7 @@ class Diary {
     this.deadlines = new Deadlines(now, onArm);
   }
 
-  /** Makes a deadline that writes its name down, and does `also`. */
+  /** Makes a deadline that records its name when it expires, and then runs `also`. */
   deadline(name: string, also?: (now: number) => void): Deadline {
     return new Deadline({
       expire: (now) => {
@@ -30,7 +30,7 @@ class Diary {
     return deadline;
   }
 
-  /** @returns what is told at `now`. */
+  /** @returns the names of the deadlines that expire at `now`. */
   at(now: number): string[] {
     this.told.length = 0;
     this.deadlines.expire(now);
@@ -39,19 +39,19 @@ class Diary {
 }
 
 describe('a deadline', () => {
-  test('is told at its moment and not before', () => {
+  test('expires at its moment and not before', () => {
     const diary = new Diary();
     diary.arm('a', 10);
     expect([diary.at(9), diary.at(10), diary.at(11)]).toEqual([[], ['a'], []]);
   });
 
-  test('is told late rather than never when its moment was missed', () => {
+  test('expires late when its moment was missed', () => {
     const diary = new Diary();
     diary.arm('a', 10);
     expect(diary.at(50 * DAY)).toEqual(['a']);
   });
 
-  test('is told the present moment, not its own', () => {
+  test('passes the present moment to its callback, not its own moment', () => {
     const diary = new Diary();
     let told = 0;
     diary.arm('a', 10, (now) => {
@@ -61,13 +61,13 @@ describe('a deadline', () => {
     expect(told).toBe(12.5);
   });
 
-  test('is never told before a moment between two ticks', () => {
+  test('never expires before a moment between two ticks', () => {
     const diary = new Diary(0.9);
     diary.arm('a', 10.3);
     expect([diary.at(10), diary.at(10.2), diary.at(11)]).toEqual([[], [], ['a']]);
   });
 
-  test('is not armed until it is armed, and no longer once it is told', () => {
+  test('is armed from the call of arm until it expires', () => {
     const diary = new Diary();
     const deadline = diary.deadline('a');
     const before = [deadline.armed, deadline.at];
@@ -81,7 +81,7 @@ describe('a deadline', () => {
     ]);
   });
 
-  test('is already disarmed while it is told', () => {
+  test('is already disarmed while its callback runs', () => {
     const diary = new Diary();
     let armed = true;
     const deadline = diary.arm('a', 5, () => {
@@ -91,7 +91,7 @@ describe('a deadline', () => {
     expect(armed).toBe(false);
   });
 
-  test('is not told early by a clock that has gone back', () => {
+  test('does not expire early when the clock has gone back', () => {
     const diary = new Diary();
     diary.at(100);
     diary.arm('a', 120);
@@ -104,7 +104,7 @@ describe('a deadline', () => {
     ]);
   });
 
-  test('is foreseen wherever it stands on the wheel', () => {
+  test('is found by nextAt at any position of the wheel', () => {
     for (const now of [0, 31, 32, 33, 64, 1_023, 1_024]) {
       const { deadlines } = new Diary(now);
       deadlines.arm(new Deadline({ expire: () => undefined }), now);
@@ -112,47 +112,47 @@ describe('a deadline', () => {
     }
   });
 
-  test('for a moment in the past is told at the next chance', () => {
+  test('for a moment in the past expires at the next call of expire', () => {
     const diary = new Diary(1_000);
     diary.arm('a', 3);
     expect([diary.deadlines.nextAt(), diary.at(1_000)]).toEqual([1_000, ['a']]);
   });
 
-  test('for a moment in the past is told although the wheel has gone on', () => {
+  test('for a moment in the past expires although the wheel has advanced', () => {
     const diary = new Diary();
     diary.at(12_345);
     diary.arm('a', 3);
     expect(diary.at(12_345)).toEqual(['a']);
   });
 
-  test('needs a moment', () => {
+  test('cannot be armed for NaN', () => {
     const diary = new Diary();
     expect(() => diary.arm('a', NaN)).toThrow(RangeError);
     expect(diary.deadlines.size).toBe(0);
   });
 });
 
-describe('several', () => {
-  test('are told in the order of their moments, whatever the order of arming', () => {
+describe('several deadlines', () => {
+  test('expire in the order of their moments, whatever the order of arming', () => {
     const diary = new Diary();
     for (const at of [5_000, 3, 70_000, 40, 1_100, 2]) diary.arm(String(at), at);
     expect(diary.at(100_000)).toEqual(['2', '3', '40', '1100', '5000', '70000']);
   });
 
-  test('of one moment are all told', () => {
+  test('of the same moment all expire', () => {
     const diary = new Diary();
     for (const name of ['a', 'b', 'c']) diary.arm(name, 77);
     expect(diary.at(77).sort()).toEqual(['a', 'b', 'c']);
   });
 
-  test('that lie at every level come each at its own moment', () => {
+  test('on every level of the wheel expire at their own moments', () => {
     const diary = new Diary();
     const moments = [1, 31, 32, 33, 1_023, 1_024, 32_767, 32_768, 1_048_576, 33_554_432, 1_073_741_824, 34_359_738_367];
     for (const at of moments) diary.arm(String(at), at);
     for (const at of moments) expect([diary.at(at - 1), diary.at(at)]).toEqual([[], [String(at)]]);
   });
 
-  test('survive the turn of every level, from a present that is just before it', () => {
+  test('expire at their moments around the wrap of every level', () => {
     for (const turn of [32, 1_024, 32_768, 1_048_576, 33_554_432, 1_073_741_824, 34_359_738_368]) {
       const diary = new Diary(turn - 1);
       diary.arm('before', turn - 0.5);
@@ -161,7 +161,7 @@ describe('several', () => {
     }
   });
 
-  test('come in one piece when the present jumps over years', () => {
+  test('all expire in one call, in order, when the clock jumps over years', () => {
     const diary = new Diary();
     const moments = [7, 2_000 * DAY, 33, 400 * DAY, 396 * DAY, 12 * DAY];
     for (const at of moments) diary.arm(String(at), at);
@@ -170,7 +170,7 @@ describe('several', () => {
 });
 
 describe('a far deadline', () => {
-  test('beyond the rim of the wheel is told at its moment', () => {
+  test('beyond the range of the wheel expires at its moment', () => {
     const diary = new Diary();
     diary.arm('a', 1_000 * DAY);
     expect([diary.at(398 * DAY), diary.at(795 * DAY), diary.at(1_000 * DAY - 1), diary.at(1_000 * DAY)]).toEqual([
@@ -181,7 +181,7 @@ describe('a far deadline', () => {
     ]);
   });
 
-  test('does not come early through the rim', () => {
+  test('does not expire early at the edge of the range', () => {
     const diary = new Diary();
     const rim = 32 ** 7;
     for (const at of [rim - 1, rim, rim + 1]) diary.arm(String(at), at);
@@ -192,13 +192,13 @@ describe('a far deadline', () => {
     ]);
   });
 
-  test('at infinity is armed and never told', () => {
+  test('at Infinity is armed and never expires', () => {
     const diary = new Diary();
     const deadline = diary.arm('a', Infinity);
     expect([deadline.armed, diary.at(10_000 * DAY), deadline.armed]).toEqual([true, [], true]);
   });
 
-  test('does not hide a near one', () => {
+  test('does not hide a near deadline', () => {
     const diary = new Diary();
     diary.arm('far', 1_000 * DAY);
     diary.arm('near', 4);
@@ -206,29 +206,29 @@ describe('a far deadline', () => {
   });
 });
 
-describe('arming again', () => {
-  test('moves a deadline to a later moment', () => {
+describe('arming a deadline again', () => {
+  test('moves it to a later moment', () => {
     const diary = new Diary();
     const deadline = diary.arm('a', 10);
     diary.deadlines.arm(deadline, 2_000);
     expect([diary.at(1_999), diary.at(2_000)]).toEqual([[], ['a']]);
   });
 
-  test('moves a deadline to an earlier moment', () => {
+  test('moves it to an earlier moment', () => {
     const diary = new Diary();
     const deadline = diary.arm('a', 2_000);
     diary.deadlines.arm(deadline, 10);
     expect([diary.at(10), diary.at(2_000)]).toEqual([['a'], []]);
   });
 
-  test('does not make two of one', () => {
+  test('does not make it expire twice', () => {
     const diary = new Diary();
     const deadline = diary.arm('a', 10);
     diary.deadlines.arm(deadline, 10);
     expect([diary.deadlines.size, diary.at(10)]).toEqual([1, ['a']]);
   });
 
-  test('leaves the others of the same moment where they are', () => {
+  test('does not move other deadlines of the same moment', () => {
     const diary = new Diary();
     const [first, middle, last] = ['first', 'middle', 'last'].map((name) => diary.arm(name, 10));
     for (const deadline of [middle, last, first]) {
@@ -238,22 +238,22 @@ describe('arming again', () => {
   });
 });
 
-describe('cancelling', () => {
-  test('takes a deadline out', () => {
+describe('cancelling a deadline', () => {
+  test('disarms it', () => {
     const diary = new Diary();
     const deadline = diary.arm('a', 10);
     diary.deadlines.cancel(deadline);
     expect([deadline.armed, deadline.at, diary.at(10)]).toEqual([false, Infinity, []]);
   });
 
-  test('what is not armed changes nothing', () => {
+  test('that is not armed changes nothing', () => {
     const diary = new Diary();
     diary.arm('a', 10);
     diary.deadlines.cancel(diary.deadline('b'));
     expect([diary.deadlines.size, diary.at(10)]).toEqual([1, ['a']]);
   });
 
-  test('what has been told changes nothing', () => {
+  test('that has expired changes nothing', () => {
     const diary = new Diary();
     const deadline = diary.arm('a', 10);
     diary.at(10);
@@ -262,8 +262,8 @@ describe('cancelling', () => {
   });
 });
 
-describe('while deadlines are told', () => {
-  test('one of the same tick can be cancelled', () => {
+describe('while callbacks of deadlines run', () => {
+  test('a deadline of the same tick can be cancelled', () => {
     const diary = new Diary();
     const pair: Deadline[] = [];
     for (const [index, name] of ['a', 'b'].entries())
@@ -275,7 +275,7 @@ describe('while deadlines are told', () => {
     expect(diary.at(10)).toHaveLength(1);
   });
 
-  test('one of a later tick of the same call can be cancelled', () => {
+  test('a deadline of a later tick of the same call can be cancelled', () => {
     const diary = new Diary();
     const later = diary.arm('later', 5_000);
     diary.arm('first', 10, () => {
@@ -284,7 +284,7 @@ describe('while deadlines are told', () => {
     expect([diary.at(10_000), diary.deadlines.size]).toEqual([['first'], 0]);
   });
 
-  test('one of a later tick of the same call can be put off', () => {
+  test('a deadline of a later tick of the same call can be postponed', () => {
     const diary = new Diary();
     const later = diary.arm('later', 50);
     diary.arm('first', 10, () => {
@@ -293,7 +293,7 @@ describe('while deadlines are told', () => {
     expect([diary.at(100), diary.at(500)]).toEqual([['first'], ['later']]);
   });
 
-  test('one armed for a moment that has come is told in the same call', () => {
+  test('a deadline that is armed for a moment in the past expires in the same call', () => {
     const diary = new Diary();
     diary.arm('first', 10, () => {
       diary.arm('second', 40);
@@ -301,7 +301,7 @@ describe('while deadlines are told', () => {
     expect(diary.at(100)).toEqual(['first', 'second']);
   });
 
-  test('one armed for a later moment waits', () => {
+  test('a deadline that is armed for a later moment does not expire yet', () => {
     const diary = new Diary();
     diary.arm('first', 10, () => {
       diary.arm('second', 101);
@@ -309,7 +309,7 @@ describe('while deadlines are told', () => {
     expect([diary.at(100), diary.at(101)]).toEqual([['first'], ['second']]);
   });
 
-  test('the one that is told can arm itself again', () => {
+  test('a deadline can arm itself again', () => {
     const diary = new Diary();
     const deadline = diary.arm('a', 10, (now) => {
       diary.deadlines.arm(deadline, now + 10);
@@ -318,8 +318,8 @@ describe('while deadlines are told', () => {
   });
 });
 
-describe('the next moment', () => {
-  test('is infinitely far when nothing is armed', () => {
+describe('nextAt', () => {
+  test('is Infinity when no deadline is armed', () => {
     const diary = new Diary();
     diary.deadlines.cancel(diary.arm('a', 10));
     expect(diary.deadlines.nextAt()).toBe(Infinity);
@@ -338,7 +338,7 @@ describe('the next moment', () => {
     expect(diary.deadlines.nextAt()).toBeLessThanOrEqual(5 * DAY + 17);
   });
 
-  test('leads to a far deadline in a few steps', () => {
+  test('leads to a far deadline in fewer than 30 steps', () => {
     const diary = new Diary(123);
     diary.arm('a', 900 * DAY + 17);
     let steps = 0;
@@ -347,7 +347,7 @@ describe('the next moment', () => {
   });
 });
 
-test('whoever sleeps is told the moment of every arming', () => {
+test('onArm gets the moment of every arming', () => {
   const moments: number[] = [];
   const diary = new Diary(0, (at) => moments.push(at));
   const deadline = diary.arm('a', 30);
@@ -355,7 +355,7 @@ test('whoever sleeps is told the moment of every arming', () => {
   expect(moments).toEqual([30, 20]);
 });
 
-test('the size counts what is armed', () => {
+test('the size counts the armed deadlines', () => {
   const diary = new Diary();
   const [first] = [3, 50, 70].map((at) => diary.arm('a', at));
   diary.deadlines.cancel(first);
@@ -363,12 +363,12 @@ test('the size counts what is armed', () => {
   expect(diary.deadlines.size).toBe(1);
 });
 
-test('a hundred thousand are each told once, in order, and those cancelled are not', () => {
+test('100,000 deadlines each expire once, in order, unless they are cancelled', () => {
   const deadlines = new Deadlines(0);
   const told: number[] = [];
   const armed: { at: number; deadline: Deadline }[] = [];
   for (let index = 0; index < 100_000; index++) {
-    // A spread without pattern over two hours.
+    // Spread over two hours without a pattern.
     const at = (index * 2_654_435_761) % 7_200_000;
     const deadline = new Deadline({ expire: () => told.push(at) });
     deadlines.arm(deadline, at);

@@ -25,7 +25,7 @@ const ALL = [
 ];
 
 test.each(ALL.map((error) => [error.constructor.name, error] as const))(
-  '%s extends the base, and carries its class name',
+  '%s extends WantioError, and its name is that of its class',
   (name, error) => {
     expect(error).toBeInstanceOf(WantioError);
     expect(error).toBeInstanceOf(Error);
@@ -34,7 +34,7 @@ test.each(ALL.map((error) => [error.constructor.name, error] as const))(
   },
 );
 
-test('codes are stable', () => {
+test('each error has its stable code', () => {
   expect(ALL.map((error) => error.code)).toEqual([
     'ERR_WANTIO_X',
     'ERR_WANTIO_TIMEOUT',
@@ -65,7 +65,7 @@ describe('the message of a timeout names the operation, the limit and the direct
   });
 });
 
-test('a timeout tells its mode and what was waited for', () => {
+test('a timeout has the mode of its limit and the want of its wait', () => {
   expect(new OperationTimeoutError('send', 'total', 1_000, 'write')).toMatchObject({
     operation: 'send',
     mode: 'total',
@@ -73,19 +73,19 @@ test('a timeout tells its mode and what was waited for', () => {
   });
 });
 
-test('a refusal for being busy names both operations', () => {
+test('the message of a BusyError names both operations', () => {
   const error = new BusyError('send', 'shutdown');
   expect(error.message).toBe('send refused: a shutdown is still running in that direction; await it first');
   expect(error.operation).toBe('send');
 });
 
-test('an exceeded bound names the option that sets it', () => {
+test('a BoundsError names the option that sets the bound', () => {
   const error = new BoundsError('the line', 'maxBytes', 4096);
   expect(error.message).toBe('the line is longer than 4096 bytes (option maxBytes)');
   expect(error).toMatchObject({ option: 'maxBytes', limit: 4096 });
 });
 
-test('a cancelled operation keeps the reason as its cause, whatever that is', () => {
+test('an AbortError has the reason as its cause, whatever value that is', () => {
   expect(new AbortError('receive', 'tired')).toMatchObject({
     cause: 'tired',
     operation: 'receive',
@@ -93,19 +93,19 @@ test('a cancelled operation keeps the reason as its cause, whatever that is', ()
   });
 });
 
-test('a system error keeps the name, the number and the call, and tells about whom it is', () => {
+test('a system error has the code, the errno and the call, and its message contains the subject', () => {
   const error = new SystemError('ECONNRESET', 104, 'recv', 'Connection reset by peer', '127.0.0.1:80');
   expect(error.message).toBe('recv ECONNRESET: Connection reset by peer (127.0.0.1:80)');
   expect(error).toMatchObject({ code: 'ECONNRESET', errno: 104, syscall: 'recv' });
 });
 
-test('a system error without a subject says nothing of one', () => {
+test('the message of a system error without a subject contains none', () => {
   expect(new SystemError('EMFILE', 24, 'accept4', 'Too many open files').message).toBe(
     'accept4 EMFILE: Too many open files',
   );
 });
 
-test('an error without achievements shows none', () => {
+test('an error without progress has no last, rest, partial or operation', () => {
   const error = new ClosedError('x');
   expect([error.last, error.rest, error.partial, error.operation]).toEqual([
     undefined,

@@ -4,7 +4,7 @@ import { HandshakeStep } from './handshake.ts';
 import { ScriptedTransport } from './testing/scripted-transport.ts';
 import { DONE, WANT_LOOKUP, WANT_READ, WANT_WRITE } from './want.ts';
 
-test('a handshake wants what the transport wants until that is done', () => {
+test('a handshake returns the wants of the transport until the transport is done', () => {
   const step = new HandshakeStep(new ScriptedTransport({ handshakes: [WANT_WRITE, WANT_READ, WANT_LOOKUP] }));
   expect([step.attempt(), step.attempt(), step.attempt(), step.attempt()]).toEqual([
     WANT_WRITE,
@@ -14,11 +14,11 @@ test('a handshake wants what the transport wants until that is done', () => {
   ]);
 });
 
-test('a handshake where there is nothing to agree on is done at once', () => {
+test('a handshake of a transport that needs none is done at once', () => {
   expect(new HandshakeStep(new ScriptedTransport()).attempt()).toBe(DONE);
 });
 
-test('a failed handshake throws what the transport throws', () => {
+test('a handshake throws the error of the transport', () => {
   const failure = new Error('no');
   expect(() => new HandshakeStep(new ScriptedTransport({ handshakes: [failure] })).attempt()).toThrow(failure);
 });

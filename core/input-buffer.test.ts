@@ -14,46 +14,46 @@ function take(buffer: InputBuffer, count = buffer.length): string {
   return Buffer.from(buffer.take(count)).toString('latin1');
 }
 
-describe('order', () => {
-  test('bytes come out as they went in', () => {
+describe('the order of bytes', () => {
+  test('is the order in which they were appended', () => {
     const buffer = bufferOf('one ', 'two ', 'three');
     expect([take(buffer, 6), take(buffer)]).toEqual(['one tw', 'o three']);
   });
 
-  test('bytes put back come out first', () => {
+  test('begins with bytes that were put back', () => {
     const buffer = bufferOf('def');
     buffer.prepend(Buffer.from('abc'));
     expect(take(buffer)).toBe('abcdef');
   });
 
-  test('bytes put back twice come out in reverse order of putting back', () => {
+  test('begins with the bytes that were put back last', () => {
     const buffer = bufferOf('c');
     buffer.prepend(Buffer.from('b'));
     buffer.prepend(Buffer.from('a'));
     expect(take(buffer)).toBe('abc');
   });
 
-  test('bytes put back into an empty buffer stand before those that come later', () => {
+  test('begins with bytes that were put back into an empty buffer before the append', () => {
     const buffer = new InputBuffer();
     buffer.prepend(Buffer.from('ab'));
     buffer.append(Buffer.from('cd'));
     expect(take(buffer)).toBe('abcd');
   });
 
-  test('what was taken can be put back', () => {
+  test('is unchanged after bytes were taken and put back', () => {
     const buffer = bufferOf('abcdef');
     buffer.prepend(buffer.take(4));
     expect(take(buffer)).toBe('abcdef');
   });
 
-  test('putting back more than was taken moves what is there', () => {
+  test('is right when more bytes are put back than were taken', () => {
     const buffer = bufferOf('xxdef');
     buffer.take(2);
     buffer.prepend(Buffer.alloc(1_000, 'p'));
     expect(take(buffer)).toBe(`${'p'.repeat(1_000)}def`);
   });
 
-  test('a long stream through a short buffer stays in order', () => {
+  test('is kept for a long stream through a short buffer', () => {
     const buffer = new InputBuffer();
     let got = '';
     let given = '';
@@ -68,47 +68,47 @@ describe('order', () => {
 });
 
 describe('length', () => {
-  test('counts what is there', () => {
+  test('counts the bytes in the buffer', () => {
     const buffer = bufferOf('abc', 'de');
     buffer.take(1);
     buffer.prepend(Buffer.from('xyz'));
     expect(buffer.length).toBe(7);
   });
 
-  test('is zero once everything is forgotten', () => {
+  test('is zero after clear', () => {
     const buffer = bufferOf('abc');
     buffer.clear();
     expect([buffer.length, buffer.indexOf(97)]).toEqual([0, -1]);
   });
 });
 
-describe('pieces of no length', () => {
+describe('empty pieces', () => {
   test('change nothing', () => {
     const buffer = bufferOf('', 'a', '');
     buffer.prepend(new Uint8Array(0));
     expect([buffer.take(0).length, take(buffer)]).toEqual([0, 'a']);
   });
 
-  test('may be taken from an empty buffer', () => {
+  test('can be taken from an empty buffer', () => {
     const buffer = new InputBuffer();
     expect([buffer.take(0).length, buffer.takeInto(new Uint8Array(4)), buffer.length]).toEqual([0, 0, 0]);
   });
 });
 
 describe("taking into the caller's memory", () => {
-  test('fills what fits and keeps the rest', () => {
+  test('takes as many bytes as fit and keeps the rest', () => {
     const buffer = bufferOf('abcde');
     const into = new Uint8Array(3);
     expect([buffer.takeInto(into), Buffer.from(into).toString(), take(buffer)]).toEqual([3, 'abc', 'de']);
   });
 
-  test('leaves memory alone beyond what there is', () => {
+  test('does not touch the memory beyond the bytes', () => {
     const into = new Uint8Array(4).fill(255);
     expect([bufferOf('a').takeInto(into), [...into]]).toEqual([1, [97, 255, 255, 255]]);
   });
 });
 
-test('a taken piece is a copy: what comes later does not change it', () => {
+test('a taken piece is a copy, so later bytes do not change it', () => {
   const buffer = bufferOf('abc');
   const taken = buffer.take(2);
   buffer.append(Buffer.from('zzzz'));
@@ -116,7 +116,7 @@ test('a taken piece is a copy: what comes later does not change it', () => {
   expect(Buffer.from(taken).toString()).toBe('ab');
 });
 
-test('an appended piece is copied: its memory may be used again at once', () => {
+test('an appended piece is copied, so its memory may be used again at once', () => {
   const buffer = new InputBuffer();
   const piece = Buffer.from('abc');
   buffer.append(piece);
@@ -124,42 +124,42 @@ test('an appended piece is copied: its memory may be used again at once', () => 
   expect(take(buffer)).toBe('abc');
 });
 
-describe('search', () => {
-  test('finds the first of several', () => {
+describe('a search', () => {
+  test('finds the first of several matches', () => {
     expect(bufferOf('ab\ncd\n').indexOf(LF)).toBe(2);
   });
 
-  test('tells when there is none', () => {
+  test('returns -1 when there is no match', () => {
     expect([bufferOf('abc').indexOf(LF), new InputBuffer().indexOf(LF)]).toEqual([-1, -1]);
   });
 
-  test('gives the same when asked again', () => {
+  test('returns the same result again', () => {
     const buffer = bufferOf('ab\n');
     expect([buffer.indexOf(LF), buffer.indexOf(LF)]).toEqual([2, 2]);
   });
 
-  test('goes on in what comes after it found none', () => {
+  test('finds a match that is appended after it found none', () => {
     const buffer = bufferOf('abc');
     buffer.indexOf(LF);
     buffer.append(Buffer.from('d\n'));
     expect(buffer.indexOf(LF)).toBe(4);
   });
 
-  test('is counted from the front, which moves', () => {
+  test('returns the index from the current front', () => {
     const buffer = bufferOf('ab\ncd\n');
     buffer.indexOf(LF);
     buffer.take(3);
     expect(buffer.indexOf(LF)).toBe(2);
   });
 
-  test('forgets nothing when the byte that it found stays', () => {
+  test('still finds its match after bytes before it were taken', () => {
     const buffer = bufferOf('abc\n');
     buffer.indexOf(LF);
     buffer.take(2);
     expect(buffer.indexOf(LF)).toBe(1);
   });
 
-  test('sees bytes put back before the place that it had reached', () => {
+  test('finds a match in bytes that were put back', () => {
     const buffer = bufferOf('abc');
     buffer.take(2);
     buffer.indexOf(LF);
@@ -167,12 +167,12 @@ describe('search', () => {
     expect(buffer.indexOf(LF)).toBe(0);
   });
 
-  test('for one byte does not disturb that for another', () => {
+  test('for one byte does not disturb a search for another', () => {
     const buffer = bufferOf('a\rb\n');
     expect([buffer.indexOf(LF), buffer.indexOf(13), buffer.indexOf(LF)]).toEqual([3, 1, 3]);
   });
 
-  test('keeps its place when the content moves to other memory', () => {
+  test('is right after the bytes moved to other memory', () => {
     const buffer = bufferOf('x'.repeat(200));
     buffer.take(150);
     buffer.indexOf(LF);
@@ -180,7 +180,7 @@ describe('search', () => {
     expect(buffer.indexOf(LF)).toBe(450);
   });
 
-  test('begins anew after everything was taken', () => {
+  test('starts again after all bytes were taken', () => {
     const buffer = bufferOf('abc\n');
     buffer.indexOf(LF);
     buffer.take(4);
@@ -189,22 +189,22 @@ describe('search', () => {
   });
 });
 
-test('a byte at a time up to a megabyte is one line of a megabyte', () => {
+test('a line of 1 MiB that arrives byte by byte is searched in linear time', () => {
   const buffer = new InputBuffer();
   const byte = Buffer.from('x');
-  // Quadratic searching or moving would make this the work of an hour.
+  // With quadratic searching or moving this would take an hour.
   for (let at = 0; at < 1_048_576; at++) {
     buffer.append(byte);
-    if (buffer.indexOf(LF) >= 0) throw new Error('found what is not there');
+    if (buffer.indexOf(LF) >= 0) throw new Error('indexOf found a byte that is not there');
   }
   buffer.append(Buffer.from('\n'));
   expect(buffer.indexOf(LF)).toBe(1_048_576);
 });
 
-describe('memory', () => {
+describe('the memory', () => {
   /**
-   * Does the steps: adds bytes behind, or (in front) `['front', n]`, or takes them for less than 0;
-   * @returns the size of the memory in which all the rest is given away.
+   * Runs the steps: a positive number appends bytes, a negative number takes them, `['front', n]` puts bytes back.
+   * @returns the size of the memory of a final take of all the rest.
    */
   function memoryAfter(...steps: readonly (number | readonly ['front', number])[]): number {
     const buffer = new InputBuffer();
@@ -217,22 +217,22 @@ describe('memory', () => {
   }
 
   test.each<[string, number, readonly (number | readonly ['front', number])[]]>([
-    ['is given away with all of much', 80_000, [40_000, 30_000]],
-    ['is given away from 64 KiB on', 80_000, [40_000, 25_536]],
-    ['is not given away with less than 64 KiB', 65_535, [40_000, 25_535]],
-    ['is not given away when most of it would be for nothing', 70_000, [400_000, -330_000]],
-    ['is given away when half of it is for nothing', 140_000, [140_000, -70_000]],
-    ['is not given away when more than half of it is for nothing', 70_000, [140_001, -70_001]],
+    ['is handed to the caller of take with many bytes', 80_000, [40_000, 30_000]],
+    ['is handed over from 64 KiB on', 80_000, [40_000, 25_536]],
+    ['is not handed over with less than 64 KiB', 65_535, [40_000, 25_535]],
+    ['is not handed over when most of it is unused', 70_000, [400_000, -330_000]],
+    ['is handed over when half of it is unused', 140_000, [140_000, -70_000]],
+    ['is not handed over when more than half of it is unused', 70_000, [140_001, -70_001]],
     ['grows by doubling', 100_000, [50_000, 30_000]],
-    ['grows to what is needed', 150_001, [50_000, 100_001]],
+    ['grows to the needed size if doubling is not enough', 150_001, [50_000, 100_001]],
     ['is filled to its end before it grows', 100_000, [50_000, 30_000, 20_000]],
     ['is used again when half of it is free', 100_000, [100_000, -50_000, 50_000]],
-    ['is not moved in itself when less than half of it is free', 120_000, [100_000, -40_000, 35_000]],
+    ['grows, instead of moving bytes within it, when less than half is free', 120_000, [100_000, -40_000, 35_000]],
     ['grows when too little of it is free', 100_001, [100_000, -60_000, 60_001]],
-    ['has room in front for what was taken', 100_000, [100_000, -70_000, ['front', 70_000]]],
-    ['grows for more in front than was taken', 100_001, [100_000, -70_000, ['front', 70_001]]],
+    ['has room in front for the bytes that were taken', 100_000, [100_000, -70_000, ['front', 70_000]]],
+    ['grows when more bytes are put back than were taken', 100_001, [100_000, -70_000, ['front', 70_001]]],
     [
-      'is moved in itself for room in front',
+      'is kept, and its bytes move, to make room in front',
       100_000,
       [100_000, -10_000, -50_000, ['front', 30_000], -30_000, 10_000, ['front', 50_000]],
     ],
@@ -240,7 +240,7 @@ describe('memory', () => {
     expect(memoryAfter(...steps)).toBe(bytes);
   });
 
-  test("of what is taken in part is the taker's own", () => {
+  test('of a partial take is a copy that belongs to the caller', () => {
     const buffer = new InputBuffer();
     buffer.append(new Uint8Array(100_000).fill(7));
     const taken = buffer.take(99_999);
@@ -264,7 +264,7 @@ test.each([
       buffer.prepend(Buffer.from([1]));
     },
   ],
-] as const)('a search for the byte 1 begins anew after bytes were %s', (_, change) => {
+] as const)('a search for the byte 1 starts again after bytes were %s', (_, change) => {
   const buffer = new InputBuffer();
   buffer.append(Buffer.from('abc'));
   expect(buffer.indexOf(1)).toBe(-1);

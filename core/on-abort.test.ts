@@ -2,14 +2,14 @@ import { expect, test } from 'vitest';
 
 import { onAbort } from './on-abort.ts';
 
-/** A signal that is aborted later, and what was told of that. */
+/** A signal, and the names of the callbacks that its abort has called. */
 function waiting(): { controller: AbortController; told: string[]; wait: (name: string) => () => void } {
   const controller = new AbortController();
   const told: string[] = [];
   return { controller, told, wait: (name) => onAbort(controller.signal, () => told.push(name)) };
 }
 
-test('all who wait are told, once', () => {
+test('an abort calls every callback once', () => {
   const { controller, told, wait } = waiting();
   wait('first');
   wait('second');
@@ -18,7 +18,7 @@ test('all who wait are told, once', () => {
   expect(told).toEqual(['first', 'second']);
 });
 
-test('who waits no more is not told, and the others are', () => {
+test('an abort does not call a callback that was removed', () => {
   const { controller, told, wait } = waiting();
   const stop = wait('first');
   wait('second');
@@ -28,7 +28,7 @@ test('who waits no more is not told, and the others are', () => {
   expect(told).toEqual(['second']);
 });
 
-test('who comes after all others have gone is told', () => {
+test('an abort calls a callback that was added after all others were removed', () => {
   const { controller, told, wait } = waiting();
   wait('first')();
   wait('second')();
@@ -37,7 +37,7 @@ test('who comes after all others have gone is told', () => {
   expect(told).toEqual(['third']);
 });
 
-test('who waits no more because another was told before is not told', () => {
+test('an abort does not call a callback that an earlier callback removed', () => {
   const { controller, told, wait } = waiting();
   onAbort(controller.signal, () => {
     stop();

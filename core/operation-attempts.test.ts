@@ -28,22 +28,22 @@ test.each([
   expect([operation.want, venue.parked.size]).toEqual([want, 1]);
 });
 
-test('a step that is done gives its result', async () => {
+test('a step that is done resolves the operation with its result', async () => {
   const { operation, venue } = driven(DONE);
   expect([await operation, venue.parked.size]).toEqual(['result', 0]);
 });
 
-test('a step that gives way waits for nothing but the next turn', () => {
+test('a step that yields waits only for the next turn', () => {
   const { operation, venue } = driven(YIELD);
   expect([operation.want, venue.parked.size]).toEqual([null, 1]);
 });
 
-test('a step that throws fails the operation', async () => {
+test('a step that throws an Error rejects the operation with it', async () => {
   const failure = new Error('no');
   await expect(driven(failure).operation).rejects.toBe(failure);
 });
 
-test('a step that throws what is no error fails the operation with one', async () => {
+test('a step that throws another value rejects the operation with an Error', async () => {
   const { operation } = driven(() => {
     throw 'no';
   });
@@ -51,10 +51,10 @@ test('a step that throws what is no error fails the operation with one', async (
 });
 
 test.each([
-  ['done', DONE],
+  ['is done', DONE],
   ['wants to read', WANT_READ],
-  ['gives way', YIELD],
-] as const)('an attempt that ended its own operation changes nothing when it %s', async (_, code) => {
+  ['yields', YIELD],
+] as const)('an attempt that has failed its own operation changes nothing when it %s', async (_, code) => {
   const failure = new Error('the connection went');
   const { operation, venue } = (() => {
     const venue = new ManualVenue();

@@ -5,13 +5,13 @@ import { failureOf, start } from './testing/start-operation.ts';
 import { DONE, WANT_READ, YIELD } from './want.ts';
 
 describe('a signal', () => {
-  test('that has fired before the start cancels without a try', async () => {
+  test('that is aborted before the start cancels the operation without an attempt', async () => {
     const { operation, step, venue } = start([DONE], { signal: AbortSignal.abort('too late') });
     expect(await failureOf(operation)).toMatchObject({ name: 'AbortError', cause: 'too late', operation: 'receive' });
     expect([step.attempts, step.released, venue.parkings]).toEqual([0, [true], 0]);
   });
 
-  test('that fires while it waits cancels it, with the reason and what was achieved', async () => {
+  test('that is aborted during a wait cancels the operation, with the reason and the partial result', async () => {
     const controller = new AbortController();
     const { operation, venue } = start([WANT_READ], { signal: controller.signal, timeouts: { blockMs: 50 } });
     const reason = new Error('the user left');
@@ -22,14 +22,14 @@ describe('a signal', () => {
     expect([venue.parked.size, venue.deadlines.size]).toEqual([0, 0]);
   });
 
-  test('that fires while it gives way cancels it', async () => {
+  test('that is aborted during a yield cancels the operation', async () => {
     const controller = new AbortController();
     const { operation } = start([YIELD, DONE], { signal: controller.signal });
     controller.abort('now');
     expect(await failureOf(operation)).toMatchObject({ cause: 'now' });
   });
 
-  test('that fires before an exhausted venue lets it begin cancels it', async () => {
+  test('that is aborted before an exhausted venue makes the first attempt cancels the operation', async () => {
     const controller = new AbortController();
     const { operation, step, venue } = start([WANT_READ], { signal: controller.signal, exhausted: true });
     controller.abort('now');
@@ -38,7 +38,7 @@ describe('a signal', () => {
     expect(step.attempts).toBe(0);
   });
 
-  test('that fires during a try cancels it as soon as it would wait', async () => {
+  test('that is aborted during an attempt cancels the operation when the attempt would wait', async () => {
     const controller = new AbortController();
     const { operation, venue } = start(
       [
@@ -53,7 +53,7 @@ describe('a signal', () => {
     expect([venue.parkings, venue.deadlines.size]).toEqual([0, 0]);
   });
 
-  test('that fires after the end changes nothing', async () => {
+  test('that is aborted after the end changes nothing', async () => {
     const controller = new AbortController();
     const { operation, venue } = start([WANT_READ, DONE], { signal: controller.signal });
     venue.ready();
@@ -61,7 +61,7 @@ describe('a signal', () => {
     expect(await operation).toBe('result');
   });
 
-  test('is listened to once, however many waits there are, and no more after the end', () => {
+  test('has one listener, however many waits there are, and none after the end', () => {
     const controller = new AbortController();
     const listening = listenersOf(controller.signal);
     const { venue } = start([WANT_READ, WANT_READ, YIELD, WANT_READ, DONE], { signal: controller.signal });
@@ -73,7 +73,7 @@ describe('a signal', () => {
     expect(counts).toEqual([1, 1, 1, 1, 0]);
   });
 
-  test('is not listened to by an operation that never waits', () => {
+  test('has no listener of an operation that never waits', () => {
     const controller = new AbortController();
     const listening = listenersOf(controller.signal);
     start([DONE], { signal: controller.signal });
@@ -81,7 +81,7 @@ describe('a signal', () => {
   });
 });
 
-/** Counts who listens to `signal`, now and at most. */
+/** Counts the listeners of `signal`: the current number and the highest. */
 function listenersOf(signal: AbortSignal): { count: number; most: number } {
   const listening = { count: 0, most: 0 };
   const add = signal.addEventListener.bind(signal);

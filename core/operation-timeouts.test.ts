@@ -21,7 +21,7 @@ describe('the block limit', () => {
     });
   });
 
-  test('begins anew at each wait', () => {
+  test('starts afresh with each wait', () => {
     const { operation, venue } = start([], { timeouts: { blockMs: 50 } });
     for (let wait = 0; wait < 10; wait++) {
       venue.advance(49);
@@ -30,13 +30,13 @@ describe('the block limit', () => {
     expect(operation.settled).toBe(false);
   });
 
-  test('holds for a look-up too', async () => {
+  test('applies to a look-up as well', async () => {
     const { operation, venue } = start([WANT_LOOKUP], { timeouts: { blockMs: 50 } });
     venue.advance(50);
     expect(await failureOf(operation)).toMatchObject({ mode: 'block', want: 'lookup' });
   });
 
-  test('of zero tries, lets the selector be asked once, tries again, and does not wait', async () => {
+  test('of zero makes one attempt, polls once, makes a second attempt, and does not wait', async () => {
     const { operation, step, venue } = start([WANT_READ, WANT_READ, DONE], { timeouts: { blockMs: 0 } });
     expect([operation.want, venue.deadlines.size]).toEqual([null, 0]);
     venue.turn();
@@ -44,13 +44,13 @@ describe('the block limit', () => {
     expect([step.attempts, venue.parkings, venue.deadlines.size]).toEqual([2, 1, 0]);
   });
 
-  test('of zero succeeds when what it wants had come before the selector was asked', async () => {
+  test('of zero lets the second attempt succeed', async () => {
     const { operation, venue } = start([WANT_READ, DONE], { timeouts: { blockMs: 0 } });
     venue.turn();
     expect(await operation).toBe('result');
   });
 
-  test('of zero asks the selector once for the whole call', async () => {
+  test('of zero polls once for the whole call', async () => {
     const { operation, step, venue } = start([WANT_WRITE, YIELD, WANT_WRITE, DONE], { timeouts: { blockMs: 0 } });
     venue.turn();
     venue.turn();
@@ -58,13 +58,13 @@ describe('the block limit', () => {
     expect(step.attempts).toBe(3);
   });
 
-  test('of zero lets a try succeed', async () => {
+  test('of zero lets the first attempt succeed', async () => {
     expect(await start([DONE], { timeouts: { blockMs: 0 } }).operation).toBe('result');
   });
 });
 
 describe('the total limit', () => {
-  test('ends the call however often its waits began anew', async () => {
+  test('ends the call however many waits it has', async () => {
     const { operation, step, venue } = start([], { timeouts: { totalMs: 100 } });
     for (let wait = 0; wait < 4; wait++) {
       venue.advance(25);
@@ -88,7 +88,7 @@ describe('the total limit', () => {
     await failureOf(operation);
   });
 
-  test('that passed during a try lets no wait begin', async () => {
+  test('that passes during an attempt ends the call before a wait begins', async () => {
     const venue = new ManualVenue();
     const step = new ScriptedStep(() => {
       venue.advance(100);
@@ -99,7 +99,7 @@ describe('the total limit', () => {
     expect(venue.parkings).toBe(0);
   });
 
-  test('that passed during a try does not spoil its success', async () => {
+  test('that passes during an attempt does not prevent its success', async () => {
     const venue = new ManualVenue();
     const step = new ScriptedStep(() => {
       venue.advance(100);
@@ -108,14 +108,14 @@ describe('the total limit', () => {
     expect(await new Operation(step, venue, { totalMs: 100 }).start()).toBe('result');
   });
 
-  test('of zero tries, lets the selector be asked once, tries again, and does not wait', async () => {
+  test('of zero makes one attempt, polls once, makes a second attempt, and does not wait', async () => {
     const { operation, step, venue } = start([WANT_READ], { timeouts: { totalMs: 0 } });
     venue.turn();
     expect(await failureOf(operation)).toMatchObject({ mode: 'total' });
     expect(step.attempts).toBe(2);
   });
 
-  test('shortens the last wait below the block limit, and is named as what ended it', async () => {
+  test('ends the last wait before the block limit, and the error names it', async () => {
     const { operation, venue } = start([], { timeouts: { blockMs: 60, totalMs: 100 } });
     venue.advance(50);
     venue.ready();
@@ -126,13 +126,13 @@ describe('the total limit', () => {
     });
   });
 
-  test('leaves the block limit to end a wait that is shorter', async () => {
+  test('does not end a wait whose block limit is shorter', async () => {
     const { operation, venue } = start([], { timeouts: { blockMs: 30, totalMs: 100 } });
     venue.advance(50);
     expect(await failureOf(operation)).toMatchObject({ mode: 'block' });
   });
 
-  test('ends an operation that only ever gives way', async () => {
+  test('ends an operation that yields again and again', async () => {
     const { operation, venue } = start([YIELD, YIELD, YIELD, YIELD], { timeouts: { totalMs: 100 } });
     for (let turn = 0; turn < 2; turn++) {
       venue.advance(50);
@@ -141,7 +141,7 @@ describe('the total limit', () => {
     expect(await failureOf(operation)).toMatchObject({ mode: 'total', want: null });
   });
 
-  test('of zero lets an operation go on that gives way to others, which is no wait', async () => {
+  test('of zero does not end an operation that yields, because a yield is no wait', async () => {
     const { operation, step, venue } = start([YIELD, YIELD, DONE], { timeouts: { totalMs: 0 } });
     venue.turn();
     venue.turn();
@@ -151,24 +151,24 @@ describe('the total limit', () => {
 });
 
 describe('a limit', () => {
-  test('that is NaN is refused', () => {
+  test('of NaN is refused', () => {
     expect(() => start([], { timeouts: { blockMs: NaN } })).toThrow(RangeError);
     expect(() => start([], { timeouts: { totalMs: NaN } })).toThrow(RangeError);
   });
 
-  test.each([undefined, Infinity, -1])('of %s is none', (ms) => {
+  test.each([undefined, Infinity, -1])('of %s means no limit', (ms) => {
     const { operation, venue } = start([], { timeouts: { blockMs: ms, totalMs: ms } });
     venue.advance(1e9);
     expect([operation.settled, venue.deadlines.size]).toEqual([false, 0]);
   });
 
-  test('no longer holds once the operation is over', () => {
+  test('has no deadline after the operation has settled', () => {
     const { operation, venue } = start([WANT_READ, DONE], { timeouts: { blockMs: 50 } });
     venue.ready();
     expect([operation.settled, venue.deadlines.size]).toEqual([true, 0]);
   });
 
-  test('of a wait does not hold while the operation gives way', () => {
+  test('of a wait has no deadline while the operation yields', () => {
     const { operation, venue } = start([WANT_READ, YIELD, DONE], { timeouts: { blockMs: 50 } });
     venue.ready();
     const deadlines = venue.deadlines.size;
@@ -177,7 +177,7 @@ describe('a limit', () => {
     expect([deadlines, operation.settled]).toEqual([0, true]);
   });
 
-  test('may be a result, when the step says so', async () => {
+  test('resolves the operation instead of rejecting it, if the step says so', async () => {
     const { operation, step, venue } = start([WANT_READ], { timeouts: { blockMs: 50 } });
     step.resultAtTimeout = 'nothing was ready';
     venue.advance(50);
@@ -186,8 +186,8 @@ describe('a limit', () => {
   });
 });
 
-describe('what remains of a wait', () => {
-  test('shrinks as time passes, and starts anew with the next wait', () => {
+describe('the remaining time of a wait', () => {
+  test('shrinks as time passes, and starts afresh with the next wait', () => {
     const { operation, venue } = start([], { timeouts: { blockMs: 50 } });
     const remaining = [operation.remaining];
     venue.advance(20);
@@ -197,14 +197,14 @@ describe('what remains of a wait', () => {
     expect(remaining).toEqual([50, 30, 50].map((ms) => ({ ms, mode: 'block' })));
   });
 
-  test('names the limit that will end it', () => {
+  test('names the limit that will end the wait', () => {
     const { operation, venue } = start([], { timeouts: { blockMs: 60, totalMs: 100 } });
     venue.advance(50);
     venue.ready();
     expect(operation.remaining).toEqual({ ms: 50, mode: 'total' });
   });
 
-  test('is nothing without a limit, and nothing once it is over', () => {
+  test('is null without a limit, and after the operation has settled', () => {
     expect([start([]).operation.remaining, start([DONE], { timeouts: { blockMs: 5 } }).operation.remaining]).toEqual([
       null,
       null,

@@ -8,21 +8,21 @@ import { failureOf, start } from './testing/start-operation.ts';
 import { DONE, WANT_LOOKUP, WANT_READ, WANT_WRITE } from './want.ts';
 
 describe('an operation', () => {
-  test('tries as soon as it starts', () => {
+  test('makes its first attempt as soon as it starts', () => {
     const { operation, step } = start([DONE]);
     expect([step.attempts, operation.settled]).toEqual([1, true]);
   });
 
-  test('that never waits costs no deadline and is not parked', () => {
+  test('that never waits arms no deadline and is not parked', () => {
     const { venue } = start([DONE], { timeouts: { blockMs: 5, totalMs: 50 } });
     expect([venue.deadlines.size, venue.parkings]).toEqual([0, 0]);
   });
 
-  test('without limits costs no deadline even when it waits', () => {
+  test('without limits arms no deadline even when it waits', () => {
     expect(start([WANT_READ]).venue.deadlines.size).toBe(0);
   });
 
-  test('shows what it waits for, and that it waits no longer', () => {
+  test('shows its want while it waits, and null after it has settled', () => {
     const { operation, venue } = start([WANT_READ, WANT_WRITE, WANT_LOOKUP, DONE]);
     const wants = [operation.want];
     for (let turn = 0; turn < 3; turn++) {
@@ -32,7 +32,7 @@ describe('an operation', () => {
     expect(wants).toEqual(['read', 'write', 'lookup', null]);
   });
 
-  test('does not want while it tries', () => {
+  test('has no want during an attempt', () => {
     const { operation, step, venue } = start([WANT_READ]);
     let during: unknown = 'not asked';
     step.plan(() => {
@@ -43,33 +43,33 @@ describe('an operation', () => {
     expect(during).toBeNull();
   });
 
-  test('tells the venue when it is over', () => {
+  test('calls settled of its venue when it succeeds', () => {
     const { venue } = start([WANT_READ, DONE]);
     venue.ready();
     expect([venue.settlements, venue.parked.size]).toEqual([[undefined], 0]);
   });
 
-  test('tells the venue why it failed', async () => {
+  test('calls settled of its venue with the error when it fails', async () => {
     const failure = new ClosedError('gone');
     const { operation, venue } = start([failure]);
     await failureOf(operation);
     expect(venue.settlements).toEqual([failure]);
   });
 
-  test('names itself after its step', () => {
+  test('has the name of its step', () => {
     expect([start([DONE]).operation.name, Object.prototype.toString.call(start([DONE]).operation)]).toEqual([
       'receive',
       '[object Operation]',
     ]);
   });
 
-  test('shows how far its step has come', () => {
+  test('shows the progress of its step', () => {
     const { operation, step } = start([WANT_READ]);
     step.position = 17;
     expect(operation.last).toBe(17);
   });
 
-  test('releases what its step holds, telling how it ended', async () => {
+  test('releases its step once, and says whether it failed', async () => {
     const done = start([DONE]);
     const failed = start([new Error('no')]);
     await failureOf(failed.operation);
@@ -77,19 +77,19 @@ describe('an operation', () => {
   });
 });
 
-describe('as a promise, an operation', () => {
-  test('resolves when it was done before anyone looked', async () => {
+describe('an operation as a promise', () => {
+  test('resolves when it has succeeded before then is called', async () => {
     expect(await start([DONE]).operation).toBe('result');
   });
 
-  test('resolves when it is done after someone looked', async () => {
+  test('resolves when it succeeds after then is called', async () => {
     const { operation, venue } = start([WANT_READ, DONE]);
     const looked = operation.then((value) => `then ${value}`);
     venue.ready();
     expect(await looked).toBe('then result');
   });
 
-  test('may be looked at again and again', async () => {
+  test('may be awaited again and again', async () => {
     const { operation } = start([DONE]);
     expect([await operation, await operation, await Promise.all([operation, operation])]).toEqual([
       'result',
@@ -98,7 +98,7 @@ describe('as a promise, an operation', () => {
     ]);
   });
 
-  test('answers only after the present task, even when it is done already', async () => {
+  test('calls back only after the current task, even when it has already settled', async () => {
     const order: string[] = [];
     const looked = start([DONE]).operation.then(() => order.push('then'));
     order.push('now');
@@ -106,12 +106,12 @@ describe('as a promise, an operation', () => {
     expect(order).toEqual(['now', 'then']);
   });
 
-  test('rejects when it failed before anyone looked', async () => {
+  test('rejects when it has failed before catch is called', async () => {
     const failure = new Error('no');
     await expect(start([failure]).operation).rejects.toBe(failure);
   });
 
-  test('rejects when it fails after someone looked', async () => {
+  test('rejects when it fails after catch is called', async () => {
     const failure = new Error('no');
     const { operation, venue } = start([WANT_READ, failure]);
     const caught = operation.catch((reason: unknown) => reason);
@@ -119,7 +119,7 @@ describe('as a promise, an operation', () => {
     expect(await caught).toBe(failure);
   });
 
-  test('runs what stands in finally either way, and passes on how it ended', async () => {
+  test('runs a finally callback on success and on failure, and passes the outcome on', async () => {
     let runs = 0;
     const count = (): void => {
       runs++;
@@ -130,7 +130,7 @@ describe('as a promise, an operation', () => {
     expect(runs).toBe(2);
   });
 
-  test('settles once: what comes after success changes nothing', async () => {
+  test('settles once: calls after a success change nothing', async () => {
     const { operation, venue } = start([DONE]);
     operation.fail(new Error('late'));
     operation.succeed('other');
@@ -138,7 +138,7 @@ describe('as a promise, an operation', () => {
     expect([await operation, venue.settlements.length]).toEqual(['result', 1]);
   });
 
-  test('settles once: what comes after failure changes nothing', async () => {
+  test('settles once: calls after a failure change nothing', async () => {
     const failure = new ClosedError('no');
     const { operation, step, venue } = start([failure]);
     operation.succeed('late');
@@ -153,14 +153,14 @@ describe('as a promise, an operation', () => {
   });
 });
 
-describe('in a venue that throws when it is told of the end', () => {
+describe('in a venue whose settled method throws', () => {
   class ThrowingVenue extends ManualVenue {
     override settled(): void {
       throw new Error('a handler of the user');
     }
   }
 
-  test('an operation that fails is settled all the same', async () => {
+  test('an operation that fails still settles', async () => {
     const failure = new Error('no');
     const operation = new Operation(new ScriptedStep(WANT_READ, failure), new ThrowingVenue(), {}).start();
     const outcome = failureOf(operation);
@@ -170,7 +170,7 @@ describe('in a venue that throws when it is told of the end', () => {
     expect(await outcome).toBe(failure);
   });
 
-  test('an operation that succeeds is settled all the same, and its progress completes', async () => {
+  test('an operation that succeeds still settles, and its progress completes', async () => {
     const operation = new Operation(new ScriptedStep(WANT_READ, DONE), new ThrowingVenue(), {}).start();
     let complete = false;
     operation.progress$.subscribe({
@@ -187,38 +187,38 @@ describe('in a venue that throws when it is told of the end', () => {
 });
 
 describe('a failure', () => {
-  test('that nobody looks at surfaces as an unhandled rejection', async () => {
+  test('without a handler is an unhandled rejection', async () => {
     const failure = new Error('unobserved');
     expect(await unhandledDuring(() => void start([failure]))).toEqual([failure]);
   });
 
-  test('of a waiting operation that nobody looks at surfaces too', async () => {
+  test('of a waiting operation without a handler is an unhandled rejection too', async () => {
     expect(
       await unhandledDuring(() => start([WANT_READ], { timeouts: { blockMs: 5 } }).venue.advance(5)),
     ).toMatchObject([{ mode: 'block' }]);
   });
 
-  test('that somebody looks at in the same task does not surface', async () => {
+  test('with a handler that is added in the same task is not an unhandled rejection', async () => {
     expect(await unhandledDuring(() => void failureOf(start([new Error('observed')]).operation))).toEqual([]);
   });
 
-  test('surfaces through a then that does not handle it', async () => {
+  test('is an unhandled rejection of a then without a rejection handler', async () => {
     const failure = new Error('unhandled');
     expect(await unhandledDuring(() => void start([failure]).operation.then(() => 0))).toEqual([failure]);
   });
 
-  test('of wantio names the operation and carries what was achieved', async () => {
+  test('that is a WantioError gets the name of the operation and its partial result', async () => {
     const { operation } = start([new ClosedError('gone')]);
     expect(await failureOf(operation)).toMatchObject({ operation: 'receive', partial: new Uint8Array([1, 2, 3]) });
   });
 
-  test('that names its operation already keeps that name', async () => {
+  test('that already names an operation keeps that name', async () => {
     const failure = new ClosedError('gone');
     failure.operation = 'handshake';
     expect(await failureOf(start([failure]).operation)).toMatchObject({ operation: 'handshake' });
   });
 
-  test('by refusal hands nothing over, tries nothing and tells no venue', async () => {
+  test('by refuse has no partial result, makes no attempt and does not call the venue', async () => {
     const venue = new ManualVenue();
     const step = new ScriptedStep(DONE);
     const operation = new Operation(step, venue, {}).refuse(new ClosedError('closed'));
@@ -227,14 +227,14 @@ describe('a failure', () => {
   });
 });
 
-describe('the progress', () => {
+describe('the progress of an operation', () => {
   function observe(operation: Operation<string>): (number | 'complete')[] {
     const told: (number | 'complete')[] = [];
     operation.progress$.subscribe({ next: (value) => told.push(value), complete: () => told.push('complete') });
     return told;
   }
 
-  test('is told at each wait and at the end, then completes', () => {
+  test('emits at each wait and at the end, and then completes', () => {
     const { operation, step, venue } = start([WANT_READ, WANT_READ, DONE]);
     const told = observe(operation);
     for (const position of [5, 9]) {
@@ -252,13 +252,13 @@ describe('the progress', () => {
     expect(told).toEqual([0, 'complete']);
   });
 
-  test('of a settled operation is its last state', () => {
+  test('of a settled operation emits its last state and completes', () => {
     const { operation, step } = start([DONE]);
     step.position = 9;
     expect(observe(operation)).toEqual([9, 'complete']);
   });
 
-  test('may be where the operation is cancelled', async () => {
+  test('may have a subscriber that cancels the operation', async () => {
     const controller = new AbortController();
     const { operation, venue } = start([], { signal: controller.signal, timeouts: { blockMs: 50 } });
     operation.progress$.subscribe(() => {
@@ -270,7 +270,7 @@ describe('the progress', () => {
   });
 });
 
-describe('in a venue that has done enough for this turn', () => {
+describe('in a venue that is exhausted for this turn', () => {
   test('an operation begins in the next turn', async () => {
     const { operation, step, venue } = start([DONE], { exhausted: true });
     const before = [step.attempts, operation.want, venue.parked.size];
@@ -278,35 +278,35 @@ describe('in a venue that has done enough for this turn', () => {
     expect([before, await operation]).toEqual([[0, null, 1], 'result']);
   });
 
-  test('an operation without time has its one try all the same', async () => {
+  test('an operation with limits of zero still gets its attempt', async () => {
     const { operation, venue } = start([DONE], { exhausted: true, timeouts: { blockMs: 0, totalMs: 0 } });
     venue.turn();
     expect(await operation).toBe('result');
   });
 });
 
-describe('the limits of a call over those of its connection', () => {
+describe('the merged limits of a call and its connection', () => {
   const defaults = { blockMs: 1, totalMs: 2 };
 
-  test("are the connection's when the call brings none", () => {
+  test("are the connection's when the call has none", () => {
     expect(mergeTimeouts(defaults, undefined)).toBe(defaults);
   });
 
-  test('are replaced limit by limit', () => {
+  test('take each limit of the call over that of the connection', () => {
     expect([mergeTimeouts(defaults, { blockMs: 5 }), mergeTimeouts(defaults, { totalMs: 6 })]).toEqual([
       { blockMs: 5, totalMs: 2 },
       { blockMs: 1, totalMs: 6 },
     ]);
   });
 
-  test('stay when undefined is given', () => {
+  test("keep the connection's limit when the call gives undefined", () => {
     expect(mergeTimeouts(defaults, { blockMs: undefined })).toEqual({ blockMs: 1, totalMs: 2 });
   });
 });
 
 /**
- * @returns the reasons that surface as unhandled once `task` has run. The runner's own listeners are set aside
- * meanwhile.
+ * @returns the reasons of the unhandled rejections that `task` causes. The test runner's own listeners are removed
+ * while it runs.
  */
 async function unhandledDuring(task: () => void): Promise<unknown[]> {
   const listeners = process.listeners('unhandledRejection');
@@ -315,7 +315,7 @@ async function unhandledDuring(task: () => void): Promise<unknown[]> {
   process.on('unhandledRejection', (reason) => reasons.push(reason));
   try {
     task();
-    // Node tells unhandled rejections after the microtasks and before the next task.
+    // Node reports unhandled rejections after the microtasks and before the next task.
     await new Promise((resolve) => setImmediate(resolve));
   } finally {
     process.removeAllListeners('unhandledRejection');

@@ -59,11 +59,11 @@ const refusal = (given: unknown): string => {
     return String(error);
   }
 };
-/** The same with what must be there. */
+/** The same, with the required option added. */
 const refusalOf = (given: object): string => refusal({ size: 1, ...given });
 
 describe('options', () => {
-  it('are taken when all are right or not given', () => {
+  it('are accepted when each is valid or absent', () => {
     const all = {
       mode: 'on',
       limitMs: -1,
@@ -83,7 +83,7 @@ describe('options', () => {
     ]);
   });
 
-  it('of an unknown name are refused with the name that is meant, or all that are known', () => {
+  it('with an unknown name are refused; the message suggests a name or lists all', () => {
     expect(
       [{ sise: 1 }, { minVersion: 'x' }, { elephant: 1 }, { timeouts: { blokMs: 1 } }, { toString: 1 }].map(refusalOf),
     ).toEqual([
@@ -95,7 +95,7 @@ describe('options', () => {
     ]);
   });
 
-  it('of a wrong type or out of range are refused with what they take and what they were given', () => {
+  it('of a wrong type or out of range are refused; the message says what they take and what was given', () => {
     const isMilliseconds = 'a number of milliseconds (negative or Infinity: no limit)';
     expect(
       [
@@ -141,28 +141,28 @@ describe('options', () => {
     ]);
   });
 
-  it('that could be secret are not shown, nor is PEM that stands in the wrong place', () => {
+  it('that may be secret are not shown in the message, and neither is PEM in any option', () => {
     const pem = '-----BEGIN PRIVATE KEY-----\nsecret';
     for (const given of [{ key: 'hunter2' }, { key: pem }, { mode: pem }, { key: 4711 }])
       expect(refusalOf(given)).toMatch(/not (?:text|a number) \(not shown\)$/);
     expect(refusal(pem)).toBe('TypeError: call takes its options as an object, not text (not shown)');
   });
 
-  it('that decide about trust are refused when they are undefined, inside of others too', () => {
+  it('that decide about trust are refused when they are undefined, also inside other options', () => {
     expect([{ key: undefined }, { protocols: { min: undefined } }].map(refusalOf)).toEqual([
       'TypeError: call: key decides about trust and is undefined: give it a value, or leave it out',
       'TypeError: call: protocols.min decides about trust and is undefined: give it a value, or leave it out',
     ]);
   });
 
-  it('that must be there are missed', () => {
+  it('that are required are refused when they are absent or undefined', () => {
     expect([{}, { size: undefined }].map(refusal)).toEqual([
       'TypeError: call needs size: a whole number of 1…9',
       'TypeError: call needs size: a whole number of 1…9',
     ]);
   });
 
-  it('are an object, and no promise, list, map or part of the language', () => {
+  it('must be a plain object, not a promise, a list, a map or another built-in', () => {
     const controller = new AbortController();
     const odd = [
       8080,
@@ -180,7 +180,7 @@ describe('options', () => {
     for (const given of odd) expect(refusal(given)).toMatch(/^TypeError: call takes its options as an object, not /);
   });
 
-  it('count when they are inherited, for they are read all the same', () => {
+  it('are checked when they are inherited, because the call reads them as well', () => {
     expect(refusal(Object.create({ size: 0 }))).toContain('RangeError: call: size takes');
     expect(refusal(Object.create({ size: 1, sise: 1 }))).toContain('has no option "sise"');
     expect(
@@ -192,7 +192,7 @@ describe('options', () => {
         })(),
       ),
     ).toContain('TypeError: call: size takes');
-    // What somebody has added to all objects of the process is no option.
+    // A property that a program has added to Object.prototype is not an option.
     Object.defineProperty(Object.prototype, 'added', {
       value: 1,
       enumerable: true,
@@ -207,7 +207,7 @@ describe('options', () => {
   });
 });
 
-it('an argument must be there', () => {
+it('an argument is refused when it is undefined or of a wrong type', () => {
   expect(() => {
     checkArgument('call', 'the data', undefined, bytes);
   }).toThrow(new TypeError('call: the data takes bytes (a Uint8Array), not undefined'));

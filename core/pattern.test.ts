@@ -26,12 +26,12 @@ function line(text: string): string | Uint8Array {
   return pattern.take(input, pattern.measure(input, false, 1_000));
 }
 
-describe('a name', () => {
+describe('the name of a pattern', () => {
   test.each(['*x', 'l', '', -1, 1.5, NaN, Infinity, 2 ** 53, null, {}])('cannot be %s', (name) => {
     expect(() => patternOf(name as PatternName)).toThrow(RangeError);
   });
 
-  test('that is wrong is told in the message', () => {
+  test('is shown in the error message when it is wrong', () => {
     expect(() => patternOf('*x' as PatternName)).toThrow(
       "receive takes '*l', '*a', '*s' or a number of bytes ≥ 0, not *x",
     );
@@ -39,7 +39,7 @@ describe('a name', () => {
 });
 
 describe('a line', () => {
-  test('goes up to its LF, which is taken and not given', () => {
+  test('ends at its LF, which is consumed but not returned', () => {
     expect([measure('*l', 'ab\ncd'), line('ab\ncd')]).toEqual([3, 'ab']);
   });
 
@@ -51,7 +51,7 @@ describe('a line', () => {
     expect(line('ab\r\n')).toBe('ab');
   });
 
-  test('loses every CR, wherever it stands', () => {
+  test('loses every CR, at any position', () => {
     expect(line('\r\ra\rb\r\r\n')).toBe('ab');
   });
 
@@ -59,21 +59,21 @@ describe('a line', () => {
     expect(measure('*l', 'ab\rcd')).toBe(MORE);
   });
 
-  test('is text, decoded whole', () => {
+  test('is decoded as UTF-8 as a whole', () => {
     expect(line('grüße €😀\n')).toBe('grüße €😀');
   });
 
-  test('shows bytes that are no text as U+FFFD', () => {
+  test('contains U+FFFD for bytes that are not UTF-8', () => {
     const input = new InputBuffer();
     input.append(new Uint8Array([0x61, 0xff, 0x0a]));
     expect(patternOf('*l').take(input, 3)).toBe('a\ufffd');
   });
 
-  test('is not there before its LF', () => {
+  test('is incomplete before its LF', () => {
     expect([measure('*l', ''), measure('*l', 'abc')]).toEqual([MORE, MORE]);
   });
 
-  test('cannot come any more after the end, even when nothing has come', () => {
+  test('fails at the end without an LF, even when no byte has arrived', () => {
     expect([measure('*l', 'abc', { ended: true }), measure('*l', '', { ended: true })]).toEqual([TOO_EARLY, TOO_EARLY]);
   });
 
@@ -81,25 +81,25 @@ describe('a line', () => {
     expect([measure('*l', 'abcd\n', { maxBytes: 4 }), measure('*l', 'abcd', { maxBytes: 4 })]).toEqual([5, MORE]);
   });
 
-  test('is refused as soon as more than its bound has come', () => {
+  test('is refused as soon as more bytes than its bound have arrived', () => {
     expect(() => measure('*l', 'abcde', { maxBytes: 4 })).toThrow(BoundsError);
   });
 
-  test('is refused for its length although its LF has come too', () => {
+  test('is refused for its length although its LF has arrived', () => {
     expect(() => measure('*l', 'abcde\n', { maxBytes: 4 })).toThrow(new BoundsError('the line', 'maxBytes', 4));
   });
 
-  test('has a bound of its own', () => {
+  test('has a default bound of 64 KiB', () => {
     expect(patternOf('*l').defaultMaxBytes).toBe(64 * 1024);
   });
 });
 
 describe('everything', () => {
-  test('is there at the end', () => {
+  test('is complete at the end', () => {
     expect([measure('*a', 'abc'), measure('*a', 'abc', { ended: true })]).toEqual([MORE, 3]);
   });
 
-  test('may be nothing', () => {
+  test('may be empty', () => {
     expect(measure('*a', '', { ended: true })).toBe(0);
   });
 
@@ -111,17 +111,17 @@ describe('everything', () => {
     expect(() => measure('*a', 'abcde', { maxBytes: 4 })).toThrow(new BoundsError('the input', 'maxBytes', 4));
   });
 
-  test('has a bound of its own', () => {
+  test('has a default bound of 16 MiB', () => {
     expect(patternOf('*a').defaultMaxBytes).toBe(16 * 1024 * 1024);
   });
 });
 
 describe('some bytes', () => {
-  test('are what is there', () => {
+  test('are all bytes that have arrived', () => {
     expect([measure('*s', ''), measure('*s', 'abc')]).toEqual([MORE, 3]);
   });
 
-  test('are none at the end', () => {
+  test('are empty at the end', () => {
     expect(measure('*s', '', { ended: true })).toBe(0);
   });
 
@@ -131,52 +131,52 @@ describe('some bytes', () => {
 });
 
 describe('a number of bytes', () => {
-  test('is there once so many have come', () => {
+  test('is complete when this many bytes have arrived', () => {
     expect([measure(3, 'ab'), measure(3, 'abc'), measure(3, 'abcd')]).toEqual([MORE, 3, 3]);
   });
 
-  test('of zero is there always', () => {
+  test('of zero is always complete', () => {
     expect([measure(0, ''), measure(0, 'ab'), measure(0, '', { ended: true })]).toEqual([0, 0, 0]);
   });
 
-  test('that is there is given although the end has come', () => {
+  test('is complete after the end if all bytes have arrived', () => {
     expect(measure(3, 'abc', { ended: true })).toBe(3);
   });
 
-  test('cannot come any more after the end', () => {
+  test('fails at the end if too few bytes have arrived', () => {
     expect(measure(3, 'ab', { ended: true })).toBe(TOO_EARLY);
   });
 
-  test('has no bound unless one is given', () => {
+  test('has no default bound', () => {
     expect(patternOf(2 ** 40).defaultMaxBytes).toBe(Infinity);
   });
 
-  test('beyond a given bound is refused before anything has come', () => {
+  test('beyond a given bound is refused before any byte has arrived', () => {
     expect(() => measure(5, '', { maxBytes: 4 })).toThrow(
       new BoundsError('the number of bytes asked for', 'maxBytes', 4),
     );
   });
 });
 
-describe('of an unfinished input', () => {
+describe('the partial of an unfinished receive', () => {
   const partial = (name: PatternName, text: string, maxBytes = 1_000): number =>
     patternOf(name).partialOf(bufferOf(text), maxBytes);
 
-  test('all belongs to a line, and to everything, up to the bound', () => {
+  test('is all bytes up to the bound for a line and for everything', () => {
     expect([partial('*l', 'abc'), partial('*a', 'abc'), partial('*l', 'abcde', 4), partial('*a', 'abcde', 4)]).toEqual([
       3, 3, 4, 4,
     ]);
   });
 
-  test('no more than was asked for belongs to a number', () => {
+  test('is at most the requested number for a number of bytes', () => {
     expect([partial(3, 'ab'), partial(3, 'abcd')]).toEqual([2, 3]);
   });
 
-  test('nothing belongs to a number that is refused, so that it does not matter how much had come', () => {
+  test('is empty for a number beyond the bound, however many bytes have arrived', () => {
     expect(partial(5, 'abcd', 4)).toBe(0);
   });
 
-  test('nothing belongs to some bytes', () => {
+  test('is empty for some bytes', () => {
     expect(partial('*s', 'abc')).toBe(0);
   });
 });

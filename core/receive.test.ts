@@ -12,7 +12,7 @@ import { ScriptedTransport } from './testing/scripted-transport.ts';
 import type { ReadEvent } from './testing/scripted-transport.ts';
 import { DONE, END, WANT_LOOKUP, WANT_READ, WANT_WRITE, YIELD } from './want.ts';
 
-/** The receiving side of a connection whose peer sends by script. */
+/** The receiving side of a connection whose peer follows a script. */
 class Receiver {
   readonly venue = new ManualVenue();
   readonly transport: ScriptedTransport;
@@ -49,18 +49,18 @@ async function failureOf<E extends Error>(
 }
 
 describe('a receive', () => {
-  test('gathers until there is enough, and leaves the rest', async () => {
+  test('reads until it has enough bytes, and leaves the rest', async () => {
     const receiver = new Receiver('he', 'l', 'lo\nwo', 'rld');
     expect([await receiver.receive('*l'), receiver.left]).toEqual(['hello', 'wo']);
   });
 
-  test('does not read when there is enough already', async () => {
+  test('does not read when the buffer already has enough bytes', async () => {
     const receiver = new Receiver('a\nb\n');
     await receiver.receive('*l');
     expect([await receiver.receive('*l'), receiver.transport.calls.read]).toEqual(['b', 1]);
   });
 
-  test('does not read past what it needs, so that the peer may wait for an answer', async () => {
+  test('does not read again when it has enough, because the peer may wait for an answer', async () => {
     const receiver = new Receiver('abc', WANT_READ, END);
     await receiver.receive(3);
     expect(receiver.transport.calls.read).toBe(1);
@@ -78,7 +78,7 @@ describe('a receive', () => {
     expect(await operation).toBe('abc');
   });
 
-  test('gives way after a megabyte, for the sake of others', () => {
+  test('yields after 1 MiB, so that other operations can run', () => {
     const megabyte = new Uint8Array(1024 * 1024);
     const receiver = new Receiver(megabyte, megabyte, 'x');
     const step = new ReceiveStep(receiver.inflow, patternOf('*a'), undefined);
@@ -91,7 +91,7 @@ describe('a receive', () => {
     ]);
   });
 
-  test('that needs a megabyte exactly has it, and does not give way', () => {
+  test('of exactly 1 MiB completes without a yield', () => {
     const receiver = new Receiver(new Uint8Array(1024 * 1024));
     expect(new ReceiveStep(receiver.inflow, patternOf(1_048_576)).attempt()).toBe(DONE);
   });
@@ -101,7 +101,7 @@ describe('a receive', () => {
     expect(Buffer.from(await receiver.receive('*a')).toString()).toBe('abcd');
   });
 
-  test('of everything is empty when nothing came', async () => {
+  test('of everything is empty when no byte arrives before the end', async () => {
     const receiver = new Receiver(END);
     expect(await receiver.receive('*a')).toHaveLength(0);
   });
@@ -127,7 +127,7 @@ describe('a receive', () => {
 });
 
 describe('the progress of a receive', () => {
-  test('counts what has come of it', () => {
+  test('counts the bytes that have arrived for it', () => {
     const receiver = new Receiver('abc');
     const operation = receiver.receive('*l');
     const before = operation.last;
@@ -136,14 +136,14 @@ describe('the progress of a receive', () => {
     expect([before, operation.last]).toEqual([3, 5]);
   });
 
-  test('counts what it took once it is complete, whatever else stands in the connection', async () => {
+  test('counts only the bytes that it took after it is complete', async () => {
     const receiver = new Receiver('ab\ncdefg');
     const operation = receiver.receive('*l');
     await operation;
     expect(operation.last).toBe(3);
   });
 
-  test('counts what it handed over once it has failed', async () => {
+  test('counts the bytes of its partial after it has failed', async () => {
     const receiver = new Receiver('abc', END);
     const operation = receiver.receive('*l');
     await failureOf(operation, ClosedError);
@@ -152,52 +152,52 @@ describe('the progress of a receive', () => {
 });
 
 describe('a receive that fails', () => {
-  test('at the end in the middle of a line hands over what had come', async () => {
+  test('at the end in the middle of a line has the arrived bytes as its partial', async () => {
     const receiver = new Receiver('ab', 'c', END);
     expect((await failureOf(receiver.receive('*l'), ClosedError)).text).toBe('abc');
   });
 
-  test('at the end before anything has come hands over nothing', async () => {
+  test('at the end before any byte has arrived has an empty partial', async () => {
     expect((await failureOf(new Receiver(END).receive(1), ClosedError)).text).toBe('');
   });
 
-  test('keeps none of what it handed over in the connection', async () => {
+  test('does not leave its partial in the connection', async () => {
     const receiver = new Receiver('abc', END);
     await failureOf(receiver.receive(4), ClosedError);
     expect(receiver.left).toBe('');
   });
 
-  test('for the length of a line hands over as much as its bound, and leaves the rest', async () => {
+  test('because a line is too long has a partial as long as the bound, and leaves the rest', async () => {
     const receiver = new Receiver('abcdefg\n');
     expect([(await failureOf(receiver.receive('*l', 4), BoundsError)).text, receiver.left]).toEqual(['abcd', 'efg\n']);
   });
 
-  test('for the size of everything hands over as much as its bound, and leaves the rest', async () => {
+  test('because everything is too long has a partial as long as the bound, and leaves the rest', async () => {
     const receiver = new Receiver('abcdefg', END);
     expect([(await failureOf(receiver.receive('*a', 4), BoundsError)).text, receiver.left]).toEqual(['abcd', 'efg']);
   });
 
-  test('for the number that it was asked for takes nothing', async () => {
+  test('because the requested number is beyond the bound takes no bytes', async () => {
     const receiver = new Receiver('ab\ncdefg');
     await receiver.receive('*l');
     expect([(await failureOf(receiver.receive(5, 4), BoundsError)).text, receiver.left]).toEqual(['', 'cdefg']);
   });
 
-  test('after its block limit hands over what had come, as raw bytes', async () => {
+  test('at its block limit has the arrived raw bytes as its partial', async () => {
     const receiver = new Receiver('a\rb\xe9');
     const operation = receiver.receive('*l');
     receiver.venue.advance(100);
     expect((await failureOf(operation, Error)).text).toBe('a\rb\xc3\xa9');
   });
 
-  test('with an error of the transport passes that on', async () => {
+  test('by an error of the transport rejects with that error', async () => {
     const failure = new ClosedError('gone');
     const error = await failureOf(new Receiver('ab', failure).receive('*l'), ClosedError);
     expect([error === failure, error.text, error.operation]).toEqual([true, 'ab', 'receive']);
   });
 
   test.each(['before it is begun', 'before its first turn'])(
-    'leaves what stands in the connection when it is cancelled %s',
+    'leaves the bytes in the connection when it is cancelled %s',
     async (when) => {
       const receiver = new Receiver();
       receiver.inflow.input.append(Buffer.from('of another\n'));
@@ -212,7 +212,7 @@ describe('a receive that fails', () => {
     },
   );
 
-  test('can be taken up again with its partial put back', async () => {
+  test('can be retried after its partial was put back', async () => {
     const receiver = new Receiver('ab');
     const operation = receiver.receive('*l');
     receiver.venue.advance(100);
@@ -222,14 +222,14 @@ describe('a receive that fails', () => {
     expect(await receiver.receive('*l')).toBe('abc');
   });
 
-  test('tells how much of the message had come', async () => {
+  test('says in its message how many bytes had arrived', async () => {
     const error = await failureOf(new Receiver('abc', END).receive(9), ClosedError);
     expect(error.message).toBe('receive failed: the peer closed the connection after 3 bytes of an unfinished message');
   });
 });
 
 describe("a receive into the caller's memory", () => {
-  test('takes what stands in the buffer, without reading', () => {
+  test('takes the bytes in the buffer without reading', () => {
     const receiver = new Receiver('abcd');
     receiver.inflow.pull();
     const into = new Uint8Array(3);
@@ -243,24 +243,24 @@ describe("a receive into the caller's memory", () => {
     ]).toEqual([DONE, 3, 'abc', 'd', 1]);
   });
 
-  test('reads straight into it when the buffer is empty', () => {
+  test('reads directly into that memory when the buffer is empty', () => {
     const receiver = new Receiver('abcd');
     const into = new Uint8Array(3);
     const step = new ReceiveIntoStep(receiver.inflow, into);
     expect([step.attempt(), step.result(), step.progress(), receiver.inflow.input.length]).toEqual([DONE, 3, 3, 0]);
   });
 
-  test('is zero at the end', () => {
+  test('resolves with 0 at the end', () => {
     const step = new ReceiveIntoStep(new Receiver(END).inflow, new Uint8Array(3));
     expect([step.attempt(), step.result()]).toEqual([DONE, 0]);
   });
 
-  test('passes wants on', () => {
+  test('passes on the wants of the transport', () => {
     const step = new ReceiveIntoStep(new Receiver(WANT_WRITE).inflow, new Uint8Array(3));
     expect([step.attempt(), step.attempt(), step.progress()]).toEqual([WANT_WRITE, WANT_READ, 0]);
   });
 
-  test('needs room', () => {
+  test('refuses memory of 0 bytes', () => {
     expect(() => new ReceiveIntoStep(new Receiver().inflow, new Uint8Array(0))).toThrow(RangeError);
   });
 });

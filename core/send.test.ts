@@ -7,13 +7,13 @@ import { ScriptedTransport } from './testing/scripted-transport.ts';
 import type { Script } from './testing/scripted-transport.ts';
 import { DONE, WANT_LOOKUP, WANT_READ, WANT_WRITE, YIELD } from './want.ts';
 
-/** A send over a transport that plays `script`. */
+/** A send over a transport that follows `script`. */
 function sending(data: Sendable, range?: SendRange, script?: Script): { step: SendStep; transport: ScriptedTransport } {
   const transport = new ScriptedTransport(script);
   return { step: new SendStep(new Outflow(transport), data, range), transport };
 }
 
-/** @returns what goes out, and the result, of a send that meets no obstacle. */
+/** @returns the written bytes and the result of a send that succeeds at once. */
 function sent(data: Sendable, range?: SendRange): [string, number] {
   const { step, transport } = sending(data, range);
   expect(step.attempt()).toBe(DONE);
@@ -25,19 +25,19 @@ function restOf(step: SendStep): string {
 }
 
 describe('a send', () => {
-  test('resolves to the index of the last byte', () => {
+  test('resolves with the index of the last byte', () => {
     expect(sent(Buffer.from('hello'))).toEqual(['hello', 4]);
   });
 
-  test('counts text in bytes of its UTF-8 form', () => {
+  test('counts text in UTF-8 bytes', () => {
     expect(sent('€😀')).toEqual([Buffer.from('€😀').toString('latin1'), 6]);
   });
 
-  test('may begin later', () => {
+  test('may begin after the first byte', () => {
     expect(sent('hello', { first: 2 })).toEqual(['llo', 4]);
   });
 
-  test('may end earlier', () => {
+  test('may end before the last byte', () => {
     expect(sent('hello', { last: 1 })).toEqual(['he', 1]);
   });
 
@@ -45,17 +45,17 @@ describe('a send', () => {
     expect(sent('hello', { first: 2, last: 2 })).toEqual(['l', 2]);
   });
 
-  test('may cut text between bytes of one character', () => {
+  test('may cut text between the bytes of a character', () => {
     expect(sent('€', { first: 1, last: 1 })).toEqual(['\x82', 1]);
   });
 
-  test('tells how far it has come while it runs', () => {
+  test('shows its progress while it runs', () => {
     const { step } = sending('hello', { first: 1 }, { writes: [2, WANT_WRITE] });
     const before = step.progress();
     expect([before, step.attempt(), step.progress()]).toEqual([0, WANT_WRITE, 2]);
   });
 
-  test('goes on at the first byte that was not accepted', () => {
+  test('continues at the first byte that was not accepted', () => {
     const { step, transport } = sending('hello', undefined, { writes: [1, WANT_WRITE, 3, WANT_WRITE] });
     expect([step.attempt(), step.attempt(), step.attempt(), step.result(), transport.written]).toEqual([
       WANT_WRITE,
@@ -74,12 +74,12 @@ describe('a send', () => {
     },
   );
 
-  test('gives way when a write accepts nothing, and goes on later', () => {
+  test('yields when a write accepts no bytes, and continues later', () => {
     const { step, transport } = sending('hello', undefined, { writes: [2, 0, 0] });
     expect([step.attempt(), step.attempt(), step.attempt(), transport.written]).toEqual([YIELD, YIELD, DONE, 'hello']);
   });
 
-  test('gives way after a megabyte, for the sake of others', () => {
+  test('yields after 1 MiB, so that other operations can run', () => {
     const { step } = sending(new Uint8Array(1_500_000), undefined, { writes: [1024 * 1024] });
     expect([step.attempt(), step.progress(), step.attempt(), step.result()]).toEqual([
       YIELD,
@@ -89,7 +89,7 @@ describe('a send', () => {
     ]);
   });
 
-  test('is done only when nothing is held below any more', () => {
+  test('is done only when the transport has flushed everything', () => {
     const { step, transport } = sending('hello', undefined, { flushes: [WANT_WRITE, WANT_WRITE] });
     expect([step.attempt(), step.progress(), step.attempt(), step.attempt()]).toEqual([
       WANT_WRITE,
@@ -100,7 +100,7 @@ describe('a send', () => {
     expect(transport.written).toBe('hello');
   });
 
-  test('lets failures of the transport through', () => {
+  test('throws the error of the transport', () => {
     const failure = new Error('gone');
     expect(() => sending('hello', undefined, { writes: [failure] }).step.attempt()).toThrow(failure);
   });
@@ -114,17 +114,17 @@ describe('an empty range', () => {
     ['first at the length', 'hello', { first: 5 }, 4],
     ['last before first', 'hello', { first: 3, last: 2 }, 2],
     ['last before the data', 'hello', { last: -1 }, -1],
-  ] as const)('(%s) sends nothing and resolves to first - 1', (_, data, range, result) => {
+  ] as const)('(%s) sends nothing and resolves with first - 1', (_, data, range, result) => {
     expect(sent(data, range)).toEqual(['', result]);
   });
 
-  test('waits for the flush all the same', () => {
+  test('still waits for the flush', () => {
     const { step, transport } = sending('hello', { first: 5 }, { flushes: [WANT_WRITE] });
     expect([step.attempt(), step.attempt(), transport.calls.write]).toEqual([WANT_WRITE, DONE, 0]);
   });
 });
 
-describe('a range outside of the data is refused', () => {
+describe('a send refuses a range outside of the data:', () => {
   test.each([-1, 6, 0.5, NaN, Infinity])('first: %s', (first) => {
     expect(() => sending('hello', { first })).toThrow(new RangeError(`first must lie in 0…5, not ${String(first)}`));
   });
@@ -133,31 +133,31 @@ describe('a range outside of the data is refused', () => {
     expect(() => sending('hello', { last })).toThrow(new RangeError(`last must lie in -1…4, not ${String(last)}`));
   });
 
-  test('last: before first - 1', () => {
+  test('last before first - 1', () => {
     expect(() => sending('hello', { first: 3, last: 1 })).toThrow(new RangeError('last must lie in 2…4, not 1'));
   });
 
-  test('and text is measured in bytes', () => {
+  test('last beyond the length of text in bytes', () => {
     expect(() => sending('€', { last: 3 })).toThrow('-1…2');
   });
 
-  test('and pieces are measured together', () => {
+  test('first beyond the length of all pieces together', () => {
     expect(() => sending(['ab', 'cde'], { first: 6 })).toThrow('0…5');
   });
 });
 
 describe('several pieces', () => {
-  test('go out one after the other, whatever they are', () => {
+  test('of text and bytes are sent in order', () => {
     expect(sent(['ab', Buffer.from('cd'), '', '€'])).toEqual([Buffer.from('abcd€').toString('latin1'), 6]);
   });
 
-  test('that are small leave in one write', () => {
+  test('that are small are sent in one write', () => {
     const { step, transport } = sending(['ab', 'cd', Buffer.from('ef')]);
     step.attempt();
     expect(transport.calls.write).toBe(1);
   });
 
-  test('that are big are not copied', () => {
+  test('that are large are not copied', () => {
     const big = new Uint8Array(100_000).fill(65);
     const { step, transport } = sending(['ab', big, 'cd'], undefined, { writes: [2, 0] });
     step.attempt();
@@ -166,7 +166,7 @@ describe('several pieces', () => {
     expect(transport.written).toBe(`ab${'B'.repeat(100_000)}cd`);
   });
 
-  test('leave in one write as long as a record holds them', () => {
+  test('are sent in one write up to 64 KiB', () => {
     for (const [sizes, writes] of [
       [[65_535, 1], [65_536]],
       [
@@ -188,7 +188,7 @@ describe('several pieces', () => {
     }
   });
 
-  test('stay in order around a big one', () => {
+  test('stay in order around a large one', () => {
     const { step, transport } = sending([
       'a',
       'b',
@@ -204,18 +204,18 @@ describe('several pieces', () => {
     ]);
   });
 
-  test('are counted through for the range', () => {
+  test('have one range over all of them', () => {
     const big = new Uint8Array(70_000).fill(65);
     expect(sent(['ab', big, 'cd'], { first: 1, last: 70_002 })).toEqual([`b${'A'.repeat(70_000)}c`, 70_002]);
   });
 
-  test('may be skipped whole', () => {
+  test('may be skipped entirely', () => {
     expect(sent([new Uint8Array(70_000), 'cd'], { first: 70_001 })).toEqual(['d', 70_001]);
   });
 });
 
-describe('a send that fails hands over', () => {
-  test('the last byte that was accepted and a view of the rest', () => {
+describe('a send that fails returns', () => {
+  test('the index of the last accepted byte and a view of the rest', () => {
     const data = Buffer.from('hello');
     const { step } = sending(data, undefined, { writes: [2, WANT_WRITE] });
     step.attempt();
@@ -232,18 +232,18 @@ describe('a send that fails hands over', () => {
     expect([step.handOver().last, restOf(step)]).toEqual([1, 'll']);
   });
 
-  test('no rest when only the flush was missing', () => {
+  test('an empty rest when only the flush was missing', () => {
     const { step } = sending('hello', undefined, { flushes: [WANT_WRITE] });
     step.attempt();
     expect(step.handOver()).toMatchObject({ last: 4, rest: { length: 0 } });
   });
 
-  test('no rest of an empty range', () => {
+  test('an empty rest of an empty range', () => {
     expect(sending('hello', { first: 5 }).step.handOver()).toMatchObject({ last: 4, rest: { length: 0 } });
   });
 
-  test('the rest of all pieces as views, without a copy, however much it is', () => {
-    // 65 times the same memory: more than one buffer can hold.
+  test('the rest of all pieces as views, without a copy, however many bytes that is', () => {
+    // 65 times the same 64 MiB, which is more than one buffer can hold.
     const block = Buffer.alloc(64 << 20);
     const { step } = sending(new Array<Uint8Array>(65).fill(block), undefined, { writes: [5, WANT_WRITE] });
     step.attempt();
@@ -258,13 +258,13 @@ describe('a send that fails hands over', () => {
     ).toEqual([[true, 5, block.length - 5], ...Array.from({ length: 64 }, () => [true, 0, block.length])]);
   });
 
-  test('pieces that were not begun as they were given', () => {
+  test('the same objects for pieces of which no byte was sent', () => {
     const [one, other] = [new Uint8Array(65_536), new Uint8Array(65_537)];
     const { rest } = sending([one, other]).step.handOver();
     expect((rest as Uint8Array[]).map((piece, index) => piece === [one, other][index])).toEqual([true, true]);
   });
 
-  test('no rest of no pieces', () => {
+  test('an empty rest of no pieces', () => {
     expect(sending([]).step.handOver()).toEqual({ last: -1, rest: [] });
   });
 
@@ -278,7 +278,7 @@ describe('a send that fails hands over', () => {
     expect(restOf(step)).toBe(`b${'A'.repeat(70_000)}c`);
   });
 
-  test('a rest that ends with the range inside of a piece', () => {
+  test('a rest that ends where the range ends inside a piece', () => {
     const { step } = sending(
       [new Uint8Array(70_000).fill(65), 'cdef'],
       { last: 70_001 },

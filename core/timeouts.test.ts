@@ -7,7 +7,7 @@ describe('the budget of a wait', () => {
     expect(new TimeoutBudget({ blockMs: 10, totalMs: 100 }, 0).waitBudget(50)).toBe(10);
   });
 
-  test('is what is left of the total once that is less than the block limit', () => {
+  test('is the rest of the total once that is less than the block limit', () => {
     expect(new TimeoutBudget({ blockMs: 10, totalMs: 100 }, 0).waitBudget(95)).toBe(5);
   });
 
@@ -16,7 +16,7 @@ describe('the budget of a wait', () => {
     expect([0, 9, 1_000].map((now) => budget.waitBudget(now))).toEqual([10, 10, 10]);
   });
 
-  test('counts the total from the start and never anew', () => {
+  test('counts the total from the start of the operation', () => {
     const budget = new TimeoutBudget({ totalMs: 10 }, 1_000);
     expect([1_000, 1_004, 1_010].map((now) => budget.waitBudget(now))).toEqual([10, 6, 0]);
   });
@@ -25,7 +25,7 @@ describe('the budget of a wait', () => {
     expect(new TimeoutBudget({ totalMs: 10 }, 0).waitBudget(500)).toBe(0);
   });
 
-  test('is nothing when a limit is zero', () => {
+  test('is zero when a limit is zero', () => {
     expect(new TimeoutBudget({ blockMs: 0 }, 7).waitBudget(7)).toBe(0);
     expect(new TimeoutBudget({ totalMs: 0, blockMs: 10 }, 7).waitBudget(7)).toBe(0);
   });
@@ -44,7 +44,7 @@ describe('the limit that ends a wait', () => {
     expect(new TimeoutBudget({ blockMs: 10, totalMs: 100 }, 0).mode(95)).toBe('total');
   });
 
-  test('is the total when both would end it at the same moment', () => {
+  test('is the total when both limits pass at the same moment', () => {
     expect(new TimeoutBudget({ blockMs: 10, totalMs: 100 }, 0).mode(90)).toBe('total');
   });
 
@@ -54,20 +54,20 @@ describe('the limit that ends a wait', () => {
   });
 });
 
-describe('no limit', () => {
-  test.each([undefined, Infinity, -1, -0.5, -Infinity])('is what %s means', (ms) => {
+describe('the value of a limit', () => {
+  test.each([undefined, Infinity, -1, -0.5, -Infinity])('%s means no limit', (ms) => {
     const budget = new TimeoutBudget({ blockMs: ms, totalMs: ms }, 0);
     expect(budget.unlimited).toBe(true);
     expect(budget.waitBudget(1e9)).toBe(Infinity);
   });
 
-  test('is not what zero means', () => {
+  test('zero does not mean no limit', () => {
     expect(new TimeoutBudget({ blockMs: 0 }, 0).unlimited).toBe(false);
     expect(new TimeoutBudget({ totalMs: 0 }, 0).unlimited).toBe(false);
   });
 });
 
-test('the limits are copied, so that a change of the settings does not reach a running operation', () => {
+test('the limits are copied, so that a change of the options does not affect a running operation', () => {
   const timeouts = { blockMs: 10, totalMs: 100 };
   const budget = new TimeoutBudget(timeouts, 0);
   timeouts.blockMs = timeouts.totalMs = 1;
@@ -78,14 +78,14 @@ test.each<[unknown, string]>([
   ['1000', '"1000"'],
   [null, 'null'],
   [true, 'true'],
-])('%s is refused although it was no option that was checked', (ms, shown) => {
+])('a limit of %s is refused, even when no option check has run', (ms, shown) => {
   const timeouts = { totalMs: ms as number };
   expect(() => new TimeoutBudget(timeouts, 0)).toThrow(
     new TypeError(`totalMs must be a number of milliseconds, not ${shown}`),
   );
 });
 
-test('NaN is refused, and the message names the limit', () => {
+test('a limit of NaN is refused, and the message names the limit', () => {
   expect(() => new TimeoutBudget({ blockMs: NaN }, 0)).toThrow(
     new RangeError('blockMs must be a number of milliseconds, not NaN'),
   );

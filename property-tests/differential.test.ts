@@ -1,4 +1,4 @@
-// Law: the same steps give the same results on simulated and on real sockets.
+// Law: the same steps have the same results on simulated and on real sockets.
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -32,7 +32,7 @@ const step = fc.record({
 type Step = typeof step extends fc.Arbitrary<infer S> ? S : never;
 const steps = fc.array(step, { minLength: 1, maxLength: 12 });
 
-/** Takes the steps one after the other; @returns what each came to. */
+/** Runs the steps one after the other. @returns the outcome of each step. */
 async function take(
   ends: readonly [Connection, Connection],
   plan: readonly Step[],
@@ -48,7 +48,7 @@ async function take(
 }
 
 async function outcome(end: Connection, act: Step['act']): Promise<unknown> {
-  // Long enough for what is there, short enough to wait for what never comes.
+  // Long enough to receive bytes that have arrived, and short enough to wait in vain in every step.
   const timeouts = { blockMs: 3 };
   try {
     switch (act.kind) {
@@ -90,7 +90,7 @@ async function onRealSockets(plan: readonly Step[], contexts?: Contexts): Promis
       contexts === undefined
         ? [client, server]
         : [client.secure(contexts.client, { serverName: 'there' }), server.secure(contexts.server)];
-    // Loopback delivers at once; two turns let both ends know.
+    // Loopback delivers at once. After two turns both ends have seen it.
     return await take(ends, plan, async () => {
       for (let turn = 0; turn < 2; turn++) await reactor.select({}, 0);
     });
@@ -108,9 +108,9 @@ const onSimulatedSockets = async (plan: readonly Step[], contexts?: Contexts): P
     })
   ).result;
 
-describe('simulated and real sockets agree', () => {
+describe('simulated and real sockets', () => {
   it(
-    'on plain connections',
+    'have the same results on plain connections',
     () =>
       checkLaw(
         fc.asyncProperty(steps, async (plan) => {
@@ -121,7 +121,7 @@ describe('simulated and real sockets agree', () => {
     600_000,
   );
 
-  it('on TLS', async () => {
+  it('have the same results over TLS', async () => {
     const contexts = await contextsFor('TLSv1.3');
     await checkLaw(
       fc.asyncProperty(steps, async (plan) => {

@@ -1,4 +1,5 @@
-// Law: each class of error that is exported says its own name, in a stack trace and in a log, and has a stable code.
+// Law: the `name` of each exported error class is the name under which it is exported, so that stack traces and logs
+// show it.
 
 import { describe, expect, it } from 'vitest';
 
@@ -15,12 +16,12 @@ const exported = Object.entries({ ...protocols, ...protocols.https, ...tls, ...r
     typeof entry[1] === 'function' && entry[1].prototype instanceof Error,
 );
 
-describe('an error', () => {
-  it('is exported at all', () => {
+describe('the exports', () => {
+  it('contain more than 20 error classes', () => {
     expect(exported.length).toBeGreaterThan(20);
   });
 
-  it.each(exported)('%s says its name', (name, { prototype }) => {
+  it.each(exported)('contain %s under its own name', (name, { prototype }) => {
     expect(prototype.name).toBe(name);
     expect(Object.hasOwn(prototype, 'name')).toBe(true);
   });

@@ -1,6 +1,6 @@
 /**
- * wantio/testing: simulated worlds, faults, and random plans of them. It needs no particular test runner; the plans are
- * fast-check's.
+ * wantio/testing: simulated worlds, faults, and random plans for both. It works with every test runner. The plans are
+ * arbitraries of fast-check.
  */
 
 export { drawnFaults } from '../reactor/faults/drawn-faults.ts';

@@ -1,5 +1,5 @@
-// Law: an option of a public call that has an unknown name, a wrong type or is out of range is refused with its name,
-// before anything begins; nothing secret is shown.
+// Law: a public call refuses an option with an unknown name, a wrong type or a value out of range. It does so before
+// any work begins. The error names the option, and shows no value of a secret option.
 
 import { readFileSync, readdirSync } from 'node:fs';
 import { PassThrough } from 'node:stream';
@@ -70,7 +70,7 @@ interface Scene {
 
 interface Call {
   readonly rules: Table;
-  /** Makes the call with `options` over those that it needs. */
+  /** Makes the call with the options that it needs, overridden by `options`. */
   readonly make: (scene: Scene, options: Record<string, unknown>) => unknown;
 }
 
@@ -86,7 +86,7 @@ const ground = {
 };
 const certified = Certificate.load(certificate);
 
-/** Every public call that takes options, as its messages name it, with the table that its type demands. */
+/** Every public call that takes options, under the name in its error messages, with the rules of its options. */
 const CALLS: Record<string, Call | readonly Call[]> = {
   'new Reactor': { rules: GROUND_RULES, make: (_, options) => new Reactor(as({ ...ground, ...options })) },
   connect: {
@@ -168,7 +168,7 @@ const CALLS: Record<string, Call | readonly Call[]> = {
   extensions: { rules: TEXT_RULES, make: (_, options) => certified.extensions(as(options)) },
   'Certificate.load': { rules: LOAD_RULES, make: (_, options) => Certificate.load(certificate, as(options)) },
   selfSigned: { rules: SELF_SIGNED_RULES, make: (_, options) => selfSigned(as(options)) },
-  // It looks at its options before it looks at its session.
+  // It checks its options before it uses its session, so it needs none here.
   print: { rules: PRINT_RULES, make: (_, options) => TlsSession.prototype.print(as(options)) },
   'new ClientSessions': { rules: CLIENT_SESSIONS_RULES, make: (_, options) => new ClientSessions(as(options)) },
   'new TicketKeys': { rules: TICKET_KEYS_RULES, make: (_, options) => new TicketKeys(as(options)) },
@@ -229,8 +229,8 @@ const odd = fc.constantFrom<unknown>(
 );
 
 /**
- * What a rule refuses: drawn values that it does not take, one that is not there where it decides about trust, and the
- * same inside of it.
+ * Values that a rule refuses: odd values outside its type or range; `undefined` if the option decides about trust; and
+ * objects or lists with such a value inside.
  */
 function wrong(rule: Rule): fc.Arbitrary<unknown> {
   const values = odd.filter((value) => rule.judge(value) !== true);
@@ -288,14 +288,14 @@ async function refused({ make, rules }: Call, option: string, value: unknown): P
 describe.each(Object.entries(CALLS).flatMap(([name, calls]) => [calls].flat().map((call) => [name, call] as const)))(
   '%s',
   (_, call) => {
-    it('refuses unknown names and wrong values of every option before anything begins', async () => {
+    it('refuses unknown names and wrong values of every option before any work begins', async () => {
       const wrongs = Object.entries(call.rules).map(([option, rule]) =>
         wrong(rule).map((value) => [option, value] as const),
       );
       const unknown = fc
         .string({ minLength: 1, unit: fc.constantFrom('a', 'S', 'x', '_') })
         .filter((option) => !(option in call.rules));
-      // Each option about six times.
+      // This tries each option about six times.
       await checkLaw(
         fc.asyncProperty(fc.oneof(fc.tuple(unknown, odd), ...wrongs), ([option, value]) =>
           refused(call, option, value),
@@ -306,7 +306,7 @@ describe.each(Object.entries(CALLS).flatMap(([name, calls]) => [calls].flat().ma
   },
 );
 
-it('knows every call that checks its options', () => {
+it('the table of this test contains every call that checks its options', () => {
   const sources = ['core', 'reactor', 'protocols', 'property-tests']
     .flatMap((folder) => readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((file) => `${folder}/${file}`))
     .filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts'));
@@ -320,7 +320,7 @@ it('knows every call that checks its options', () => {
 });
 
 describe('serve', () => {
-  it('refuses a handler that is none', () =>
+  it('refuses a handler that is no function', () =>
     simulate({}, async (world) => {
       const { reactor } = world.machine('here');
       const listener = await reactor.listen({ host: '0.0.0.0', port: 1 });
@@ -331,8 +331,8 @@ describe('serve', () => {
     }).then(nothing));
 });
 
-describe('what is no option', () => {
-  it('is refused as well', () =>
+describe('an argument that is not an option', () => {
+  it('is refused as well if it has a wrong type or value', () =>
     simulate({}, async (world) => {
       const { here, client: connection } = await pairIn(world);
       for (const slip of [
@@ -362,7 +362,7 @@ describe('what is no option', () => {
       expect(() => {
         connection.timeouts = as({ totalMs: '1000' });
       }).toThrow('timeouts.totalMs takes a number of milliseconds (negative or Infinity: no limit), not "1000"');
-      // A limit that is not given keeps the connection's own.
+      // A limit of `undefined` keeps the limit of the connection.
       connection.timeouts = { blockMs: 5 };
       await expect(connection.receive('*l', { timeouts: { blockMs: undefined } })).rejects.toThrow('block 5 ms');
       expect([here.reactor.operations().length, here.reactor.loop.deadlines.size]).toEqual([0, 0]);

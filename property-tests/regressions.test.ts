@@ -1,4 +1,4 @@
-// Bugs that the laws have found, each as the smallest plan that showed it.
+// Bugs that the laws have found. Each is here as the smallest plan that showed it.
 
 import { describe, expect, it } from 'vitest';
 
@@ -20,11 +20,11 @@ import { simulate } from './kit/simulate.ts';
 import { contextsFor } from './kit/tls-contexts.ts';
 
 const nothing = new Uint8Array(0);
-// What nobody has sealed: the peer answers with `bad_record_mac`, which is 20.
+// A TLS record with garbage inside. The peer answers with alert 20, `bad_record_mac`.
 const noRecord = Uint8Array.from({ length: 90 }, (_, index) => [23, 3, 3, 0, 85][index] ?? 1);
 
 describe('over a plain connection', () => {
-  it('a polite close that waits for a send is over when the connection is aborted', () =>
+  it('an abort ends a polite close that waits for a send', () =>
     simulate({}, async (world) => {
       const { client } = await pairIn(world);
       const sending = client.send(new Uint8Array(220_000));
@@ -36,7 +36,7 @@ describe('over a plain connection', () => {
       expect(world.now()).toBe(startedAt);
     }).then(() => undefined));
 
-  it('a reset of which a send was told is not an end to the receive after it', () =>
+  it('a receive reports a reset as ECONNRESET, not as an end, after a send has reported it', () =>
     simulate({}, async (world) => {
       const { client, server } = await pairIn(world);
       await server.send('the beginning');
@@ -51,7 +51,7 @@ describe('over a plain connection', () => {
 });
 
 describe.each(['TLSv1.2', 'TLSv1.3'] as const)('over %s', (version) => {
-  it('a shutdown before the handshake does not tear the handshake apart', async () => {
+  it('a shutdown before the handshake does not disturb the handshake', async () => {
     const contexts = await contextsFor(version);
     await simulate({ link: { segment: 1 } }, async (world) => {
       const { client, server } = await pairIn(world, { sendBuffer: 65, receiveBuffer: 1 }, contexts);
@@ -65,7 +65,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('over %s', (version) => {
     });
   });
 
-  it('of two operations that wait for one handshake, both learn that it is done', async () => {
+  it('two operations that wait for one handshake both continue after it', async () => {
     const contexts = await contextsFor(version);
     await simulate({ link: { segment: 17, latencyMs: 1 } }, async (world) => {
       const { client, server } = await pairIn(world, { sendBuffer: 80, receiveBuffer: 1 }, contexts);
@@ -78,7 +78,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('over %s', (version) => {
     });
   });
 
-  it('a descriptor that lingers for its alert does not outlive the deadline of a drain', async () => {
+  it('a descriptor that lingers to deliver its alert is closed by the deadline of a drain', async () => {
     const contexts = await contextsFor(version);
     await simulate({ link: { latencyMs: 1 } }, async (world) => {
       const [here, there] = [world.machine('here'), world.machine('there')];
@@ -96,14 +96,14 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('over %s', (version) => {
     });
   });
 
-  it('an alert that the kernel had no memory for reaches the peer although its connection is closed', async () => {
+  it('an alert reaches the peer after ENOBUFS although its connection is closed', async () => {
     const contexts = await contextsFor(version);
     const trusting = await TlsContext.client({
       ca: { pem: selfSigned().certificate },
       protocols: { min: version, max: version },
     });
     const noMemory: Fault = { kind: 'errno', code: 'ENOBUFS' };
-    // The client hello, the server's flight, and then the alert: when it is made, and when it is tried again.
+    // The sends are: the client hello, the server's flight, the alert, and the alert again.
     await simulate({ faults: { send: [PASS, PASS, noMemory, noMemory] } }, async (world) => {
       const [here, there] = [world.machine('here'), world.machine('there')];
       const listener = await there.reactor.listen({ host: '0.0.0.0', port: 7 });
@@ -116,7 +116,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('over %s', (version) => {
     });
   });
 
-  it('bytes that the kernel had no memory for are sent although nothing else happens', async () => {
+  it('bytes are sent again after ENOBUFS although no other event happens', async () => {
     const contexts = await contextsFor(version);
     await simulate(
       { link: { latencyMs: 1 }, faults: { send: [{ kind: 'errno', code: 'ENOBUFS' }] } },
@@ -131,8 +131,8 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('over %s', (version) => {
   });
 });
 
-describe('a reset behind the end of the peer', () => {
-  it.each([true, false])('leaves the end what it is, whether somebody listens for the break: %s', (listens) =>
+describe("a reset after the peer's end", () => {
+  it.each([true, false])('leaves the end a clean one for a receive, with a "broken" listener: %s', (listens) =>
     simulate({ link: { latencyMs: 1 } }, async (world) => {
       const { client, server } = await pairIn(world);
       const told: unknown[] = [];
@@ -148,7 +148,7 @@ describe('a reset behind the end of the peer', () => {
     }).then(() => undefined),
   );
 
-  it('is told to whoever listens, although a send has heard of it first', () =>
+  it('is emitted to a "broken" listener although a send has reported it first', () =>
     simulate({ link: { latencyMs: 1 } }, async (world) => {
       const { client, server } = await pairIn(world);
       const told: unknown[] = [];
@@ -168,8 +168,8 @@ describe('a reset behind the end of the peer', () => {
     }).then(() => undefined));
 });
 
-describe('a stream with a reader, when a write fails', () => {
-  /** A stream that holds `first ` and has no room for `second`, which has arrived. */
+describe('when a write fails, a stream with a reader', () => {
+  /** A stream whose buffer holds `first ` and has no room for `second`, which waits in the connection. */
   const filled = async (world: World, client: Connection, server: Connection): Promise<ConnectionStream> => {
     const stream = toDuplex(client, { highWaterMark: 4 });
     stream.read(0);
@@ -180,7 +180,7 @@ describe('a stream with a reader, when a write fails', () => {
     return stream;
   };
 
-  /** What a reader of a few bytes is given when it reads on after a write has failed. */
+  /** Reads on after a write has failed. @returns the text, and then the events of the stream. */
   const readOut = async (world: World, stream: ConnectionStream): Promise<string[]> => {
     const heard: string[] = [];
     let text = '';
@@ -199,7 +199,7 @@ describe('a stream with a reader, when a write fails', () => {
   it.each([
     ['plain', false],
     ['TLS', true],
-  ])('by a timeout gives all that has arrived before it tells so, over %s', async (_, isSecure) => {
+  ])('delivers all bytes that have arrived before it emits the timeout, over %s', async (_, isSecure) => {
     const contexts = isSecure ? await contextsFor('TLSv1.3') : undefined;
     await simulate({}, async (world) => {
       const { client, server } = await pairIn(world, { sendBuffer: 1_000, receiveBuffer: 1_000 }, contexts);
@@ -219,7 +219,7 @@ describe('a stream with a reader, when a write fails', () => {
     });
   });
 
-  it('by an error is told of it, although the peer goes on and says nothing', () =>
+  it('emits the error although the peer stays connected and sends nothing', () =>
     simulate({ faults: { send: [{ kind: 'errno', code: 'EPIPE' }] } }, async (world) => {
       const { client, server } = await pairIn(world);
       const stream = toDuplex(client);
@@ -234,7 +234,7 @@ describe('a stream with a reader, when a write fails', () => {
       server.abort();
     }).then(() => undefined));
 
-  it('is told the alert of the peer, which comes behind data', () =>
+  it("emits the peer's alert, which arrived after data, as the error", () =>
     simulate({}, async (world) => {
       const { client, server } = await pairIn(world, {}, await contextsFor('TLSv1.3'));
       await Promise.all([client.handshake(), server.handshake()]);
@@ -257,7 +257,7 @@ describe('a stream with a reader, when a write fails', () => {
 });
 
 describe('a relay', () => {
-  it('is told the alert that came behind data, although a send to that side has failed before', () =>
+  it('rejects with the alert that arrived after data, although a send to that side has failed before', () =>
     contextsFor('TLSv1.3')
       .then((contexts) =>
         simulate({ link: { latencyMs: 1 } }, async (world) => {
@@ -295,8 +295,8 @@ describe('a relay', () => {
       .then(() => undefined));
 });
 
-describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a send over %s whose sealed bytes are lost', (version) => {
-  it('fails, although nobody reads', () =>
+describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a send over %s', (version) => {
+  it('fails when a reset discards its encrypted bytes, although no receive runs', () =>
     simulate({ link: { latencyMs: 1 } }, async (world) => {
       const { client, server } = await pairIn(
         world,
@@ -314,11 +314,11 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a send over %s whose sealed byte
     }).then(() => undefined));
 });
 
-describe('a stream over a connection that ends in the turn in which it has received', () => {
+describe('a stream whose connection is aborted in the turn in which it received bytes', () => {
   it.each([
     ['flows', false],
     ['is not read', true],
-  ])('gives what it has received before it tells the end, when it %s', (_, isPaused) =>
+  ])('delivers the bytes before it emits the error, when it %s', (_, isPaused) =>
     simulate({}, async (world) => {
       const { client, server } = await pairIn(world, { receiveBuffer: 1_000, sendBuffer: 1_000 });
       const events: string[] = [];
@@ -327,7 +327,7 @@ describe('a stream over a connection that ends in the turn in which it has recei
         .on('close', () => events.push('close'));
       if (isPaused) stream.read(0);
       else stream.on('data', (data: Buffer) => events.push(data.toString()));
-      // In a turn the connection receives first and sends then.
+      // In each turn the connection first receives and then sends.
       const sending = client.send(new Uint8Array(100_000));
       sending.progress$.subscribe(() => {
         if (client.statistics.bytesIn > 0) client.abort(new Error('broken'));
@@ -348,14 +348,14 @@ describe('a stream over a connection that ends in the turn in which it has recei
   );
 });
 
-describe('handshakes in the middle of a connection', () => {
+describe('during renegotiations, key updates and certificate requests', () => {
   const authority = new Authority();
   const site = authority.issue({ names: ['there'] });
   const person = authority.issue({ names: ['someone.test'] });
 
   type Acting = (end: SecureConnection) => Promise<unknown>;
 
-  /** Both ends act, each in its order, while both receive until the end; then both say goodbye. */
+  /** Both ends run their acts one after the other, while both receive until the end. Then both half-close. */
   async function run(
     version: 'TLSv1.2' | 'TLSv1.3',
     plan: { link: object; buffers: object; bytes?: [number, number] },
@@ -402,7 +402,7 @@ describe('handshakes in the middle of a connection', () => {
   const updateKeys: Acting = (end) => end.updateKeys();
   const request: Acting = (end) => end.requestClientCertificate();
 
-  it('a goodbye waits for the handshake that goes on', () =>
+  it('a half-close waits for the running renegotiation', () =>
     run(
       'TLSv1.2',
       { link: { segment: 17, latencyMs: 0 }, buffers: { sendBuffer: 65, receiveBuffer: 65 } },
@@ -410,7 +410,7 @@ describe('handshakes in the middle of a connection', () => {
       [renegotiate],
     ));
 
-  it('one that both sides want is made, also when the wish of one comes inside of a record of the other', () =>
+  it('a renegotiation succeeds when both sides ask for it and the requests cross', () =>
     run(
       'TLSv1.2',
       { link: { segment: 17, latencyMs: 1 }, buffers: { sendBuffer: 65, receiveBuffer: 1 } },
@@ -418,7 +418,7 @@ describe('handshakes in the middle of a connection', () => {
       [renegotiate],
     ));
 
-  it('a send goes on while half of the client certificate has come', () =>
+  it('a send continues while only half of the client certificate has arrived', () =>
     run(
       'TLSv1.3',
       { link: { segment: 17, latencyMs: 1 }, buffers: { sendBuffer: 27, receiveBuffer: 65 }, bytes: [1_589, 2_803] },
@@ -426,7 +426,7 @@ describe('handshakes in the middle of a connection', () => {
       [updateKeys, request],
     ));
 
-  it('a demand for a certificate is not swallowed by the answer to a key update', () =>
+  it('a certificate request is not lost when a key update is answered', () =>
     run(
       'TLSv1.3',
       { link: { segment: 17, latencyMs: 0 }, buffers: { sendBuffer: 65, receiveBuffer: 65 } },
@@ -434,7 +434,7 @@ describe('handshakes in the middle of a connection', () => {
       [request, updateKeys],
     ));
 
-  it('the goodbye is the last record, whatever OpenSSL has to answer after it', () =>
+  it('close_notify is the last record, whatever OpenSSL would still answer', () =>
     run(
       'TLSv1.3',
       { link: { segment: 1, latencyMs: 0 }, buffers: { sendBuffer: 1, receiveBuffer: 1 } },
@@ -442,14 +442,14 @@ describe('handshakes in the middle of a connection', () => {
       [updateKeys],
     ));
 
-  it('that fails leaves what was received before to be received, and is news behind it', () =>
+  it('a renegotiation that fails is reported after the bytes that arrived before it', () =>
     simulate({ link: { latencyMs: 10 } }, async (world) => {
       const { client, server, there } = await pairIn(world, {}, await contextsFor('TLSv1.2'));
       if (!(server instanceof SecureConnection)) throw new Error('the end is not secure');
       await Promise.all([client.handshake(), server.handshake()]);
       await client.send('ab');
       const answering = client.receive().catch(() => undefined);
-      // The client refuses it.
+      // The client refuses the renegotiation.
       await expect(server.renegotiate()).rejects.toMatchObject({ reason: 'no renegotiation' });
       const failedAt = world.now();
       expect(server.closed).toBe(false);

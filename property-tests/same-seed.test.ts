@@ -1,4 +1,4 @@
-// Law: two worlds with one plan give the same trace, call by call.
+// Law: two worlds with the same plan have the same trace of system calls.
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -11,9 +11,9 @@ import { simulate } from './kit/simulate.ts';
 
 const plan = fc.record({ link: link(), faults: anyFaults(), buffers: buffers(), there: payload(), back: payload() });
 
-describe('two worlds with one plan', () => {
+describe('two worlds with the same plan', () => {
   it(
-    'give the same trace',
+    'have the same trace',
     () =>
       checkLaw(
         fc.asyncProperty(plan, async ({ link: carrying, faults, buffers: hosts, there, back }) => {

@@ -1,7 +1,7 @@
 /**
- * wantio/testing/vitest: a setup file for vitest. With it every property starts from the seed in `WANTIO_SEED`, if that
- * is set, a law that fails names the test in the command that replays it, and `task.meta.laws` tells reporters how each
- * law was tried.
+ * wantio/testing/vitest: a setup file for vitest. With it, every property starts from the seed in `WANTIO_SEED`, if
+ * that is set. The command that replays a failing law names the test. `task.meta.laws` shows reporters on how many
+ * plans each law was tried.
  */
 
 import fc from 'fast-check';
@@ -13,7 +13,7 @@ import type { LawPlace } from './kit/law-failure.ts';
 
 declare module 'vitest' {
   interface TaskMeta {
-    /** The laws that the test tried: on how many plans, and how long that took. */
+    /** The laws that the test tried: the number of plans of each, and the time in milliseconds. */
     laws?: { readonly plans: number; readonly ms: number }[];
   }
 }

@@ -8,7 +8,7 @@ import { withReactor } from './testing/with-reactor.ts';
 
 const reactorUrl = new URL('index.ts', import.meta.url).href;
 
-/** Runs a program of its own; @returns its output. */
+/** Runs a program in a separate process. @returns its output. */
 function run(program: string): {
   stdout: string;
   stderr: string;
@@ -28,8 +28,8 @@ function run(program: string): {
   );
 }
 
-describe('a reactor and its process', () => {
-  it('keeps the process alive while anything is open, and lets it end after that', () => {
+describe('a reactor', () => {
+  it('keeps the process alive while a listener or connection is open, and lets it end after that', () => {
     expect(
       run(`
       const reactor = new Reactor();
@@ -39,7 +39,7 @@ describe('a reactor and its process', () => {
     ).toMatchObject({ stdout: 'closing\n', stderr: '', status: 0 });
   });
 
-  it('lets the process end with something open when it is not referenced', () => {
+  it('lets the process end with an open listener after unref', () => {
     expect(
       run(`
       const reactor = new Reactor().unref();
@@ -49,7 +49,7 @@ describe('a reactor and its process', () => {
     ).toMatchObject({ stdout: 'listening\n', stderr: '', status: 0 });
   });
 
-  it('keeps the process alive after what did not is closed', () => {
+  it('still keeps the process alive after unreferenced connections were closed', () => {
     expect(
       run(`
       const reactor = new Reactor();
@@ -65,7 +65,7 @@ describe('a reactor and its process', () => {
     ).toMatchObject({ stdout: 'closing\n', stderr: '', status: 0 });
   });
 
-  it('finishes the batch when a handler throws, and lets the error surface', () => {
+  it('runs the other handlers of a batch when one throws, and makes the error an uncaught exception', () => {
     const { stdout, status } = run(`
       process.on('uncaughtException', (error) => { console.log('uncaught', error.message); });
       const reactor = new Reactor();
@@ -84,7 +84,7 @@ describe('a reactor and its process', () => {
     expect(stdout).toBe('uncaught handler 1\nuncaught handler 2\n');
   });
 
-  it('surfaces an operation that fails while nobody looks', () => {
+  it('makes the failure of an operation without a handler an unhandled rejection', () => {
     const { stderr, status } = run(`
       const reactor = new Reactor();
       void reactor.connect({ host: '127.0.0.1', port: 1 });
@@ -93,7 +93,7 @@ describe('a reactor and its process', () => {
     expect(stderr).toContain('connect ECONNREFUSED');
   });
 
-  it('says that it cannot run in a worker thread', async () => {
+  it('throws UnsupportedError in a worker thread', async () => {
     const file = `/tmp/wantio-worker-${String(process.pid)}.mjs`;
     writeFileSync(
       file,
@@ -114,7 +114,7 @@ describe('a reactor and its process', () => {
     rmSync(file);
   });
 
-  it('tells the other deadlines when one throws', () => {
+  it('runs the other timers when one throws', () => {
     expect(
       run(`
       process.on('uncaughtException', (error) => { console.log(error.message); });
@@ -125,7 +125,7 @@ describe('a reactor and its process', () => {
     ).toMatchObject({ stdout: 'at 10\nat 10\nat 20\n', stderr: '', status: 0 });
   });
 
-  it('settles an operation whose end makes a close handler throw', () => {
+  it('settles an operation although a close handler throws', () => {
     expect(
       run(`
       process.on('uncaughtException', (error) => { console.log('uncaught', error.message); });
@@ -143,7 +143,7 @@ describe('a reactor and its process', () => {
     });
   });
 
-  it('waits in select without any members for as long as it is told', () =>
+  it('waits in an empty select until the timeout', () =>
     withReactor(async (reactor) => {
       const startedAt = reactor.now();
       expect(await reactor.select({}, 20)).toEqual({ readable: [], writable: [], timedOut: true });

@@ -1,4 +1,4 @@
-/** `npm run check:imports`: every source file keeps the direction of imports, and no imports form a circle. */
+/** `npm run check:imports`: checks that every source file keeps the direction of imports, and that no imports form a circle. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { circlesOf } from './import-circles.ts';
@@ -36,7 +36,7 @@ function sourcesIn(folder: string): string[] {
     .map((name) => `${folder}/${name.replaceAll('\\', '/')}`);
 }
 
-/** What a public name stands for is told by the `source` condition of package.json's exports. */
+/** The source file of each public name, from the `source` condition in the exports of package.json. */
 function publicEntries(): Map<string, string> {
   const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
     name: string;

@@ -1,4 +1,4 @@
-/** Every piece of code in docs/coming-from.md is compiled and run, and gives what the page says. */
+/** Compiles and runs every piece of code in docs/coming-from.md, and checks that its result is what the page says. */
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -28,7 +28,7 @@ const pieces = rows.flatMap(({ line, here }) =>
 
 type Run = (scope: Scope) => Promise<{ readonly result: unknown; readonly expected: unknown }>;
 
-// The pieces of the page become functions of one module, which the compiler checks like any other.
+// The pieces of the page become functions of one module, so that the compiler can check them.
 mkdirSync(join(root, '.cache'), { recursive: true });
 const file = join(root, '.cache', `coming-from-${String(process.pid)}.ts`);
 writeFileSync(file, moduleOf());
@@ -47,8 +47,8 @@ afterAll(() => {
 });
 const module = (await import(/* @vite-ignore */ pathToFileURL(file).href)) as Readonly<Record<string, Run>>;
 
-describe('coming from elsewhere', () => {
-  it('the code is what the compiler accepts', () => {
+describe('docs/coming-from.md', () => {
+  it('has code that compiles', () => {
     const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), (name) => readFileSync(name, 'utf8')) as {
       config: { compilerOptions: object };
     };
@@ -74,10 +74,10 @@ describe('coming from elsewhere', () => {
     ).toEqual([]);
   });
 
-  it('each line has code that is run, or says that there is none and why', () => {
+  it('has code in each line, or says that there is none', () => {
     expect(rows.length).toBeGreaterThan(100);
     expect(rows.filter(({ here, instead }) => here.length === 0 && !/^(?:not yet|gone)$/.test(instead))).toEqual([]);
-    // Nothing between the bars has escaped the reading of the page.
+    // The parser has read every line of a table.
     const lines = page
       .split('\n')
       .filter((line) => line.startsWith('|') && !/^\| [^|]+ \| here \|/.test(line) && !line.startsWith('|---'));
@@ -85,14 +85,17 @@ describe('coming from elsewhere', () => {
     expect(Object.keys(module).sort()).toEqual(pieces.map(({ name }) => name).sort());
   });
 
-  it.each(rows.filter(({ here }) => here.length > 0))('line $line: $there', async ({ line, here }) => {
-    await withScope(here.map(({ code }) => code).join('\n'), async (scope) => {
-      for (const [index, piece] of here.entries())
-        await check(piece, module[`piece${String(line)}_${String(index)}`](scope));
-    });
-  });
+  it.each(rows.filter(({ here }) => here.length > 0))(
+    'has code that works in line $line: $there',
+    async ({ line, here }) => {
+      await withScope(here.map(({ code }) => code).join('\n'), async (scope) => {
+        for (const [index, piece] of here.entries())
+          await check(piece, module[`piece${String(line)}_${String(index)}`](scope));
+      });
+    },
+  );
 
-  it('the programs print what is said there', async () => {
+  it('has programs that print what the page says', async () => {
     expect(programs.length).toBeGreaterThanOrEqual(4);
     expect(programs.filter(({ prints }) => prints === undefined)).toEqual([]);
     const printed = await Promise.all(
@@ -118,16 +121,16 @@ async function check({ throws, gives }: Piece, run: ReturnType<Run>): Promise<vo
   if (gives !== undefined) expect(plain(result)).toEqual(plain(expected));
 }
 
-/** A context that a piece has made belongs to nobody else. */
+/** Closes a context that a piece of code has made, because no other code does. */
 function closeContext(result: unknown): void {
   if (result instanceof wantioTls.TlsContext) result.close();
 }
 
-/** Bytes are compared as bytes, whatever holds them. */
+/** Makes a Buffer and a Uint8Array with the same bytes equal. */
 const plain = (value: unknown): unknown => (value instanceof Uint8Array ? Array.from(value) : value);
 
 /**
- * Each piece as a function of what stands ready. Expressions give their value; what begins with a keyword is run for
+ * @returns a module with a function of the scope for each piece. An expression returns its value. A statement only has
  * its effect.
  */
 function moduleOf(): string {

@@ -1,14 +1,14 @@
 /**
- * Compiles the sources for the programs that tests start, before the tests begin: a program that compiles itself as it
- * starts takes almost four times as much of the processor, and the tests start hundreds. What has not changed since is
- * left as it is.
+ * Compiles the sources before the tests begin, for the programs that tests start. A program that compiles itself at its
+ * start needs almost four times as much processor time, and the tests start hundreds of programs. Files that have not
+ * changed since the last run are not compiled again.
  */
 import { mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync, renameSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import ts from 'typescript';
 import { COMPILED, compiledOf, ROOT } from '../reactor/testing/compiled.ts';
 
-/** Vitest calls it before the first test. */
+/** Vitest calls this before the first test. */
 export function setup(): void {
   const options: ts.CompilerOptions = {
     target: ts.ScriptTarget.ES2022,
@@ -34,7 +34,7 @@ export function setup(): void {
   put(join(COMPILED, 'package.json'), about.replaceAll('"./dist/', '"./'), new Date());
 }
 
-/** Writes a file whole or not at all: another run may be reading it. */
+/** Writes a file atomically, because another test run may be reading it. */
 function put(path: string, content: string, mtime: Date): void {
   mkdirSync(dirname(path), { recursive: true });
   const temporary = `${path}.${String(process.pid)}`;

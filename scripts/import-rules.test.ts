@@ -9,7 +9,7 @@ const entries = new Map([
 const messages = (path: string, text: string): string[] =>
   checkFile(path, text, entries).map(({ line, message }) => `${line}: ${message}`);
 
-describe('the direction of imports', () => {
+describe('checkFile', () => {
   it.each([
     ['reactor/connections/connection.ts', `import { drive } from '../core/drive.ts';`],
     ['protocols/tls/context/context.ts', `import type { Connection } from '../../reactor/connection.ts';`],
@@ -29,7 +29,7 @@ describe('the direction of imports', () => {
       `import { request as httpRequest } from 'node:http';\nimport type { IncomingMessage } from 'node:http';`,
     ],
     ['samples/https-server.ts', `import { createServer } from 'node:http';`],
-  ])('lets %s write %s', (path, text) => {
+  ])('allows %s to contain %s', (path, text) => {
     expect(messages(path, text)).toEqual([]);
   });
 
@@ -71,12 +71,12 @@ describe('the direction of imports', () => {
     ['reactor/connections/connection.ts', `import net from 'net';`, `write 'node:net'`],
     ['reactor/connections/connection.ts', `import koffi from 'koffi';`, 'koffi'],
     ['core/clock.ts', `import { performance } from 'node:perf_hooks';`, 'core has no I/O'],
-  ])('refuses that %s writes %s', (path, text, part) => {
+  ])('does not allow %s to contain %s', (path, text, part) => {
     expect(messages(path, text)).toEqual([expect.stringContaining(part)]);
   });
 });
 
-describe('core', () => {
+describe('checkFile for core', () => {
   it.each([
     'Date.now()',
     'performance.now()',
@@ -85,11 +85,11 @@ describe('core', () => {
     'setImmediate(f)',
     'process.cwd()',
     'queue(process)',
-  ])('must not write %s', (text) => {
+  ])('does not allow %s', (text) => {
     expect(messages('core/drive.ts', text)).toHaveLength(1);
   });
 
-  it('may have members and comments of those names', () => {
+  it('allows members and comments with these names', () => {
     expect(
       messages(
         'core/drive.ts',
@@ -99,6 +99,6 @@ describe('core', () => {
   });
 });
 
-it('tells the line', () => {
+it('checkFile reports the line of a violation', () => {
   expect(messages('core/a.ts', `\n\nimport '../reactor/b.ts';`)).toEqual([expect.stringMatching(/^3: /)]);
 });

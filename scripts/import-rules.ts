@@ -1,4 +1,4 @@
-/** The direction of imports, as rules on one file's text. Floors know only what lies below them. */
+/** The rules of imports, applied to the text of one file. A floor imports only from the floors below it. */
 import { posix } from 'node:path';
 import ts from 'typescript';
 
@@ -9,8 +9,10 @@ export interface Violation {
 
 /**
  * Checks one file.
- * @param path from the project's root, with forward slashes.
- * @param entries what each public name of the package stands for: `wantio/tls` → `protocols/tls/index.ts`.
+ * @param path the path from the project's root, with forward slashes.
+ * @param text the content of the file.
+ * @param entries the source file of each public name of the package: `wantio/tls` → `protocols/tls/index.ts`.
+ * @returns the violations, in the order of the file.
  */
 export function checkFile(path: string, text: string, entries: ReadonlyMap<string, string>): Violation[] {
   const file: CheckedFile = { path, floor: floorOf(path), isTest: path.endsWith('.test.ts') };
@@ -52,7 +54,7 @@ interface CheckedFile {
 
 interface Import {
   readonly specifier: string;
-  /** undefined: all of the module, or names that cannot be told. */
+  /** The imported names; `undefined` for the whole module, or if the names are unknown. */
   readonly names: readonly string[] | undefined;
 }
 
@@ -102,7 +104,7 @@ function checkBuiltin(file: CheckedFile, specifier: string, names: readonly stri
   return `no '${specifier}' under a wantio socket${except}`;
 }
 
-/** The clock, timers and the process are arguments in core. */
+/** In core, the clock, timers and the process are arguments, so it must not use the global ones. */
 function ambientUse(node: ts.Node): string | undefined {
   if (!ts.isIdentifier(node)) return undefined;
   const { parent, text } = node;
@@ -174,25 +176,27 @@ function isBareBuiltin(specifier: string): boolean {
   );
 }
 
-/** From the ground up. */
+/** The floors from bottom to top. */
 const FLOORS: readonly string[] = ['core', 'reactor', 'protocols', 'property-tests', 'samples'];
 
-/** Not part of the house: free in what they take from Node.js. '' is the root, with its configuration files. */
+/**
+ * Folders outside of the floors, which may import anything from Node.js. '' is the root with its configuration files.
+ */
 const OUTSIDE = new Set(['benchmarks', 'scripts', '']);
 
 const FOREIGN_FILES = new Set(['reactor/epoll/libc.ts', 'protocols/tls/openssl.ts']);
 
 const STREAM_MODULES = new Set(['node:net', 'node:tls', 'node:stream', 'node:http', 'node:https', 'node:http2']);
 
-/** The edges, where Node's own modules give constants, pure functions or an adapter. */
+/** Exceptions at the edges: names of Node modules that are constants, pure functions or an adapter. */
 const ALLOWANCES: readonly { readonly under: string; readonly module: string; readonly names: readonly string[] }[] = [
   { under: 'protocols/tls/', module: 'node:tls', names: ['rootCertificates'] },
   { under: 'reactor/', module: 'node:net', names: ['isIP', 'isIPv4', 'isIPv6'] },
   { under: 'protocols/', module: 'node:net', names: ['isIP', 'isIPv4', 'isIPv6'] },
-  // Where connections meet Node's own streams, and nowhere else.
+  // Only these files connect connections with Node streams.
   { under: 'reactor/streams/', module: 'node:stream', names: ['Duplex'] },
   { under: 'reactor/testing/stream-pair.ts', module: 'node:stream', names: ['Duplex'] },
-  // Node's HTTP, over such a stream.
+  // HTTP of Node over such a stream.
   {
     under: 'protocols/https/request.ts',
     module: 'node:http',

@@ -1,13 +1,13 @@
-/** How the laws of a run were tried, and how that is shown. */
+/** The table of the laws of a test run. */
 
-/** One law: on how many plans it was tried, and how long that took. */
+/** One law, with the number of its plans and the time that they took. */
 export interface TriedLaw {
   readonly name: string;
   readonly plans: number;
   readonly ms: number;
 }
 
-/** @returns a table, the law that took longest first, with a line for all. */
+/** @returns a table with the slowest law first and a last line for the sum. */
 export function lawTable(laws: readonly TriedLaw[]): string {
   const sum = laws.reduce(
     (all, { plans, ms }) => ({ name: `${String(laws.length)} laws`, plans: all.plans + plans, ms: all.ms + ms }),
@@ -22,7 +22,7 @@ export function lawTable(laws: readonly TriedLaw[]): string {
   ].join('\n');
 }
 
-/** @returns the laws of several runs, those of one name added up. */
+/** @returns the laws of several runs. The numbers of laws with the same name are added up. */
 export function together(runs: readonly (readonly TriedLaw[])[]): TriedLaw[] {
   const laws = new Map<string, TriedLaw>();
   for (const { name, plans, ms } of runs.flat()) {

@@ -1,19 +1,20 @@
-/** One planted bug: a place in a file, and what stands there instead. */
+/** One planted bug: a piece of code in a file, and its replacement. */
 
 export interface Mutant {
   readonly name: string;
-  /** The file, from the project's root. */
+  /** The file, relative to the project's root. */
   readonly file: string;
   /**
-   * Code that the file contains exactly once. White space and trailing commas do not count, so a formatter may move it.
+   * Code that the file contains exactly once. White space and trailing commas are ignored, so that a formatter may
+   * change them.
    */
   readonly find: string;
   readonly replace: string;
-  /** A test file that catches it and is tried first; the tests of `core/` unless given. */
+  /** A test file that catches the bug and is run first; the tests of `core/` by default. */
   readonly by?: string;
 }
 
-/** @returns `source` with the bug in it; `undefined` unless the place stands there exactly once. */
+/** @returns `source` with the bug in it, or `undefined` unless `find` occurs exactly once. */
 export function plant(source: string, { find, replace }: Mutant): string | undefined {
   const tokens = find.match(/\w+|[^\w\s]/g) ?? [];
   const pattern = tokens

@@ -7,12 +7,12 @@ import { MUTANTS } from './mutants.ts';
 const root = join(import.meta.dirname, '..');
 
 describe('the list of mutants', () => {
-  it('names each one once', () => {
+  it('contains each name once', () => {
     const names = MUTANTS.map(({ name }) => name);
     expect(names.filter((name, index) => names.indexOf(name) !== index)).toEqual([]);
   });
 
-  it('fits the sources: the place of each stands there exactly once, and is another one then', () => {
+  it('fits the sources: each mutant finds its code exactly once and changes it', () => {
     const misfits = MUTANTS.filter(
       (mutant) =>
         plant(readFileSync(join(root, mutant.file), 'utf8'), mutant) === undefined || mutant.find === mutant.replace,
@@ -20,7 +20,7 @@ describe('the list of mutants', () => {
     expect(misfits.map(({ name }) => name)).toEqual([]);
   });
 
-  it('names tests that are there, to be tried first', () => {
+  it('names only existing test files', () => {
     expect(MUTANTS.filter(({ by }) => by !== undefined && !existsSync(join(root, by))).map(({ name }) => name)).toEqual(
       [],
     );

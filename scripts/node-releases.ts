@@ -1,13 +1,13 @@
-/** Node.js binaries of other majors, fetched from the npm registry into `.cache/node/VERSION`. */
+/** Fetches Node.js binaries of other major versions from the npm registry into `.cache/node/VERSION`. */
 import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
-/** What is missing is said in one line; there is nothing to debug. */
+/** An error whose message is enough for the user. The stack trace does not matter. */
 export class FetchError extends Error {}
 
-/** @returns the path of the newest `node` of this major, and its version. */
+/** @returns the path and the version of the newest `node` of this major version. */
 export async function fetchNode(major: number, cache: string): Promise<{ version: string; binary: string }> {
   const name = `node-linux-${process.arch}`;
   const version = await newestVersion(name, major, cache);
@@ -46,7 +46,7 @@ async function newestVersion(name: string, major: number, cache: string): Promis
   throw new FetchError(`the registry has no ${name}@${major}`);
 }
 
-/** The registry lists versions in no useful order. */
+/** Sorts the versions, because the registry lists them in no useful order. */
 function newestOf(versions: readonly string[], major: number): string | undefined {
   const parts = (version: string): number[] => version.split('.').map(Number);
   return versions
@@ -64,7 +64,7 @@ async function run(command: string, parameters: string[], cwd: string): Promise<
   }
 }
 
-/** The first line of npm's report that is more than a code. */
+/** The first line of npm's error output that is not only a code. */
 function reasonOf(error: unknown): string {
   const { stderr = '' } = error as { stderr?: string };
   const reported = /^npm error (?!code |syscall |errno )(.+)$/m.exec(stderr)?.[1] ?? stderr.trim().split('\n').at(-1);

@@ -6,10 +6,10 @@ import { describe, expect, it } from 'vitest';
 
 const root = join(import.meta.dirname, '..');
 
-/** Runs the first program of a page; @returns what it printed. */
+/** Runs the first program of a page. @returns its output. */
 function run(page: string): { stdout: string; stderr: string } {
   const [, program] = /```ts\n([\s\S]*?)```/.exec(readFileSync(join(root, page), 'utf8')) ?? [];
-  // It imports the package by its own name, so it must lie inside of it.
+  // The program imports the package by name, so its file must be inside the package.
   const folder = join(root, '.cache');
   mkdirSync(folder, { recursive: true });
   const file = join(folder, `program-${String(process.pid)}.mts`);
@@ -23,11 +23,11 @@ function run(page: string): { stdout: string; stderr: string } {
 }
 
 describe('the pages', () => {
-  it('have a test in docs/testing.md that holds', () => {
+  it('have a test in docs/testing.md that passes', () => {
     expect(run('docs/testing.md')).toEqual({ stdout: 'held\n', stderr: '' });
   });
 
-  it('name files and tests in docs/features.md that are there', () => {
+  it('name only existing files and tests in docs/features.md', () => {
     const rows = readFileSync(join(root, 'docs/features.md'), 'utf8')
       .split('\n')
       .filter((line) => /^\| [A-Z]\d+ \|/.test(line));
@@ -46,7 +46,7 @@ describe('the pages', () => {
     expect(missing).toEqual([]);
   });
 
-  it('have a program in README.md that does what is said there', () => {
+  it('have a program in README.md that prints what the page says', () => {
     expect(run('README.md')).toEqual({
       stderr: '',
       stdout:

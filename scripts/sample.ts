@@ -1,13 +1,13 @@
 /**
- * `npm run sample -- NAME [arguments]`: runs samples/NAME.ts in this very process, so that signals and exit codes are
- * the sample's own.
+ * `npm run sample -- NAME [arguments]`: runs samples/NAME.ts in this process, so that signals reach the sample and its
+ * exit code is that of the process.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 const folder = join(import.meta.dirname, '..', 'samples');
-// `.ts`, or `.js` where the sources were compiled.
+// `.ts`, or `.js` in the folder of the compiled sources.
 const kind = extname(import.meta.filename);
 const names = existsSync(folder)
   ? readdirSync(folder)
@@ -25,7 +25,7 @@ if (name === undefined || !names.includes(name)) {
 
 const file = join(folder, name + kind);
 const source = readFileSync(file, 'utf8');
-// The first comment says how to run it and what one will see; a sample with many options has a text of its own.
+// The help text is the first comment of the sample. A sample with many options has its own help.
 if (/^(?:--help|-h)$/.test(rest[0] ?? '') && !source.includes('help: {')) {
   console.log((/^\/\*\*\n([^]*?)\n \*\//.exec(source)?.[1] ?? '').replace(/^ \* ?/gm, ''));
   process.exit(0);
@@ -40,7 +40,7 @@ try {
   process.exit(code);
 }
 
-/** 2 for arguments that are wrong, 1 for what the system or a file refused; none for a fault of the sample itself. */
+/** 2 for wrong arguments, 1 for an error of the system or a file, `undefined` for a bug of the sample. */
 function exitCodeOf(error: unknown): number | undefined {
   if (error instanceof RangeError) return 2;
   const code = error instanceof Error && 'code' in error ? String(error.code) : undefined;

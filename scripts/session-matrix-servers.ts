@@ -1,8 +1,8 @@
 /**
- * A process of servers for the matrix of resumption: of wantio and of node:tls, stateful and stateless, which keep what
- * is to be kept by themselves, in files or in Redis. Run it with what it needs in JSON. It prints `listening` with the
- * ports by name, and to every line of its input, once nothing is on its way to a store, `settled` with what became of
- * the last client of each server.
+ * Servers for the test matrix of resumption: wantio and node:tls, stateful and stateless, which keep their sessions or
+ * ticket keys in the process, in files or in Redis. The argument is a JSON object of `MatrixSettings`. The process
+ * prints `listening` with the port of each server. For each line of its input it waits until no save is pending, and
+ * then prints `settled` with the outcome of the last client of each server.
  */
 
 import { constants } from 'node:crypto';
@@ -20,7 +20,7 @@ import { MemorySessionStore } from '../protocols/stores/memory/memory-store.ts';
 import { RedisSessionStore } from '../protocols/stores/redis-store.ts';
 import { TicketKeys } from '../protocols/tls/sessions/ticket-keys.ts';
 
-/** What the processes have in common. */
+/** The settings that all server processes share. */
 interface MatrixSettings {
   readonly certificate: string;
   readonly key: string;
@@ -37,7 +37,7 @@ const outcomes: Record<string, string> = {};
 let saving = 0;
 const settled: (() => void)[] = [];
 
-/** The same store, whose saves are counted. */
+/** Wraps a store so that its pending saves are counted. */
 function counted(store: SessionStore): SessionStore {
   return {
     get: (name) => store.get(name),
@@ -86,7 +86,7 @@ async function serveNode(name: string, resumption: ResumptionPolicy, store: Sess
     (socket) => {
       outcomes[name] = socket.isSessionReused() ? 'resumed' : 'full';
       socket.on('error', () => undefined).resume();
-      // What is written at once overtakes the tickets.
+      // A write in this turn would overtake the tickets.
       setImmediate(() => socket.write('hello\n'));
     },
   );
@@ -121,7 +121,7 @@ for (const resumption of ['stateful', 'stateless'] as const)
 console.log(`listening ${JSON.stringify(ports)}`);
 
 for await (const _ of createInterface({ input: process.stdin })) {
-  // What was begun in this turn has begun to save.
+  // Operations of this turn have begun their saves after this.
   await new Promise((resolve) => {
     setImmediate(resolve);
   });

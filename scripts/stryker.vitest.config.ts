@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 const tests = JSON.parse(process.env.WANTIO_STRYKER_TESTS ?? '[]') as readonly string[];
 const conditions = ['source', 'node', 'module', 'import', 'default'];
 
-/** The tests of one piece: in worker threads, which is how StrykerJS runs them. */
+/** The tests of one piece. StrykerJS runs them in worker threads. */
 export default defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions, externalConditions: conditions } },

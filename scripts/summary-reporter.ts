@@ -1,6 +1,6 @@
 /**
- * Ends a test run with a table of its laws and one line, `N passed, N failed, N skipped`, and tells how a failure is
- * replayed.
+ * Ends a test run with a table of its laws, the commands that replay its failures, and the line
+ * `N passed, N failed, N skipped`.
  */
 import { writeFileSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
@@ -13,8 +13,8 @@ export class SummaryReporter implements Reporter {
   readonly #lawFile: string | undefined;
 
   /**
-   * @param options.failOnSkipped a skipped test fails the run: in CI, a test that cannot run is a test that is missing.
-   * @param options.lawFile where to write how the laws were tried, as JSON, instead of printing it.
+   * @param options.failOnSkipped whether a skipped test fails the run. In CI every test must be able to run.
+   * @param options.lawFile a file for the table of laws, as JSON. With it, the table is not printed.
    */
   constructor(options: { failOnSkipped: boolean; lawFile?: string | undefined }) {
     this.#failOnSkipped = options.failOnSkipped;
@@ -33,7 +33,7 @@ export class SummaryReporter implements Reporter {
         if (state === 'failed')
           failures.push(`failed: ${module.relativeModuleId} > ${test.fullName}: ${firstLine(test)}`);
       }
-      // A file that cannot be loaded, or whose hooks fail, holds no failed test: it counts as one.
+      // A file that cannot be loaded, or whose hooks fail, contains no failed test. It counts as one failure.
       if (module.state() === 'failed' && count.failed === before) count.failed += 1;
       if (count.failed > before)
         failedFiles.set(
@@ -44,7 +44,7 @@ export class SummaryReporter implements Reporter {
 
     this.#tellLaws(modules);
     count.failed += tellFaults(modules);
-    // What has scrolled by long ago is said once more.
+    // Repeats the failures at the end, because they may have scrolled away.
     for (const failure of failures) print(failure);
     const seed = process.env.WANTIO_SEED ?? 'unknown';
     print(`fast-check seed ${seed}`);
@@ -64,7 +64,7 @@ export class SummaryReporter implements Reporter {
   }
 }
 
-/** @returns the laws of one file; what the tests of the kit itself try are none. */
+/** @returns the laws of one file. The tests of the kit contain no laws of wantio. */
 function lawsOf(module: TestModule): TriedLaw[] {
   if (dirname(module.relativeModuleId) !== 'property-tests') return [];
   return [...module.children.allTests()].flatMap((test) =>
@@ -76,8 +76,8 @@ function lawsOf(module: TestModule): TriedLaw[] {
 }
 
 /**
- * Tells which faults happened to the tests that ran under faults;
- * @returns 1 when there should have been some, and were none.
+ * Prints the number of faults that happened to the tests under faults.
+ * @returns 1 if there should have been faults but were none.
  */
 function tellFaults(modules: readonly TestModule[]): number {
   const files = modules.map((module) => module.meta().faults).filter((faults) => faults !== undefined);
@@ -89,9 +89,9 @@ function tellFaults(modules: readonly TestModule[]): number {
   print(
     `under faults: ${String(all)} faults in ${String(files.length)} files (${[...kinds].map(([kind, count]) => `${kind} ${String(count)}`).join(', ')})`,
   );
-  // A single file may have no sockets; several do.
+  // A few files may use no sockets, but not four or more.
   if (all > 0 || files.length < 4) return 0;
-  print('not one fault happened: the tests under faults were not');
+  print('no fault happened: the tests did not run under faults');
   process.exitCode = 1;
   return 1;
 }

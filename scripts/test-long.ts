@@ -1,10 +1,10 @@
 /**
- * `npm run test:long [-- --minutes N] [--factor F]`: the laws on fifty times as many plans, from a random seed that is
- * printed.
+ * `npm run test:long [-- --minutes N] [--factor F]`: tries the laws on fifty times as many plans, from a random seed
+ * that it prints.
  *
- * With `--minutes` a first pass tries each law on as many plans as `npm test` does and learns how long that takes; a
- * second one, from another seed, gives each law the same share of the time that is left, and what a law does not need
- * to the others.
+ * With `--minutes`, a first pass tries each law on as many plans as `npm test` and measures the time. A second pass,
+ * from another seed, gives each law the same share of the remaining time. The time that a law does not need goes to the
+ * others.
  */
 import { spawnSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
@@ -23,11 +23,11 @@ if (!(minutes > 0) || !(factor > 0)) {
   process.exit(2);
 }
 
-// As vitest.config.ts says.
+// The number of workers in vitest.config.ts.
 const WORKERS = 2;
-// The rest goes to starting, loading, and the last file, beside which nothing else runs.
+// The rest of the time is needed for the start, for loading, and at the end, when only one worker is busy.
 const USED = 0.85;
-// Seeds of batches count up from that of their pass.
+// The seeds of batches count up from the seed of the pass, so the seeds of two passes must be far apart.
 const SEEDS_APART = 1_000_003;
 
 const root = join(import.meta.dirname, '..');
@@ -47,14 +47,14 @@ else {
       WANTIO_LAW_MS: String(share),
       WANTIO_LAW_UNTIL: String(Date.now() + endsAt - performance.now()),
     });
-  else if (status === 0) console.log('no time is left for a second pass');
+  else if (status === 0) console.log('there is no time left for a second pass');
 }
 
 console.log(`\n${lawTable(together(passes))}`);
-console.log(`seed ${String(seed)}: the laws ${status === 0 ? 'hold' : 'DO NOT hold'}`);
+console.log(`seed ${String(seed)}: ${status === 0 ? 'all laws hold' : 'SOME LAWS DO NOT HOLD'}`);
 process.exit(status);
 
-/** One pass over all laws; adds how they were tried to the others. */
+/** Runs one pass over all laws, and adds their numbers to `passes`. */
 function run(seedOfPass: number, settings: Record<string, string>): void {
   const folder = mkdtempSync(join(tmpdir(), 'wantio-'));
   const lawFile = join(folder, 'laws.json');
@@ -77,15 +77,15 @@ function run(seedOfPass: number, settings: Record<string, string>): void {
   try {
     passes.push(JSON.parse(readFileSync(lawFile, 'utf8')) as TriedLaw[]);
   } catch {
-    // A run that could not begin has nothing to tell.
+    // The run could not begin, so it wrote no file.
     passes.push([]);
   }
   rmSync(folder, { recursive: true });
 }
 
 /**
- * @returns how long each law may take so that all of them together fit; none needs more than its plans times the factor
- * take, and none takes less than those of one pass.
+ * @returns the time in milliseconds that each law may take so that all of them together fit into `leftMs`. A law needs
+ * at most its time in the first pass times the factor, and at least its time in the first pass.
  */
 function shareOf(laws: readonly TriedLaw[], leftMs: number): number {
   const budget = leftMs * WORKERS * USED;

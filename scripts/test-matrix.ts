@@ -1,4 +1,4 @@
-/** `npm run test:matrix [-- 22 24 26]`: the whole test suite on the newest release of each major of Node.js. */
+/** `npm run test:matrix [-- 22 24 26]`: runs all tests on the newest release of each major version of Node.js. */
 import { spawn } from 'node:child_process';
 import { delimiter, dirname, join } from 'node:path';
 import { fetchNode, FetchError } from './node-releases.ts';
@@ -15,8 +15,8 @@ const root = join(import.meta.dirname, '..');
 
 const majors = process.argv.length > 2 ? process.argv.slice(2).map(Number) : DEFAULT_MAJORS;
 if (!majors.every((major) => Number.isInteger(major) && major >= 20))
-  fail('usage: npm run test:matrix [-- MAJOR …], such as 22 24', 2);
-if (process.platform !== 'linux') fail('the matrix runs on Linux only', 2);
+  fail('usage: npm run test:matrix [-- MAJOR …], for example 22 24', 2);
+if (process.platform !== 'linux') fail('test:matrix runs on Linux only', 2);
 
 const outcomes: Outcome[] = [];
 for (const major of majors) {
@@ -39,7 +39,7 @@ for (const { version, ok, seconds, summary } of outcomes) {
 console.log(outcomes.at(-1)?.summary);
 process.exitCode = outcomes.every(({ ok }) => ok) ? 0 : 1;
 
-/** The processes that tests start take this Node.js too: it stands first in PATH. */
+/** Runs all tests. This Node.js comes first in PATH, so that the processes that tests start use it too. */
 async function testWith(version: string, binary: string): Promise<Outcome> {
   const startedAt = performance.now();
   const child = spawn(binary, [join(root, 'node_modules/vitest/vitest.mjs'), 'run'], {

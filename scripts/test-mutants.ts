@@ -1,6 +1,6 @@
 /**
- * `npm run test:mutants [-- NAME …]`: plants one bug after the other in a copy of the sources, and sees which test
- * catches it: a law, or else one of the others.
+ * `npm run test:mutants [-- NAME …]`: plants one bug after the other in a copy of the sources, and shows which test
+ * catches it: first its own test, then the laws, then the other tests.
  */
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -14,7 +14,7 @@ interface Verdict {
   readonly plans: string;
 }
 
-// What `timeout` gives after it has killed.
+// The exit code of `timeout` after it has killed the process.
 const KILLED = 137;
 const root = join(import.meta.dirname, '..');
 const copy = join(root, '.cache', 'mutants');
@@ -22,7 +22,7 @@ const wanted = process.argv.slice(2);
 const mutants =
   wanted.length === 0 ? MUTANTS : MUTANTS.filter(({ name }) => wanted.some((part) => name.includes(part)));
 if (mutants.length === 0) {
-  console.error(`no such mutant. There are: ${MUTANTS.map(({ name }) => name).join(', ')}`);
+  console.error(`no mutant has such a name. The names are: ${MUTANTS.map(({ name }) => name).join(', ')}`);
   process.exit(2);
 }
 
@@ -30,14 +30,14 @@ makeCopy();
 const misfits = mutants.filter((mutant) => plant(readFileSync(join(copy, mutant.file), 'utf8'), mutant) === undefined);
 if (misfits.length > 0) {
   console.error(
-    `these mutants no longer fit their files; their place must stand there exactly once: ${misfits.map(({ name }) => name).join(', ')}`,
+    `these mutants no longer fit their files, which must contain their code exactly once: ${misfits.map(({ name }) => name).join(', ')}`,
   );
   process.exit(2);
 }
-// What fails without a mutant would catch every one.
+// A test that fails without a mutant would seem to catch every mutant.
 const healthy = run(...new Set(mutants.map(({ by }) => by ?? 'core/')));
 if (healthy !== undefined) {
-  console.error(`the tests fail without any mutant: ${healthy.caughtBy}`);
+  console.error(`a test fails even without a mutant: ${healthy.caughtBy}`);
   process.exit(2);
 }
 console.log(`${'mutant'.padEnd(56)} ${'plans'.padStart(6)}  caught by`);
@@ -45,7 +45,7 @@ let survivors = 0;
 for (const mutant of mutants) {
   const verdict = judge(mutant);
   if (verdict === undefined) survivors++;
-  console.log(`${mutant.name.padEnd(56)} ${(verdict?.plans ?? '').padStart(6)}  ${verdict?.caughtBy ?? 'NOBODY'}`);
+  console.log(`${mutant.name.padEnd(56)} ${(verdict?.plans ?? '').padStart(6)}  ${verdict?.caughtBy ?? 'NO TEST'}`);
 }
 rmSync(copy, { recursive: true, force: true });
 console.log(`\n${String(mutants.length - survivors)} of ${String(mutants.length)} caught`);
@@ -61,7 +61,7 @@ function makeCopy(): void {
   symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
 }
 
-/** @returns what caught it; `undefined` when nothing did. */
+/** @returns the test that caught the mutant, or `undefined` if none did. */
 function judge(mutant: Mutant): Verdict | undefined {
   const { file, by } = mutant;
   const path = join(copy, file);
@@ -75,9 +75,9 @@ function judge(mutant: Mutant): Verdict | undefined {
   }
 }
 
-/** Runs tests until one fails. @returns which; `undefined` when none does. */
+/** Runs tests until one fails. @returns this test, or `undefined` if all pass. */
 function run(...tests: string[]): Verdict | undefined {
-  // The workers are killed with it: one that a mutant makes spin would never notice that it is alone.
+  // `timeout` kills the workers as well. A worker that spins because of a mutant would otherwise never end.
   const { stdout, stderr, status, signal } = spawnSync(
     'timeout',
     [
@@ -99,12 +99,12 @@ function run(...tests: string[]): Verdict | undefined {
       maxBuffer: 64 * 1024 * 1024,
     },
   );
-  if (signal !== null || status === KILLED) return { caughtBy: 'it never ended', plans: '' };
+  if (signal !== null || status === KILLED) return { caughtBy: 'the time limit of 600 s', plans: '' };
   if (status === 0) return undefined;
   const output = stdout + stderr;
   const failed = /FAIL\s+(?:tests\s+|\|[^|]*\|\s+)?(\S+\.test\.ts) > (.*)/.exec(output);
   if (failed === null && output.includes('Unhandled'))
-    return { caughtBy: `an error that nobody caught (${tests.join(', ')})`, plans: '' };
+    return { caughtBy: `an unhandled error (${tests.join(', ')})`, plans: '' };
   if (failed === null) return { caughtBy: 'tests that could not be loaded', plans: '' };
   return {
     caughtBy: `${failed[1].replace('property-tests/', '').replace('.test.ts', '')}: ${failed[2]}`,

@@ -1,9 +1,9 @@
 /**
- * `npm run test:stryker [-- PIECE …]`: lets StrykerJS change every operator, bound and branch of the files where
- * arithmetic and trust are decided, one after the other, and sees which changes no test notices. In pieces, because one
- * alone takes minutes.
+ * `npm run test:stryker [-- PIECE …]`: lets StrykerJS change every operator, bound and branch of the files that decide
+ * about arithmetic and trust, one after the other, and shows the changes that no test notices. It works in pieces,
+ * because each takes minutes.
  *
- * It runs tests in worker threads, so only tests without real sockets are asked here: unit tests, and some laws.
+ * StrykerJS runs tests in worker threads, so it can only use tests without real sockets: unit tests and some laws.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -11,7 +11,7 @@ import { join } from 'node:path';
 
 interface Piece {
   readonly file: string;
-  /** Their paths, without `.test.ts`. */
+  /** The paths of the tests, without `.test.ts`. */
   readonly tests: readonly string[];
 }
 
@@ -59,7 +59,7 @@ const folder = join(root, '.cache', 'stryker');
 const wanted = process.argv.slice(2);
 const unknown = wanted.filter((name) => !(name in PIECES));
 if (unknown.length > 0) {
-  console.error(`no such piece: ${unknown.join(', ')}. There are: ${Object.keys(PIECES).join(', ')}`);
+  console.error(`no such piece: ${unknown.join(', ')}. The pieces are: ${Object.keys(PIECES).join(', ')}`);
   process.exit(2);
 }
 
@@ -80,7 +80,7 @@ for (const name of wanted.length > 0 ? wanted : Object.keys(PIECES)) {
 console.log(`\n${table.join('\n')}`);
 process.exit(isEnough ? 0 : 1);
 
-/** @returns how many mutants of the piece were noticed, and those that were not. */
+/** @returns the number of mutants that a test noticed, and the list of those that none did. */
 function mutate(name: string, { file, tests }: Piece): { killed: number; survivors: string[] } {
   const [config, report] = [join(folder, `${name}.json`), join(folder, `${name}.report.json`)];
   writeFileSync(
@@ -110,7 +110,7 @@ function mutate(name: string, { file, tests }: Piece): { killed: number; survivo
     },
   );
   if (status !== 0) {
-    console.error(`StrykerJS could not try ${name}`);
+    console.error(`StrykerJS failed for ${name}`);
     process.exit(1);
   }
   const { mutants } = (JSON.parse(readFileSync(report, 'utf8')) as Report).files[file];

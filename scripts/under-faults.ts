@@ -1,7 +1,7 @@
 /**
- * Runs before each test file of the project "under faults": every reactor over real sockets stands on system calls that
- * go wrong, in ways that a correct program does not notice. Which do is drawn for each test from the run's seed and the
- * test's name.
+ * The setup file of the vitest project "under faults". Every reactor over real sockets gets system calls that fail in
+ * ways that do not change the outcome of a correct program. The faults of each test are drawn from the seed of the run
+ * and the name of the test.
  */
 
 import { afterAll, beforeEach, vi } from 'vitest';
@@ -13,18 +13,18 @@ import { FaultInjector } from '../reactor/faults/fault-injector.ts';
 
 declare module 'vitest' {
   interface TaskMeta {
-    /** The faults that happened while the file ran, by kind. */
+    /** The number of faults that happened while the file ran, by kind. */
     faults?: Record<string, number>;
   }
 }
 
-/** Tests that make a call once and look at what comes of that very call: a fault may come of it. They run without. */
+/** Tests that check the result of a single system call. A fault would change it, so these tests run without faults. */
 const ONE_CALL = new Set([
-  'survives a shortage of descriptors: turns one client away, pauses, and goes on',
-  'tries without waiting, and says what it wants',
-  'is told once in a turn for as long as it lasts, and never inside of subscribe',
-  'disarms a handler that spins, says so, and arms it again with the next try',
-  'tells of the end, and stops telling once it was received',
+  'survives a shortage of descriptors: drops one client, pauses, and continues',
+  'has try methods that do not wait, and shows its want',
+  'is emitted once in each turn while it lasts, and never inside subscribe',
+  'is disarmed for a handler that spins, with a "spin" event, and armed again by the next try',
+  'is emitted for the end until the end was received',
   'tries the handshake step by step, as LuaSec does',
   'counts decrypted bytes as readable',
   'returns END for each read after close_notify',
@@ -59,5 +59,5 @@ afterAll(({}, file) => {
     throw new Error(`not one fault happened in ${String(faults.calls)} system calls`);
 });
 
-// Of so many calls, drawn as they are, some go wrong.
+// About one call in four fails, so among this many calls there must be a fault.
 const ENOUGH_CALLS = 100;

@@ -1,4 +1,4 @@
-/** One direction at full speed. The first byte says which. */
+/** Sends in one direction at full speed. The first byte tells the server the direction. */
 import type { Dialer } from './dial.ts';
 import { ConnectionPool, type Load } from './load.ts';
 import type { LoadPlan } from '../messages.ts';
@@ -14,7 +14,7 @@ export class BulkLoad implements Load {
     this.#pool = new ConnectionPool(dialer);
   }
 
-  /** Bytes that came, or that were handed to the kernel. */
+  /** The bytes that arrived, or that were written to the kernel. */
   get count(): number {
     this.#pool.check();
     return this.#count;

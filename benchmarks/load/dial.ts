@@ -1,4 +1,4 @@
-/** Connections of the load generators: Node's own, which read into one shared buffer. */
+/** The connections of the load generators. They are Node sockets that read into one shared buffer. */
 import { readFileSync } from 'node:fs';
 import net from 'node:net';
 import tls from 'node:tls';
@@ -6,12 +6,12 @@ import type { Endpoint, LoadPlan } from '../messages.ts';
 
 export interface Dialer {
   /**
-   * @param index of the connection: many connections leave from several loopback addresses, for each has but some
-   * 28,000 ports.
-   * @param onBytes told of each read; what was read is not kept.
+   * @param index of the connection. Many connections use several loopback addresses, because each address has only
+   * about 28,000 ports.
+   * @param onBytes is called after each read. The bytes are not kept.
    */
   dial(index: number, onBytes: (count: number) => void): net.Socket;
-  /** The event that tells that bytes can be sent. */
+  /** The event after which bytes can be sent. */
   readonly openEvent: 'connect' | 'secureConnect';
 }
 
@@ -58,11 +58,11 @@ export function dialer({ host, port, authority }: Endpoint, { resumes }: Pick<Lo
       });
       socket.once('secureConnect', () => {
         if (session === undefined) return;
-        // A client may come back before its session has reached the store; but that must be seldom.
+        // A client may connect again before its session has reached the store. This must be rare.
         offered++;
         if (!socket.isSessionReused()) missed++;
         if (missed > 20 && missed > offered / 10)
-          socket.destroy(new Error(`the server has gone on with ${offered - missed} of ${offered} sessions only`));
+          socket.destroy(new Error(`the server has resumed only ${offered - missed} of ${offered} sessions`));
       });
       return socket;
     },

@@ -1,4 +1,4 @@
-/** Every connection has one message under way: as soon as it is back in full, it is sent again. */
+/** Every connection has one message in flight. As soon as it has returned completely, it is sent again. */
 import type { Dialer } from './dial.ts';
 import { ConnectionPool, type Load } from './load.ts';
 import type { LoadPlan } from '../messages.ts';

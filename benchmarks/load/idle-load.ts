@@ -1,4 +1,4 @@
-/** Connections that are opened and then keep still. */
+/** Connections that are opened and then stay idle. */
 import type { Dialer } from './dial.ts';
 import { ConnectionPool, type Load } from './load.ts';
 import type { LoadPlan } from '../messages.ts';

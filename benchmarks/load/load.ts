@@ -1,9 +1,9 @@
-/** What every load generator offers. */
+/** The interface of every load generator. */
 import type { Socket } from 'node:net';
 import type { Dialer } from './dial.ts';
 
 export interface Load {
-  /** How much is done: messages, connections or bytes. */
+  /** The work done so far: messages, connections or bytes. */
   readonly count: number;
   /** Resolves once the load is running; rejects when it cannot. */
   open(): Promise<void>;
@@ -11,7 +11,7 @@ export interface Load {
   close(): Promise<void>;
 }
 
-/** Many connections that stay open; the first one that fails fails the load. */
+/** Many connections that stay open. If one fails, the load fails. */
 export class ConnectionPool {
   readonly #dialer: Dialer;
   readonly #sockets: Socket[] = [];
@@ -75,5 +75,5 @@ export class ConnectionPool {
   }
 }
 
-/** Handshakes that are under way at once. */
+/** The number of concurrent handshakes. */
 const OPENING = 64;

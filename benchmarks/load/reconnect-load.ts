@@ -1,4 +1,4 @@
-/** A few lanes, each of which opens one connection after the other; with one message there and back, or with none. */
+/** A few lanes that each open one connection after the other, with one message there and back or without. */
 import type { Dialer } from './dial.ts';
 import type { Load } from './load.ts';
 import type { LoadPlan } from '../messages.ts';

@@ -1,4 +1,6 @@
-/** Bulk on `node:tls`: a client whose first byte is `d` downloads without end; of all others the bytes are dropped. */
+/**
+ * Bulk on `node:tls`: a client whose first byte is `d` downloads without end. The bytes of other clients are dropped.
+ */
 import { listen } from './node-listen.ts';
 
 const block = Buffer.alloc(64 * 1024, 'x');

@@ -1,5 +1,5 @@
 /**
- * Echo on `node:tls` with sessions in a map: its events know those of TLS 1.2 only, so that clients of 1.3 get its
+ * Echo on `node:tls` with sessions in a map. The events of Node exist only for TLS 1.2 sessions, so TLS 1.3 clients get
  * tickets.
  */
 import tls from 'node:tls';

@@ -1,6 +1,6 @@
 /**
- * What every server of the benchmarks does beside serving: reads its options, says where it listens, and tells how much
- * memory it has.
+ * The common part of all servers of the benchmarks: reads the options, prints the address, and answers requests about
+ * memory.
  */
 import { readFileSync } from 'node:fs';
 import type { SecureContextOptions } from 'node:tls';
@@ -8,15 +8,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { answer, type Memory, type ServerRequest } from '../messages.ts';
 
-/** The cipher of every TLS connection, so that all peers do the same work. */
+/** The cipher of every TLS connection. It is fixed so that all peers do the same work. */
 export const CIPHER = 'TLS_AES_128_GCM_SHA256';
 /** The key exchange of every TLS connection. */
 export const GROUP = 'X25519';
 
 export interface ServerOptions {
-  /** Files in PEM form; a server without them is plain. */
+  /** PEM files. A server without them is plain. */
   readonly tls: { readonly certificate: string; readonly key: string } | undefined;
-  /** Where a proxy connects to. */
+  /** The address that a proxy connects to. */
   readonly upstream: { readonly host: string; readonly port: number };
 }
 
@@ -32,7 +32,7 @@ export function serverOptions(): ServerOptions {
   };
 }
 
-/** The same for `node:tls`. */
+/** The same options for `node:tls`. */
 export function nodeTlsOptions({ certificate, key }: NonNullable<ServerOptions['tls']>): SecureContextOptions {
   return {
     cert: readFileSync(certificate),
@@ -43,7 +43,7 @@ export function nodeTlsOptions({ certificate, key }: NonNullable<ServerOptions['
   };
 }
 
-/** Says where the server listens; from then on it can be asked. */
+/** Prints the address of the server. After that, the server answers requests. */
 export function announce({ host, port }: { readonly host: string; readonly port: number }): void {
   console.log(`listening ${host}:${port}`);
   if (process.send === undefined) return;
@@ -53,7 +53,7 @@ export function announce({ host, port }: { readonly host: string; readonly port:
   });
 }
 
-/** Several times: what the first collection finalizes is freed by the next. */
+/** Collects several times, because objects that one collection finalizes are freed by the next. */
 async function collectGarbage(): Promise<void> {
   for (let times = 0; times < 4; times++) {
     globalThis.gc?.();

@@ -1,4 +1,4 @@
-/** What the servers on wantio share. */
+/** The common part of the wantio servers. */
 import { TlsContext } from '../../protocols/tls/index.ts';
 import { Reactor, type Connection, type Listener } from '../../reactor/index.ts';
 import { announce, CIPHER, GROUP, serverOptions } from './server-process.ts';
@@ -23,12 +23,12 @@ export async function listen(): Promise<{ reactor: Reactor; listener: Listener }
   return { reactor, listener };
 }
 
-/** Lays TLS over `connection` when the server has a certificate. */
+/** Puts TLS over `connection` if the server has a certificate. */
 export function secured(connection: Connection): Connection {
   return context ? connection.secure(context) : connection;
 }
 
-/** Serves by operations; every wait is bounded, as a server's should be. */
+/** Serves by operations. Every wait has a limit, as in a real server. */
 export async function serve(handler: (connection: Connection, reactor: Reactor) => Promise<void>): Promise<void> {
   const { reactor, listener } = await listen();
   listener.serve({ ...(context && { secure: context }), timeouts: { blockMs: 30_000 } }, async (connection) =>
@@ -37,5 +37,5 @@ export async function serve(handler: (connection: Connection, reactor: Reactor) 
   listener.on('clientError', () => {}); // clients come and go
 }
 
-/** What a connection keeps to receive into. */
+/** The size of the receive buffer of a connection. */
 export const BUFFER_BYTES = 16 * 1024;

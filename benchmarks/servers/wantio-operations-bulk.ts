@@ -1,6 +1,6 @@
 /**
- * Bulk on wantio, by operations: a client whose first byte is `d` downloads without end; of all others the bytes are
- * dropped.
+ * Bulk on wantio, by operations: a client whose first byte is `d` downloads without end. The bytes of other clients
+ * are dropped.
  */
 import { serve } from './wantio-listen.ts';
 

@@ -1,12 +1,13 @@
 /**
- * Moves bytes from one connection to another in the style of select: try, and when that does not go, wait for
+ * Moves bytes from one connection to another in the style of select: try, and if that is not possible, wait for
  * readiness.
  */
 import type { Subscription } from 'rxjs';
 import { END, type Connection } from '../../reactor/index.ts';
 
 /**
- * @param ended called once, at the end of `from` or at the first failure; everything before it has been handed to `to`.
+ * @param ended is called once, at the end of `from` or at the first error. Everything before the end has been sent to
+ * `to`.
  */
 export function pump(from: Connection, to: Connection, ended: () => void): void {
   let rest: Uint8Array | undefined;
@@ -19,7 +20,7 @@ export function pump(from: Connection, to: Connection, ended: () => void): void 
       if (count < 0) return;
       const sent = Math.max(0, to.trySend(buffer.subarray(0, count)));
       if (sent === count) continue;
-      // All pumps share the buffer: what is left is copied.
+      // All pumps share the buffer, so the rest must be copied.
       rest = buffer.slice(sent, count);
       waiting.unsubscribe();
       waiting = to.writable$.subscribe(guarded(send));
@@ -53,5 +54,5 @@ export function pump(from: Connection, to: Connection, ended: () => void): void 
 }
 
 const buffer = new Uint8Array(64 * 1024);
-/** A peer that sends without end must not keep the others waiting. */
+/** A limit, so that a peer that sends without end does not block the other peers. */
 const TIMES_PER_TURN = 16;

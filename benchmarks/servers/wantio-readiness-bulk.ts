@@ -1,6 +1,6 @@
 /**
- * Bulk on wantio, by readiness: a client whose first byte is `d` downloads without end; of all others the bytes are
- * dropped.
+ * Bulk on wantio, by readiness: a client whose first byte is `d` downloads without end. The bytes of other clients
+ * are dropped.
  */
 import { END, type Connection } from '../../reactor/index.ts';
 import { listen, secured } from './wantio-listen.ts';

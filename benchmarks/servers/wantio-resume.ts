@@ -1,9 +1,9 @@
-/** Echo on wantio, by operations, for clients that come back with their sessions. */
+/** Echo on wantio, by operations, for clients that resume their sessions. */
 import { TlsContext, type TlsServerOptions } from '../../protocols/tls/index.ts';
 import { announce, CIPHER, GROUP, serverOptions } from './server-process.ts';
 import { Reactor } from '../../reactor/index.ts';
 
-/** Serves with these options of resumption. */
+/** Serves with the given options of resumption. */
 export async function serveResuming(options: Partial<TlsServerOptions>, reactor = new Reactor()): Promise<void> {
   const { tls } = serverOptions();
   if (tls === undefined) throw new Error('sessions need TLS');
@@ -34,6 +34,8 @@ export async function serveResuming(options: Partial<TlsServerOptions>, reactor 
   listener.on('clientError', () => {}); // clients come and go
 }
 
-/** Buffers that no connection uses now: fresh memory for each would cost more than what is done with it. */
+/**
+ * Buffers that no connection uses now. To allocate one for each connection would cost more than the rest of its work.
+ */
 const spare: Buffer[] = [];
 const BUFFER_BYTES = 16 * 1024;

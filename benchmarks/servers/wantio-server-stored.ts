@@ -1,4 +1,4 @@
-/** Sessions in a session server, which runs beside. */
+/** Sessions in a session server, which runs in a separate process. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync } from 'node:fs';

@@ -1,9 +1,9 @@
-/** A place for operations to wait in whose time and readiness stand still until a test moves them. */
+/** A venue whose time and readiness change only when a test changes them. */
 
 import { Deadlines } from '../deadlines.ts';
 import type { Operation, Venue } from '../operation.ts';
 
-/** A venue by hand. */
+/** A venue that a test controls. */
 export class ManualVenue implements Venue {
   readonly deadlines: Deadlines;
   exhausted = false;
@@ -11,7 +11,7 @@ export class ManualVenue implements Venue {
   readonly parked = new Set<Operation<unknown>>();
   /** How often an operation was parked. */
   parkings = 0;
-  /** What was told of each settled operation: its error, if it failed. */
+  /** The argument of each call of `settled`: the error of the operation, or `undefined` if it succeeded. */
   readonly settlements: (Error | undefined)[] = [];
   #now: number;
 
@@ -38,17 +38,17 @@ export class ManualVenue implements Venue {
     this.settlements.push(error);
   }
 
-  /** The next turn: resumes what gave way, and leaves what wants something. */
+  /** Runs the next turn: resumes the operations that have yielded, but not those that wait for a want. */
   turn(): void {
     for (const operation of [...this.parked]) if (operation.want === null) this.#resume(operation);
   }
 
-  /** Lets every want be satisfied, perhaps. */
+  /** Resumes all operations, as if their wants might be satisfied. */
   ready(): void {
     for (const operation of [...this.parked]) this.#resume(operation);
   }
 
-  /** Lets time pass and tells the deadlines. */
+  /** Moves the clock forward and expires the deadlines. */
   advance(ms: number): void {
     this.#now += ms;
     this.deadlines.expire(this.#now);

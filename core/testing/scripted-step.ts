@@ -1,25 +1,25 @@
-/** A step that answers what it is told to, and keeps account of how it is used. */
+/** A step that follows a script and records its calls. */
 
 import type { OperationName, Progress } from '../errors.ts';
 import type { Step } from '../operation.ts';
 import { WANT_READ } from '../want.ts';
 import type { StepCode, YIELD } from '../want.ts';
 
-/** What one attempt does: it answers with a code, throws, or runs a function that answers. */
+/** What one attempt does: it returns a code, throws an error, or returns the result of a function. */
 export type Attempt = StepCode | typeof YIELD | Error | (() => StepCode | typeof YIELD);
 
-/** A step without work: a list says what its attempts meet; after the last, they want to read. */
+/** A step whose attempts follow a list. After its end, each attempt wants to read. */
 export class ScriptedStep implements Step<string> {
   readonly name: OperationName = 'receive';
   /** How many attempts were made. */
   attempts = 0;
-  /** What {@link release} was told, each time. */
+  /** The argument of each call of {@link release}. */
   readonly released: boolean[] = [];
-  /** How often the achievements were handed over. */
+  /** How often {@link handOver} was called. */
   handovers = 0;
-  /** The result to give when a limit passes; without one the operation fails. */
+  /** The result when a limit passes. Without one the operation fails. */
   resultAtTimeout: string | undefined;
-  /** How far the step has come. */
+  /** The progress of the step. */
   position = 0;
   readonly #attempts: Attempt[];
 
@@ -27,7 +27,7 @@ export class ScriptedStep implements Step<string> {
     this.#attempts = attempts;
   }
 
-  /** Lets the attempts to come meet this. */
+  /** Appends attempts to the list. */
   plan(...attempts: Attempt[]): void {
     this.#attempts.push(...attempts);
   }

@@ -1,32 +1,32 @@
-/** A transport that plays a script and writes down what it was told. */
+/** A transport that follows a script and records its calls. */
 
 import type { Transport } from '../transport.ts';
 import { DONE, END, WANT_READ } from '../want.ts';
 import type { StepCode, WantCode } from '../want.ts';
 
 /**
- * What one `read` meets: a piece of bytes (longer than the reader's memory, it takes several), the end, a want, or a
- * failure.
+ * The outcome of one `read`: a piece of bytes, the end, a want, or an error. A piece that is longer than the reader's
+ * memory takes several reads.
  */
 export type ReadEvent = Uint8Array | string | typeof END | WantCode | Error;
-/** What one `write` meets: room for so many bytes, which may be none, a want, or a failure. */
+/** The outcome of one `write`: room for this many bytes, perhaps 0; or a want; or an error. */
 export type WriteEvent = number | Error;
-/** What one `handshake`, `flush` or `shutdown` meets. */
+/** The outcome of one `handshake`, `flush` or `shutdown`. */
 export type StepEvent = StepCode | Error;
 
-/** The events of each kind of call, in order. */
+/** The outcomes of each kind of call, in order. */
 export interface Script {
-  /** After the last of these, reads want to read. The end and a failure stay. */
+  /** After the last event, reads want to read. An end or an error is repeated for ever. */
   readonly reads?: readonly ReadEvent[];
-  /** After the last of these, there is room for everything. */
+  /** After the last event, writes accept everything. */
   readonly writes?: readonly WriteEvent[];
-  /** After the last of these, each is done at once. */
+  /** After the last event, each call is done at once. */
   readonly handshakes?: readonly StepEvent[];
   readonly flushes?: readonly StepEvent[];
   readonly shutdowns?: readonly StepEvent[];
 }
 
-/** A transport without a channel: {@link Script} says what its calls meet. */
+/** A transport without a channel. Its calls follow a {@link Script}. */
 export class ScriptedTransport implements Transport {
   failure: Error | undefined;
   readonly hasBuffered = false;
@@ -49,24 +49,24 @@ export class ScriptedTransport implements Transport {
     this.#shutdowns = [...(script.shutdowns ?? [])];
   }
 
-  /** Each piece that was accepted, copied when it was. */
+  /** A copy of each accepted piece, made when it was accepted. */
   get accepted(): readonly Uint8Array[] {
     return this.#accepted;
   }
 
-  /** All that was accepted, as text of one character a byte. */
+  /** All accepted bytes as Latin-1 text, one character for each byte. */
   get written(): string {
     return Buffer.concat(this.#accepted).toString('latin1');
   }
 
-  /** Lets more come to be read. */
+  /** Appends events for reads. */
   feed(...events: ReadEvent[]): void {
     this.#reads.push(...events);
   }
 
   read(into: Uint8Array): number {
     this.calls.read++;
-    if (into.length === 0) throw new Error('a transport must not be asked to read into nothing');
+    if (into.length === 0) throw new Error('read was called with memory of 0 bytes');
     const event = this.#reads[0];
     if (event === undefined) return WANT_READ;
     if (event === END) return END;
@@ -75,7 +75,7 @@ export class ScriptedTransport implements Transport {
     if (typeof event === 'number') return event;
     const piece = typeof event === 'string' ? Buffer.from(event) : event;
     const count = Math.min(into.length, piece.length);
-    if (count === 0) throw new Error('a script must not hold an empty piece: no transport reads none');
+    if (count === 0) throw new Error('the script contains an empty piece: no transport returns one');
     into.set(piece.subarray(0, count));
     if (count < piece.length) this.#reads.unshift(piece.subarray(count));
     return count;
@@ -107,7 +107,7 @@ export class ScriptedTransport implements Transport {
   }
 
   onLookupAnswered(): void {
-    // The script answers look-ups.
+    // The script decides when a look-up is answered, so no notification is needed.
   }
 
   close(): void {

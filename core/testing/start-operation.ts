@@ -6,22 +6,22 @@ import { ManualVenue } from './manual-venue.ts';
 import { ScriptedStep } from './scripted-step.ts';
 import type { Attempt } from './scripted-step.ts';
 
-/** An operation and what it stands on. */
+/** A started operation with its step and venue. */
 export interface Started {
   readonly operation: Operation<string>;
   readonly step: ScriptedStep;
   readonly venue: ManualVenue;
 }
 
-/** How it starts. */
+/** The options of {@link start}. */
 export interface Start {
   readonly timeouts?: Timeouts;
   readonly signal?: AbortSignal;
-  /** Whether its venue has done enough for this turn. */
+  /** Whether the venue is exhausted for this turn. */
   readonly exhausted?: boolean;
 }
 
-/** Starts an operation at the moment 1000 whose attempts meet `attempts`. */
+/** Starts an operation at the moment 1000. Its step follows `attempts`. */
 export function start(attempts: Attempt[], { timeouts = {}, signal, exhausted = false }: Start = {}): Started {
   const venue = new ManualVenue(1_000);
   venue.exhausted = exhausted;
@@ -29,7 +29,7 @@ export function start(attempts: Attempt[], { timeouts = {}, signal, exhausted = 
   return { operation: new Operation(step, venue, timeouts, signal).start(), step, venue };
 }
 
-/** @returns why `operation` failed; `undefined` when it succeeded. */
+/** @returns the error of `operation`, or `undefined` if it succeeds. */
 export function failureOf(operation: Operation<string>): Promise<unknown> {
   return operation.then(
     () => undefined,

@@ -1,6 +1,7 @@
-// Law: a host that is named by an address in any spelling, with a zone or without, or by a name that only a wildcard
-// covers, is connected to, verified, routed and resumed as in any other, whatever the sessions are and wherever the
-// name is given.
+// Law: the spelling of a host makes no difference. The host is an IPv6 address, with a zone or without, or a name that
+// only a wildcard covers. In every spelling the connection reaches the same machine, passes the same verification, gets
+// the same certificate by server name, and resumes the session of any other spelling. This holds for stateful and
+// stateless sessions, and wherever the caller gives the name.
 
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
@@ -47,7 +48,7 @@ function spelt(
   return (isUpper ? name.toUpperCase() : name) + (hasEnd ? (name.includes(':') ? '%7' : '.') : '');
 }
 
-it('connects, verifies, routes and resumes alike', async () => {
+it('a host is connected to, verified, routed and resumed alike in every spelling', async () => {
   const authority = new Authority();
   let resumed = 0;
   await checkLaw(

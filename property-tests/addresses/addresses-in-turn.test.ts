@@ -1,5 +1,6 @@
-// Law: a connect to a name reaches the first of its addresses that answers, of families that take turns, each tried
-// once; whatever the number of each family, whoever refuses and whoever is silent. When nobody answers it says so.
+// Law: a connect to a name tries each of its addresses once, IPv6 and IPv4 by turns, and reaches the first address that
+// answers. This holds for any number of addresses of each family, whichever of them refuse or stay silent. When no
+// address answers, the connect rejects with ECONNREFUSED or ETIMEDOUT.
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -16,7 +17,7 @@ interface Place {
   readonly manner: Manner;
 }
 
-/** In most lists nobody answers but one, wherever that is. */
+/** In most lists at most one or two addresses answer, at any position. */
 const places = fc
   .array(
     fc.record({
@@ -31,14 +32,14 @@ const places = fc
   );
 
 const hostOf = ({ family, manner }: Place, index: number): string => {
-  // Nobody has the silent ones.
+  // No machine has the silent addresses.
   const network = manner === 'is silent' ? 2 : 1;
   return family === 'IPv4'
     ? `10.${String(network)}.0.${String(index + 1)}`
     : `fd00:${String(network)}::${(index + 1).toString(16)}`;
 };
 
-/** The indices of all in the order in which they are tried: written otherwise than in the library. */
+/** The indices of all addresses in the order in which they must be tried. The library uses a different algorithm. */
 function inTurn(list: readonly Place[]): number[] {
   const queues = { IPv4: [] as number[], IPv6: [] as number[] };
   list.forEach(({ family }, index) => queues[family].push(index));
@@ -52,7 +53,7 @@ function inTurn(list: readonly Place[]): number[] {
 
 describe('a connect to a name with many addresses', () => {
   it(
-    'reaches the first that answers',
+    'reaches the first address that answers',
     () =>
       checkLaw(
         fc.asyncProperty(places, fc.integer({ min: 0, max: 100 }), async (list, latencyMs) => {
@@ -82,7 +83,7 @@ describe('a connect to a name with many addresses', () => {
                 atMs += HEAD_START_MS;
                 continue;
               }
-              // There and back.
+              // One round trip.
               atMs += 2 * latencyMs;
               if (list[index].manner === 'refuses') continue;
               reached = tried.at(-1);
@@ -107,5 +108,5 @@ describe('a connect to a name with many addresses', () => {
 
 // RFC 8305, section 5.
 const HEAD_START_MS = 250;
-// What Linux takes for its six repeated attempts.
+// Linux repeats a SYN six times before it gives up, which takes this long.
 const UNANSWERED_MS = 127_000;

@@ -1,5 +1,5 @@
-// Law: an address has one text, which is that of Node's own sockets, whatever spelling it was given in; encoded and
-// decoded it is the same.
+// Law: an address has one text, whatever the spelling it was given in: the text that Node's own sockets use. Encoding
+// and decoding an address returns an equal address.
 
 import { SocketAddress } from 'node:net';
 
@@ -12,7 +12,7 @@ import { decodeAddress, encodeAddress } from '../../reactor/epoll/sockaddr.ts';
 import { textOf } from '../../reactor/addresses/ip-address.ts';
 import { checkLaw } from '../kit/law.ts';
 
-// Zeros and the prefixes of embedded addresses come often: they decide about the text.
+// Zeros and the prefixes of embedded IPv4 addresses are drawn often, because the rules of the text depend on them.
 const word = fc.oneof(fc.constant(0), fc.constant(0xffff), fc.integer({ min: 0, max: 0xffff }));
 const words = fc.oneof(
   fc.array(word, { minLength: 8, maxLength: 8 }),
@@ -40,19 +40,19 @@ function spelt({ words: all, isUpper, isPadded, isDotted }: Plan): string {
   return isUpper ? text.toUpperCase() : text;
 }
 
-describe('an address of IPv6', () => {
+describe('an IPv6 address', () => {
   it('has the text that Node gives it', () =>
     checkLaw(
       fc.property(plan, (each) => {
         const text = textOf(each.words);
         expect(text).toBe(new SocketAddress({ address: spelt(each), family: 'ipv6' }).address);
-        // URLs write embedded IPv4 in hexadecimal.
+        // URLs write an embedded IPv4 address in hexadecimal.
         if (!text.includes('.')) expect(`[${text}]`).toBe(new URL(`http://[${spelt(each)}]/`).hostname);
       }),
       2_000,
     ));
 
-  it('is the same after it was encoded and decoded, in every spelling', () =>
+  it('is equal after encoding and decoding, in every spelling', () =>
     checkLaw(
       fc.property(plan, (each) => {
         const zone = each.zone === undefined ? '' : `%${String(each.zone)}`;
@@ -67,7 +67,7 @@ describe('an address of IPv6', () => {
 });
 
 describe('other addresses', () => {
-  it('are the same after they were encoded and decoded', () =>
+  it('are equal after encoding and decoding', () =>
     checkLaw(
       fc.property(
         fc.ipV4(),
@@ -88,7 +88,7 @@ describe('other addresses', () => {
       1_000,
     ));
 
-  it('with a zone that is none here are not encoded', () => {
+  it('are not encoded when this machine has no such zone', () => {
     for (const zone of ['no-such-interface', '4294967296'])
       expect(encodeAddress({ family: 'IPv6', host: `fe80::1%${zone}`, port: 1 })).toBeUndefined();
     expect(encodeAddress({ family: 'IPv6', host: '::1%lo', port: 1 })).toBeDefined();

@@ -1,5 +1,5 @@
-// Law: a name is looked up, sent, verified, routed by and kept in one form, however it is spelt; what no host can be
-// named is refused before anything begins.
+// Law: a host name has one form, however it is spelt. Look-up, server name, verification, routing and session store all
+// use this form. A name that no host can have is refused before any work begins.
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -10,7 +10,7 @@ import { selfSigned } from '../../protocols/tls/certificates/self-signed.ts';
 import { World } from '../../reactor/simulated/world.ts';
 import { checkLaw } from '../kit/law.ts';
 
-/** Names in their one form, and other ways to write their letters. */
+/** Names in their one form, and other ways to write them. */
 const NAMES = [
   { name: 'host.example.test', spellings: ['host.example.test'] },
   { name: 'xn--bcher-kva.test', spellings: ['xn--bcher-kva.test', 'bücher.test', 'BÜCHER.test', 'bu\u0308cher.test'] },
@@ -22,7 +22,7 @@ const { certificate, key } = selfSigned({
 });
 const other = selfSigned({ names: ['other.test'] });
 
-/** One name in two spellings: letters of either case, with a dot at the end or without. */
+/** One name in several spellings: letters of either case, with a dot at the end or without. */
 const spelt = fc.constantFrom(...NAMES).chain(({ name, spellings }) => {
   const spelling = fc
     .record({
@@ -39,9 +39,9 @@ const spelt = fc.constantFrom(...NAMES).chain(({ name, spellings }) => {
   return fc.record({ name: fc.constant(name), first: spelling, second: spelling, inMap: spelling, expected: spelling });
 });
 
-describe('a name', () => {
+describe('a host name', () => {
   it(
-    'connects, is verified, is routed by and resumes in every spelling',
+    'connects, verifies, routes and resumes alike in every spelling',
     () =>
       checkLaw(
         fc.asyncProperty(
@@ -106,7 +106,7 @@ describe('a name', () => {
     600_000,
   );
 
-  it('that no host can have is refused before anything begins', async () => {
+  it('is refused before any work begins when no host can have it', async () => {
     const world = new World();
     const { reactor } = world.machine('here');
     const client = await TlsContext.client({ ca: { pem: certificate } });

@@ -1,5 +1,5 @@
-// What a success, or a new beginning, must put back to its start: pauses, rates, budgets, limits that a layer takes
-// over.
+// Law: state that belongs to one attempt starts afresh with the next: the pause of a listener, the rate of a closing
+// connection. Limits outlast a change of layer, and bounds hold for every connection.
 
 import { describe, expect, it } from 'vitest';
 
@@ -13,7 +13,7 @@ const contexts = await contextsFor('TLSv1.3');
 const nothing = (): void => undefined;
 
 describe('the pause of a listener', () => {
-  it('begins anew after a client was accepted', async () => {
+  it('starts at its first length again after a client was accepted', async () => {
     let isShort = false;
     await simulate(
       { faults: ({ call }) => (call === 'accept' && isShort ? { kind: 'errno', code: 'EMFILE' } : PASS) },
@@ -30,7 +30,7 @@ describe('the pause of a listener', () => {
           const client = await here.reactor.connect({ host: 'there', port: 7 });
           while (pauses.length < 3 * (times + 1)) await world.sleep(1);
           isShort = false;
-          // It is accepted, and its handler ends.
+          // The listener accepts the client, and the handler ends at once.
           expect(await client.receive('*a')).toHaveLength(0);
           await client.close();
         }
@@ -41,8 +41,8 @@ describe('the pause of a listener', () => {
   });
 });
 
-describe('the lowest rate of a closing connection', () => {
-  it('counts what is taken from the close on, however much was taken before', () =>
+describe('the minimum rate of a closing connection', () => {
+  it('counts only bytes that the peer takes after the close began', () =>
     simulate({}, async (world) => {
       const { client, server } = await pairIn(world, { sendBuffer: 1_000, receiveBuffer: 1_000 });
       await Promise.all([client.send(Buffer.alloc(1_000_000)), server.receive(1_000_000)]);
@@ -52,7 +52,7 @@ describe('the lowest rate of a closing connection', () => {
       const closing = client.close({ timeoutMs: 1_000_000, idleMs: 1_000, minBytesPerSecond: 240 }).then(() => {
         hasEnded = true;
       });
-      // Some bytes within each idle limit, and far fewer than the rate.
+      // The peer takes some bytes within each idle limit, but far fewer than the rate.
       while (!hasEnded && world.now() - startedAt < 60_000) {
         await server.receiveInto(new Uint8Array(10)).catch(nothing);
         await world.sleep(400);
@@ -62,8 +62,8 @@ describe('the lowest rate of a closing connection', () => {
     }).then(nothing));
 });
 
-describe('a connection that lingers', () => {
-  it('drops a bounded number of bytes of a peer that goes on sending', () =>
+describe('a lingering connection', () => {
+  it('drops a bounded number of bytes from a peer that keeps sending', () =>
     simulate({}, async (world, { trace }) => {
       const [here, there] = [world.machine('here'), world.machine('there')];
       const listener = await there.reactor.listen({ host: '0.0.0.0', port: 7 });
@@ -84,8 +84,8 @@ describe('a connection that lingers', () => {
     }).then(nothing));
 });
 
-describe('a layer that is laid over a connection', () => {
-  it('keeps the limits of that connection', () =>
+describe('a TLS layer over a connection', () => {
+  it('takes over the timeouts of that connection', () =>
     simulate({}, async (world) => {
       const { client } = await pairIn(world);
       client.timeouts = { blockMs: 5, totalMs: 70 };
@@ -96,14 +96,14 @@ describe('a layer that is laid over a connection', () => {
     }).then(nothing));
 });
 
-describe('a relay both of whose sides are broken', () => {
-  it('ends at once', () =>
+describe('a relay', () => {
+  it('ends at once when both of its connections break', () =>
     simulate({}, async (world) => {
       const { here, client, server } = await pairIn(world, { sendBuffer: 1_000, receiveBuffer: 1_000 });
       const far = await world.machine('far').reactor.listen({ host: '0.0.0.0', port: 9 });
       const [second, end] = await Promise.all([here.reactor.connect({ host: 'far', port: 9 }), far.accept()]);
       const { done } = new Relay(client, second);
-      // More than the buffers hold, in both directions.
+      // Both directions carry more than the buffers hold.
       for (const peer of [server, end]) void peer.send(Buffer.alloc(10_000)).catch(nothing);
       await world.sleep(5);
       const startedAt = world.now();
@@ -114,8 +114,8 @@ describe('a relay both of whose sides are broken', () => {
     }).then(nothing));
 });
 
-describe('a receive that is refused because another one runs', () => {
-  it('leaves its prefix to its caller', () =>
+describe('a receive that is refused because another receive runs', () => {
+  it('does not put its prefix into the connection', () =>
     simulate({}, async (world) => {
       const { client, server } = await pairIn(world);
       const running = client.receive('*l');
@@ -127,8 +127,8 @@ describe('a receive that is refused because another one runs', () => {
     }).then(nothing));
 });
 
-describe('a server without room', () => {
-  it('drops a connection that is closing for the one that waits already', () =>
+describe('a server at maxConnections', () => {
+  it('drops a closing connection to serve a client that is already waiting', () =>
     simulate({}, async (world) => {
       const [here, there] = [
         world.machine('here', { receiveBuffer: 1_000 }),
@@ -141,7 +141,7 @@ describe('a server without room', () => {
         async (connection) => {
           served.push(world.now());
           await world.sleep(50);
-          // The client reads none of it: the close lasts as long as it may.
+          // The client reads none of it, so the close would last until its limits.
           while (connection.trySend(new Uint8Array(1_000)) > 0) await world.sleep(1);
         },
       );
@@ -154,7 +154,7 @@ describe('a server without room', () => {
 });
 
 describe('a simulated socket', () => {
-  it('resets its peer when it closes with bytes unread, and ends politely without', () =>
+  it('resets its peer when it closes with unread bytes, and half-closes without a reset otherwise', () =>
     simulate({}, async (world) => {
       for (const isRead of [true, false]) {
         const machines = [world.machine(`near-${String(isRead)}`), world.machine(`far-${String(isRead)}`)] as const;
@@ -166,7 +166,7 @@ describe('a simulated socket', () => {
         await near.send('unread');
         await world.sleep(1);
         if (isRead) await far.receive('*s');
-        // Closed by the system's own call, without the reactor's care for what is unread.
+        // This is the plain system call. The reactor's own close would drain the unread bytes first.
         machines[1].host.close(far.basis.socket.handle.fd);
         await world.sleep(1);
         if (isRead) expect(await near.receive('*a')).toHaveLength(0);
@@ -175,7 +175,7 @@ describe('a simulated socket', () => {
         far.abort();
       }
     }).then(nothing, (error: unknown) => {
-      // The descriptor was closed behind its owner's back: the books say so, and nothing else may be wrong.
+      // The test closed a descriptor that the reactor owns. The leak check may report that, and nothing else.
       expect(String(error)).toMatch(/^LeakError: not given back: descriptors? closed that (?:was|were) not open/);
     }));
 });

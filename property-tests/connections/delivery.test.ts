@@ -1,4 +1,5 @@
-// Law: every byte arrives once and in order, both ways at once, whatever the network and the system calls do to it.
+// Law: every byte arrives once and in order, in both directions at the same time, whatever the network and the system
+// calls do.
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';

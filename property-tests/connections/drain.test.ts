@@ -1,5 +1,5 @@
-// Law: a reactor that drains is closed by its deadline, whatever its connections are doing; what could finish in time
-// did, and everything is given back.
+// Law: a reactor that drains is closed by its deadline, whatever its connections are doing. Work that can finish in
+// time finishes. All descriptors are closed.
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -23,7 +23,7 @@ const plan = fc.record({
 
 describe('a drain', () => {
   it(
-    'ends by its deadline, and lets finish what can',
+    'ends by its deadline, and completes the work that fits into it',
     () =>
       checkLaw(
         fc.asyncProperty(plan, async ({ latencyMs, timeoutMs, drainAtMs, clients }) => {
@@ -49,7 +49,7 @@ describe('a drain', () => {
                 await client.close();
               } catch (error) {
                 if (!(error instanceof WantioError)) throw error;
-                // It was served in full if it came early enough and its work and the goodbyes fit into the drain.
+                // A client must be served if it came before the drain and its work and the closes fit into the drain.
                 const inTime =
                   !leaves &&
                   arrivesAtMs + 3 * latencyMs < drainAtMs &&

@@ -1,5 +1,6 @@
-// Law: whatever errno a system call gives, once or for ever, every operation settles with a result or an error that
-// names the call, no call is made over and over in one turn, and a listener serves again when the calls do.
+// Law: whatever errno a system call returns, once or for ever, every operation settles with a result or a WantioError.
+// The reactor does not repeat a failing call without end in one turn. When the calls succeed again, the listener serves
+// again.
 
 import { constants } from 'node:os';
 
@@ -11,7 +12,7 @@ import type { SystemCalls } from '../../reactor/system-calls.ts';
 import { World } from '../../reactor/simulated/world.ts';
 import type { Ground } from '../../reactor/ground.ts';
 
-/** The calls that can fail, and what is changed to make them fail. */
+/** The calls that this test makes fail. */
 const CALLS = [
   'socket',
   'bind',
@@ -27,13 +28,13 @@ const CALLS = [
 ] as const;
 type Call = (typeof CALLS)[number];
 
-/** What goes wrong: `times` calls, after the first `passed`. */
+/** The failure: after `passed` calls that succeed, `times` calls fail with `errno`. */
 interface Wrong {
   readonly call: Call;
   readonly errno: number;
   passed: number;
   times: number;
-  /** How many calls were made, and in one turn at most. */
+  /** Counts: all calls, the calls of this turn, and the most calls of any turn. */
   calls: number;
   inTurn: number;
   mostInTurn: number;
@@ -41,7 +42,7 @@ interface Wrong {
 
 const { EINTR, ENOBUFS, ENOMEM } = constants.errno;
 
-/** Every number of Linux's, each once. */
+/** Every errno of Linux, each once. */
 const ERRNOS = [...new Set(Object.values(constants.errno))].sort((one, other) => one - other);
 
 function wrongGround(ground: Ground, wrong: Wrong): Ground {
@@ -49,7 +50,7 @@ function wrongGround(ground: Ground, wrong: Wrong): Ground {
     if (call !== wrong.call) return false;
     wrong.calls++;
     wrong.mostInTurn = Math.max(wrong.mostInTurn, ++wrong.inTurn);
-    // A loop without end would hold up the test itself.
+    // An endless loop would hang the test, so it ends here.
     if (wrong.inTurn > 1_000) throw new Error(`${call} was called ${String(wrong.inTurn)} times in one turn`);
     return wrong.passed-- <= 0 && wrong.times-- > 0;
   };
@@ -92,7 +93,10 @@ function wrongGround(ground: Ground, wrong: Wrong): Ground {
 
 const nameOf = (errno: number): string => systemError(-errno, 'x').code;
 
-/** One connection to a server that answers a line, with what goes wrong on one side. @returns what came of it. */
+/**
+ * Connects to a server that echoes a line, while `wrong` happens on one side.
+ * @returns the outcome as a word or code.
+ */
 async function visit(wrong: Wrong, side: 'here' | 'there'): Promise<string> {
   const world = new World({ wrap: (ground, host) => (host.name === side ? wrongGround(ground, wrong) : ground) });
   const [here, there] = [world.machine('here'), world.machine('there')];
@@ -138,16 +142,17 @@ async function visit(wrong: Wrong, side: 'here' | 'there'): Promise<string> {
   );
 }
 
-describe.each(['here', 'there'] as const)('an errno %s', (side) => {
+describe.each(['here', 'there'] as const)('any errno on the machine "%s"', (side) => {
   it.each(CALLS)(
-    'of %s, whichever it is, hangs nothing and is not asked for over and over',
+    'of %s hangs no operation and starts no endless loop',
     async (call) => {
       for (const errno of ERRNOS) {
-        // What passes by itself, and is tried again in each turn, is not for ever.
+        // These errors are temporary: the library retries the call in each turn. Here they last 200 calls, not for
+        // ever.
         const passes =
           (errno === EINTR && (call === 'recv' || call === 'send')) ||
           (call === 'send' && (errno === ENOBUFS || errno === ENOMEM));
-        // The first to be watched is the listener, the second its client.
+        // For `register`, the first call is for the listener and the second for its client.
         for (const [passed, times] of [
           [0, 1],
           [1, 1],
@@ -169,5 +174,5 @@ describe.each(['here', 'there'] as const)('an errno %s', (side) => {
   );
 });
 
-// As many as a listener accepts in a turn, and one for a reserve descriptor.
+// A listener accepts 64 connections in a turn, and may need one call more for its reserve descriptor.
 const CALLS_A_TURN = 65;

@@ -1,6 +1,5 @@
-// Law: interest is armed while somebody is subscribed and not longer: whoever is subscribed is told while there is
-// something to tell, once in a turn at most; whoever is not is told nothing; and a reactor with nobody to tell has no
-// turns to run.
+// Law: interest is armed exactly while a subscriber exists. A subscriber is notified while its direction is ready, at
+// most once in a turn. After it unsubscribes it is never notified. A reactor without ready subscribers runs no turns.
 
 import fc from 'fast-check';
 import type { Subscription } from 'rxjs';
@@ -26,13 +25,13 @@ const step = fc.oneof(
 interface Subscriber {
   readonly to: 'readable' | 'writable';
   readonly subscription: Subscription;
-  /** The turns in which it was told. */
+  /** The turns in which it was notified. */
   readonly turns: number[];
 }
 
 describe('interest', () => {
   it(
-    'is armed while somebody is subscribed',
+    'is armed exactly while a subscriber exists',
     () =>
       checkLaw(
         fc.asyncProperty(fc.array(step, { maxLength: 25 }), async (steps) => {
@@ -81,7 +80,8 @@ describe('interest', () => {
                   break;
               }
               for (const { turns } of [...living.values(), ...dead]) turns.length = 0;
-              // A try answers readiness, so that nobody is disarmed for spinning. This one takes nothing.
+              // A `try…` call counts as an answer to readiness. Without one, the reactor disarms a subscriber for
+              // spinning. This call takes no bytes.
               client.tryHandshake();
               const before = here.reactor.loop.turns;
               await world.step();

@@ -1,5 +1,5 @@
-// Law: what waits on a connection, a listener or a relay is woken when that ends from this side, in whatever way it
-// ends; and what begins to wait after the end ends at once.
+// Law: an operation that waits on a connection, a listener or a relay settles when this side ends it, in any of the
+// ways to end it. An operation that begins after the end settles at once.
 
 import { lastValueFrom } from 'rxjs';
 import type { Observable } from 'rxjs';
@@ -24,14 +24,14 @@ interface Scene {
 
 interface Waiter {
   readonly wait: (scene: Scene) => Promise<unknown>;
-  /** An operation holds its direction, so that no layer and no stream can take the connection over meanwhile. */
+  /** An operation occupies its direction. While it runs, no layer and no stream can take the connection over. */
   readonly isOperation?: boolean;
 }
 
 const complete = (observable: Observable<unknown>): Promise<unknown> =>
   lastValueFrom(observable, { defaultValue: undefined });
 
-/** Each settles when it is woken. */
+/** Each promise settles when the wait ends. */
 const WAITERS: Record<string, Waiter> = {
   'a select to read': {
     wait: ({ here, connection }) => here.reactor.select({ read: [connection] }).then(() => undefined),
@@ -45,7 +45,7 @@ const WAITERS: Record<string, Waiter> = {
     wait: ({ connection }) => connection.send(Buffer.alloc(1_000_000)).then(() => undefined),
     isOperation: true,
   },
-  'an end that is waited for': {
+  'a shutdown of the receiving direction': {
     wait: ({ connection }) => connection.shutdown('receive').then(() => undefined),
     isOperation: true,
   },
@@ -103,7 +103,7 @@ async function anotherFor(world: World, here: SimulatedMachine): Promise<Connect
   return other;
 }
 
-/** Ways to end from this side; each resolves when it is done. */
+/** The ways to end a connection from this side. Each promise resolves when the end is complete. */
 const ENDINGS: Record<string, { readonly end: (scene: Scene) => Promise<unknown>; readonly takesOver?: boolean }> = {
   abort: { end: ({ connection }) => Promise.resolve(connection.abort()) },
   'abort with a reason': { end: ({ connection }) => Promise.resolve(connection.abort(new Error('enough'))) },
@@ -133,18 +133,18 @@ describe.each(Object.keys(ENDINGS))('%s', (how) => {
         const woken = wait(scene).catch((error: unknown) => error);
         await world.sleep(10);
         const ended = end(scene);
-        // A drain waits for the peer, which has nothing to say.
+        // A drain waits for the peer, which sends nothing.
         await Promise.all([ended, woken]);
         server.abort();
       });
     },
   );
 
-  it.each(Object.entries(WAITERS))('lets nothing wait that begins after it: %s', async (name, { wait }) => {
+  it.each(Object.entries(WAITERS))('settles %s that begins afterwards', async (name, { wait }) => {
     await simulate({}, async (world) => {
       const { here, client, server } = await pairIn(world);
       const scene = { world, here, connection: client, peer: server };
-      // A relay needs a second connection, which a reactor that is over cannot make.
+      // A relay needs a second connection, and a closed reactor cannot make one. So the test makes it first.
       if (name.includes('relay') && (how.includes('reactor') || how.includes('drain'))) {
         const other = await anotherFor(world, here);
         await end(scene);
@@ -160,8 +160,8 @@ describe.each(Object.keys(ENDINGS))('%s', (how) => {
   });
 });
 
-describe('a listener that is closed', () => {
-  it('wakes an accept, a select and connections$, before and after', () =>
+describe('the close of a listener', () => {
+  it('settles an accept, a select and connections$ that began before it or begin after it', () =>
     run(async (world) => {
       const { reactor } = world.machine('here');
       const listener = await reactor.listen({ host: '0.0.0.0', port: 1 });
@@ -187,9 +187,9 @@ describe('a listener that is closed', () => {
     }));
 });
 
-describe('the end of the peer', () => {
+describe("the peer's end", () => {
   it.each(['plain', 'over TLS'])(
-    'is told by an event although nobody receives, and leaves what came before: %s',
+    'is emitted without a running receive, and keeps the bytes that came before it: %s',
     (kind) =>
       run(async (world) => {
         const { client, server } = await pairIn(world, {}, kind === 'plain' ? undefined : contexts);
@@ -202,7 +202,7 @@ describe('the end of the peer', () => {
         await server.shutdown('send');
         await world.sleep(1);
         expect([told, client.signal.aborted]).toEqual([['end'], false]);
-        // It is told to those who come later, too, but once.
+        // A later receive sees the end as well, but the event comes once.
         expect(Buffer.from(await client.receive('*a')).toString()).toBe('last words');
         await client.send('still listening?\n');
         expect(await server.receive()).toBe('still listening?');
@@ -215,7 +215,7 @@ describe('the end of the peer', () => {
       }),
   );
 
-  it('is told to a listener that comes later', () =>
+  it('is emitted to an event listener that is added afterwards', () =>
     run(async (world) => {
       const { client, server } = await pairIn(world);
       await server.shutdown('send');
@@ -225,7 +225,7 @@ describe('the end of the peer', () => {
       client.abort();
     }));
 
-  it('is shown once to each that begins to wait for readiness after it was read', () =>
+  it('notifies each later subscriber of readiness once, even after it was read', () =>
     run(async (world) => {
       const { client, server } = await pairIn(world);
       await server.shutdown('send');

@@ -1,6 +1,6 @@
-// Law: bytes that go through Node's streams and connections over each other arrive once and in order, whatever the
-// pieces, both ways at once. And a connection over a stream of Node's does what every transport must, as does TLS over
-// it.
+// Law: when Node streams and connections are stacked on each other, every byte arrives once and in order, in both
+// directions at once, whatever the sizes of the pieces. A connection over a Node stream, with or without TLS over it,
+// passes the conformance checks of all transports.
 
 import type { Duplex } from 'node:stream';
 
@@ -24,7 +24,7 @@ const [tls13, tls12] = await Promise.all([contextsFor('TLSv1.3'), contextsFor('T
 type Ends = [near: Connection, far: Connection];
 type Layers = readonly (typeof tls13)[];
 
-/** Two connections over one pair of streams, with TLS over them as often as contexts are given. */
+/** Two connections over one pair of streams, with one layer of TLS for each element of `layers`. */
 function connections(
   reactor: Reactor,
   highWaterMark: number,
@@ -38,7 +38,7 @@ function connections(
   return ends;
 }
 
-/** Writes `data` in pieces of the given sizes, over and over, waits when it is told to, and ends. */
+/** Writes `data` in pieces whose sizes repeat, waits for `drain` when a write returns false, and ends the stream. */
 async function write(stream: Duplex, data: Uint8Array, sizes: readonly number[]): Promise<void> {
   for (let at = 0, index = 0; at < data.length; index++) {
     const piece = data.subarray(at, at + sizes[index % sizes.length]);
@@ -48,7 +48,7 @@ async function write(stream: Duplex, data: Uint8Array, sizes: readonly number[])
   stream.end();
 }
 
-/** Reads to the end, no more than so many bytes at a time. */
+/** Reads to the end. Each read takes at most the next of the repeating sizes. */
 async function read(stream: Duplex, sizes: readonly number[]): Promise<Buffer> {
   const pieces: Buffer[] = [];
   let index = 0;
@@ -71,7 +71,7 @@ const sizes = fc.array(fc.oneof(fc.integer({ min: 1, max: 8 }), fc.integer({ min
 const direction = fc.record({ data: payload(), written: sizes, read: sizes });
 const mark = fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 64 }), fc.integer({ min: 65, max: 20_000 }));
 
-describe('streams of Node over connections over streams of Node', () => {
+describe('Node streams over connections over Node streams', () => {
   it('carry bytes once and in order, both ways at once', async () => {
     const reactor = new Reactor();
     const before = livingTlsTransports();
@@ -115,7 +115,7 @@ describe.each<[string, Layers]>([
   ['TLS 1.3 over ', [tls13]],
   ['TLS 1.2 over ', [tls12]],
   ['TLS over TLS over ', [tls12, tls13]],
-])('%sstreams of Node', (_, layers) => {
+])('%sNode streams', (_, layers) => {
   const make = (highWaterMark: number) => async (): Promise<TransportPair> => {
     const reactor = new Reactor();
     const [near, far] = connections(reactor, highWaterMark, layers);
@@ -124,7 +124,7 @@ describe.each<[string, Layers]>([
       near: near.transport,
       far: far.transport,
       tellsAborts: true,
-      // One turn finds what has been told, the second what the first has set in motion.
+      // The first turn handles the events so far, the second their consequences.
       settle: async () => {
         for (let turn = 0; turn < 2; turn++) await reactor.select({}, 1);
       },

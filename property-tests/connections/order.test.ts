@@ -1,5 +1,5 @@
-// Law: whatever arrived before a reset or a truncation is delivered before it is told, in every style and to any
-// reader, however slow.
+// Law: all bytes that arrived before a reset or a truncation are delivered before the error is reported. This holds for
+// every way to read, and for readers of any speed.
 
 import fc from 'fast-check';
 import { firstValueFrom } from 'rxjs';
@@ -19,7 +19,7 @@ import type { Contexts } from '../kit/scenarios.ts';
 import { simulate } from '../kit/simulate.ts';
 import { contextsFor } from '../kit/tls-contexts.ts';
 
-/** What a reader got, and what it was told at the end. */
+/** The bytes that a reader got, and how its reading ended: an error, or `undefined` for a clean end. */
 interface Heard {
   readonly bytes: Buffer;
   readonly end: unknown;
@@ -84,7 +84,7 @@ const STYLES: Record<string, Style> = {
   'stream that is written to': async (connection, world, pausesMs) => streamed(connection, world, pausesMs, true),
 };
 
-/** Reads a stream by single reads; one that writes as well may hear of the reset there first. */
+/** Reads a stream by single reads. When it writes as well, the write may report the reset first. */
 async function streamed(
   connection: Connection,
   world: World,
@@ -110,7 +110,7 @@ async function streamed(
   for (let turn = 0; !isOver; turn++) {
     await world.sleep(pause(pausesMs, turn) + 1);
     if (writes && stream.writable && !stream.writableNeedDrain) stream.write('on and on');
-    // A destroyed stream gives nothing to those who iterate, pipe or listen.
+    // A destroyed stream delivers no more bytes to iteration, pipes or listeners.
     if (stream.destroyed) break;
     const piece = stream.read() as Buffer | null;
     if (piece !== null) pieces.push(piece);
@@ -132,8 +132,8 @@ const plan = fc.record({
 });
 
 /**
- * A connection whose peer sends and then breaks it.
- * @returns the reading end, and how many bytes had arrived there at least.
+ * Makes a connection whose peer sends and then resets it.
+ * @returns the reading end, and a lower bound of the bytes that had arrived there.
  */
 async function broken(
   world: World,
@@ -161,7 +161,8 @@ async function broken(
       () => false,
     );
     await world.sleep(resetsAfterMs);
-    // What the peer's system has acknowledged has arrived; a byte of TLS counts only when all did.
+    // Acknowledged bytes have arrived. Over TLS they count only when all of them are acknowledged, because a part of a
+    // record cannot be read.
     const { acknowledged } = server.basis.socket;
     const isSent =
       server.statistics.bytesOut === data.length &&
@@ -197,18 +198,21 @@ async function law(style: Style, contexts: Contexts | undefined, count: number):
   );
 }
 
-describe.each(Object.entries(STYLES))('what arrived before a reset comes first, with %s', (_, style) => {
-  it('over TCP', () => law(style, undefined, 400), 600_000);
+describe.each(Object.entries(STYLES))(
+  'bytes that arrived before a reset are delivered before it, by %s',
+  (_, style) => {
+    it('over TCP', () => law(style, undefined, 400), 600_000);
 
-  it('over TLS', async () => law(style, await contextsFor('TLSv1.3'), 60), 600_000);
-});
+    it('over TLS', async () => law(style, await contextsFor('TLSv1.3'), 60), 600_000);
+  },
+);
 
 describe('a relay', () => {
   it.each([
     ['plain', false],
     ['TLS', true],
   ])(
-    'passes on all that arrived before its %s source broke, to a reader who takes his time, and then says that there should be more',
+    'delivers all bytes that arrived before its %s source broke, even to a slow reader, and then an error',
     async (_, isSecure) => {
       const contexts = isSecure ? await contextsFor('TLSv1.3') : undefined;
       await tryLaw(
@@ -223,7 +227,7 @@ describe('a relay', () => {
               left.reactor.connect({ host: 'here', port: 8 }),
               front.accept(),
             ]);
-            // The reader's pauses lie below the idle limit, but he may need long for all of it.
+            // The reader's pauses are shorter than the idle limit, but the whole reading may take long.
             const relay = new Relay(first, source, { close: { timeoutMs: 10_000_000, minBytesPerSecond: 0 } });
             const [{ bytes, end }, ended] = await Promise.all([
               STYLES.receive(reader, world, drawn.pausesMs),
@@ -242,9 +246,9 @@ describe('a relay', () => {
   );
 });
 
-describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a peer of %s that ends the connection by an alert', (version) => {
+describe.each(['TLSv1.2', 'TLSv1.3'] as const)('when a %s peer ends the connection with an alert', (version) => {
   it.each(['receive', 'everything', 'readiness', 'stream', 'single bytes'])(
-    'is heard out, although this side sends meanwhile, with %s',
+    'its bytes are delivered before the error although this side is sending, by %s',
     async (name) => {
       const contexts = await contextsFor(version);
       const style = STYLES[name] ?? byteByByte;
@@ -291,7 +295,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a peer of %s that ends the conne
   );
 });
 
-/** Reads less than has come, so that the rest waits in the connection. */
+/** Reads one byte at a time, so that the rest waits in the connection. */
 async function byteByByte(connection: Connection, world: World, pausesMs: readonly number[]): Promise<Heard> {
   const pieces: Uint8Array[] = [];
   for (let turn = 0; ; turn++) {
@@ -302,7 +306,7 @@ async function byteByByte(connection: Connection, world: World, pausesMs: readon
   }
 }
 
-/** Writes what is no record of TLS below a connection, for its peer to refuse. */
+/** Writes bytes below the TLS layer that are no valid TLS record, so that the peer refuses them with an alert. */
 async function spoil(connection: Connection, world: World): Promise<void> {
   const { socket } = connection.basis;
   for (

@@ -1,4 +1,5 @@
-// Law: a relay conserves bytes both ways, passes each end on, and closes both connections, whatever the network does.
+// Law: whatever the network does, a relay neither loses nor invents bytes in either direction, passes on the end of
+// each direction, and closes both connections.
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -21,7 +22,7 @@ const base = {
   sizes: fc.array(fc.integer({ min: 1, max: 700 }), { minLength: 1, maxLength: 4 }),
 };
 
-/** A client, a relay on a machine of its own, and a server. */
+/** A client, a relay and a server, each on its own machine. */
 async function relayed(world: World, hosts: HostOptions, timeouts: Timeouts = {}) {
   const [left, middle, right] = ['left', 'middle', 'right'].map((name) => world.machine(name, hosts));
   const front = await middle.reactor.listen({ host: '0.0.0.0', port: 1 });
@@ -39,7 +40,7 @@ async function relayed(world: World, hosts: HostOptions, timeouts: Timeouts = {}
 
 describe('a relay', () => {
   it(
-    'conserves bytes and ends',
+    'passes on all bytes and ends',
     () =>
       tryLaw(
         fc.record({ ...base, faults: harmlessFaults(), answersLast: fc.boolean() }),
@@ -48,7 +49,7 @@ describe('a relay', () => {
           simulate({ link: carrying, faults }, async (world) => {
             const { client, server, relay } = await relayed(world, hosts);
             const asked = server.receive('*a');
-            // One that answers only when it has heard everything needs the end to be passed on.
+            // A server that answers only after the end of the request depends on the relay passing the end on.
             const answering = (answersLast ? asked.then(() => undefined) : Promise.resolve()).then(() =>
               sendInPieces(server, back, sizes),
             );
@@ -68,7 +69,7 @@ describe('a relay', () => {
   );
 
   it(
-    'ends under any faults, with both connections closed, and never makes bytes up',
+    'ends under any faults, closes both connections, and never invents bytes',
     () =>
       tryLaw(
         fc.record({ ...base, faults: anyFaults() }),

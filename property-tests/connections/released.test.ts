@@ -1,5 +1,5 @@
-// Law: however an operation ends, it keeps nothing: no deadline, no listener on its signal or its connection, no place
-// among those that run, and no call goes to a descriptor that is closed.
+// Law: however an operation ends, it leaves nothing behind: no deadline, no listener on its signal or its connection,
+// no entry in `reactor.operations()`. No system call uses a closed descriptor.
 
 import { getEventListeners } from 'node:events';
 
@@ -24,11 +24,11 @@ interface Scene extends Pair {
 
 interface Work {
   readonly begin: (scene: Scene, options: OperationOptions) => Promise<unknown>;
-  /** What the peer does that lets it succeed; nothing where it does so by itself. */
+  /** What the peer does so that the operation succeeds. Absent if the operation succeeds without it. */
   readonly help?: (scene: Scene) => unknown;
-  /** Whether the buffers on the way to the peer are full when it begins. */
+  /** Whether the buffers on the way to the peer are full when the operation begins. */
   readonly isFull?: boolean;
-  /** It takes no `timeouts`. */
+  /** The operation takes no `timeouts`. */
   readonly isUnlimited?: boolean;
 }
 
@@ -98,13 +98,13 @@ const WORK: Record<string, Work> = {
 
 const REASONS = {
   'no reason': undefined,
-  'a reason': new Error('mine'),
-  'a reason of ours': new ClosedError('enough'),
-  'a failure of the system': systemError(-ECONNRESET, 'recv'),
+  'an Error of the caller as its reason': new Error('mine'),
+  'a WantioError as its reason': new ClosedError('enough'),
+  'a system error as its reason': systemError(-ECONNRESET, 'recv'),
 };
 
 describe.each(['TCP', 'TLS'])('an abort over %s', (layer) => {
-  it.each(Object.entries(REASONS))('gives everything back at once, with %s', (_, reason) =>
+  it.each(Object.entries(REASONS))('releases everything at once, with %s', (_, reason) =>
     simulate({}, async (world) => {
       const pair = await pairIn(world, {}, layer === 'TLS' ? contexts : undefined);
       const { here, client, server } = pair;
@@ -140,46 +140,48 @@ async function fill(world: World, { client }: Pair): Promise<void> {
 }
 
 describe.each(Object.entries(WORK))('%s', (_, { begin, help, isFull = false, isUnlimited = false }) => {
-  it.each(ENDINGS.filter((ending) => !isUnlimited || ending !== 'a timeout'))('keeps nothing after %s', (ending) =>
-    simulate({}, async (world, { trace }) => {
-      const pair = await pairIn(world, { sendBuffer: 1_000, receiveBuffer: 1_000 });
-      const { here, client, server } = pair;
-      if (isFull) await fill(world, pair);
-      const controller = new AbortController();
-      const listeners = (): number[] => [
-        getEventListeners(controller.signal, 'abort').length,
-        getEventListeners(client.signal, 'abort').length,
-        here.reactor.operations().length,
-      ];
-      const before = [...listeners(), here.reactor.loop.deadlines.size];
-      const timeouts = ending === 'a timeout' ? { totalMs: 20 } : {};
-      let hasSettled = false;
-      const outcome = begin({ world, ...pair }, { signal: controller.signal, timeouts })
-        .catch((error: unknown) => error)
-        .finally(() => {
-          hasSettled = true;
-        });
-      await world.sleep(10);
-      expect(hasSettled).toBe(false);
-      if (ending === 'success') void Promise.resolve(help?.({ world, ...pair }));
-      else if (ending === 'an abort') controller.abort(new ClosedError('enough'));
-      else if (ending === 'the close of the connection') client.abort();
-      else if (ending === 'a break by the peer') server.abort();
-      else if (ending === 'the end of the reactor') here.reactor.abort();
-      // What does not depend on the connection goes on: it is cancelled then.
-      await world.sleep(200);
-      if (!hasSettled) controller.abort();
-      if (!hasSettled || isUnlimited) await world.sleep(1);
-      const value = await outcome;
-      if (ending === 'an abort') expect(value).toBeInstanceOf(Error);
-      expect(listeners()).toEqual(before.slice(0, 3));
-      // The relay's connections may still be ending.
-      client.abort();
-      server.abort();
-      here.reactor.abort();
-      await world.sleep(1);
-      expect(here.reactor.loop.deadlines.size).toBe(0);
-      expect(trace.entries.filter(({ result }) => result === -EBADF)).toEqual([]);
-    }).then(() => undefined),
+  it.each(ENDINGS.filter((ending) => !isUnlimited || ending !== 'a timeout'))(
+    'leaves nothing behind after %s',
+    (ending) =>
+      simulate({}, async (world, { trace }) => {
+        const pair = await pairIn(world, { sendBuffer: 1_000, receiveBuffer: 1_000 });
+        const { here, client, server } = pair;
+        if (isFull) await fill(world, pair);
+        const controller = new AbortController();
+        const listeners = (): number[] => [
+          getEventListeners(controller.signal, 'abort').length,
+          getEventListeners(client.signal, 'abort').length,
+          here.reactor.operations().length,
+        ];
+        const before = [...listeners(), here.reactor.loop.deadlines.size];
+        const timeouts = ending === 'a timeout' ? { totalMs: 20 } : {};
+        let hasSettled = false;
+        const outcome = begin({ world, ...pair }, { signal: controller.signal, timeouts })
+          .catch((error: unknown) => error)
+          .finally(() => {
+            hasSettled = true;
+          });
+        await world.sleep(10);
+        expect(hasSettled).toBe(false);
+        if (ending === 'success') void Promise.resolve(help?.({ world, ...pair }));
+        else if (ending === 'an abort') controller.abort(new ClosedError('enough'));
+        else if (ending === 'the close of the connection') client.abort();
+        else if (ending === 'a break by the peer') server.abort();
+        else if (ending === 'the end of the reactor') here.reactor.abort();
+        // An operation that does not depend on the connection still runs. It is cancelled here.
+        await world.sleep(200);
+        if (!hasSettled) controller.abort();
+        if (!hasSettled || isUnlimited) await world.sleep(1);
+        const value = await outcome;
+        if (ending === 'an abort') expect(value).toBeInstanceOf(Error);
+        expect(listeners()).toEqual(before.slice(0, 3));
+        // The relay's connections may still be ending.
+        client.abort();
+        server.abort();
+        here.reactor.abort();
+        await world.sleep(1);
+        expect(here.reactor.loop.deadlines.size).toBe(0);
+        expect(trace.entries.filter(({ result }) => result === -EBADF)).toEqual([]);
+      }).then(() => undefined),
   );
 });

@@ -1,5 +1,6 @@
-// Law: however many clients come, and however slowly they go, a server has no more unfinished handshakes and no more
-// connections than its bounds say, and each one that is dropped is told why.
+// Law: however many clients come, and however slowly they leave, a server never has more than `maxHandshakes`
+// unfinished handshakes or more than `maxConnections` connections. For each connection that it drops it reports the
+// reason.
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -15,7 +16,7 @@ const contexts = await contextsFor('TLSv1.3');
 
 describe('a server', () => {
   it(
-    'drops the oldest unfinished handshake for a new one, also when many come in one turn',
+    'drops the oldest unfinished handshake for a new one, even when many clients come in one turn',
     () =>
       checkLaw(
         fc.asyncProperty(
@@ -28,7 +29,7 @@ describe('a server', () => {
               const reasons: string[] = [];
               listener.on('clientError', ({ message }) => reasons.push(message));
               listener.serve({ secure: contexts.server, maxHandshakes }, () => undefined);
-              // One that is dropped at once may never learn that it was connected.
+              // A client that is dropped at once may see its connect fail.
               const silent = await Promise.allSettled(
                 Array.from({ length: clients }, () => here.reactor.connect({ host: 'there', port: 7 })),
               );
@@ -55,7 +56,7 @@ describe('a server', () => {
   );
 
   it(
-    'counts closing connections in maxConnections, and drops the oldest of them for a new one',
+    'counts closing connections towards maxConnections, and drops the oldest of them for a new one',
     () =>
       checkLaw(
         fc.asyncProperty(
@@ -70,7 +71,7 @@ describe('a server', () => {
                 { maxConnections, close: { timeoutMs: 60_000, idleMs: 60_000, minBytesPerSecond: 0 } },
                 async (connection) => {
                   served.push(connection);
-                  // More than the client takes: the connection cannot close yet.
+                  // The client does not take this much, so the connection cannot close yet.
                   await connection.send(Buffer.alloc(1_000));
                 },
               );
@@ -85,7 +86,7 @@ describe('a server', () => {
               expect(kept).toEqual(served.map((_, index) => index >= clients - maxConnections));
               for (const [index, connection] of served.entries())
                 if (!kept[index]) expect(connection.closeReason?.message).toContain('dropped for a new one');
-              // Those that were not dropped get all of it.
+              // The clients that were not dropped get all bytes.
               const got = await Promise.all(
                 readers.map((reader) =>
                   reader.receive('*a').then(
@@ -107,14 +108,14 @@ describe('a server', () => {
 
   it.each<[string, (connection: Connection, reactor: Reactor) => unknown, boolean]>([
     [
-      'an operation begun while another runs',
+      'an operation that begins while another runs',
       async (connection) => Promise.all([connection.receive(), connection.receive()]),
       true,
     ],
-    ['a connect of its own that fails', (_, reactor) => reactor.connect({ host: 'nowhere', port: 1 }), true],
-    ['an error of its own', () => Promise.reject(new TypeError('a slip')), true],
+    ['a failing connect of the handler', (_, reactor) => reactor.connect({ host: 'nowhere', port: 1 }), true],
+    ['a TypeError of the handler', () => Promise.reject(new TypeError('a slip')), true],
     ['a client that goes away', (connection) => connection.receive(), false],
-  ])('lets what its handler does wrong not pass unseen without a listener: %s', async (_, handler, isTold) => {
+  ])('without a clientError listener warns only of faults of the handler itself: %s', async (_, handler, isTold) => {
     const warnings: Error[] = [];
     const onWarning = (warning: Error): void => void warnings.push(warning);
     process.on('warning', onWarning);

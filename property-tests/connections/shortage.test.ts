@@ -1,5 +1,5 @@
-// Law: a server that runs out of descriptors loses some clients but not itself: it tells of the overload, and serves
-// whoever comes when there is room again.
+// Law: a server that runs out of descriptors loses some clients but keeps running. It emits `overload`, and it serves
+// new clients when descriptors are free again.
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -10,7 +10,7 @@ import { simulate } from '../kit/simulate.ts';
 
 const plan = fc.record({
   latencyMs: fc.integer({ min: 0, max: 10 }),
-  // The listener, its reserve, and room for so many connections.
+  // The server has a descriptor for the listener, one in reserve, and this many for connections.
   room: fc.integer({ min: 1, max: 4 }),
   clients: fc.array(
     fc.record({ arrivesAtMs: fc.integer({ min: 0, max: 100 }), staysMs: fc.integer({ min: 0, max: 200 }) }),
@@ -19,7 +19,7 @@ const plan = fc.record({
 });
 
 describe('a shortage of descriptors', () => {
-  it('costs some clients, but not the server', async () => {
+  it('fails some clients but not the server', async () => {
     let overloads = 0;
     await checkLaw(
       fc.asyncProperty(plan, ({ latencyMs, room, clients }) =>

@@ -1,5 +1,5 @@
-// Law: a connection that closes lasts while its reader takes bytes within the limits, and then has given all; one whose
-// reader does not is over when the limits say so.
+// Law: a closing connection stays open while its reader takes bytes within the limits, and delivers all of them. When
+// the reader takes too few, the connection is dropped as soon as a limit passes.
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -27,12 +27,12 @@ const reading = fc.record({
 
 describe('a closing connection', () => {
   it(
-    'gives a slow reader everything',
+    'delivers everything to a slow reader',
     () =>
       tryLaw(reading, 500, ({ link: carrying, buffers: hosts, faults, data, takes, pausesMs, isServed, isSecure }) =>
         simulate({ link: carrying, faults }, async (world) => {
-          // The reader takes something within each of his pauses; but over TLS a whole record before he takes from the
-          // socket again.
+          // The reader takes some bytes after each pause. Over TLS it empties a whole record before it reads from the
+          // socket again, so the idle limit must be longer.
           const limits = { timeoutMs: 100_000_000, idleMs: isSecure ? 3_000_000 : 5_000, minBytesPerSecond: 0 };
           const { client, closing } = await (async () => {
             if (!isServed) {
@@ -70,7 +70,7 @@ describe('a closing connection', () => {
   );
 
   it(
-    'is over by its limits when the reader takes too little',
+    'is dropped at its limits when the reader takes too little',
     () =>
       checkLaw(
         fc.asyncProperty(
@@ -80,7 +80,7 @@ describe('a closing connection', () => {
             minBytesPerSecond: fc.constantFrom(0, 1, 100, 10_000),
             takes: fc.integer({ min: 0, max: 50 }),
             everyMs: fc.integer({ min: 1, max: 6_000 }),
-            // What it sends meanwhile is no progress.
+            // Bytes that the reader sends do not count as progress.
             sends: fc.constantFrom(0, 1, 40),
             size: fc.integer({ min: 5_000, max: 50_000 }),
           }),
@@ -116,7 +116,7 @@ describe('a closing connection', () => {
               const lasted = overAt - startedAt;
               const slack = TICK_MS + idleMs / 2;
               expect(lasted).toBeLessThanOrEqual(timeoutMs + TICK_MS);
-              // Neither longer than its limits allow, nor shorter.
+              // The close lasts neither longer nor shorter than its limits.
               const idle = lastTakenAt - startedAt + idleMs;
               expect(lasted).toBeLessThanOrEqual(idle + slack);
               if (minBytesPerSecond > 0)

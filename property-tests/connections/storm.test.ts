@@ -1,6 +1,6 @@
-// Law: a peer that sends as fast as it can and never reads cannot make us grow: what we have taken from the system and
-// not handed on, and what we have accepted and not given to the system, stays within a bound, however much it sends and
-// whatever we do with it.
+// Law: a peer that sends as fast as it can and never reads cannot make our memory grow. Two amounts stay within a
+// bound: the bytes read from the system but not delivered to the caller, and the bytes accepted from the caller but not
+// written to the system. This holds however much the peer sends and whatever our code does with it.
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -33,20 +33,20 @@ const plan = fc.record({
     'does nothing',
     'relays' as const,
   ),
-  /** How much comes at most, and in what pieces. */
+  /** The most bytes that the peer sends, and the size of its pieces. */
   total: fc.integer({ min: 600_000, max: 2_000_000 }),
   piece: fc.integer({ min: 4_000, max: 150_000 }),
   lineEvery: fc.option(fc.integer({ min: 500, max: 5_000 }), { nil: undefined }),
 });
 type Plan = typeof plan extends fc.Arbitrary<infer P> ? P : never;
 
-/** What the victim has handed on and accepted, as its code sees it. */
+/** How many bytes the victim's code has received, and how many its sends have accepted. */
 interface Account {
   received: number;
   accepted: number;
 }
 
-/** What the victim does with its connection until that ends. */
+/** Uses the connection in the victim's way until the connection ends. */
 async function suffer(
   victim: Plan['victim'],
   connection: Connection,
@@ -94,7 +94,7 @@ async function suffer(
   }
 }
 
-/** How many bytes the system has given to a machine and taken from it. */
+/** How many bytes a machine has read from the system (`taken`) and written to it (`given`). */
 function carried({ trace }: Evidence, machine: string): { taken: number; given: number } {
   const sum = (call: 'recv' | 'send'): number =>
     trace.entries.reduce(
@@ -130,14 +130,14 @@ async function storm(
   if (lineEvery !== undefined) for (let at = lineEvery; at < piece; at += lineEvery) data[at] = 10;
   const check = (): void => {
     const { taken, given } = carried(evidence, 'there');
-    // TLS adds to what it carries; a reader or a relay that keeps up has had all but a little.
+    // TLS adds bytes of its own. A reader or a relay that keeps up has passed on almost all of the rest.
     const handedOn = victim === 'relays' ? given : account.received;
-    // One that takes no more lines says goodbye, and drops what still comes.
+    // A victim that refuses a line closes politely, and drops the bytes that still come.
     const dropped = failures.length > 0 ? DROPPED : 0;
-    expect(taken * (1 - OVERHEAD) - handedOn - dropped, 'taken and not handed on').toBeLessThan(HELD);
-    // What is accepted counts once a send is done, and a send is done when nothing of it is held back.
+    expect(taken * (1 - OVERHEAD) - handedOn - dropped, 'read but not delivered').toBeLessThan(HELD);
+    // `accepted` counts a send when it resolves, and it resolves when none of its bytes is held back.
     if (victim !== 'relays')
-      expect(account.accepted - given, 'accepted and not given to the system').toBeLessThan(HELD);
+      expect(account.accepted - given, 'accepted but not written to the system').toBeLessThan(HELD);
   };
   let sent = 0;
   try {
@@ -147,7 +147,7 @@ async function storm(
       check();
     }
   } catch (error) {
-    // It was stopped by back-pressure, or by a victim that takes no line as long as that.
+    // The sender was stopped by back-pressure, or by a victim that refuses so long a line.
     if (!(error instanceof OperationTimeoutError) && !failures.some((failure) => failure instanceof BoundsError))
       throw error;
   }
@@ -155,7 +155,8 @@ async function storm(
   check();
   const { taken } = carried(evidence, 'there');
   const room = buffers.sendBuffer + buffers.receiveBuffer;
-  // Who passes on what it gets, or does nothing with it, stops taking when nobody takes that.
+  // A victim that passes bytes on stops reading when its peer stops reading. A victim that does not receive reads
+  // nothing after the handshake.
   if (victim === 'echoes' || victim === 'relays') expect(taken).toBeLessThan(room + HELD);
   if (victim === 'does nothing' || victim === 'only sends')
     expect(taken).toBeLessThan(contexts === undefined ? 1 : HANDSHAKE);
@@ -178,7 +179,7 @@ describe('a storm of data from a peer that never reads', () => {
   );
 });
 
-it('a storm of key updates from a peer that never reads makes nobody grow', async () => {
+it('a storm of key updates from a peer that never reads does not make the memory of the server grow', async () => {
   const contexts = await contextsFor('TLSv1.3');
   const updates = fc.record({
     link: link(),
@@ -199,7 +200,7 @@ it('a storm of key updates from a peer that never reads makes nobody grow', asyn
           throw new Error('the connection is not secure');
         const receiving = server.receive('*a', { timeouts: { totalMs: 60_000 } }).catch(() => undefined);
         for (let time = 0; time < times; time++) {
-          // It stops when the other side takes nothing more in, because it gets no answer out.
+          // The storm ends when the server stops reading because it cannot write its answers.
           const isTaken = await client.updateKeys({ peerToo: true, timeouts: { blockMs: 100 } }).then(
             () => true,
             () => false,
@@ -215,11 +216,11 @@ it('a storm of key updates from a peer that never reads makes nobody grow', asyn
   );
 }, 600_000);
 
-// What one read brings, sealed and opened, what waits sealed, and a line.
+// The bytes of one read, encrypted and decrypted, the encrypted bytes that wait to be written, and one line.
 const HELD = 224 * 1024;
-// What a polite close drops at most.
+// The most bytes that a polite close drops.
 const DROPPED = 256 * 1024;
-// A record of 16 KiB has some 22 bytes more; the last of a piece is shorter.
+// A record of 16 KiB has about 22 bytes of overhead. The last record of a piece is shorter, so its share is larger.
 const OVERHEAD = 0.03;
-// What a client says in a handshake, and what comes along with the end of it.
+// What a client sends in a handshake, and what arrives in the same read as the end of it.
 const HANDSHAKE = 72 * 1024;

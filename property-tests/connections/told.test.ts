@@ -1,5 +1,5 @@
-// Law: on a simulated network every client is served or told: an operation without any limit settles, wherever it goes,
-// whatever the server does, and whenever.
+// Law: on a simulated network every client is served or gets an error. Even without a time limit each operation
+// settles, whatever its target is, whatever the server does, and whenever it does it.
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -14,9 +14,9 @@ const plan = fc.record({
   link: link(),
   kind: fc.constantFrom('tcp', 'unix'),
   backlog: fc.nat(3),
-  /** How many descriptors the server has beside its listener and the reserve. */
+  /** How many descriptors the server has in addition to its listener and the reserve. */
   room: fc.integer({ min: 1, max: 4 }),
-  /** When the server begins to accept, and when it ends its listener; before anything is accepted too. */
+  /** When the server begins to accept, and when it closes its listener. The close may come first. */
   acceptsAtMs: fc.constantFrom(0, 10, 2_000, Infinity),
   closesAtMs: fc.constantFrom(0, 5, 1_000, 200_000),
   ending: fc.constantFrom('answers', 'closes', 'resets'),
@@ -30,7 +30,7 @@ const plan = fc.record({
 });
 
 describe('a simulated network', () => {
-  it('serves or tells every client', async () => {
+  it('serves every client or fails it with an error', async () => {
     const outcomes = new Set<string>();
     await checkLaw(
       fc.asyncProperty(

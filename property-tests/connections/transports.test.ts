@@ -1,4 +1,4 @@
-// Every transport does what a transport must: sockets real and simulated, TLS over each, TLS over TLS.
+// Law: every transport passes the conformance checks: real and simulated sockets, TLS over each, and TLS over TLS.
 
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -35,7 +35,7 @@ function real(target: () => { host: string; port: number } | { path: string }): 
           listener.accept(),
         ]);
       },
-      // One turn finds what the kernel has; the second what the first has set in motion.
+      // The first turn handles what the kernel reports, the second the consequences.
       settle: async () => {
         for (let turn = 0; turn < 2; turn++) await reactor.select({}, 1);
       },
@@ -67,7 +67,7 @@ function simulated(): Ground {
   };
 }
 
-/** Lays TLS over both ends, as often as contexts are given, and runs the handshakes. */
+/** Puts TLS over both ends, one layer for each element of `layers`, and runs the handshakes. */
 async function secured([near, far]: Ends, ground: Ground, layers: readonly (typeof tls13)[]): Promise<Ends> {
   let ends: Ends = [near, far];
   for (const contexts of layers) {
@@ -100,7 +100,7 @@ for (const [layering, layers] of Object.entries(layerings))
     const make = (clogged: boolean) => async (): Promise<TransportPair> => {
       const ground = makeGround();
       const [near, far] = await secured(await ground.ends(clogged), ground, layers);
-      // TLS tells by itself: an end without close_notify is a truncation.
+      // TLS detects an abort itself: an end without close_notify is a truncation.
       const tellsAborts = name !== 'Unix sockets' || layers.length > 0;
       return {
         near: near.transport,

@@ -1,5 +1,6 @@
-// Law: whatever is done to listeners and connections, the open descriptors are those of a simple model, by number and
-// by owner; each is closed exactly once, the operations that wait are the model's, and nobody talks to what is closed.
+// Law: whatever a program does with listeners and connections, the open descriptors and their owners are those of a
+// simple model. Each descriptor is closed exactly once. The pending operations are those of the model. A closed
+// connection emits nothing.
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -13,14 +14,14 @@ import { harmlessFaults } from '../kit/arbitraries.ts';
 import { checkLaw, commandsReplay, replaying } from '../kit/law.ts';
 import { simulate } from '../kit/simulate.ts';
 
-/** Harmless ones that take no time: between two commands everything happens that is under way. */
+/** Harmless faults without delays, so that between two commands everything in flight can arrive. */
 const instantFaults = harmlessFaults().map(({ recv = [], send = [] }) => {
   const atOnce = (faults: readonly Fault[]): Fault[] => faults.filter(({ kind }) => kind !== 'delay');
   return { recv: atOnce(recv), send: atOnce(send) };
 });
 
 describe('the life of descriptors', () => {
-  it('is that of the model', async () => {
+  it('matches the model', async () => {
     let reuses = 0;
     let happened = 0;
     const plans = fc.commands(commands(), { size: '+1', maxCommands: 60, ...commandsReplay() });
@@ -30,7 +31,7 @@ describe('the life of descriptors', () => {
         const { faultsInAll } = await simulate({ faults: shortage.rule }, async (world, { books }) => {
           const machine = world.machine('only');
           const ledger = books.get('only');
-          if (ledger === undefined) throw new Error('there is no book');
+          if (ledger === undefined) throw new Error('the machine has no ledger');
           const model = new Model();
           const real = new Real(world, machine, ledger, shortage);
           await fc.asyncModelRun(() => ({ model, real }), plan);
@@ -42,7 +43,7 @@ describe('the life of descriptors', () => {
       1_000,
     );
     if (replaying()) return;
-    expect(reuses, 'numbers came again').toBeGreaterThan(1_000);
-    expect(happened, 'faults happened').toBeGreaterThan(1_000);
+    expect(reuses, 'reused descriptor numbers').toBeGreaterThan(1_000);
+    expect(happened, 'faults that happened').toBeGreaterThan(1_000);
   }, 600_000);
 });

@@ -1,4 +1,4 @@
-// Every selector does what a selector must: epoll, and the simulated one.
+// Law: both selectors, epoll and the simulated one, pass the conformance checks.
 
 import assert from 'node:assert/strict';
 
@@ -10,7 +10,7 @@ import { World } from '../../reactor/simulated/world.ts';
 import { checkSelector } from '../kit/check-selector.ts';
 import type { SelectorSetting } from '../kit/check-selector.ts';
 
-/** Two connected descriptors of one ground. */
+/** Makes two connected descriptors on one ground. */
 async function connected(
   { calls }: Ground,
   settle: () => Promise<void>,
@@ -36,7 +36,7 @@ async function connected(
 
 const real = async (): Promise<SelectorSetting> => {
   const ground = epollGround();
-  // Loopback delivers within the call; the event loop has to come round for the wake.
+  // Loopback delivers within the call, but the wake-up needs a turn of the event loop.
   const settle = async (): Promise<void> => {
     for (let i = 0; i < 3; i++) await new Promise((resolve) => setImmediate(resolve));
   };
@@ -62,7 +62,7 @@ const simulated = async (): Promise<SelectorSetting> => {
   world.machine('only');
   assert(ground !== undefined);
   const { selector, calls } = ground;
-  // The machine's reactor would take the news away.
+  // Replaces the reactor's callback. Otherwise the machine's reactor would poll the events away.
   selector.onReady(() => undefined);
   const settle = async (): Promise<void> => world.run(world.sleep(1));
   const { near, far, close } = await connected(ground, settle);

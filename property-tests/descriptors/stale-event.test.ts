@@ -1,6 +1,6 @@
-// Law: what was queued for a descriptor that is closed in the same batch never reaches the socket that gets its number
-// at once: a connection to which nothing was sent is never told to be readable, and one that is on its way is not
-// connected before its time.
+// Law: an event is queued for a descriptor, a handler of the same batch closes the descriptor, and a new socket gets
+// its number at once. The event never reaches the new socket: a connection to which nothing was sent never emits
+// readable, and a connect in progress does not succeed before the answer can have come.
 
 import assert from 'node:assert/strict';
 
@@ -15,7 +15,7 @@ import { simulate } from '../kit/simulate.ts';
 
 const act = fc.record({
   takes: fc.boolean(),
-  /** One of all, or of those for whom an event is queued. */
+  /** The connection to close: one of all, or one of those for which an event is queued. */
   victim: fc.record({ which: fc.nat(9), among: fc.constantFrom('queued', 'queued', 'all') }),
   how: fc.constantFrom('abort', 'abort', 'abort', 'close', 'spare'),
   opens: fc.constantFrom('accept', 'accept', 'accept', 'connect', 'nothing'),
@@ -23,9 +23,9 @@ const act = fc.record({
 const plan = fc.record({
   count: fc.integer({ min: 3, max: 6 }),
   spares: fc.integer({ min: 2, max: 8 }),
-  /** Who gets a byte in each round. */
+  /** The connections that get a byte, for each round. */
   rounds: fc.array(fc.uniqueArray(fc.nat(9), { minLength: 2, maxLength: 8 }), { minLength: 1, maxLength: 5 }),
-  /** What the handlers do, in the order in which they are called. */
+  /** What the handlers do, in the order in which they run. */
   acts: fc.array(act, { minLength: 1, maxLength: 16, size: 'max' }),
 });
 type Plan = typeof plan extends fc.Arbitrary<infer P> ? P : never;
@@ -33,13 +33,13 @@ type Plan = typeof plan extends fc.Arbitrary<infer P> ? P : never;
 interface Setting {
   readonly near: Reactor;
   readonly far: Reactor;
-  /** Lets what is on its way arrive, and its handlers run. */
+  /** Lets everything in flight arrive and the handlers run. */
   readonly settle: () => Promise<void>;
-  /** Begins to connect `near` to somebody far away. */
+  /** Starts a connect from `near` to a distant machine. */
   readonly connectFarAway: (() => void) | undefined;
 }
 
-/** @returns how often a number was reused while an event for its last owner was queued. */
+/** @returns how often a descriptor number was reused while an event for its last owner was queued. */
 async function run(
   { near, far, settle, connectFarAway }: Setting,
   host: string,
@@ -59,8 +59,8 @@ async function run(
     const peer = peers.get(portOf(connection.remoteAddress));
     assert(peer !== undefined);
     connection.readable$.subscribe(() => {
-      if (connection.closed) offences.push('a closed connection was told to be readable');
-      if (peer.sent === 0) offences.push('a connection was told to be readable to which nothing was sent');
+      if (connection.closed) offences.push('a closed connection emitted readable');
+      if (peer.sent === 0) offences.push('a connection emitted readable although nothing was sent to it');
       const next = script.shift();
       if (next === undefined) connection.tryReceive();
       else perform(connection, next);
@@ -93,7 +93,7 @@ async function run(
     for (const which of round) {
       const [, peer] = [...peers][which % peers.size];
       peer.sent++;
-      // Some were broken by the other side, which is not what this is about.
+      // The other side has broken some connections. Their errors do not matter here.
       await peer.connection.send('x').catch(() => undefined);
     }
     await settle();
@@ -119,7 +119,7 @@ describe('a stale event', () => {
             const startedAt = world.now();
             connecting.push(
               near.reactor.connect({ host: '10.0.0.3', port: 9 }).then(() => {
-                assert(world.now() - startedAt >= 2 * LATENCY_MS, 'connected before the answer can have come');
+                assert(world.now() - startedAt >= 2 * LATENCY_MS, 'connected before the answer could arrive');
               }),
             );
           };
@@ -135,7 +135,7 @@ describe('a stale event', () => {
       }),
       1_000,
     );
-    if (!replaying()) expect(chances, 'numbers were reused under queued events').toBeGreaterThan(300);
+    if (!replaying()) expect(chances, 'numbers reused while an event was queued').toBeGreaterThan(300);
   }, 600_000);
 
   it('never reaches a new socket on real sockets', async () => {
@@ -155,7 +155,7 @@ describe('a stale event', () => {
       }),
       1_000,
     );
-    if (!replaying()) expect(chances, 'numbers were reused under queued events').toBeGreaterThan(60);
+    if (!replaying()) expect(chances, 'numbers reused while an event was queued').toBeGreaterThan(60);
   }, 600_000);
 });
 

@@ -1,5 +1,6 @@
-// Law: a selector that is in the middle of telling its news tells none of a descriptor that is closed meanwhile,
-// neither to its last owner nor to the socket that gets its number at once; and it loses nothing of the others'.
+// Law: when a descriptor is closed while a selector delivers a batch of events, the selector delivers no more events of
+// that descriptor, neither to its last owner nor to a socket that gets its number at once. It loses no event of the
+// other descriptors.
 
 import assert from 'node:assert/strict';
 
@@ -17,9 +18,9 @@ const plan = fc.record({
   count: fc.integer({ min: 2, max: 6 }),
   rounds: fc.array(
     fc.record({
-      /** Whose peers send a byte before the selector is asked. */
+      /** The peers that send a byte before the selector is polled. */
       news: fc.uniqueArray(fc.nat(12), { minLength: 1, maxLength: 8 }),
-      /** Whom each handler closes, and whether a waiting connection takes the number. */
+      /** The connection that each handler closes, and whether a waiting connection then takes its number. */
       closes: fc.array(fc.record({ victim: fc.nat(9), reopens: fc.constantFrom(true, true, false) }), { maxLength: 6 }),
     }),
     { minLength: 1, maxLength: 4 },
@@ -27,13 +28,13 @@ const plan = fc.record({
 });
 type Plan = typeof plan extends fc.Arbitrary<infer P> ? P : never;
 
-/** One registered socket of which we know whether there is anything to receive. */
+/** One registered socket. By its port the test knows whether there is anything to receive. */
 interface Socket {
   readonly handle: Handle;
   readonly port: number;
 }
 
-/** @returns how often a number was given away while it had news that were not told yet. */
+/** @returns how often a descriptor number was reused while it had undelivered events. */
 async function run({ calls, selector }: Ground, settle: () => Promise<void>, { count, rounds }: Plan): Promise<number> {
   const ledger = new Ledger();
   const { socket, connect, bind, listen, accept, send, close, localAddress } = ledger.wrap(calls);
@@ -43,7 +44,7 @@ async function run({ calls, selector }: Ground, settle: () => Promise<void>, { c
   const address = localAddress(listening);
   assert(address !== undefined);
   const living: Socket[] = [];
-  /** The other ends by port, and what was sent from there. */
+  /** The other ends by port, and how many bytes each has sent. */
   const peers = new Map<number, { fd: number; sent: number }>();
   let chances = 0;
 
@@ -83,7 +84,7 @@ async function run({ calls, selector }: Ground, settle: () => Promise<void>, { c
       add: (handle) => {
         assert(
           living.some((each) => each.handle === handle),
-          'news of a descriptor that is closed',
+          'an event of a closed descriptor',
         );
         told.add(handle);
         const next = script.shift();
@@ -100,7 +101,7 @@ async function run({ calls, selector }: Ground, settle: () => Promise<void>, { c
       add: (handle) => {
         assert(
           living.some((each) => each.handle === handle),
-          'news of a descriptor that is closed',
+          'an event of a closed descriptor',
         );
       },
     });
@@ -108,7 +109,7 @@ async function run({ calls, selector }: Ground, settle: () => Promise<void>, { c
       assert.equal(
         (handle.readiness & READABLE) !== 0,
         (peers.get(port)?.sent ?? 0) > 0,
-        'readable if and only if something was sent',
+        'whether a socket is readable: only if bytes were sent to it',
       );
   }
   for (const { handle } of living) selector.deregister(handle);
@@ -116,8 +117,8 @@ async function run({ calls, selector }: Ground, settle: () => Promise<void>, { c
   return chances;
 }
 
-describe('a selector that tells its news', () => {
-  it('tells none of what is closed meanwhile: the simulated one', async () => {
+describe('a selector that delivers a batch of events', () => {
+  it('delivers no event of a descriptor that is closed during the batch: the simulated selector', async () => {
     let chances = 0;
     await checkLaw(
       fc.asyncProperty(plan, async (each) => {
@@ -125,16 +126,16 @@ describe('a selector that tells its news', () => {
         const world = new World({ wrap: (made) => (ground = made) });
         world.machine('only');
         assert(ground !== undefined);
-        // The machine's reactor would take the news away.
+        // Replaces the reactor's callback. Otherwise the machine's reactor would poll the events away.
         ground.selector.onReady(() => undefined);
         chances += await run(ground, () => world.run(world.sleep(1)), each);
       }),
       1_000,
     );
-    if (!replaying()) expect(chances, 'numbers with news were given away').toBeGreaterThan(500);
+    if (!replaying()) expect(chances, 'numbers reused while they had events').toBeGreaterThan(500);
   }, 600_000);
 
-  it('tells none of what is closed meanwhile: epoll', async () => {
+  it('delivers no event of a descriptor that is closed during the batch: epoll', async () => {
     let chances = 0;
     await checkLaw(
       fc.asyncProperty(plan, async (each) => {
@@ -144,7 +145,7 @@ describe('a selector that tells its news', () => {
           chances += await run(ground, () => Promise.resolve(), each);
         } finally {
           ground.selector.close();
-          // libuv lets go of what a selector had of it in the loop's own time.
+          // libuv releases the handles of the selector in the next turn of the event loop.
           await new Promise((resolve) => {
             setImmediate(resolve);
           });
@@ -152,6 +153,6 @@ describe('a selector that tells its news', () => {
       }),
       1_000,
     );
-    if (!replaying()) expect(chances, 'numbers with news were given away').toBeGreaterThan(100);
+    if (!replaying()) expect(chances, 'numbers reused while they had events').toBeGreaterThan(100);
   }, 600_000);
 });

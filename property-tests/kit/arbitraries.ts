@@ -1,4 +1,4 @@
-/** Random plans for simulated runs, which fast-check shrinks to the smallest that still fails. */
+/** Random plans for simulated runs. fast-check shrinks them to the smallest plan that still fails. */
 
 import fc from 'fast-check';
 
@@ -7,7 +7,7 @@ import type { Fault, FaultErrno, FaultPlan } from '../../reactor/faults/fault.ts
 import type { LinkOptions } from '../../reactor/simulated/link.ts';
 import type { Moment, Scheduled } from './schedule.ts';
 
-/** Bytes to send: all values, and lengths from none to `maxLength`. */
+/** Bytes to send: all values, and any length from 0 to `maxLength`. */
 export function payload(maxLength = 4096): fc.Arbitrary<Uint8Array> {
   return fc.oneof(
     fc.uint8Array({ maxLength: Math.min(64, maxLength) }),
@@ -17,7 +17,7 @@ export function payload(maxLength = 4096): fc.Arbitrary<Uint8Array> {
   );
 }
 
-/** How the network carries bytes: from every byte alone to all at once, with and without latency. */
+/** How the network carries bytes: in segments of one byte up to all at once, with and without latency. */
 export function link(): fc.Arbitrary<LinkOptions> {
   return fc.record({
     segment: fc.oneof(fc.integer({ min: 1, max: 16 }), fc.integer({ min: 17, max: 65_536 })),
@@ -25,23 +25,23 @@ export function link(): fc.Arbitrary<LinkOptions> {
   });
 }
 
-/** The kernel's buffers of a host, from very small to common. */
+/** The kernel buffers of a host, from 1 byte to 64 KiB. */
 export function buffers(): fc.Arbitrary<{ sendBuffer: number; receiveBuffer: number }> {
   const size = fc.oneof(fc.integer({ min: 1, max: 64 }), fc.integer({ min: 65, max: 65_536 }));
   return fc.record({ sendBuffer: size, receiveBuffer: size });
 }
 
-/** A moment: at once, some turns later, or after up to `maxMs` milliseconds and then some turns. */
+/** A moment: up to `maxMs` milliseconds (often 0) and then up to five turns later. */
 export function moment(maxMs = 60): fc.Arbitrary<Moment> {
   return fc.record({ afterMs: fc.oneof(fc.constant(0), fc.nat(maxMs)), turns: fc.nat(5) });
 }
 
 /**
- * A schedule: how many things happen, which, in which order, and when, each counted from the one before. Half of them
- * happen within the same millisecond as the one before, in the same turn or in a later one. {@link follow} follows it.
- * @param what draws what happens.
- * @param options.maxLength how many at most; 10 unless given.
- * @param options.maxMs how long after the one before at most, in milliseconds; 60 unless given.
+ * A schedule: a list of things that happen, each some time after the one before. About half of them happen in the same
+ * millisecond as the one before, in the same turn or a later one. {@link follow} runs a schedule.
+ * @param what the arbitrary of the things.
+ * @param options.maxLength the most things; 10 by default.
+ * @param options.maxMs the longest time after the thing before, in milliseconds; 60 by default.
  */
 export function schedule<T>(
   what: fc.Arbitrary<T>,
@@ -53,7 +53,7 @@ export function schedule<T>(
   );
 }
 
-/** The given things, each once, in any order and at any moments. */
+/** A schedule of the given things: each once, in any order and at any moments. */
 export function scheduleOf<T>(things: readonly T[], maxMs = 60): fc.Arbitrary<Scheduled<T>[]> {
   const ordered = fc.shuffledSubarray([...things], { minLength: things.length });
   const moments = fc.array(moment(maxMs), { minLength: things.length, maxLength: things.length });
@@ -61,8 +61,8 @@ export function scheduleOf<T>(things: readonly T[], maxMs = 60): fc.Arbitrary<Sc
 }
 
 /**
- * Both limits of an operation: up to `maxMs` milliseconds, zero (one try and no wait), and every way to say that there
- * is none.
+ * Both limits of an operation: up to `maxMs` milliseconds, zero (one attempt without waiting), or one of the values
+ * that mean no limit.
  */
 export function timeouts(maxMs = 200): fc.Arbitrary<Timeouts> {
   const limit = fc.oneof(
@@ -73,7 +73,7 @@ export function timeouts(maxMs = 200): fc.Arbitrary<Timeouts> {
   return fc.record({ blockMs: limit, totalMs: limit });
 }
 
-/** Faults that a correct program does not notice: delays, short counts, interruptions. */
+/** Faults that do not change the outcome of a correct program: delays, short counts, interruptions. */
 export function harmlessFaults(): fc.Arbitrary<FaultPlan> {
   return fc.record({
     recv: many(harmless()),

@@ -1,4 +1,4 @@
-/** What every selector must do: a list of checks, for whatever test runner. Adding a selector means passing them. */
+/** The conformance checks of selectors, for any test runner. Every selector must pass them. */
 
 import assert from 'node:assert/strict';
 
@@ -7,18 +7,18 @@ import type { Selector } from '../../reactor/selector.ts';
 import type { SystemCalls } from '../../reactor/system-calls.ts';
 import type { Check } from './check-transport.ts';
 
-/** A selector, and two connected descriptors that nobody has registered. */
+/** A selector, and two connected descriptors that are not registered with it. */
 export interface SelectorSetting {
   readonly selector: Selector;
   readonly calls: SystemCalls;
   readonly near: number;
   readonly far: number;
-  /** Lets what is on its way arrive. */
+  /** Lets everything in flight arrive. */
   readonly settle: () => Promise<void>;
   dispose(): Promise<void>;
 }
 
-/** @param make makes a setting. */
+/** @param make makes a new setting for each check. @returns the checks. */
 export function checkSelector(make: () => Promise<SelectorSetting>): Check[] {
   const check = (name: string, run: (setting: SelectorSetting & { poll: () => Handle[] }) => Promise<void>): Check => ({
     name,
@@ -43,7 +43,7 @@ export function checkSelector(make: () => Promise<SelectorSetting>): Check[] {
   };
 
   return [
-    check('what is there at registration is told', async (setting) => {
+    check('delivers readiness that exists at registration', async (setting) => {
       setting.calls.send(setting.far, Buffer.from('early'));
       await setting.settle();
       const handle = registered(setting);
@@ -51,7 +51,7 @@ export function checkSelector(make: () => Promise<SelectorSetting>): Check[] {
       assert.deepEqual(setting.poll(), [handle]);
       assert.equal(handle.readiness & (READABLE | WRITABLE), READABLE | WRITABLE);
     }),
-    check('readiness is told once, when it begins', async (setting) => {
+    check('delivers readiness once, when it begins', async (setting) => {
       const handle = registered(setting);
       await setting.settle();
       setting.poll();
@@ -64,7 +64,7 @@ export function checkSelector(make: () => Promise<SelectorSetting>): Check[] {
       assert.equal(handle.readiness & READABLE, READABLE);
       assert.deepEqual(setting.poll(), []);
     }),
-    check('readiness that was used up is told again when it comes back', async (setting) => {
+    check('delivers readiness again when it comes back after it was used up', async (setting) => {
       const handle = registered(setting);
       for (let round = 0; round < 3; round++) {
         setting.calls.send(setting.far, Buffer.from('more'));
@@ -75,7 +75,7 @@ export function checkSelector(make: () => Promise<SelectorSetting>): Check[] {
         handle.readiness &= ~READABLE;
       }
     }),
-    check('room for sending is told when the reader has made some', async (setting) => {
+    check('delivers writable when the reader has made room', async (setting) => {
       const handle = registered(setting);
       const chunk = new Uint8Array(65_536);
       let sent = 0;
@@ -98,7 +98,7 @@ export function checkSelector(make: () => Promise<SelectorSetting>): Check[] {
       setting.poll();
       assert.equal(handle.readiness & WRITABLE, WRITABLE);
     }),
-    check('an end is told as readable and as a hang-up', async (setting) => {
+    check("delivers the peer's end as readable and as a hang-up", async (setting) => {
       const handle = registered(setting);
       await setting.settle();
       setting.poll();
@@ -107,7 +107,7 @@ export function checkSelector(make: () => Promise<SelectorSetting>): Check[] {
       assert.deepEqual(setting.poll(), [handle]);
       assert.equal(handle.readiness & (READABLE | HANGUP), READABLE | HANGUP);
     }),
-    check('after deregistration nothing is told, even what was on its way', async (setting) => {
+    check('delivers no event after deregistration, not even one that was already queued', async (setting) => {
       const handle = registered(setting);
       setting.calls.send(setting.far, Buffer.from('late'));
       await setting.settle();
@@ -116,7 +116,7 @@ export function checkSelector(make: () => Promise<SelectorSetting>): Check[] {
       assert.equal(handle.readiness, 0);
       setting.selector.deregister(handle);
     }),
-    check('news of a number does not reach the handle that had it before', async (setting) => {
+    check('does not deliver an event to a handle that had the same descriptor number before', async (setting) => {
       const old = registered(setting);
       setting.calls.send(setting.far, Buffer.from('x'));
       await setting.settle();
@@ -128,7 +128,7 @@ export function checkSelector(make: () => Promise<SelectorSetting>): Check[] {
       assert.deepEqual(setting.poll(), [renewed]);
       assert.equal(old.readiness, 0);
     }),
-    check('whoever sleeps is woken', async (setting) => {
+    check('calls the onReady callback when an event arrives', async (setting) => {
       let woken = 0;
       setting.selector.onReady(() => woken++);
       registered(setting);

@@ -1,31 +1,32 @@
-/** What every transport must do: a list of checks, for whatever test runner. Adding a transport means passing them. */
+/** The conformance checks of transports, for any test runner. Every transport must pass them. */
 
 import assert from 'node:assert/strict';
 
 import type { Transport } from '../../core/transport.ts';
 import { DONE, END, WANT_READ, WANT_WRITE } from '../../core/want.ts';
 
-/** Both ends of one channel, connected and with the handshake done. */
+/** Both ends of one channel. They are connected, and the handshake is done. */
 export interface TransportPair {
   readonly near: Transport;
   readonly far: Transport;
-  /** Whether the ground tells an abort from an end; Unix sockets do not. */
+  /** Whether the transport below distinguishes an abort from an end. Unix sockets do not. */
   readonly tellsAborts: boolean;
-  /** Lets what is on its way arrive, so that both ends know what they are ready for. */
+  /** Lets everything in flight arrive, so that both ends know their readiness. */
   readonly settle: () => Promise<void>;
-  /** Gives everything back, the ends that a check has left open included. */
+  /** Releases everything, including ends that a check has left open. */
   dispose(): Promise<void>;
 }
 
-/** One check. */
+/** One check. It throws when the transport or selector fails it. */
 export interface Check {
   readonly name: string;
   readonly run: () => Promise<void>;
 }
 
 /**
- * @param make makes a pair with room for a few kilobytes at least.
+ * @param make makes a pair with room for at least a few kilobytes.
  * @param makeClogged makes a pair that takes less than 200 KB before it wants to write.
+ * @returns the checks.
  */
 export function checkTransport(make: () => Promise<TransportPair>, makeClogged: () => Promise<TransportPair>): Check[] {
   const check = (name: string, run: (pair: TransportPair) => Promise<void>, maker = make): Check => ({
@@ -41,22 +42,22 @@ export function checkTransport(make: () => Promise<TransportPair>, makeClogged: 
   });
 
   return [
-    check('a finished handshake stays finished, and nothing is held', ({ near }) => {
+    check('stays connected after the handshake, with nothing left to flush', ({ near }) => {
       assert.equal(near.handshake(), DONE);
       assert.equal(near.flush(), DONE);
       assert.equal(near.failure, undefined);
       return Promise.resolve();
     }),
-    check('a read of nothing wants to read', async ({ far, settle }) => {
+    check('wants to read when no bytes have arrived', async ({ far, settle }) => {
       await settle();
       assert.equal(far.read(new Uint8Array(8)), WANT_READ);
       assert.equal(far.hasBuffered, false);
     }),
-    check('a write of nothing takes nothing', ({ near }) => {
+    check('returns 0 for a write of 0 bytes', ({ near }) => {
       assert.equal(near.write(new Uint8Array(0)), 0);
       return Promise.resolve();
     }),
-    check('bytes arrive in order, whatever the sizes of the reads', async ({ near, far, settle }) => {
+    check('delivers bytes in order, whatever the sizes of the reads', async ({ near, far, settle }) => {
       const sent = pattern(1_000);
       assert.equal(near.write(sent), sent.length);
       await settle();
@@ -71,7 +72,7 @@ export function checkTransport(make: () => Promise<TransportPair>, makeClogged: 
       assert.deepEqual(Buffer.concat(received), Buffer.from(sent));
       assert.equal(far.read(new Uint8Array(8)), WANT_READ);
     }),
-    check('buffered bytes are told as long as there are any', async ({ near, far, settle }) => {
+    check('delivers buffered bytes one by one, and then wants to read', async ({ near, far, settle }) => {
       near.write(pattern(10));
       await settle();
       const one = new Uint8Array(1);
@@ -80,7 +81,7 @@ export function checkTransport(make: () => Promise<TransportPair>, makeClogged: 
       assert.equal(far.hasBuffered, false);
     }),
     check(
-      'a reader that stops makes the writer want to write, and nothing is lost',
+      'makes the writer want to write while the reader pauses, and loses no bytes',
       async ({ near, far, settle }) => {
         const sent = pattern(200_000);
         const received: Uint8Array[] = [];
@@ -101,13 +102,13 @@ export function checkTransport(make: () => Promise<TransportPair>, makeClogged: 
           }
           await settle();
         }
-        assert(wants > 0, 'it never wanted to write');
+        assert(wants > 0, 'the writer never wanted to write');
         assert(Buffer.concat(received).equals(sent));
       },
       makeClogged,
     ),
     check(
-      'an end arrives after the bytes before it, and the other direction goes on',
+      'delivers an end after the bytes before it, and keeps the other direction open',
       async ({ near, far, settle }) => {
         near.write(pattern(100));
         assert.equal(near.shutdown(), DONE);
@@ -121,7 +122,7 @@ export function checkTransport(make: () => Promise<TransportPair>, makeClogged: 
       },
     ),
     check(
-      'an abort is a failure at the other end, where that can be told',
+      'fails the other end after an abort, or ends it where an abort looks like an end',
       async ({ near, far, settle, tellsAborts }) => {
         near.abort();
         await settle();
@@ -131,7 +132,7 @@ export function checkTransport(make: () => Promise<TransportPair>, makeClogged: 
         } else assert.equal(far.read(new Uint8Array(8)), END);
       },
     ),
-    check('closing and aborting again does nothing', ({ near }) => {
+    check('ignores a second close and an abort after it', ({ near }) => {
       near.close();
       near.close();
       near.abort();

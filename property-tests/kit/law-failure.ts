@@ -1,4 +1,4 @@
-/** What a law says when it fails: the smallest plan, a picture of its run, and how to replay it. */
+/** The error of a law that fails: the smallest plan, a diagram of its run, and the command that replays it. */
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
@@ -9,17 +9,17 @@ import fc from 'fast-check';
 import { EXCERPT, tracedFailure } from './trace.ts';
 import type { Trace } from './trace.ts';
 
-/** Where a law stands. */
+/** The place of a law in the tests. */
 export interface LawPlace {
-  /** The file, from where tests are run. */
+  /** The file, relative to the folder in which the tests are run. */
   readonly file: string;
-  /** Its full name, as the test runner's filter takes it; `undefined` when no runner tells it. */
+  /** The full name of the test, for the filter of the test runner; `undefined` if the runner does not give it. */
   readonly name?: string | undefined;
 }
 
 /**
- * Where a law stands by the stack of its call: the file of the test, or else the first one outside of `kit`, the folder
- * of laws.
+ * Finds the place of a law in the stack of its call: the file of the test, or else the first file outside of this
+ * folder and `node_modules`.
  */
 export function placeOf(stack: string | undefined): LawPlace | undefined {
   const files = [...(stack ?? '').matchAll(/[\s(]((?:file:\/\/)?\/[^\n()]+?):\d+:\d+\)?$/gm)]
@@ -30,13 +30,13 @@ export function placeOf(stack: string | undefined): LawPlace | undefined {
   return file === undefined ? undefined : { file: relative(process.cwd(), file) };
 }
 
-/** @returns the error for a law that failed; its cause is what the run of the smallest plan threw. */
+/** @returns the error for a law that failed. Its cause is the error that the run of the smallest plan threw. */
 export function lawFailure<P>(details: fc.RunDetails<P>, place: LawPlace | undefined): Error {
   const { counterexamplePath, errorInstance: cause } = details;
   if (counterexamplePath === null) return new Error(fc.defaultReportMessage(details) ?? 'the law could not be tried');
   const plan = fc.stringify(details.counterexample);
   const traced = tracedFailure(cause);
-  // The message of the cause is told once, without its trace.
+  // The message shows the message of the cause once, without the trace, because the trace follows below.
   if (traced !== undefined && cause instanceof Error) cause.message = traced.message;
   const message = [
     `Property failed after ${String(details.numRuns)} tests, shrunk ${String(details.numShrinks)} times`,
@@ -51,7 +51,7 @@ export function lawFailure<P>(details: fc.RunDetails<P>, place: LawPlace | undef
   return new Error(message, { cause });
 }
 
-/** The trace as text and as a diagram: here what matters of it, and all of it in files where that is asked for. */
+/** The end of the trace as text and as a diagram. With `WANTIO_TRACE_DIR`, files in that folder hold all of it. */
 function picture(trace: Trace, seed: number, place: LawPlace | undefined): string[] {
   const excerpt = trace.last(EXCERPT);
   const omitted = trace.entries.length - excerpt.entries.length;

@@ -4,7 +4,7 @@ import { expect, it, vi } from 'vitest';
 import { placeOf } from './law-failure.ts';
 import { checkLaw, watchLaws } from './law.ts';
 
-it('the command that replays a law names the file without any setup file', async () => {
+it('the replay command of a law names the test file even without a setup file', async () => {
   watchLaws({ place: () => undefined, tried: () => undefined });
   const error = await checkLaw(
     fc.property(fc.nat(), (number) => number < 1),
@@ -15,7 +15,7 @@ it('the command that replays a law names the file without any setup file', async
   );
 });
 
-it('the seed that the command names counts without any setup file', async () => {
+it('a law uses the seed of WANTIO_SEED even without a setup file', async () => {
   watchLaws({ place: () => undefined, tried: () => undefined });
   const { seed, ...others } = fc.readConfigureGlobal();
   fc.configureGlobal(others);
@@ -29,7 +29,7 @@ it('the seed that the command names counts without any setup file', async () => 
   expect((error as Error).message).toContain('{ seed: 42, path: ');
 });
 
-it('the place of a law is the file of the test, or else the first file of its caller', () => {
+it('the place of a law is the test file in its stack, or else the first file of its caller', () => {
   const stack = (...files: string[]) =>
     ['Error', ...files.map((file) => `    at run (${file}:1:2)`), '    at node:internal/process:1:2'].join('\n');
   const kit = `${import.meta.dirname}/law.ts`;

@@ -10,7 +10,7 @@ import { checkLaw, tryLaw } from './law.ts';
 import { pairIn } from './scenarios.ts';
 import { simulate } from './simulate.ts';
 
-/** Plans that were run, and a law that no plan with more than three bytes keeps. */
+/** A law that every plan with more than three bytes breaks, and the plans that were run. */
 function wrongLaw(): { plans: number[]; check: () => Promise<void> } {
   const plans: number[] = [];
   return {
@@ -40,12 +40,12 @@ async function failureOf(promise: Promise<unknown>): Promise<Error> {
   return error as Error;
 }
 
-describe('a law that does not hold', () => {
+describe('a law that is broken', () => {
   afterEach(() => {
     vi.unstubAllEnvs();
   });
 
-  it("fails with the smallest plan, the picture of its run, and the command that replays it (it's all there)", async () => {
+  it("fails with the smallest plan, the trace of its run, and the command that replays it (the message's parts)", async () => {
     vi.stubEnv('WANTIO_TRACE_DIR', undefined);
     const { message, cause } = await failureOf(wrongLaw().check());
     expect(message).toMatch(
@@ -61,14 +61,14 @@ describe('a law that does not hold', () => {
         message,
       );
     const name =
-      "a law that does not hold fails with the smallest plan, the picture of its run, and the command that replays it (it's all there)";
+      "a law that is broken fails with the smallest plan, the trace of its run, and the command that replays it (the message's parts)";
     expect(name).toMatch(new RegExp(String(command?.[1].replace("'\\''", "'"))));
-    // The cause is told once, and its trace as well.
+    // The message shows the cause once, and its trace once.
     expect((cause as Error).message).toBe('4 bytes are too many');
     expect(message.split('bytes are too many')).toHaveLength(2);
   });
 
-  it('is replayed by its seed and its path: the smallest plan and nothing else', async () => {
+  it('runs only the smallest plan again when its seed and path are given', async () => {
     const { message } = await failureOf(wrongLaw().check());
     const [, seed, path] = /WANTIO_SEED=(-?\d+) WANTIO_PATH=([\d:]+)/.exec(message) ?? [];
     vi.stubEnv('WANTIO_PATH', path);
@@ -81,7 +81,7 @@ describe('a law that does not hold', () => {
     expect(/Counterexample: .*/.exec(replayed.message)?.[0]).toBe(/Counterexample: .*/.exec(message)?.[0]);
   });
 
-  it('writes the whole trace and the whole diagram into files where that is asked for', async () => {
+  it('writes the whole trace and the whole diagram into files in WANTIO_TRACE_DIR', async () => {
     const folder = join(mkdtempSync(join(tmpdir(), 'wantio-')), 'traces');
     vi.stubEnv('WANTIO_TRACE_DIR', folder);
     const { message } = await failureOf(wrongLaw().check());
@@ -92,7 +92,7 @@ describe('a law that does not hold', () => {
     expect(readFileSync(join(folder, trace), 'utf8')).toContain('send(3, 4 B) = 4\n');
   });
 
-  it('says how a sequence of commands is replayed', async () => {
+  it('names the path of the commands in its replay command', async () => {
     class Fails implements fc.Command<object, object> {
       check = (): boolean => true;
       run = (): void => {
@@ -129,7 +129,7 @@ describe('a law that holds', () => {
     return plans;
   }
 
-  it('is tried on as many plans as it asks for, or times a factor', async () => {
+  it('is tried on as many plans as it asks for, times WANTIO_LAW_FACTOR', async () => {
     for (const name of ['WANTIO_LAW_MS', 'WANTIO_LAW_UNTIL', 'WANTIO_LAW_FACTOR']) vi.stubEnv(name, undefined);
     expect(await plansOf(100)).toBe(100);
     vi.stubEnv('WANTIO_LAW_FACTOR', '2.5');
@@ -138,13 +138,13 @@ describe('a law that holds', () => {
     expect(await plansOf(100)).toBe(10);
   });
 
-  it('is tried on no fewer plans than it asks for, however short the time', async () => {
+  it('is tried on no fewer plans than it asks for, however short WANTIO_LAW_MS is', async () => {
     vi.stubEnv('WANTIO_LAW_FACTOR', '1000');
     vi.stubEnv('WANTIO_LAW_MS', '0.001');
     expect(await plansOf(100)).toBe(100);
   });
 
-  it('fails when it is about faults and met none', async () => {
+  it('fails when it needs faults and none happened', async () => {
     await expect(tryLaw(fc.constant({}), 5, (plan) => simulate(plan, () => Promise.resolve()))).rejects.toThrow(
       'not one fault happened: the law was not tried',
     );

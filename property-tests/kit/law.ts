@@ -1,4 +1,4 @@
-/** A law: a property over simulated runs, tried on many plans. */
+/** Laws: properties of simulated runs that are tried on many random plans. */
 
 import fc from 'fast-check';
 
@@ -6,27 +6,29 @@ import { lawFailure, placeOf } from './law-failure.ts';
 import type { LawPlace } from './law-failure.ts';
 import type { Simulation } from './simulate.ts';
 
-/** A test runner, as laws see it. */
+/** What laws need from a test runner. */
 export interface LawRunner {
-  /** Where the law stands that is tried now. */
+  /** @returns the place of the law that is being tried. */
   place(): LawPlace | undefined;
-  /** Told when a law was tried: on how many plans, and how long that took. */
+  /** Called after a law held, with the number of plans and the time that they took. */
   tried(plans: number, ms: number): void;
 }
 
 /**
- * Lets laws say where they stand when they fail, and tells how they were tried. A test runner's setup file calls it.
+ * Connects laws to the test runner: a failing law names its place, and the runner gets the number of plans and the time
+ * of each law. The setup file of a test runner calls this.
  */
 export function watchLaws(watcher: LawRunner): void {
   runner = watcher;
 }
 
 /**
- * Tries a property on `count` random plans, times `WANTIO_LAW_FACTOR`. After
- * `WANTIO_LAW_MS` milliseconds, or once `WANTIO_LAW_UNTIL` has passed (a moment as `Date.now` tells it), it begins
- * nothing more, but it never tries fewer than `count`.
- * @throws {Error} for the smallest plan that breaks it: the plan, the trace of its run as text and as a diagram
- * (written to `WANTIO_TRACE_DIR` if that is set), and the command that replays it. The cause is what the run threw.
+ * Tries a property on `count` random plans, times `WANTIO_LAW_FACTOR`. It starts no further plans after `WANTIO_LAW_MS`
+ * milliseconds, or after the moment `WANTIO_LAW_UNTIL` (as of `Date.now`). But a factor of 1 or more always gets
+ * `count` plans.
+ * @throws {Error} when a plan breaks the property. The message contains the smallest such plan, the trace of its run as
+ * text and as a diagram (written to `WANTIO_TRACE_DIR` if that is set), and the command that replays it. The cause is
+ * the error that the run threw.
  */
 export async function checkLaw<P>(property: fc.IRawProperty<P>, count: number): Promise<void> {
   const { WANTIO_PATH: path, WANTIO_SEED: wantedSeed } = process.env;
@@ -45,8 +47,8 @@ export async function checkLaw<P>(property: fc.IRawProperty<P>, count: number): 
     const untilMs = Number(process.env.WANTIO_LAW_UNTIL ?? Infinity) - Date.now();
     const endsAt = startedAt + Math.min(Number(process.env.WANTIO_LAW_MS ?? Infinity), untilMs);
     await batch({ seed, numRuns: Math.min(wanted, count) });
-    // Small batches, so that time is looked at often; each has a seed of its own, so that its failure is replayed by
-    // itself.
+    // Batches are small so that the time is checked often. Each has its own seed, so that its failure can be replayed
+    // alone.
     const size = Math.ceil(count / 4);
     for (let next = seed + 1; plans < wanted && performance.now() < endsAt; next++)
       await batch({ seed: next, numRuns: Math.min(size, wanted - plans) });
@@ -55,10 +57,12 @@ export async function checkLaw<P>(property: fc.IRawProperty<P>, count: number): 
 }
 
 /**
- * Tries `run` on random plans, as {@link checkLaw} does. A law about faults that met none proves nothing, so it fails
- * then.
- * @param count how many plans.
- * @param run one run; it returns the simulation, whose faults are counted.
+ * Tries `run` on random plans, as {@link checkLaw} does, and counts the faults that happened. A law about faults proves
+ * nothing if none happened, so it fails then.
+ * @param arbitrary the plans.
+ * @param count the number of plans.
+ * @param run runs one plan and returns its simulation.
+ * @param needsFaults whether the law fails if no fault happened in any run.
  */
 export async function tryLaw<P>(
   arbitrary: fc.Arbitrary<P>,
@@ -76,12 +80,12 @@ export async function tryLaw<P>(
   if (needsFaults && faults === 0 && !replaying()) throw new Error('not one fault happened: the law was not tried');
 }
 
-/** Whether one failing plan is replayed, and not the whole law: counts over all plans prove nothing then. */
+/** Whether only one failing plan is replayed. Then a law must not assert counts over all plans. */
 export function replaying(): boolean {
   return process.env.WANTIO_PATH !== undefined;
 }
 
-/** What fast-check's `commands` need to replay a failing sequence. */
+/** The options that fast-check's `commands` need to replay a failing sequence. */
 export function commandsReplay(): { replayPath?: string } {
   const { WANTIO_COMMANDS: replayPath } = process.env;
   return replayPath === undefined ? {} : { replayPath };

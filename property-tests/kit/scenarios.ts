@@ -1,4 +1,4 @@
-/** Scenarios that several laws share. */
+/** Parts of scenarios that several laws share. */
 
 import type { Timeouts } from '../../core/timeouts.ts';
 import type { TlsContext } from '../../protocols/tls/context/context.ts';
@@ -20,7 +20,9 @@ export interface Contexts {
   readonly server: TlsContext;
 }
 
-/** Connects a machine named `here` to one named `there`; over TLS when contexts are given, before the handshake. */
+/**
+ * Connects a machine named `here` to one named `there`. With `contexts` there is TLS over it, without its handshake.
+ */
 export async function pairIn(
   world: World,
   hosts: HostOptions = {},
@@ -43,7 +45,7 @@ export async function pairIn(
   };
 }
 
-/** Sends `data` in pieces of the given sizes, over and over, then says that this is all. */
+/** Sends `data` in pieces whose sizes repeat, and then half-closes. */
 export async function sendInPieces(connection: Connection, data: Uint8Array, sizes: readonly number[]): Promise<void> {
   for (let at = 0, index = 0; at < data.length; index++) {
     const end = Math.min(data.length, at + (sizes[index % sizes.length] ?? data.length));

@@ -6,7 +6,7 @@ import { AbortError } from '../../core/errors.ts';
 import { DeadlockError, LivelockError, World } from '../../reactor/simulated/world.ts';
 import { LeakError, simulate } from './simulate.ts';
 
-it('a run ends at the moment at which its scenario settles, whatever limits were armed', async () => {
+it('a run ends at the moment at which its scenario settles, whatever deadlines are still armed', async () => {
   const { endedAtMs } = await simulate({}, async (world) => {
     const [here, there] = [world.machine('here'), world.machine('there')];
     const listener = await there.reactor.listen({ host: '0.0.0.0', port: 7 });
@@ -15,13 +15,13 @@ it('a run ends at the moment at which its scenario settles, whatever limits were
     await world.sleep(5);
     await client.send('x');
     await receiving;
-    // It says goodbye after the end, and its limits are still armed then.
+    // The close is still running at the end, with its deadlines armed.
     void client.close();
   });
   expect(endedAtMs).toBe(5);
 });
 
-it('a deadlock tells of a real timer that is awaited in the world', async () => {
+it('a DeadlockError names a real timer that the scenario awaits', async () => {
   const cancel = new AbortController();
   const error: unknown = await simulate({}, () => sleepReally(60_000, undefined, { signal: cancel.signal })).catch(
     (reason: unknown) => reason,
@@ -32,7 +32,7 @@ it('a deadlock tells of a real timer that is awaited in the world', async () => 
   expect((error as Error).message).toContain('pending outside of the world, whose time does not pass here: Timeout');
 });
 
-it('a deadlock says nothing of what was pending before the world was made', async () => {
+it('a DeadlockError does not name a timer that was pending before the world was made', async () => {
   const cancel = new AbortController();
   const before = sleepReally(60_000, undefined, { signal: cancel.signal }).catch(() => undefined);
   const error: unknown = await simulate({}, () => new Promise(() => undefined)).catch((reason: unknown) => reason);
@@ -41,13 +41,13 @@ it('a deadlock says nothing of what was pending before the world was made', asyn
   expect((error as DeadlockError).pending).toEqual([]);
 });
 
-it('the errors of worlds have their own names', () => {
+it('the errors of simulated runs have the names of their classes', () => {
   expect(new DeadlockError(0, []).name).toBe('DeadlockError');
   expect(new LivelockError(0, 1).name).toBe('LivelockError');
   expect(new LeakError([]).name).toBe('LeakError');
 });
 
-it('a sleep takes virtual time in a world', async () => {
+it('a sleep takes virtual time in a simulated world', async () => {
   const { endedAtMs } = await simulate({}, (world) =>
     world
       .machine('here')
@@ -57,7 +57,7 @@ it('a sleep takes virtual time in a world', async () => {
   expect(endedAtMs).toBe(86_400_000);
 });
 
-it('a sleep that is aborted rejects and frees its deadline', async () => {
+it('a sleep rejects with AbortError and frees its deadline when its signal is aborted', async () => {
   const world = new World();
   const { reactor } = world.machine('here');
   const cancel = new AbortController();

@@ -1,4 +1,4 @@
-/** One run of a scenario in a simulated world, and what is known of it afterwards. */
+/** Runs a scenario in a simulated world, records its system calls, and checks that it leaks nothing. */
 
 import { WantioError } from '../../core/errors.ts';
 import { checkArgument, checkOptions, either, func, group } from '../../core/options.ts';
@@ -14,13 +14,13 @@ import { stepsAtMost, World } from '../../reactor/simulated/world.ts';
 import { Ledger } from '../../reactor/testing/ledger.ts';
 import { noteTrace, Trace } from './trace.ts';
 
-/** All that decides a run. The same plan gives the same run. */
+/** Everything that decides a run. Without TLS the same plan gives the same run. */
 export interface SimulationPlan {
   /** How links carry bytes. */
   readonly link?: LinkOptions | undefined;
-  /** What goes wrong with system calls, on all machines together: a plan, or a rule over the calls. */
+  /** The faults of system calls, counted over all machines: a plan, or a rule that decides each call. */
   readonly faults?: FaultPlan | FaultRule | undefined;
-  /** How many steps the run may take; a million unless given. */
+  /** The most steps that the run may take; a million by default. */
   readonly steps?: number | undefined;
 }
 
@@ -30,11 +30,11 @@ export const PLAN_RULES = {
   steps: stepsAtMost,
 } satisfies Rules<SimulationPlan>;
 
-/** What came of a run. */
+/** The outcome of a run. */
 export interface Simulation<T> {
   readonly result: T;
   readonly trace: Trace;
-  /** How often each kind of fault really happened. */
+  /** How often each kind of fault happened. */
   readonly faults: ReadonlyMap<Fault['kind'], number>;
   readonly faultsInAll: number;
   /** The virtual time when the scenario settled, in milliseconds. */
@@ -42,15 +42,15 @@ export interface Simulation<T> {
   readonly steps: number;
 }
 
-/** What can be looked at while a run goes on. */
+/** What a scenario can inspect while it runs. */
 export interface Evidence {
-  /** The calls made so far, of all machines. */
+  /** The system calls of all machines so far. */
   readonly trace: Trace;
-  /** The book of descriptors of each machine, by its name. */
+  /** The ledger of descriptors of each machine, by its name. */
   readonly books: ReadonlyMap<string, Ledger>;
 }
 
-/** Something was not given back at the end of a run. */
+/** Thrown when something was not released at the end of a run. */
 export class LeakError extends WantioError {
   constructor(leaks: readonly string[]) {
     super('ERR_WANTIO_LEAK', `not given back: ${leaks.join(', ')}`);
@@ -62,9 +62,10 @@ export class LeakError extends WantioError {
 }
 
 /**
- * Runs `scenario` in a new world. When it has settled, what it left open is aborted, and everything must be given back.
- * @throws what `scenario` throws, with the trace of the run appended to its message.
- * @throws {DeadlockError} when it can never settle; {LivelockError} when it takes too many steps.
+ * Runs `scenario` in a new world. When it has settled, every reactor is aborted, and then everything must be released.
+ * @throws the error that `scenario` throws, with the trace of the run appended to its message.
+ * @throws {DeadlockError} when the scenario can never settle.
+ * @throws {LivelockError} when the scenario takes too many steps.
  * @throws {LeakError} when a descriptor, a deadline or a TLS object is left, or a descriptor was closed that was not
  * open.
  */

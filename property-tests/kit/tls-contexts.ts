@@ -1,4 +1,4 @@
-/** Contexts for laws over TLS, made once. */
+/** TLS contexts for laws, with one self-signed certificate. */
 
 import { TlsContext } from '../../protocols/tls/context/context.ts';
 import type { TlsVersion } from '../../protocols/tls/context/options.ts';
@@ -7,7 +7,7 @@ import type { Contexts } from './scenarios.ts';
 
 const { certificate, key } = selfSigned({ names: ['there'] });
 
-/** Contexts of both sides that agree on `version`. The certificate is for a machine named `there`. */
+/** Makes the contexts of both sides for one version. The certificate is for a machine named `there`. */
 export async function contextsFor(version: TlsVersion): Promise<Contexts> {
   const protocols = { min: version, max: version };
   return {

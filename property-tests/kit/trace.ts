@@ -1,4 +1,4 @@
-/** What happened in a simulated run, as text and as a diagram. */
+/** The system calls of a simulated run, as text and as a diagram. */
 
 import { formatAddress } from '../../reactor/addresses/address.ts';
 import type { Ground } from '../../reactor/ground.ts';
@@ -11,24 +11,24 @@ export interface TraceEntry {
   readonly host: string;
   readonly call: 'accept' | 'close' | 'connect' | 'listen' | 'recv' | 'send' | 'shutdown' | 'socket';
   readonly fd: number;
-  /** What it was about, such as an address or a number of bytes. */
+  /** The argument of the call, such as an address or a number of bytes. */
   readonly subject: string;
-  /** What it returned: a count, a descriptor, or a negative errno. */
+  /** The result: a count, a descriptor, or a negative errno. */
   readonly result: number;
 }
 
-/** Records the calls of several hosts in the order in which they were made. */
+/** Records the system calls of several hosts in their order. */
 export class Trace {
   readonly entries: TraceEntry[] = [];
 
-  /** @returns the last `count` calls alone, which are those that matter when a run fails. */
+  /** @returns a trace of the last `count` calls, which usually explain why a run failed. */
   last(count: number): Trace {
     const trace = new Trace();
     trace.entries.push(...this.entries.slice(-count));
     return trace;
   }
 
-  /** @returns `ground` whose calls are recorded under the name of `host`. */
+  /** @returns `ground` with its calls recorded under the name `host`. */
   wrap(ground: Ground, host: string): Ground {
     const { calls } = ground;
     const note = (call: TraceEntry['call'], fd: number, subject: string, result: number): number => {
@@ -52,7 +52,7 @@ export class Trace {
     return { ...ground, calls: noted };
   }
 
-  /** One line a call: when, who, what, and what came of it. */
+  /** One line for each call: the time, the host, the call and its result. */
   toString(): string {
     return this.entries
       .map(
@@ -63,8 +63,7 @@ export class Trace {
   }
 
   /**
-   * A sequence diagram in Mermaid's notation of what the hosts did, one line for each call that moved or changed
-   * something.
+   * A Mermaid sequence diagram of the hosts, with one line for each call that succeeded, except `socket`.
    */
   toMermaid(): string {
     const hosts = [...new Set(this.entries.map(({ host }) => host))];
@@ -77,7 +76,7 @@ export class Trace {
   }
 }
 
-/** Remembers the run that `error` ended, and appends its last calls to the message. */
+/** Records the trace of the run that failed with `error`, and appends its last calls to the message of `error`. */
 export function noteTrace(error: Error, trace: Trace): void {
   failures.set(error, { trace, message: error.message });
   const omitted = trace.entries.length - EXCERPT;
@@ -85,12 +84,12 @@ export function noteTrace(error: Error, trace: Trace): void {
   error.message += `\n${before}${trace.last(EXCERPT).toString()}`;
 }
 
-/** @returns the run that `error` ended and the message it had by itself; `undefined` for one that ended none. */
+/** @returns the trace of the run that failed with `error`, and the original message; `undefined` if there is none. */
 export function tracedFailure(error: unknown): { readonly trace: Trace; readonly message: string } | undefined {
   return error instanceof Error ? failures.get(error) : undefined;
 }
 
-/** How many calls a message shows. */
+/** The number of calls that a message shows. */
 export const EXCERPT = 60;
 
 const failures = new WeakMap<Error, { trace: Trace; message: string }>();

@@ -16,7 +16,7 @@ async function pairOf(reactor: Reactor): Promise<[Connection, Connection]> {
 }
 
 describe('withoutLeaks', () => {
-  it('gives back what the scenario gives, when that has given back everything', async () => {
+  it('resolves with the result of the scenario when nothing is left open', async () => {
     expect(
       await withoutLeaks(async (reactor) => {
         const [client, server] = await pairOf(reactor);
@@ -28,7 +28,7 @@ describe('withoutLeaks', () => {
     ).toBe('hello');
   });
 
-  it('names connections and operations that are left', async () => {
+  it('names the connections and operations that are left', async () => {
     const leak = withoutLeaks(
       async (reactor) => {
         const [client] = await pairOf(reactor);
@@ -42,7 +42,7 @@ describe('withoutLeaks', () => {
     );
   });
 
-  it('names descriptors that nobody closed, or closed twice', async () => {
+  it('names descriptors that were not closed, or were closed although they were not open', async () => {
     await expect(withoutLeaks((reactor) => Promise.resolve(reactor.loop.ground.calls.socket('IPv4')))).rejects.toThrow(
       /^not given back: 1 descriptors \(\d+\)$/,
     );
@@ -51,7 +51,7 @@ describe('withoutLeaks', () => {
     ).rejects.toThrow('descriptors closed that were not open: 1000000');
   });
 
-  it('counts deadlines and TLS objects', async () => {
+  it('counts the deadlines and TLS objects that are left', async () => {
     await expect(withoutLeaks((reactor) => Promise.resolve(reactor.after(60_000, () => undefined)))).rejects.toThrow(
       'not given back: 1 deadlines',
     );
@@ -70,7 +70,7 @@ describe('withoutLeaks', () => {
     context.close();
   });
 
-  it('passes on what the scenario throws, and leaves nothing open', async () => {
+  it('rejects with the error of the scenario', async () => {
     await expect(
       withoutLeaks(async (reactor) => {
         await pairOf(reactor);

@@ -1,4 +1,4 @@
-/** Real sockets for one test, and the proof that everything was given back. */
+/** Runs one test on real sockets, and checks that it leaks nothing. */
 
 import { checkArgument, checkOptions, finiteSpan, func } from '../../core/options.ts';
 import type { Rules } from '../../core/options.ts';
@@ -10,22 +10,23 @@ import { Reactor } from '../../reactor/reactor.ts';
 import { Ledger } from '../../reactor/testing/ledger.ts';
 import { LeakError } from './simulate.ts';
 
-/** How {@link withoutLeaks} looks for leaks. */
+/** The options of {@link withoutLeaks}. */
 export interface LeakOptions {
-  /** How long connections may take to close once `use` has settled, in milliseconds; 3 seconds unless given. */
+  /** How long connections may take to close after `use` has settled, in milliseconds; 3 seconds by default. */
   readonly timeoutMs?: number | undefined;
-  /** Puts something between the reactor and the system, such as a `FaultInjector`. */
+  /** Wraps the ground of the reactor, for example with a `FaultInjector`. */
   readonly wrap?: ((ground: Ground) => Ground) | undefined;
 }
 
 export const LEAK_RULES = { timeoutMs: finiteSpan, wrap: func } satisfies Rules<LeakOptions>;
 
 /**
- * Runs `use` with a reactor over real sockets, drains it, and checks that every descriptor, connection, deadline and
- * TLS object was given back, and no descriptor twice. TLS objects are counted in the whole process: nothing else may
- * use TLS meanwhile.
- * @returns what `use` returns. @throws what it throws; what was open is aborted then.
- * @throws {LeakError} that names what is left.
+ * Runs `use` with a reactor over real sockets, drains the reactor, and checks that every descriptor, connection,
+ * deadline and TLS object was released, and that no descriptor was closed twice. It counts the TLS objects of the whole
+ * process, so no other code may use TLS at the same time.
+ * @returns the result of `use`.
+ * @throws the error of `use`. Everything that is still open is aborted then.
+ * @throws {LeakError} which names everything that is left.
  */
 export async function withoutLeaks<T>(use: (reactor: Reactor) => Promise<T>, options: LeakOptions = {}): Promise<T> {
   checkArgument('withoutLeaks', 'what uses the reactor', use, func);

@@ -1,7 +1,5 @@
-/**
- * A timing wheel tells what a plain list would tell: everything due, nothing else, in the order of the ticks, whatever
- * happens meanwhile.
- */
+// Law: the timing wheel expires the same deadlines as a plain list: all that are due, no others, in the order of their
+// ticks, even when callbacks arm or cancel deadlines.
 
 import assert from 'node:assert/strict';
 
@@ -17,12 +15,12 @@ type Deed =
   | { readonly do: 'pass'; readonly ms: number };
 
 /**
- * What a deadline does when it is told: arm or cancel another, or itself. Each does so a few times only, so that every
- * call ends.
+ * What a deadline does when it expires: arm or cancel another deadline, or itself. Each does so at most three times, so
+ * that every call ends.
  */
 type Reaction = Exclude<Deed, { do: 'pass' }>;
 
-test('the wheel tells what a list would tell', async () => {
+test('the timing wheel expires the same deadlines as a list', async () => {
   let told = 0;
   await checkLaw(
     fc.property(
@@ -38,14 +36,14 @@ test('the wheel tells what a list would tell', async () => {
     ),
     5_000,
   );
-  if (!replaying()) expect(told, 'deadlines were told').toBeGreaterThan(10_000);
+  if (!replaying()) expect(told, 'expired deadlines').toBeGreaterThan(10_000);
 });
 
-/** A wheel and a list, to which the same is done. */
+/** A wheel and a list. Every deed acts on both. */
 class Pair {
   told = 0;
   #now: number;
-  /** The tick that the wheel has reached: what is armed for an earlier moment is due then. */
+  /** The tick that the wheel has reached. A deadline that is armed for an earlier moment is due at this tick. */
   #reached: number;
   #until = -Infinity;
   readonly #wheel: Deadlines;
@@ -88,15 +86,15 @@ class Pair {
     this.#until = Math.floor(this.#now);
     this.#wheel.expire(this.#now);
     this.#reached = Math.max(this.#reached, this.#until);
-    assert.ok(this.#earliest() > this.#until, 'everything due was told');
+    assert.ok(this.#earliest() > this.#until, 'every due deadline has expired');
   }
 
   #hear(which: number, moment: number): void {
     const due = this.#list.get(which);
-    assert.ok(due !== undefined, 'what is told was armed');
-    assert.equal(due, this.#earliest(), 'what is told is the earliest');
-    assert.ok(due <= this.#until, 'what is told is due');
-    assert.equal(moment, this.#now, 'the present is told');
+    assert.ok(due !== undefined, 'an expired deadline was armed');
+    assert.equal(due, this.#earliest(), 'the earliest deadline expires first');
+    assert.ok(due <= this.#until, 'an expired deadline is due');
+    assert.equal(moment, this.#now, 'expire gets the present time');
     this.#reached = Math.max(this.#reached, due);
     this.#list.delete(which);
     this.told++;
@@ -107,11 +105,11 @@ class Pair {
     for (const [which, deadline] of this.#deadlines.entries()) assert.equal(deadline.armed, this.#list.has(which));
     const next = this.#wheel.nextAt();
     const earliest = this.#earliest();
-    assert.equal(next === Infinity, this.#list.size === 0, 'there is a next moment while anything is armed');
+    assert.equal(next === Infinity, this.#list.size === 0, 'nextAt is finite while a deadline is armed');
     assert.ok(next <= earliest, 'nothing is due before the next moment');
-    assert.ok(next >= this.#reached, 'the next moment has not passed');
+    assert.ok(next >= this.#reached, 'the next moment is not in the past');
     if (Math.floor(earliest / 32) === Math.floor(this.#reached / 32))
-      assert.equal(next, earliest, 'a near moment is exact');
+      assert.equal(next, earliest, 'a next moment on the lowest level is exact');
   }
 
   #earliest(): number {
@@ -119,12 +117,12 @@ class Pair {
   }
 }
 
-// Few, so that they are armed again, cancelled, and meet in one tick.
+// Few deadlines, so that the same ones are armed again and cancelled, and several share a tick.
 const COUNT = 8;
 const YEAR = 365 * 86_400_000;
 const LONGEST = 5 * YEAR;
 
-// Around the turns of the levels as well.
+// Many spans are close to a power of 32, where a level of the wheel wraps.
 const span = fc.oneof(
   { weight: 5, arbitrary: fc.nat(40) },
   { weight: 3, arbitrary: fc.double({ min: 0, max: 5_000, noNaN: true }) },

@@ -1,4 +1,4 @@
-/** The input buffer is a queue of bytes: whatever is done to it, it holds what a string would hold. */
+// Law: the input buffer is a queue of bytes. After any calls it holds the same bytes as a string model.
 
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
@@ -12,7 +12,7 @@ type Deed =
   | { readonly do: 'indexOf'; readonly byte: string }
   | { readonly do: 'clear' };
 
-test('the input buffer holds what a string would hold', async () => {
+test('the input buffer holds the same bytes as a string model', async () => {
   await checkLaw(
     fc.property(fc.array(deed, { maxLength: 60, size: 'max' }), (deeds) => {
       const buffer = new InputBuffer();
@@ -27,7 +27,7 @@ test('the input buffer holds what a string would hold', async () => {
   );
 });
 
-/** Does `deed` to both; @returns what the string is then. */
+/** Runs `deed` on the buffer and on the model. @returns the new model. */
 function check(buffer: InputBuffer, model: string, deed: Deed): string {
   switch (deed.do) {
     case 'append':
@@ -60,7 +60,8 @@ function textOf(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('latin1');
 }
 
-// Two bytes to search for, and lengths around those at which the buffer grows.
+// The texts contain the bytes that `indexOf` searches for, and some lengths are close to those at which the buffer
+// grows.
 const text = fc.oneof(
   fc.string({ unit: fc.constantFrom('a', 'b', 'x', 'y', '\n'), maxLength: 8 }),
   fc

@@ -1,7 +1,5 @@
-/**
- * An operation ends as soon as the clock's millisecond has reached a limit of its present wait, not before and not
- * later; block is fresh at each wait, total never.
- */
+// Law: an operation times out in the millisecond in which a limit of its current wait passes, neither earlier nor
+// later. The block limit starts afresh with each wait, the total limit never does.
 
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
@@ -13,13 +11,13 @@ import { ScriptedStep } from '../../core/testing/scripted-step.ts';
 import { DONE, WANT_LOOKUP, WANT_READ, WANT_WRITE, YIELD } from '../../core/want.ts';
 import { checkLaw, replaying } from '../kit/law.ts';
 
-/** What the limits demand: that what goes on ends at a moment, by one of them; or nothing, while it gives way. */
+/** When the operation must time out, and by which limit. `dueAt` is Infinity while the operation yields. */
 interface Demand {
   readonly dueAt: number;
   readonly mode: 'block' | 'total';
 }
 
-test('an operation ends by its limits, neither earlier nor later', async () => {
+test('an operation times out exactly at its limits', async () => {
   const ends = { block: 0, total: 0, done: 0, none: 0 };
   await checkLaw(
     fc.asyncProperty(
@@ -31,7 +29,7 @@ test('an operation ends by its limits, neither earlier nor later', async () => {
       async (blockMs = Infinity, totalMs = Infinity, startedAt, codes, story) => {
         const venue = new ManualVenue(startedAt);
         let demand: Demand = { dueAt: Infinity, mode: 'total' };
-        // A limit of zero grants one turn for all, and what gives way to others after that too.
+        // With a limit of zero, the first wait lasts one turn of the reactor, and a yield does not time out.
         const isZero = blockMs === 0 || totalMs === 0;
         let hasLooked = !isZero;
         const step = new ScriptedStep(
@@ -46,8 +44,8 @@ test('an operation ends by its limits, neither earlier nor later', async () => {
         );
         const operation = new Operation(step, venue, { blockMs, totalMs }).start();
         let done = step.attempts > 0 && codes[0] === DONE;
-        // A limit that has passed when a wait would begin lets it not begin; one that passes later is told in whole
-        // milliseconds.
+        // A wait does not begin if its limit has already passed. A limit that passes later expires at a whole
+        // millisecond.
         let ended = done || demand.dueAt <= venue.now();
         for (const { pass, wake } of story) {
           expect(operation.settled).toBe(ended);
@@ -80,12 +78,12 @@ test('an operation ends by its limits, neither earlier nor later', async () => {
     3_000,
   );
   if (!replaying())
-    expect(Math.min(...Object.values(ends)), `every kind of end was met: ${JSON.stringify(ends)}`).toBeGreaterThan(50);
+    expect(Math.min(...Object.values(ends)), `every kind of end occurs: ${JSON.stringify(ends)}`).toBeGreaterThan(50);
 });
 
-/** What holds after an attempt at `now` that answered with `code`. */
+/** The demand after an attempt at `now` that returned `code`. */
 function demandOf(code: number, now: number, blockMs: number, totalEndsAt: number): Demand {
-  // Giving way is not waiting: only a total that has passed already ends it.
+  // A yield is no wait. Only a total limit that has already passed ends it.
   if (code === YIELD || code === DONE)
     return { dueAt: code === YIELD && totalEndsAt <= now ? now : Infinity, mode: 'total' };
   return now + blockMs < totalEndsAt ? { dueAt: now + blockMs, mode: 'block' } : { dueAt: totalEndsAt, mode: 'total' };

@@ -1,3 +1,6 @@
+// Law: `reactor.operations()` lists every running operation with its want, its start and the time that its limits
+// leave.
+
 import { describe, expect, it } from 'vitest';
 
 import { SecureConnection, selfSigned, TlsContext } from '../../protocols/tls/index.ts';
@@ -7,8 +10,8 @@ import { simulate } from '../kit/simulate.ts';
 
 const { certificate, key } = selfSigned({ names: ['there'] });
 
-describe('the operations of a reactor', () => {
-  it('are told with what they wait for, since when, and what is left of their limits', () =>
+describe('reactor.operations()', () => {
+  it('lists each operation with its want, its start, and the time left of its limits', () =>
     simulate({}, async (world) => {
       const { here, there, client, server } = await pairIn(world);
       const startedAt = world.now();
@@ -29,7 +32,7 @@ describe('the operations of a reactor', () => {
         { name: 'select', want: 'read', sinceMs: startedAt, remaining: { ms: 960, mode: 'total' }, peer: undefined },
         { name: 'accept', want: 'read', sinceMs: startedAt, remaining: null, peer: undefined },
       ]);
-      // A byte begins a new wait, and the total goes on.
+      // Each byte begins a new wait, which renews the block limit. The total limit continues.
       await server.send('a');
       await world.sleep(75);
       await server.send('b');
@@ -45,7 +48,7 @@ describe('the operations of a reactor', () => {
       expect(here.reactor.operations()).toEqual([]);
     }));
 
-  it('tell of a handshake that waits for a store of sessions', () =>
+  it('shows that a handshake waits for a session store', () =>
     simulate({}, async (world) => {
       const values = new Map<string, Uint8Array>();
       const store: SessionStore = {

@@ -1,7 +1,5 @@
-/**
- * However the same bytes are cut into pieces, the same sequence of receives gives the same results, failures, partials
- * and leftover.
- */
+// Law: a sequence of receives has the same results, errors, partials and leftover, however the bytes are cut into
+// pieces.
 
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
@@ -19,8 +17,8 @@ import { END, WANT_LOOKUP, WANT_READ, WANT_WRITE } from '../../core/want.ts';
 import { checkLaw } from '../kit/law.ts';
 
 /**
- * A receive. One of `'*s'` stands for as many as it takes to have `maxBytes` in all, because one alone depends on the
- * pieces.
+ * One receive. A request of `'*s'` stands for several receives that return `maxBytes` together, because the result of a
+ * single one depends on the pieces.
  */
 interface Request {
   readonly pattern: PatternName;
@@ -28,7 +26,7 @@ interface Request {
   readonly prefix: string;
 }
 
-/** What a receive came to, bytes as text of one character a byte. */
+/** The outcome of a receive. Bytes are Latin-1 text, one character for each byte. */
 type Outcome = { readonly value: string } | { readonly code: string; readonly partial: string };
 
 interface Outcomes {
@@ -38,7 +36,7 @@ interface Outcomes {
 
 const LIMIT_MS = 10;
 
-test('fragmentation never changes what is received', async () => {
+test('the results of receives do not depend on fragmentation', async () => {
   await checkLaw(
     fc.asyncProperty(
       stream,
@@ -66,7 +64,7 @@ test('fragmentation never changes what is received', async () => {
   );
 });
 
-/** Receives from a peer that sends by script. When that is over, limits pass. */
+/** Receives from a peer that follows `script`. After its end, each receive times out. */
 async function receiveAll(script: readonly ReadEvent[], requests: readonly Request[]): Promise<Outcomes> {
   const inflow = new Inflow(new ScriptedTransport({ reads: script }));
   const outcomes: Outcome[] = [];
@@ -93,7 +91,7 @@ async function receiveSome(inflow: Inflow, count: number, patience: number): Pro
   return { value };
 }
 
-/** @param patience how often the operation may be woken before its limit passes: as often as the script has events. */
+/** @param patience how often the operation is woken before its limit passes: once for each event of the script. */
 async function receive(inflow: Inflow, pattern: PatternName, maxBytes: number, patience: number): Promise<Outcome> {
   const venue = new ManualVenue();
   const operation = new Operation(new ReceiveStep(inflow, patternOf(pattern), maxBytes), venue, {
@@ -106,12 +104,12 @@ async function receive(inflow: Inflow, pattern: PatternName, maxBytes: number, p
     return { value: typeof value === 'string' ? value : textOf(value) };
   } catch (error) {
     if (!(error instanceof WantioError)) throw error;
-    expect(error.partial, 'a failed receive hands over').toBeInstanceOf(Uint8Array);
+    expect(error.partial, 'the partial of a failed receive').toBeInstanceOf(Uint8Array);
     return { code: error.code, partial: textOf(error.partial ?? new Uint8Array()) };
   }
 }
 
-/** What must come out, said in the simplest way. */
+/** The expected outcomes, by the simplest algorithm. */
 function model(bytes: string, ends: boolean, requests: readonly Request[]): Outcomes {
   const missing = ends ? 'ERR_WANTIO_CLOSED' : 'ERR_WANTIO_TIMEOUT';
   let left = bytes;
@@ -163,7 +161,7 @@ function textOf(bytes: Uint8Array): string {
 
 type Want = typeof WANT_READ | typeof WANT_WRITE | typeof WANT_LOOKUP;
 
-// Bytes that patterns and decoders care for are frequent: ends of lines, pieces of characters, a byte order mark.
+// Bytes that matter to patterns and decoders are frequent: line ends, parts of characters, a byte order mark.
 const part = fc.oneof(
   { weight: 4, arbitrary: fc.constantFrom('\n', '\r', '\r\n', 'a', 'bc') },
   { weight: 1, arbitrary: fc.constantFrom('€', '😀', '\ufeff').map((text) => textOf(Buffer.from(text))) },

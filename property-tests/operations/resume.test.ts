@@ -1,4 +1,5 @@
-// Law: a send that is cut off by its limits, as often as may be, and sent again from `last + 1` each time, is one send.
+// Law: a send that times out, any number of times, and is retried from `last + 1` each time, delivers the same bytes as
+// one send.
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -22,7 +23,7 @@ const plan = fc.record({
 });
 type Plan = typeof plan extends fc.Arbitrary<infer P> ? P : never;
 
-/** Sends `data` to a slow reader; @returns how often the send was cut off. */
+/** Sends `data` to a slow reader. @returns how often the send timed out. */
 async function run(
   { link: carrying, faults, data, blockMs, readAtMost, pauseMs, buffer }: Plan,
   contexts?: Contexts,
@@ -72,7 +73,7 @@ async function law(count: number, contexts?: Contexts): Promise<void> {
   if (!replaying()) expect(cuts).toBeGreaterThan(0);
 }
 
-describe('resuming from last + 1 is one send', () => {
+describe('sends that time out and are retried from last + 1 deliver the bytes of one send', () => {
   it('over a plain connection', () => law(1_000), 600_000);
   it.each(['TLSv1.2', 'TLSv1.3'] as const)('over %s', async (version) => law(200, await contextsFor(version)), 600_000);
 });

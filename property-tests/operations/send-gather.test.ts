@@ -1,7 +1,5 @@
-/**
- * Sending several pieces equals sending their concatenation: the same bytes, the same result, the same refusals, for
- * every range.
- */
+// Law: to send several pieces is the same as to send their concatenation. For every range the bytes, the result and the
+// RangeError are the same.
 
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
@@ -13,10 +11,10 @@ import { ScriptedTransport } from '../../core/testing/scripted-transport.ts';
 import { DONE, YIELD } from '../../core/want.ts';
 import { checkLaw } from '../kit/law.ts';
 
-/** What a send came to: its bytes and its result, or the message by which it was refused. */
+/** The outcome of a send: its bytes and its result, or the message of the RangeError. */
 type Outcome = { readonly sent: string; readonly result: number } | { readonly refused: string };
 
-test('several pieces are sent as their concatenation', async () => {
+test('a send of several pieces equals a send of their concatenation', async () => {
   await checkLaw(
     fc.property(pieces, range, room, (parts, given, writes) => {
       const whole = Buffer.concat(parts.map((part) => Buffer.from(part)));
@@ -49,7 +47,7 @@ const small = fc.oneof(
   fc.uint8Array({ maxLength: 6 }),
   fc.string({ unit: fc.constantFrom('a', '€', '😀'), maxLength: 3 }),
 );
-// Around what is gathered into one piece.
+// Lengths close to 64 KiB, up to which a send gathers small pieces into one.
 const big = fc.constantFrom(30_000, 65_535, 65_536, 65_537).map((length) => Buffer.alloc(length, 'big piece '));
 const pieces = fc.oneof(
   { weight: 6, arbitrary: fc.array(small, { maxLength: 6 }) },

@@ -1,7 +1,5 @@
-/**
- * However often a send fails, sending again from `last + 1` delivers what one send would have delivered: each byte
- * once, in order.
- */
+// Law: however often a send fails, retries from `last + 1` deliver the same bytes as one send: each byte once and in
+// order.
 
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
@@ -18,7 +16,7 @@ import type { Timeouts } from '../../core/timeouts.ts';
 import { WANT_LOOKUP, WANT_READ, WANT_WRITE } from '../../core/want.ts';
 import { checkLaw, replaying } from '../kit/law.ts';
 
-/** What happens to a send that waits. */
+/** What happens to a waiting send. */
 type Turn = { readonly ready: true } | { readonly pass: number } | { readonly abort: true };
 
 interface Channel {
@@ -28,7 +26,7 @@ interface Channel {
   readonly timeouts: Timeouts;
 }
 
-test('a send that is retried from last + 1 equals one send', async () => {
+test('a send that is retried from last + 1 delivers the same bytes as one send', async () => {
   let retries = 0;
   await checkLaw(
     fc.asyncProperty(
@@ -73,7 +71,7 @@ test('a send that is retried from last + 1 equals one send', async () => {
     ),
     2_000,
   );
-  if (!replaying()) expect(retries, 'the channel was clogged').toBeGreaterThan(1_000);
+  if (!replaying()) expect(retries, 'retries').toBeGreaterThan(1_000);
 });
 
 function play(turn: Turn, venue: ManualVenue, controller: AbortController): void {
@@ -84,14 +82,14 @@ function play(turn: Turn, venue: ManualVenue, controller: AbortController): void
 
 const text = fc.string({ unit: fc.constantFrom('a', 'b', '€', '😀', '\ud800'), maxLength: 20, size: 'max' });
 const bytes = fc.uint8Array({ maxLength: 60, size: 'max' });
-// Longer than what is gathered into one piece.
+// Lengths close to 64 KiB, up to which a send gathers small pieces into one.
 const big = fc.integer({ min: 65_000, max: 66_000 }).map((length) => Buffer.alloc(length, 'big piece '));
 const data: fc.Arbitrary<Sendable> = fc.oneof(
   { weight: 4, arbitrary: fc.oneof(text, bytes) },
   { weight: 4, arbitrary: fc.array(fc.oneof(text, bytes), { maxLength: 6 }) },
   { weight: 1, arbitrary: fc.array(fc.oneof(text, bytes, big), { maxLength: 4 }) },
 );
-/** Something to send, and its bytes in one. */
+/** The data of a send, and its bytes in one array. */
 const payload = data.map((sendable): [Sendable, Uint8Array] => {
   const parts = typeof sendable === 'string' || sendable instanceof Uint8Array ? [sendable] : sendable;
   return [sendable, Buffer.concat(parts.map((part) => Buffer.from(part)))];

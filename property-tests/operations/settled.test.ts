@@ -1,5 +1,5 @@
-// Law: whatever a step, its venue or an observer throws, and however much is unsent, an operation settles, is
-// forgotten, and holds nothing.
+// Law: whatever a step, its venue or an observer throws, and however many bytes are unsent, an operation settles once,
+// is removed from its venue, and keeps no resources.
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -16,7 +16,7 @@ import { DONE, WANT_LOOKUP, WANT_READ, WANT_WRITE, YIELD } from '../../core/want
 import type { StepCode } from '../../core/want.ts';
 import { checkLaw } from '../kit/law.ts';
 
-/** Where something is thrown that should not be. */
+/** The places where the test throws. */
 type Place = 'attempt' | 'result' | 'handOver' | 'release' | 'settled' | 'progress$';
 
 const PLACES: readonly Place[] = ['attempt', 'result', 'handOver', 'release', 'settled', 'progress$'];
@@ -70,22 +70,22 @@ class ThrowingVenue extends ManualVenue {
 
   override settled(operation: Operation<unknown>, error?: Error): void {
     super.settled(operation, error);
-    if (this.#throws) throw new Error('told of an end');
+    if (this.#throws) throw new Error('thrown by settled');
   }
 }
 
-/** Runs what may throw in the hands of others: a loop, a timer, a signal. */
+/** Runs a task that may throw, in the place of the event loop, a timer or a signal. */
 function surfacing(task: () => void): void {
   try {
     task();
   } catch {
-    // It surfaces where it was called from; the operation must not care.
+    // The error reaches the caller of the task, and the operation must settle all the same.
   }
 }
 
 /**
- * What is thrown inside a signal's event surfaces from the process, as it should; here it is expected. The runner's own
- * listeners are set aside.
+ * Node reports an error that is thrown inside an event listener of a signal as an uncaught exception. This expects such
+ * errors, and removes the test runner's own listeners while `task` runs.
  */
 async function expectingUncaught(task: () => Promise<void>): Promise<void> {
   const listeners = process.listeners('uncaughtException');
@@ -100,7 +100,7 @@ async function expectingUncaught(task: () => Promise<void>): Promise<void> {
 }
 
 describe('an operation', () => {
-  it('settles once, whatever is thrown and wherever', () =>
+  it('settles once, whatever is thrown in any place', () =>
     expectingUncaught(() =>
       checkLaw(
         fc.asyncProperty(
@@ -157,7 +157,7 @@ describe('an operation', () => {
 });
 
 describe('a send that fails', () => {
-  it('hands over views of what is unsent, however much that is', () =>
+  it('rejects with views of the unsent bytes, however many there are', () =>
     checkLaw(
       fc.asyncProperty(
         fc.array(fc.constantFrom(0, 1, 3, 65_536, 65_537, 32 << 20), { minLength: 1, maxLength: 200 }),
@@ -186,7 +186,7 @@ describe('a send that fails', () => {
           const { last = -2, rest = [] } = (await outcome) as WantioError;
           const views = [rest].flat();
           expect(last + 1 + views.reduce((sum, view) => sum + view.length, 0)).toBe(length);
-          // What is small is gathered before it is sent; what is large stays where it is.
+          // Small pieces are copied into one before they are sent. Large pieces are never copied.
           for (const view of views) if (view.length > 64 * 1024) expect(view.buffer).toBe(BLOCK.buffer);
           expect([venue.parked.size, venue.deadlines.size]).toEqual([0, 0]);
         },

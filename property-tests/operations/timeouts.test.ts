@@ -1,5 +1,5 @@
-// Law: block is fresh for each wait, total is never renewed, the earlier of the two ends the call; no call outlives its
-// limit by more than one tick, and none ends before it.
+// Law: the block limit starts afresh with each wait, the total limit is never renewed, and the earlier of the two ends
+// the call. A call ends at most one tick after its limit, and never before it.
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -11,8 +11,8 @@ import { checkLaw } from '../kit/law.ts';
 import { pairIn } from '../kit/scenarios.ts';
 import { simulate } from '../kit/simulate.ts';
 
-// Bytes come at even moments and limits pass at odd ones: which of two things of one moment comes first is nobody's
-// promise.
+// Bytes arrive at even milliseconds and limits pass at odd ones, because the order of two events of one millisecond is
+// not specified.
 const odd = (ms = Infinity): number => 2 * ms + 1;
 const plan = fc.record({
   gaps: fc.array(
@@ -23,7 +23,10 @@ const plan = fc.record({
   latencyMs: fc.integer({ min: 0, max: 30 }),
 });
 
-/** What must come of a receive of `gaps.length + 1` bytes that arrive after the given gaps; the last never does. */
+/**
+ * The expected outcome of a receive of `gaps.length + 1` bytes. One byte arrives after each gap, and the last byte
+ * never arrives.
+ */
 function expected(
   gaps: readonly number[],
   blockMs: number,
@@ -42,12 +45,12 @@ function expected(
   return undefined;
 }
 
-/** A negative limit is none. */
+/** A negative number means no limit. */
 const lasting = (ms: number): number => (ms < 0 ? Infinity : ms);
 
-describe('limits', () => {
+describe('the block and total limits', () => {
   it(
-    'end a receive when they must and not before',
+    'end a receive at the earlier of the two, and not before',
     () =>
       checkLaw(
         fc.asyncProperty(plan, async ({ gaps, limits, latencyMs }) => {
@@ -55,7 +58,7 @@ describe('limits', () => {
           if (end === undefined) return;
           await simulate({ link: { latencyMs } }, async (world) => {
             const { client, server } = await pairIn(world);
-            // Both begin when the connection stands and nothing is on its way.
+            // Sender and receiver begin when both ends are connected and no bytes are in flight.
             await world.sleep(latencyMs);
             const typing = (async () => {
               for (const gap of gaps) {

@@ -1,5 +1,5 @@
-// Law: where two limits hold at once, it is the shorter that ends the work, at its moment and by its name; whichever of
-// the two that is.
+// Law: when two limits apply at once, the shorter one ends the work, exactly at its moment. The error names this limit,
+// whichever of the two it is.
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -22,11 +22,13 @@ interface Scene extends Pair {
   readonly world: World;
 }
 
-/** What has a pair of limits. It settles when it ended, with a text that says by what. */
+/** Work with two limits. */
 interface Limited {
+  /** For each limit, a text that the outcome contains when this limit ends the work. */
   readonly limits: readonly [string, string];
-  /** Whether the buffers on the way to the peer are full when it begins. */
+  /** Whether the buffers on the way to the peer are full when the work begins. */
   readonly isFull?: boolean;
+  /** Runs the work with both limits. @returns a text that says how it ended. */
   readonly run: (scene: Scene, first: number, second: number) => Promise<string>;
 }
 
@@ -37,7 +39,7 @@ const messageOf = (work: Promise<unknown>): Promise<string> =>
     (error: unknown) => (error as Error).message,
   );
 
-/** An operation that never ends by itself, with the limits of the call, or those of the connection. */
+/** An operation that never ends by itself, so that a limit must end it. */
 function operation(begin: (scene: Scene, timeouts: Timeouts) => Operation<unknown> | Promise<unknown>): Limited {
   return {
     limits: ['block', 'total'],
@@ -45,7 +47,7 @@ function operation(begin: (scene: Scene, timeouts: Timeouts) => Operation<unknow
   };
 }
 
-/** An end that waits for a peer which takes nothing. */
+/** A close that waits for a peer that reads nothing. */
 function ending(end: (client: Connection, limits: ConnectionCloseOptions) => Promise<void>): Limited {
   return {
     limits: ['ended', 'ended'],
@@ -62,22 +64,24 @@ const WORK: Record<string, Limited> = {
     return client.receive('*l');
   }),
   receiveInto: operation(({ client }, timeouts) => client.receiveInto(new Uint8Array(1), { timeouts })),
-  'send to who takes nothing': operation(({ client }, timeouts) => client.send(Buffer.alloc(10_000), { timeouts })),
+  'send to a peer that reads nothing': operation(({ client }, timeouts) =>
+    client.send(Buffer.alloc(10_000), { timeouts }),
+  ),
   handshake: operation(({ client }, timeouts) =>
     client.secure(contexts.client, { serverName: 'there' }).handshake({ timeouts }),
   ),
-  'connect to who does not answer': operation(({ world, here, there }, timeouts) => {
+  'connect to a host that does not answer': operation(({ world, here, there }, timeouts) => {
     world.link(here, there).partition();
     return here.reactor.connect({ host: 'there', port: 7, timeouts });
   }),
-  'connect to a name that is not found for long': operation(({ world, here }, timeouts) => {
+  'connect to a name whose look-up takes long': operation(({ world, here }, timeouts) => {
     world.network.name('slow.test', ['10.0.0.2'], { delayMs: 100_000 });
     return here.reactor.connect({ host: 'slow.test', port: 7, timeouts });
   }),
   accept: operation(async ({ here }, timeouts) =>
     (await here.reactor.listen({ host: '0.0.0.0', port: 9 })).accept({ timeouts }),
   ),
-  'a limit of the call beside one of the connection': {
+  'receive with a block limit of the call and a total limit of the connection': {
     limits: ['block', 'total'],
     run: ({ client }, blockMs, totalMs) => {
       client.timeouts = { blockMs: 100_000, totalMs };
@@ -88,9 +92,9 @@ const WORK: Record<string, Limited> = {
     limits: ['block', 'total'],
     run: ({ client, server }, idleMs, totalMs) => messageOf(new Relay(client, server, { idleMs, totalMs }).done),
   },
-  'close with a peer that takes nothing': ending((client, limits) => client.close(limits)),
-  'breakOff with a peer that takes nothing': ending((client, limits) => client.breakOff(limits)),
-  'a drain with a connection that is closing': {
+  'close with a peer that reads nothing': ending((client, limits) => client.close(limits)),
+  'breakOff with a peer that reads nothing': ending((client, limits) => client.breakOff(limits)),
+  'drain with a closing connection': {
     limits: ['ended', 'ended'],
     isFull: true,
     run: async ({ here, client }, timeoutMs, idleMs) => {
@@ -100,15 +104,15 @@ const WORK: Record<string, Limited> = {
       return 'ended';
     },
   },
-  'the handshake of a client that serve has accepted': {
+  'serve with handshakeMs and a total limit': {
     limits: ['total', 'total'],
     run: (scene, handshakeMs, totalMs) => servedSilence(scene, handshakeMs, { totalMs }),
   },
-  'the waits of a handshake that serve has begun': {
+  'serve with handshakeMs and a block limit': {
     limits: ['total', 'block'],
     run: (scene, handshakeMs, blockMs) => servedSilence(scene, handshakeMs, { blockMs }),
   },
-  'a signal beside a limit': {
+  'receive with a signal and a total limit': {
     limits: ['cancelled', 'total'],
     run: ({ client, here }, signalMs, totalMs) => {
       const controller = new AbortController();
@@ -120,7 +124,7 @@ const WORK: Record<string, Limited> = {
   },
 };
 
-/** What a server is told of a client that never begins its handshake. */
+/** Serves a client that never begins its handshake. @returns the message of the clientError event. */
 async function servedSilence({ here, there }: Scene, handshakeMs: number, timeouts: Timeouts): Promise<string> {
   const listener = await there.reactor.listen({ host: '0.0.0.0', port: 9 });
   const told = new Promise<string>((resolve) => {
@@ -140,7 +144,7 @@ async function fill(world: World, { client }: Pair): Promise<void> {
 
 describe.each(Object.entries(WORK))('%s', (_, { limits: [first, second], isFull = false, run }) => {
   it(
-    'ends by the shorter of its limits',
+    'ends at the shorter of its limits',
     () =>
       checkLaw(
         fc.asyncProperty(fc.integer({ min: 1, max: 900 }), fc.integer({ min: 1, max: 900 }), async (one, other) => {

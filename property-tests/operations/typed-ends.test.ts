@@ -1,5 +1,5 @@
-// Law: under any faults every operation ends, done or with a typed error, within its limits; what was received is a
-// beginning of what was sent; and everything is given back.
+// Law: under any faults every operation ends within its limits, with a result or a WantioError. The received bytes are
+// a prefix of the sent bytes. All resources are released.
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -22,7 +22,7 @@ const plan = fc.record({
 });
 type Plan = typeof plan extends fc.Arbitrary<infer P> ? P : never;
 
-/** Resolves to the outcome, which must be a value or an error of ours. */
+/** Resolves with the value or the WantioError of `promise`. Any other error is a bug and is thrown. */
 async function outcome<T>(promise: PromiseLike<T>): Promise<T | WantioError> {
   try {
     return await promise;
@@ -67,7 +67,7 @@ const run = ({ link: carrying, buffers: hosts, faults, there, back, totalMs }: P
     for (const part of received) expect(Buffer.from(part).equals(there.subarray(0, part.length))).toBe(true);
   });
 
-describe('every operation ends', () => {
+describe('every operation ends with a result or a WantioError', () => {
   it('over a plain connection', () => tryLaw(plan, 1_000, (each) => run(each)), 600_000);
   it.each(['TLSv1.2', 'TLSv1.3'] as const)(
     'over %s',

@@ -1,7 +1,5 @@
-/**
- * A wait may last as long as the block limit and what is left of the total allow: the lesser of both, never negative,
- * and the total never grows.
- */
+// Law: the budget of a wait is the block limit or the rest of the total limit, whichever is less. It is never negative,
+// and the rest of the total limit never grows.
 
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -12,7 +10,7 @@ import { checkLaw } from '../kit/law.ts';
 const RUNS = 2_000;
 
 describe('the budget of a wait', () => {
-  test('is the block limit or what is left of the total, whichever is less, and never negative', async () => {
+  test('is the block limit or the rest of the total limit, whichever is less, and never negative', async () => {
     await checkLaw(
       fc.property(limit, limit, moment, moment, (blockMs, totalMs, startedAt, passed) => {
         const now = startedAt + passed;
@@ -25,7 +23,7 @@ describe('the budget of a wait', () => {
     );
   });
 
-  test('ends by the limit that is less, the total when both are equal', async () => {
+  test('names the shorter limit, and the total when both are equal', async () => {
     await checkLaw(
       fc.property(limit, limit, moment, moment, (blockMs, totalMs, startedAt, passed) => {
         const now = startedAt + passed;
@@ -36,7 +34,7 @@ describe('the budget of a wait', () => {
     );
   });
 
-  test('never grows while the total alone holds, and is nothing once that has passed', async () => {
+  test('never grows when only the total limit is set, and is zero after that limit', async () => {
     await checkLaw(
       fc.property(moment, moment, fc.array(moment, { minLength: 2, maxLength: 10 }), (totalMs, startedAt, spans) => {
         const budget = new TimeoutBudget({ totalMs }, startedAt);
@@ -54,7 +52,7 @@ describe('the budget of a wait', () => {
     );
   });
 
-  test('is the same at every wait while the block limit alone holds', async () => {
+  test('is the same for every wait when only the block limit is set', async () => {
     await checkLaw(
       fc.property(moment, moment, moment, (blockMs, startedAt, passed) => {
         expect(new TimeoutBudget({ blockMs }, startedAt).waitBudget(startedAt + passed)).toBe(blockMs);
@@ -74,7 +72,7 @@ describe('the budget of a wait', () => {
     );
   });
 
-  test('is nothing at all times when a limit is zero', async () => {
+  test('is always zero when a limit is zero', async () => {
     await checkLaw(
       fc.property(limit, moment, moment, fc.boolean(), (other, startedAt, passed, which) => {
         const timeouts = which ? { blockMs: 0, totalMs: other } : { blockMs: other, totalMs: 0 };
@@ -85,7 +83,7 @@ describe('the budget of a wait', () => {
   });
 });
 
-/** How long a limit lets something last. */
+/** The limit in milliseconds, or Infinity if the value means no limit. */
 function lasting(ms: number | undefined): number {
   return ms === undefined || ms < 0 ? Infinity : ms;
 }

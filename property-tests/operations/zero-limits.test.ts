@@ -1,5 +1,5 @@
-// Law: with a limit of zero an operation does what can be done without waiting, the same as with any other limit, and
-// then ends at once.
+// Law: with a limit of zero an operation does everything that needs no waiting, as with any other limit. Then it times
+// out at once.
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -22,7 +22,7 @@ const zero = fc.constantFrom(
 
 describe('a limit of zero', () => {
   it(
-    'lets a send and a receive do all that can be done, over TLS too',
+    'lets a send and a receive move all bytes that need no waiting, also over TLS',
     () =>
       checkLaw(
         fc.asyncProperty(
@@ -55,7 +55,7 @@ describe('a limit of zero', () => {
     600_000,
   );
 
-  it('lets a loop of tries see what comes, although nothing else lets the reactor run', () =>
+  it('lets a loop of receives see arriving bytes although the loop never waits', () =>
     withReactor(async (reactor) => {
       const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
       const [client, server] = await Promise.all([
@@ -71,7 +71,7 @@ describe('a limit of zero', () => {
       server.abort();
     }));
 
-  it.each(['a number', 'a path'])('lets a connect succeed that needs no waiting: %s', (where) =>
+  it.each(['a number', 'a path'])('lets a connect succeed that needs no waiting: to %s', (where) =>
     withReactor(async (reactor) => {
       const target =
         where === 'a path' ? { path: `\0wantio-zero-${String(process.pid)}` } : { host: '127.0.0.1', port: 0 };

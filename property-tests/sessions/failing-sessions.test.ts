@@ -1,5 +1,6 @@
-// Law: sessions that the server cannot go on with never make `connectSecure` fail, and cost at most one failed
-// handshake of a connection that is secured by hand, however many of them are kept, in this process or in a store.
+// Law: sessions with a wrong secret, which make a handshake fail, never make `connectSecure` fail. If the caller puts
+// TLS over a connection itself, they cost at most one failed handshake. This holds for any number of kept sessions, in
+// this process or in a store.
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -23,13 +24,13 @@ const plan = fc.record({
   visits: fc.array(fc.record({ damages: fc.boolean(), talks: fc.boolean() }), { minLength: 2, maxLength: 6 }),
 });
 
-describe.each(['TLSv1.2', 'TLSv1.3'] as const)('sessions with another secret, under %s', (version) => {
+describe.each(['TLSv1.2', 'TLSv1.3'] as const)('sessions with a wrong secret, under %s', (version) => {
   it('cost at most one failed operation', async () => {
     let spoiled = 0;
     const outcomes = new Set<string>();
     await checkLaw(
       fc.asyncProperty(plan, async ({ link: carrying, isShared, policy, byHand, visits }) => {
-        // A store that answers at once, so that no real time passes.
+        // This store answers at once, so that no real time passes.
         const store = new MapStore((value) => value);
         const sessions = new ClientSessions(isShared ? { store, storeKey: new Uint8Array(32) } : {});
         const contexts = {
@@ -68,7 +69,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('sessions with another secret, un
               connection = await meet().catch((error: unknown) => void failures.push(error));
             }
             expect(failures).toHaveLength(byHand && spoils > 0 ? 1 : 0);
-            if (connection === undefined) throw new Error('there is no connection');
+            if (connection === undefined) throw new Error('two handshakes failed');
             outcomes.add(connection.resumption);
             if (talks) expect(await connection.receive()).toBe('hi');
             await connection.close();

@@ -1,6 +1,6 @@
 // Law: a session that makes connections fail costs each process at most one failed operation, and none where
-// `connectSecure` can dial again; it is never offered a second time, and a server that goes on refusing sessions is
-// left in peace with them.
+// `connectSecure` can connect again. A process never offers such a session twice. To a server that keeps refusing
+// sessions, a client offers no more.
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -27,14 +27,14 @@ const plan = fc.record({
   link: link(),
   faults: harmlessFaults(),
   refusal: fc.constantFrom(...REFUSALS),
-  /** Where sessions come from. */
+  /** Where the client gets its sessions from. */
   source: fc.constantFrom('kept', 'shared', 'given', 'copied'),
   policy: fc.constantFrom('stateful', 'stateless'),
-  /** Whether `connectSecure` is asked, or the caller lays TLS over a connection by itself. */
+  /** Whether the caller uses `connectSecure`, or puts TLS over a connection itself. */
   inOne: fc.boolean(),
 });
 
-/** Serves for ever, and tells the sessions that it has refused. */
+/** Serves for ever, and adds each refused session to `refused`. */
 async function serve(
   world: World,
   context: TlsContext,
@@ -55,7 +55,7 @@ async function serve(
   });
 }
 
-/** Where a client connects to, and with what. */
+/** How a client connects. */
 interface Way {
   readonly client: SimulatedMachine;
   readonly context: TlsContext;
@@ -123,7 +123,7 @@ describe.each<TlsVersion>(['TLSv1.2', 'TLSv1.3'])('under %s', (version) => {
           } catch {
             outcomes.push('failed');
           }
-          // What is being saved or removed comes to the store before the next visit.
+          // Pending writes and removals reach the store before the next visit.
           await Promise.all(sessions.map((each) => each.saved()));
         }
         from?.abort();
@@ -136,10 +136,10 @@ describe.each<TlsVersion>(['TLSv1.2', 'TLSv1.3'])('under %s', (version) => {
         const failed = way.filter((outcome) => outcome === 'failed').length;
         const isMended = inOne && source !== 'copied' && (refusal === 'alert' || refusal === 'garbage');
         expect(failed).toBeLessThanOrEqual(isMended ? 0 : source === 'kept' || source === 'shared' ? 2 : 1);
-        // Only another process can have laid down a new session in between.
+        // Two failures in a row need a new session in between, and only another process can have stored one.
         if (source !== 'shared') expect(way.join(' ')).not.toContain('failed failed');
       }
-      // A process may have had it before another one has learned that it is of no use.
+      // A process may have taken a session before another process learns that the server refuses it.
       const times = new Map(refused.map((session) => [session, refused.filter((other) => other === session).length]));
       for (const count of times.values()) expect(count).toBeLessThanOrEqual(contexts.length);
       expect(refused.length).toBeLessThanOrEqual(2 * contexts.length);

@@ -1,6 +1,6 @@
-// Law: a session store gives back what was set last under a key until it was removed or taken or its time has passed,
-// never anything else, and it keeps its bounds; a session server does so whatever the network and the system calls do,
-// or says that it failed.
+// Law: a session store returns the value that was last set under a key, until it is removed, taken or expired, and
+// never any other value. It keeps its bounds. A session server does the same whatever the network and the system calls
+// do, or the call rejects with a StoreError.
 
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -28,7 +28,7 @@ type Step =
   | { readonly kind: 'get' | 'take' | 'remove'; readonly key: string }
   | { readonly kind: 'pass'; readonly ms: number };
 
-/** What ought to be there: the values that a key may have, and until when. */
+/** The model of a store: the value of each key, and when it expires. */
 class Model {
   readonly #entries = new Map<string, { readonly value: Uint8Array; readonly expiresAt: number }>();
   readonly #now: () => number;
@@ -76,7 +76,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 );
 const steps = (maxLength: number): fc.Arbitrary<Step[]> => fc.array(step, { maxLength });
 
-/** Makes a step on the store and on the model, and compares. */
+/** Runs a step on the store and on the model, and compares the results. */
 async function make(each: Step, store: TakingSessionStore, model: Model, clock: ManualClock): Promise<void> {
   switch (each.kind) {
     case 'pass':
@@ -100,7 +100,7 @@ async function make(each: Step, store: TakingSessionStore, model: Model, clock: 
   }
 }
 
-describe('a store gives back what was set last', () => {
+describe('a store returns the value that was set last', () => {
   it(
     'from memory',
     () =>
@@ -117,7 +117,7 @@ describe('a store gives back what was set last', () => {
   );
 
   it(
-    'from files, whoever opens them, and never what somebody else wrote there',
+    'from files, also after it was opened again, and never bytes that it did not write',
     () =>
       checkLaw(
         fc.asyncProperty(
@@ -152,16 +152,16 @@ describe('a store gives back what was set last', () => {
   );
 });
 
-describe('a store in memory keeps its bounds', () => {
+describe('a store in memory', () => {
   it(
-    'and what was used more lately than as many others as it holds',
+    'keeps the maxSessions sessions that were used last',
     () =>
       checkLaw(
         fc.property(steps(80), fc.integer({ min: 1, max: 6 }), (plan, maxSessions) => {
           const clock = new ManualClock();
           const store = new MemorySessionStore({ maxSessions, maxBytes: 4 * 1024 * 1024, now: clock.now });
           const model = new Model(clock.now);
-          // The last is the one that was used last.
+          // The keys, the most recently used one last.
           const used: string[] = [];
           const use = (name: string): void => {
             const at = used.indexOf(name);
@@ -194,7 +194,7 @@ describe('a store in memory keeps its bounds', () => {
   );
 
   it(
-    'of bytes, and gives all of them back',
+    'never exceeds maxBytes, and counts no bytes when it is empty again',
     () =>
       checkLaw(
         fc.property(
@@ -220,14 +220,15 @@ describe('a store in memory keeps its bounds', () => {
 
 describe('a session server', () => {
   const asked = fc.array(fc.oneof(set, ask), { minLength: 1, maxLength: 12 });
-  // Buffers of one byte and a slow link carry few bytes a second, and a frame must not take ten.
+  // Buffers of one byte on a slow link carry only a few bytes per second. With small values a frame still takes less
+  // than ten seconds.
   const sizeOver = ({ latencyMs = 0 }: LinkOptions, wanted: number): number =>
     Math.min(wanted, latencyMs > 0 ? 100 : 2_000);
   const plan = fc.record({ link: link(), buffers: buffers(), batches: fc.array(asked, { maxLength: 5 }) });
   const path = '/run/sessions.sock';
 
   it(
-    'gives back what was set last, in whatever pieces it comes',
+    'returns the value that was set last, however the network cuts it into pieces',
     () =>
       tryLaw(
         fc.record({ plan, faults: harmlessFaults() }),
@@ -241,7 +242,7 @@ describe('a session server', () => {
             });
             const store = new SessionServerStore(reactor, { path, timeoutMs: 600_000 });
             const model = new Model(() => 0);
-            // A client's requests are taken in their order; what is set in memory is set at once.
+            // The server handles the requests of a client in order, and the store in memory works at once.
             for (const batch of batches)
               await Promise.all(
                 batch.map(async (each) => {
@@ -269,7 +270,7 @@ describe('a session server', () => {
   );
 
   it(
-    'gives back what was set, or fails by its deadline, whatever goes wrong',
+    'returns a value that was set, or fails by its deadline, under any faults',
     () =>
       tryLaw(
         fc.record({ plan, faults: anyFaults() }),
@@ -277,14 +278,15 @@ describe('a session server', () => {
         ({ plan: { link: carrying, buffers: sizes, batches }, faults }) =>
           simulate({ link: carrying, faults }, async (world) => {
             const { reactor } = world.machine('here', sizes);
-            // To make the socket may fail too; nobody has asked for anything then.
+            // The listen may fail as well. The store then has no server.
             const server = await SessionServer.listen(reactor, {
               path,
               store: new MemorySessionStore({ now: () => 0 }),
             }).catch(() => undefined);
             const timeoutMs = 300;
             const store = new SessionServerStore(reactor, { path, timeoutMs });
-            // What may be found: what was set in the end, and whatever a set may still bring about that failed.
+            // The possible values of each key: the certain value was set by a call that succeeded. An uncertain one
+            // belongs to a call that failed, and may still take effect.
             const certain = new Map<string, Uint8Array | undefined>();
             const uncertain = new Map<string, (Uint8Array | undefined)[]>();
             const attempt = async (

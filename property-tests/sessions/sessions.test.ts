@@ -1,6 +1,6 @@
-// Law: a client's sessions and a ring of ticket keys do what simple models of them do, whatever the clock does; and
-// whatever a session store does or the network, no handshake fails because of the store and none waits for it longer
-// than it may.
+// Law: the sessions of a client and a ring of ticket keys behave like simple models of them, whatever the clock does.
+// Whatever a session store and the network do, no handshake fails because of the store, and none waits for it longer
+// than `sessionLookupMs`.
 
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -24,7 +24,7 @@ const { certificate, key } = selfSigned({ names: ['there'] });
 const versions = ['TLSv1.2', 'TLSv1.3'] as const;
 const made = new Map<TlsVersion, TlsSession>();
 
-/** A handshake in a world without faults, and a line each way, so that tickets come. */
+/** Runs a handshake in a world without faults, and sends a line each way, so that the tickets arrive. */
 async function meet(
   world: World,
   client: TlsContext,
@@ -85,7 +85,7 @@ describe('the sessions of a client', () => {
   );
 
   it(
-    'are given out newest first and while they last, those of TLS 1.3 once, within their bounds, as a model has it',
+    'are taken newest first until they expire, those of TLS 1.3 once, within their bounds',
     () =>
       checkLaw(
         fc.property(
@@ -96,7 +96,7 @@ describe('the sessions of a client', () => {
             const clock = new ManualClock(1_700_000_000_000);
             const options = { maxServers, maxPerServer, now: clock.now };
             let sessions = new ClientSessions(options);
-            /** The key that was used last stands last. */
+            /** The sessions of each key, the most recently used key last. */
             const model = new Map<string, Kept[]>();
             const use = (name: string, kept: Kept[]): void => {
               model.delete(name);
@@ -105,11 +105,11 @@ describe('the sessions of a client', () => {
             for (const [number, each] of steps.entries()) {
               if (each.kind === 'pass') clock.pass(each.ms);
               else if (each.kind === 'forget') {
-                // In this process it is done at once.
+                // Without a store this takes effect at once.
                 void sessions.forget(each.key);
                 model.delete(each.key);
               } else if (each.kind === 'move') {
-                // Into another process.
+                // Moves all sessions to another process.
                 const exported = sessions.export();
                 sessions = new ClientSessions(options);
                 sessions.import(exported);
@@ -120,7 +120,8 @@ describe('the sessions of a client', () => {
                 }
               } else if (each.kind === 'add') {
                 const session = TlsSession.fromDer((made.get(each.version) as TlsSession).toDer());
-                // Its number stands in its lifetime: times are whole seconds.
+                // The lifetime contains the number of the step, so that each session can be recognized. Times are whole
+                // seconds.
                 session.time = new Date(clock.now() - 1000 * number);
                 session.timeoutSeconds = number + each.seconds;
                 const expiresAt =
@@ -171,9 +172,9 @@ describe('clients that share their sessions', () => {
     staysMs: fc.nat(60),
   });
 
-  // A visit takes a session, if there is one, and gives those that it gets from its server; several go on at the same
-  // time.
-  it('use each once under TLS 1.3, for its own server, and wait no longer than they may', async () => {
+  // A visit takes a session, if there is one, and adds the sessions that it gets from its server. Several visits run at
+  // the same time.
+  it('use each TLS 1.3 session once, for its own server, and wait for the store at most lookupMs', async () => {
     let [passedOn, late] = [0, 0];
     const visits = fc.array(fc.array(visit, { minLength: 1, maxLength: 3 }), { maxLength: 4 });
     await checkLaw(
@@ -271,7 +272,7 @@ describe('a ring of ticket keys', () => {
   );
 
   it(
-    'opens what was sealed in this span and those before that it keeps, and nothing else, however the clock jumps',
+    'opens tickets of this span and of the earlier spans that it keeps, and no others, however the clock jumps',
     () =>
       checkLaw(
         fc.property(
@@ -289,7 +290,7 @@ describe('a ring of ticket keys', () => {
             const keys = new TicketKeys({ rotateMs, keep, now: clock.now });
             const spanOf = (): number => Math.floor(clock.now() / rotateMs);
             const sealed: { readonly name: Uint8Array; readonly span: number; isThere: boolean }[] = [];
-            // A key goes when somebody looks and it is out of reach, and never comes back.
+            // Each use of the ring drops the keys that are out of reach. A dropped key never comes back.
             const look = (): void => {
               for (const each of sealed)
                 if (each.span < spanOf() - keep || each.span > spanOf() + 1) each.isThere = false;
@@ -325,7 +326,7 @@ describe('a ring of ticket keys', () => {
   );
 
   it(
-    'is the same for all who share it, as long as the store answers',
+    'has the same keys in all processes that share it, as long as the store answers',
     () =>
       checkLaw(
         fc.asyncProperty(
@@ -343,7 +344,7 @@ describe('a ring of ticket keys', () => {
             );
             for (const ring of rings) await ring.ready();
             for (const { ms, who } of steps) {
-              // Each is at work at least once in a span.
+              // The clock moves less than a span, so each ring is used at least once in each span.
               clock.pass(ms);
               const { name } = rings[who].sealing();
               for (const ring of rings) expect(ring.opening(name)?.isOld).toBe(false);
@@ -358,10 +359,10 @@ describe('a ring of ticket keys', () => {
   );
 });
 
-/** What a store does with one request. */
+/** How a store answers one request. */
 type Act = { readonly kind: 'answer' | 'reject' | 'throw' | 'hang' | 'lie' | 'null'; readonly ms: number };
 
-describe.each(versions)('resumption under %s, from a store that fails, is late or lies', (version) => {
+describe.each(versions)('resumption under %s, from a store that fails, is late or returns garbage', (version) => {
   const act: fc.Arbitrary<Act> = fc.record({
     kind: fc.constantFrom('answer', 'answer', 'reject', 'throw', 'hang', 'lie', 'null'),
     ms: fc.oneof(fc.constant(0), fc.nat(400)),
@@ -441,9 +442,9 @@ describe.each(versions)('resumption under %s, from a store that fails, is late o
       expect([outcome, outcomes.get(outcome) ?? 0]).not.toEqual([outcome, 0]);
   }, 600_000);
 
-  // With a network that carries at once, all the time that a handshake takes is the store's.
+  // This network delivers at once, so the store takes all the time of a handshake.
   it(
-    'takes no longer than the store may, when nothing else takes time',
+    'waits for the store at most sessionLookupMs',
     () =>
       checkLaw(
         fc.asyncProperty(
@@ -496,7 +497,7 @@ describe.each(versions)('resumption under %s, from a store that fails, is late o
                 ];
                 const startedAt = world.now();
                 await Promise.all([near.handshake(), far.handshake()]);
-                // A tick of the clock besides.
+                // The clock's tick adds some milliseconds.
                 expect(world.now() - startedAt).toBeLessThanOrEqual(lookupMs + 5);
                 if (far.resumption === 'store resting') expect(world.now()).toBe(startedAt);
                 await Promise.all([near.send('hi\n'), far.receive(), far.send('hi\n'), near.receive()]);

@@ -1,6 +1,6 @@
-// Law: whatever a client says first - a real client hello with bytes changed, lost, doubled, put in or cut off, in
-// whatever pieces - the server's handshake ends with a typed error, or goes on as if nothing were wrong; it never
-// crashes, hangs or leaks, and the next client is served.
+// Law: a client sends a real client hello with bytes changed, lost, doubled, inserted or cut off, in any pieces. The
+// handshake of the server then rejects with a WantioError, or continues as with a valid hello. It never crashes, hangs
+// or leaks, and the server serves the next client.
 
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
@@ -30,7 +30,7 @@ const CLIENTS: readonly TlsClientOptions[] = [
   { ca, groups: 'P-384', protocols: { min: 'TLSv1.3' } },
 ];
 
-/** The first flight of a real client. */
+/** @returns the first flight of a real client. */
 async function helloOf(options: TlsClientOptions): Promise<Uint8Array> {
   const client = await TlsContext.client(options);
   const server = await TlsContext.server(identity);
@@ -91,7 +91,7 @@ const plan = fc.record({
   asksBack: fc.boolean(),
 });
 
-it('a broken client hello breaks nothing', async () => {
+it('a broken client hello fails only its own handshake', async () => {
   const hellos = await Promise.all(CLIENTS.map(helloOf));
   const before = living.counts;
   const server = await TlsContext.server({
@@ -121,7 +121,7 @@ it('a broken client hello breaks nothing', async () => {
           },
         );
         if (broken.length > 0) await plain.client.send(broken);
-        // Some hang up, some wait for an answer that does not come.
+        // Some clients half-close, others wait for an answer that does not come.
         if (!asksBack) await plain.client.shutdown('send');
         ends[await outcome]++;
         plain.client.abort();
@@ -144,7 +144,7 @@ it('a broken client hello breaks nothing', async () => {
   );
   server.close();
   good.close();
-  // The mutations must not be so wild that nothing but the first check of OpenSSL sees them.
+  // Some mutations must pass the first checks of OpenSSL, so that the later checks are tested as well.
   expect(ends.failed).toBeGreaterThan(0);
   expect(ends.waiting).toBeGreaterThan(0);
   expect(living.counts).toEqual(before);

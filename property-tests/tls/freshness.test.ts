@@ -1,5 +1,5 @@
-// Law: whatever must be fresh is fresh each time: nonces of seals, ids of sessions, names, initial vectors and keys of
-// tickets, and what a certificate made on the spot is made of.
+// Law: every value that must be fresh differs each time: the nonces of seals, the ids of sessions, the names, keys and
+// initial vectors of tickets, and the keys and serial numbers of self-signed certificates.
 
 import { describe, expect, it } from 'vitest';
 
@@ -21,23 +21,23 @@ const distinct = (all: readonly Uint8Array[]): void => {
   expect(new Set(all.map(hex)).size).toBe(all.length);
 };
 
-describe('is fresh each time:', () => {
-  it('the nonce of a seal, for one place and for many, in one sealer and in several of one secret', () => {
+describe('every time fresh is', () => {
+  it('the nonce of a seal, for one place and for many, in one sealer and in several with one secret', () => {
     const secret = new Uint8Array(32);
     const [one, other] = [new Sealer(secret, 'test'), new Sealer(secret, 'test')];
-    // A version stands before it.
+    // The first byte is the version, the next twelve are the nonce.
     const nonces = times(COUNT, (index) =>
       (index % 2 === 0 ? one : other)
         .seal(index % 3 === 0 ? 'same' : String(index), Buffer.from('text'))
         .subarray(1, 13),
     );
     distinct(nonces);
-    // No part of it stands still, as a counter's would or a constant's.
+    // Every byte of the nonce varies. In a counter or a constant some bytes would not.
     for (let at = 0; at < 12; at++)
       expect(new Set(nonces.map((nonce) => nonce[at])).size, `byte ${String(at)}`).toBeGreaterThan(128);
   });
 
-  it('what is saved of one session under one id', async () => {
+  it('the nonce of a session that a vault saves again under the same id', async () => {
     const store = new MapStore();
     const vault = new Vault({ store, key: new Uint8Array(32), lookupMs: 1_000 });
     const id = vault.makeId();
@@ -68,7 +68,7 @@ describe('is fresh each time:', () => {
     distinct(keys.flatMap(([, cipherKey, macKey]) => [cipherKey, macKey]));
   });
 
-  it('the key that a secret of a vault is, where none is given', () => {
+  it('the secret of a vault that is made without a key', () => {
     const vaults = times(20, () => new Vault({ store: new MapStore(), lookupMs: 1_000 }));
     for (const vault of vaults) expect(vaults.filter((other) => other.isOwn(vault.makeId()))).toEqual([vault]);
   });
@@ -84,7 +84,8 @@ describe('is fresh each time:', () => {
         const pair = await shakenPair(secure, { client, server });
         await talk(...pair);
         const der = Buffer.from(pair[0].session?.toDer() ?? []);
-        // A ticket is the name of the key, the initial vector, and what is sealed.
+        // A ticket consists of the name of the key (16 bytes), the initial vector (16 bytes), and the encrypted
+        // session.
         const at = der.indexOf(name);
         expect(at).toBeGreaterThan(0);
         vectors.push(der.subarray(at + 16, at + 32));
@@ -95,13 +96,13 @@ describe('is fresh each time:', () => {
     }),
   );
 
-  it('the key and the serial number of a certificate made on the spot', () => {
+  it('the key and the serial number of a self-signed certificate', () => {
     const made = times(20, () => Certificate.load(selfSigned().certificate));
     expect(new Set(made.map((each) => each.serial)).size).toBe(20);
     expect(new Set(made.map((each) => each.publicKeyDigest())).size).toBe(20);
   });
 
-  it('the scope of a server whose decisions nobody else can know', async () => {
+  it('the scope of a server context with a callback, which no other context can share', async () => {
     const contexts = await Promise.all(
       times(10, () =>
         TlsContext.server({

@@ -1,5 +1,5 @@
-// Law: under any plan a handshake ends, done or with a typed error, and never spins; when both sides are done they
-// agree on the Finished messages and on what was negotiated.
+// Law: under any plan a handshake ends, with success or a WantioError, and never spins. After success both sides agree
+// on the Finished messages and on everything negotiated.
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -17,9 +17,9 @@ import { contextsFor } from '../kit/tls-contexts.ts';
 const plan = (faults: ReturnType<typeof anyFaults>) =>
   fc.record({ link: link(), buffers: buffers(), faults, blockMs: fc.integer({ min: 50, max: 3_000 }) });
 
-describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a handshake of %s', (version) => {
+describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a %s handshake', (version) => {
   it.each([
-    ['is done under harmless faults', harmlessFaults(), true],
+    ['succeeds under harmless faults', harmlessFaults(), true],
     ['ends under any faults', anyFaults(), false],
   ] as const)(
     '%s',
@@ -27,7 +27,8 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a handshake of %s', (version) =>
       const contexts = await contextsFor(version);
       let done = 0;
       await tryLaw(plan(faults), 200, ({ link: carrying, buffers: hosts, faults: going, blockMs }) =>
-        // A handshake moves some thousand bytes: with every one alone, that many turns are enough many times over.
+        // A handshake moves a few thousand bytes. Even with one byte in each turn, this many steps are more than
+        // enough.
         simulate({ link: carrying, faults: going, steps: 200_000 }, async (world) => {
           const limits = mustBeDone ? {} : { blockMs, totalMs: 60_000 };
           const pair = await pairIn(world, hosts, contexts, limits).catch((error: unknown) => {
@@ -57,7 +58,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a handshake of %s', (version) =>
     600_000,
   );
 
-  it('loses nothing of what comes along with its last flight, however it is received', async () => {
+  it('loses no bytes that arrive together with its last flight', async () => {
     const contexts = await contextsFor(version);
     const spoken = fc.record({
       link: link(),
@@ -69,7 +70,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a handshake of %s', (version) =>
     await tryLaw(spoken, 200, ({ link: carrying, buffers: hosts, faults: going, style, speaks }) =>
       simulate({ link: carrying, faults: going, steps: 200_000 }, async (world) => {
         const { client, server } = await pairIn(world, hosts, contexts);
-        // Who is done last may have all of the other's line in what it read last.
+        // The side that finishes last may have read the whole line of the other side together with the last flight.
         const talk = async (own: Connection, says: boolean, hears: boolean): Promise<string> => {
           await own.handshake();
           const [line] = await Promise.all([
@@ -88,7 +89,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a handshake of %s', (version) =>
   }, 600_000);
 });
 
-/** What a peer hears, says and does that refuses a handshake and is gone at once. */
+/** A peer that reads some bytes of a handshake, refuses it with an alert, and resets the connection soon after. */
 const refusal = fc.record({
   link: link(),
   buffers: buffers(),
@@ -99,10 +100,10 @@ const refusal = fc.record({
 });
 
 describe.each(['TLSv1.2', 'TLSv1.3'] as const)(
-  'a handshake of %s that the peer refuses before it has heard all',
+  'a %s handshake that the peer refuses before it has received everything',
   (version) => {
     it.each(['client', 'server'] as const)(
-      'tells its reason to the %s, although the connection breaks right behind it',
+      'rejects at the %s with the alert of the peer, although a reset follows the alert',
       async (side) => {
         const contexts = await contextsFor(version);
         const hello = await helloOf(contexts);
@@ -117,7 +118,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)(
             const failing = own.handshake().catch((error: unknown) => error);
             if (side === 'server') await peer.send(hello);
             await peer.receive(hears);
-            // A fatal alert (RFC 8446, section 6), not sealed.
+            // A fatal alert (RFC 8446, section 6), not encrypted.
             const isSent = await peer
               .send(Uint8Array.of(21, 3, 3, 0, 2, 2, alert), { timeouts: { totalMs: 500 } })
               .then(
@@ -140,7 +141,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)(
   },
 );
 
-/** The first message of a client. */
+/** @returns the client hello. */
 async function helloOf(contexts: Contexts): Promise<Uint8Array> {
   let hello: Uint8Array = new Uint8Array();
   await simulate({}, async (world) => {
@@ -156,7 +157,7 @@ async function helloOf(contexts: Contexts): Promise<Uint8Array> {
   return hello;
 }
 
-/** Receives a line of five letters as those do who wait for readiness. */
+/** Receives a line by `readable$` and `tryReceive`. */
 function lineByReadiness(connection: Connection): Promise<string> {
   return new Promise((resolve, reject) => {
     let text = '';

@@ -1,5 +1,5 @@
-// Law: closing, aborting, unsubscribing, throwing and cancelling inside of any callback harms nobody else: the
-// witness's bytes arrive, every operation settles, and everything is given back.
+// Law: a program may close, abort, unsubscribe, cancel or begin operations inside any callback. Another connection of
+// the same reactor, the witness, still gets its bytes, every operation settles, and everything is released.
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -140,15 +140,15 @@ const run = ({ link: carrying, faults, script }: Plan, contexts?: Contexts) =>
     expect(await witness.receive()).toBe('I saw it');
     await world.sleep(500);
     await Promise.all(settled);
-    // What was begun in the meantime has settled, or its limits make it.
+    // Operations that began later settle as well, at the latest at their limits.
     await world.sleep(5_000);
     await Promise.all(settled);
     await Promise.all([witness.close(), actor.close()]);
   });
 
-describe('acting inside of callbacks', () => {
-  it('harms nobody over a plain connection', () => tryLaw(plan, 1_000, (each) => run(each)), 600_000);
-  it('harms nobody over TLS', async () => {
+describe('calls inside callbacks', () => {
+  it('do not disturb another plain connection', () => tryLaw(plan, 1_000, (each) => run(each)), 600_000);
+  it('do not disturb another connection over TLS', async () => {
     const contexts = await contextsFor('TLSv1.3');
     await tryLaw(plan, 200, (each) => run(each, contexts));
   }, 600_000);

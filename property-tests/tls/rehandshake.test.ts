@@ -1,5 +1,5 @@
-// Law: renegotiations, key updates and demands for a certificate may be begun by either side, at any moment and both at
-// once, while both sides send and receive: no operation waits for ever, every byte arrives once and in order, and both
+// Law: either side may begin renegotiations, key updates and certificate requests at any moment, even both at once,
+// while both sides send and receive. No operation waits for ever, every byte arrives once and in order, and both sides
 // agree on the last Finished messages.
 
 import fc from 'fast-check';
@@ -32,7 +32,7 @@ const plan = (own: readonly Action[], servers: readonly Action[], faults: Return
     bytes: fc.tuple(fc.integer({ min: 0, max: 20_000 }), fc.integer({ min: 0, max: 20_000 })),
     pieces: fc.array(fc.integer({ min: 1, max: 20_000 }), { minLength: 1, maxLength: 4 }),
     /**
-     * The client alone begins handshakes, and receives only when they are done: what comes before has to wait for it.
+     * Only the client begins handshakes, and it receives only after them. Bytes that arrive earlier must wait.
      */
     late: fc.boolean(),
     actions: fc.tuple(
@@ -53,7 +53,7 @@ describe.each([
   ['TLSv1.2', ['renegotiate', 'pause'], ['renegotiate', 'requestClientCertificate', 'pause']],
   ['TLSv1.3', ['updateKeys', 'pause'], ['updateKeys', 'requestClientCertificate', 'pause']],
 ] as const)('under %s', (version, clients, servers) => {
-  it('handshakes in the middle disturb nothing', async () => {
+  it('renegotiations, key updates and certificate requests lose no bytes', async () => {
     const contexts = await contextsOf(version);
     await tryLaw(
       plan(clients, servers, harmlessFaults()),
@@ -72,7 +72,7 @@ describe.each([
             if (side === 0) await begun;
             return end.receive('*a');
           });
-          // The goodbye comes after all handshakes of both sides: nobody can begin one with a peer that has said it.
+          // Both sides half-close after all handshakes, because no handshake can begin after close_notify.
           await Promise.all(
             ends.flatMap((end, side) => [
               side === 0 && late ? begun : act(world, end, actions[side]),
@@ -89,7 +89,7 @@ describe.each([
     );
   }, 600_000);
 
-  it('handshakes in the middle end under any faults, done or with a typed error', async () => {
+  it('rehandshakes of every kind settle under any faults, with success or a WantioError', async () => {
     const contexts = await contextsOf(version);
     const timeouts = { blockMs: 500, totalMs: 20_000 };
     await tryLaw(

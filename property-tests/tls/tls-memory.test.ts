@@ -1,6 +1,6 @@
-// Law: however handshakes end - complete, refused, cancelled, timed out, broken off, in the middle of a look-up or of a
-// renegotiation - no SSL, SSL_CTX, SSL_SESSION, BIO, X509 or X509_STORE is left, and the memory of the process does not
-// grow.
+// Law: however handshakes end, no SSL, SSL_CTX, SSL_SESSION, BIO, X509 or X509_STORE is left, and the memory of the
+// process does not grow. They may be complete, refused, cancelled, timed out or broken off, also in the middle of a
+// look-up or of a renegotiation.
 
 import { setImmediate as turn } from 'node:timers/promises';
 
@@ -32,13 +32,13 @@ const key = Buffer.alloc(32, 1);
 
 const spare = await TlsContext.server(identity(issued));
 
-/** Each way for a handshake to go: what both sides are told. */
+/** The kinds of handshake: the options of both sides. */
 const WAYS: Record<string, { client?: TlsClientOptions; server?: Partial<TlsServerOptions> }> = {
   complete: {},
   'complete, TLS 1.2': { client: { protocols: { max: 'TLSv1.2' } } },
-  'another host': { server: identity(other) },
-  'nobody known': { server: identity(stranger) },
-  'faults accepted': { server: identity(stranger), client: { dangerouslyAccept: 'all' } },
+  'a certificate of another host': { server: identity(other) },
+  'a certificate of an unknown authority': { server: identity(stranger) },
+  'accepted faults of a certificate': { server: identity(stranger), client: { dangerouslyAccept: 'all' } },
   'a client certificate': { client: identity(person), server: { verify: ['peer', 'fail_if_no_peer_cert'], ca } },
   'no client certificate': { server: { verify: ['peer', 'fail_if_no_peer_cert'], ca } },
   'no version in common': { client: { protocols: { max: 'TLSv1.2' } }, server: { protocols: { min: 'TLSv1.3' } } },
@@ -54,7 +54,7 @@ const WAYS: Record<string, { client?: TlsClientOptions; server?: Partial<TlsServ
     server: { chooseContext: ({ serverName }) => (serverName === 'there' ? spare : undefined) },
   },
   'a failing choice': { server: { chooseContext: () => Promise.reject(new Error('no')) } },
-  'a choice that never comes': { server: { chooseContext: () => new Promise(() => undefined) } },
+  'a choice that never settles': { server: { chooseContext: () => new Promise(() => undefined) } },
   tickets: { server: { resumption: 'stateless' } },
   'tickets, TLS 1.2': { client: { protocols: { max: 'TLSv1.2' } }, server: { resumption: 'stateless' } },
   'sessions in the context': { server: { resumption: 'stateful' } },
@@ -78,7 +78,7 @@ const plan = fc.record({
   blockMs: fc.integer({ min: 1, max: 2_000 }),
 });
 
-it('handshakes leave nothing behind', async () => {
+it('handshakes leave no OpenSSL objects behind, however they end', async () => {
   const contexts = new Map<string, { client: TlsContext; server: TlsContext }>();
   const before = living.counts;
   const made = living.made('SSL');
@@ -119,7 +119,7 @@ it('handshakes leave nothing behind', async () => {
     server.close();
   }
   expect(living.made('SSL') - made).toBeGreaterThan(2_000);
-  // What is freed by a finalizer of Node's own is not ours to wait for: every object that we make is freed by us.
+  // The library frees every object that it makes itself, so the test need not wait for finalizers of Node.
   await turn();
   expect(living.counts).toEqual(before);
   expect(livingAnswers()).toBe(0);

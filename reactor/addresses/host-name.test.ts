@@ -74,7 +74,7 @@ describe('the name of a host', () => {
     );
   });
 
-  it('keeps the dot and the zone for the look-up alone', () => {
+  it('keeps its final dot and its zone only for the look-up', () => {
     for (const [text, name] of [
       ['BÜCHER.test.', 'xn--bcher-kva.test.'],
       ['a。', 'a.'],
@@ -85,7 +85,7 @@ describe('the name of a host', () => {
       expect(lookUpName(text, 'host'), text).toBe(name);
   });
 
-  it('with an underscore in its left-most label may be covered by a wildcard', () => {
+  it('is covered by a wildcard when its left-most label contains an underscore', () => {
     for (const [name, wildcard] of [
       ['my_app.example.test', '*.example.test'],
       ['_a.b.c.test', '*.b.c.test'],

@@ -36,12 +36,12 @@ const given = (host: string): { readonly up: AbortController; readonly outcome: 
 const never = new AbortController().signal;
 
 describe('look-ups that hang', () => {
-  it('give up their place with their caller, and are counted until the system answers', async () => {
+  it('free their place when the caller aborts, and are counted until the system answers', async () => {
     const hung = ['hangs-1', 'hangs-2', 'hangs-3'].map(given);
     for (const { up } of hung) up.abort('enough');
     for (const { outcome } of hung)
       expect(await outcome).toMatchObject({ name: 'AbortError', cause: 'enough', operation: 'look-up' });
-    // The third had no place yet, and so it holds no thread.
+    // The third look-up had no place yet, so it occupies no thread.
     expect([answers.length, abandonedLookUps()]).toEqual([2, 2]);
     expect(await lookUp('well.test', 7, never)).toEqual([{ family: 'IPv4', host: '192.0.2.1', port: 7 }]);
     for (const answer of answers) answer();
@@ -49,7 +49,7 @@ describe('look-ups that hang', () => {
     expect(abandonedLookUps()).toBe(0);
   });
 
-  it('are refused once they hold every thread', async () => {
+  it('make further look-ups fail when they occupy every thread', async () => {
     for (let count = 0; count < 4; count++) {
       const { up, outcome } = given(`hangs-${String(count)}`);
       await new Promise(setImmediate);
@@ -63,28 +63,28 @@ describe('look-ups that hang', () => {
     expect((await lookUp('well.test', 7, never)).length).toBe(1);
   });
 
-  it('are not begun for a caller who is gone', async () => {
+  it('do not begin when the signal is already aborted', async () => {
     await expect(lookUp('hangs', 1, AbortSignal.abort('gone'))).rejects.toMatchObject({ cause: 'gone' });
     expect(answers.length).toBe(0);
   });
 });
 
-describe('look-ups without threads', () => {
-  it('know localhost', async () => {
+describe('look-ups by c-ares, which need no threads', () => {
+  it('resolve localhost', async () => {
     expect(await caresLookUp('LocalHost.', 7, never)).toEqual([
       { family: 'IPv6', host: '::1', port: 7 },
       { family: 'IPv4', host: '127.0.0.1', port: 7 },
     ]);
   });
 
-  it('are not begun for a caller who is gone', async () => {
+  it('do not begin when the signal is already aborted', async () => {
     await expect(caresLookUp('well.test', 1, AbortSignal.abort('gone'))).rejects.toMatchObject({
       name: 'AbortError',
       cause: 'gone',
     });
   });
 
-  it('end when they are cancelled', async () => {
+  it('reject with AbortError when they are cancelled', async () => {
     const up = new AbortController();
     const outcome = caresLookUp('well.test', 1, up.signal).catch((error: unknown) => error);
     up.abort('enough');

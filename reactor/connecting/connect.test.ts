@@ -16,7 +16,7 @@ import { portOf, withReactor } from '../testing/with-reactor.ts';
 
 const host = '127.0.0.1';
 
-/** Runs `use` with a reactor whose names have the given addresses. */
+/** Runs `use` with a reactor that looks names up with `lookUp`. */
 async function withNames(
   lookUp: () => Promise<readonly Address[]>,
   use: (reactor: Reactor) => Promise<void>,
@@ -29,14 +29,14 @@ async function withNames(
 }
 
 describe('connect', () => {
-  it('finds the addresses of a name', () =>
+  it('connects to a name', () =>
     withReactor(async (reactor) => {
       const listener = await reactor.listen({ host, port: 0 });
       const client = await reactor.connect({ host: 'localhost', port: portOf(listener) });
       client.abort();
     }));
 
-  it('says that nobody listens', () =>
+  it('rejects with ECONNREFUSED when no process listens', () =>
     withReactor(async (reactor) => {
       const listener = await reactor.listen({ host, port: 0 });
       const port = portOf(listener);
@@ -51,7 +51,7 @@ describe('connect', () => {
       });
     }));
 
-  it('says that a name has no address', () =>
+  it('rejects with the error of getaddrinfo when a name has no address', () =>
     withReactor(async (reactor) => {
       const error = await reactor.connect({ host: 'no-such-host.invalid', port: 1 }).catch((reason: unknown) => reason);
       expect(error).toBeInstanceOf(SystemError);
@@ -59,14 +59,14 @@ describe('connect', () => {
       expect((error as SystemError).code).toMatch(/^(ENOTFOUND|EAI_)/);
     }));
 
-  it('refuses a port that is none, before anything is done', () =>
+  it('refuses an invalid port', () =>
     withReactor(async (reactor) => {
       expect(() => reactor.connect({ host, port: 65_536 })).toThrow(RangeError);
       await expect(reactor.listen({ host, port: Number.NaN })).rejects.toBeInstanceOf(RangeError);
       await expect(reactor.listen({ path: 'x'.repeat(108) })).rejects.toBeInstanceOf(RangeError);
     }));
 
-  it('tries the next address when one fails, and the other family first', () =>
+  it('tries the next address when one fails, and rejects with the last error', () =>
     withNames(
       () =>
         Promise.resolve([
@@ -81,7 +81,7 @@ describe('connect', () => {
       },
     ));
 
-  it('does not wait for an address that does not answer longer than its head start', async () => {
+  it('tries the next address when the first one is silent', async () => {
     let addresses: Address[] = [];
     await withNames(
       () => Promise.resolve(addresses),
@@ -99,7 +99,7 @@ describe('connect', () => {
     );
   });
 
-  it('is bounded by its total timeout while the peer is silent', () =>
+  it('times out at its total limit while the peer is silent', () =>
     withReactor(async (reactor) => {
       const silent = await reactor.listen({ host: '127.0.0.2', port: 0, backlog: 0 });
       const filling = await fillBacklog(reactor, '127.0.0.2', portOf(silent));
@@ -112,7 +112,7 @@ describe('connect', () => {
       await filling.done;
     }));
 
-  it('is bounded by its block timeout while the name is looked up, and abandons the look-up', async () => {
+  it('times out at its block limit while the name is looked up', async () => {
     let answer: (addresses: Address[]) => void = () => undefined;
     await withNames(
       () =>
@@ -129,7 +129,7 @@ describe('connect', () => {
     expect(abandonedLookUps()).toBe(0);
   });
 
-  it('is cancelled by a signal', () =>
+  it('rejects with AbortError when its signal is aborted', () =>
     withReactor(async (reactor) => {
       const cancel = new AbortController();
       const connecting = reactor.connect({ host: 'localhost', port: 1, signal: cancel.signal });
@@ -137,7 +137,7 @@ describe('connect', () => {
       await expect(connecting).rejects.toBeInstanceOf(AbortError);
     }));
 
-  it('calls connect once when a signal interrupts it, and takes it for under way', async () => {
+  it('calls connect only once after EINTR, and treats the attempt as in progress', async () => {
     let called = 0;
     await withReactor(
       async (reactor) => {
@@ -176,7 +176,7 @@ describe('connect', () => {
     }));
 });
 
-/** Connects until the backlog is full and the kernel answers no more. */
+/** Connects until the backlog is full and the kernel no longer answers. */
 async function fillBacklog(
   reactor: Reactor,
   address: string,

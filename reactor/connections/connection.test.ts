@@ -17,7 +17,7 @@ import type { Connection } from './connection.ts';
 import type { Reactor } from '../reactor.ts';
 import { portOf, withReactor } from '../testing/with-reactor.ts';
 
-/** Two ends of one TCP connection. */
+/** Both ends of one TCP connection. */
 async function pair(
   reactor: Reactor,
   options: { sendBuffer?: number; receiveBuffer?: number } = {},
@@ -54,7 +54,7 @@ describe('a connection over real sockets', () => {
       await Promise.all([server.close(), client.close()]);
     }));
 
-  it('works over IPv6 and tells its addresses', () =>
+  it('works over IPv6 and has the addresses of both ends', () =>
     withReactor(async (reactor) => {
       const listener = await reactor.listen({ host: '::1', port: 0 });
       const [client, server] = await Promise.all([
@@ -67,7 +67,7 @@ describe('a connection over real sockets', () => {
       await Promise.all([client.close(), server.close()]);
     }));
 
-  it('works over Unix sockets, whose file goes with the listener', () =>
+  it('works over a Unix socket, whose file is removed with the listener', () =>
     withReactor(async (reactor) => {
       const path = join(mkdtempSync(join(tmpdir(), 'wantio-')), 'socket');
       const listener = await reactor.listen({ path });
@@ -82,7 +82,7 @@ describe('a connection over real sockets', () => {
       await expect(reactor.connect({ path })).rejects.toMatchObject({ code: 'ENOENT' });
     }));
 
-  it('refuses a second operation of the same direction, and does nothing for it', () =>
+  it('refuses a second operation in the same direction with BusyError', () =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor);
       const first = client.receive();
@@ -94,7 +94,7 @@ describe('a connection over real sockets', () => {
       server.abort();
     }));
 
-  it('hands over the bytes gathered when a receive times out, and takes them back as a prefix', () =>
+  it('gives the bytes of a timed-out receive as its partial, and accepts them as a prefix', () =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor);
       await server.send('half a');
@@ -113,7 +113,7 @@ describe('a connection over real sockets', () => {
       server.abort();
     }));
 
-  it('keeps the bytes beyond a bound that was passed', () =>
+  it('keeps the bytes beyond an exceeded bound', () =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor);
       await server.send('0123456789\n');
@@ -125,7 +125,7 @@ describe('a connection over real sockets', () => {
       server.abort();
     }));
 
-  it('says how far a send came when the reader stops, and goes on from there', () =>
+  it('reports the last byte of a timed-out send, and continues after it', () =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor, { sendBuffer: 16_384, receiveBuffer: 16_384 });
       const data = Buffer.alloc(1_000_000, 'abcdefg');
@@ -141,7 +141,7 @@ describe('a connection over real sockets', () => {
       server.abort();
     }));
 
-  it('keeps its bytes when a receive is refused for its arguments', () =>
+  it('does not add the prefix of a receive that is refused for its arguments', () =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor);
       expect(() => client.receive('*l', { prefix: Buffer.from('twice'), timeouts: { blockMs: NaN } })).toThrow(
@@ -155,7 +155,7 @@ describe('a connection over real sockets', () => {
       server.abort();
     }));
 
-  it('is cancelled by a signal, whose reason is the cause', () =>
+  it('rejects a receive with AbortError when its signal is aborted, with the reason as the cause', () =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor);
       const cancel = new AbortController();
@@ -168,7 +168,7 @@ describe('a connection over real sockets', () => {
       server.abort();
     }));
 
-  it('closes politely: the last bytes arrive although the peer had sent what nobody read', () =>
+  it('delivers its last bytes when it closes, although it has unread bytes from the peer', () =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor);
       await client.send('unread');
@@ -178,7 +178,7 @@ describe('a connection over real sockets', () => {
       await closing;
     }));
 
-  it('tells a reset from an end, and is closed by it', () =>
+  it('rejects with ECONNRESET after a reset, and is closed', () =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor);
       const receiving = client.receive();
@@ -188,7 +188,7 @@ describe('a connection over real sockets', () => {
       expect(await failure(client.send('x'), ClosedError)).toMatchObject({ operation: 'send' });
     }));
 
-  it('tells an end in the middle of a line, with what had come', () =>
+  it('rejects an iteration of lines with ClosedError at an end in the middle of a line, and keeps its bytes', () =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor);
       await client.send('whole\nunfinished');
@@ -203,7 +203,7 @@ describe('a connection over real sockets', () => {
       await Promise.all([server.close(), client.close()]);
     }));
 
-  it('half-closes: after the end of one direction the other goes on', () =>
+  it('half-closes: after the end of one direction the other stays open', () =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor);
       await client.send('question');
@@ -216,7 +216,7 @@ describe('a connection over real sockets', () => {
       await closing;
     }));
 
-  it('tries without waiting, and says what it wants', () =>
+  it('has try methods that do not wait, and shows its want', () =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor, { sendBuffer: 16_384, receiveBuffer: 16_384 });
       expect(client.tryReceive()).toBe(WANT_READ);
@@ -265,7 +265,7 @@ describe('a connection over real sockets', () => {
       server.abort();
     }));
 
-  it('refuses options once closed: the number may be that of another socket', () =>
+  it('refuses options after it is closed, because its descriptor number may belong to another socket', () =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor);
       const { fd } = client.basis.socket.handle;
@@ -280,7 +280,7 @@ describe('a connection over real sockets', () => {
       for (const connection of [server, ...others]) connection.abort();
     }));
 
-  it('does not take a try without room for the end', () =>
+  it('refuses a tryReceiveInto memory of 0 bytes', () =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor);
       await server.send('hello\n');
@@ -291,7 +291,7 @@ describe('a connection over real sockets', () => {
       server.abort();
     }));
 
-  it('sends several buffers as one', () =>
+  it('sends several pieces as one', () =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor);
       expect(await client.send(['grün', Buffer.from(' und '), 'blau\n'])).toBe(14);
@@ -300,7 +300,7 @@ describe('a connection over real sockets', () => {
       server.abort();
     }));
 
-  it('lets others have their turn although every operation succeeds at once', () =>
+  it('lets the reactor run turns although every operation succeeds at once', () =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor);
       const before = reactor.loop.turns;

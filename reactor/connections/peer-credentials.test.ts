@@ -7,7 +7,7 @@ import { portOf, withReactor } from '../testing/with-reactor.ts';
 
 const own = { pid: process.pid, uid: process.getuid?.(), gid: process.getgid?.() };
 
-describe('the credentials of a peer', () => {
+describe('peerCredentials', () => {
   it('are those of the process at the other end of a Unix socket', () =>
     withReactor(async (reactor) => {
       const folder = mkdtempSync(join(tmpdir(), 'wantio-'));
@@ -23,7 +23,7 @@ describe('the credentials of a peer', () => {
       rmSync(folder, { recursive: true });
     }));
 
-  it('are none on other sockets', () =>
+  it('are undefined on other sockets', () =>
     withReactor(async (reactor) => {
       const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
       const [client, server] = await Promise.all([

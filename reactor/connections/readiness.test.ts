@@ -18,13 +18,13 @@ async function pair(reactor: Reactor): Promise<[client: Connection, server: Conn
   return [client, server];
 }
 
-/** Ends after `count` turns of the reactor. */
+/** Resolves after `count` turns of the reactor. */
 async function turns(reactor: Reactor, count: number): Promise<void> {
   for (let i = 0; i < count; i++) await reactor.select({}, 0);
 }
 
 describe('readiness', () => {
-  it('is told once in a turn for as long as it lasts, and never inside of subscribe', () =>
+  it('is emitted once in each turn while it lasts, and never inside subscribe', () =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor);
       await server.send('abc');
@@ -41,14 +41,14 @@ describe('readiness', () => {
       while (results.filter((result) => result === 1).length < 3) await turns(reactor, 1);
       await turns(reactor, 5);
       expect(seen).toEqual([...new Set(seen)]);
-      // Three bytes, one at a time; the last try may find out that there is nothing left, and then nothing is told.
+      // The three bytes are taken one at a time. One more emission may find no byte left. After that there is none.
       expect(results.slice(results.lastIndexOf(1) + 1).length).toBeLessThanOrEqual(1);
       subscription.unsubscribe();
       client.abort();
       server.abort();
     }));
 
-  it('counts bytes that were put back', () =>
+  it('exists for bytes that were put back', () =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor);
       client.unread(Buffer.from('again'));
@@ -60,7 +60,7 @@ describe('readiness', () => {
       server.abort();
     }));
 
-  it('ends a select that found nothing in time', () =>
+  it('is awaited by a select no longer than its timeout', () =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor);
       expect(await reactor.select({ read: [client] }, 10)).toEqual({ readable: [], writable: [], timedOut: true });
@@ -73,7 +73,7 @@ describe('readiness', () => {
       server.abort();
     }));
 
-  it('disarms a handler that spins, says so, and arms it again with the next try', () =>
+  it('is disarmed for a handler that spins, with a "spin" event, and armed again by the next try', () =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor);
       await server.send('x');
@@ -90,13 +90,13 @@ describe('readiness', () => {
       server.abort();
     }));
 
-  it('goes on after the batch and before the next turn with what a handler awaits', () =>
+  it('has handlers whose continuations run before the next turn', () =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor);
       const rounds: { turn: number; after: number[] }[] = [];
       const done = new Promise<void>((resolve) => {
         client.readable$.subscribe(() => {
-          // An emission is a hint: a try may still want.
+          // An emission is a hint: a try may still find nothing.
           if (typeof client.tryReceive() === 'number') return;
           const turn = reactor.loop.turns;
           const after: number[] = [];
@@ -118,7 +118,7 @@ describe('readiness', () => {
       server.abort();
     }));
 
-  it('may be answered by closing, aborting and unsubscribing inside of the handler', () =>
+  it('may have a handler that closes, aborts or unsubscribes', () =>
     withReactor(async (reactor) => {
       for (const act of ['abort', 'close', 'unsubscribe'] as const) {
         const [client, server] = await pair(reactor);
@@ -148,7 +148,7 @@ describe('readiness', () => {
       server.abort();
     }));
 
-  it('tells of the end, and stops telling once it was received', () =>
+  it('is emitted for the end until the end was received', () =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor);
       const results: number[] = [];
@@ -163,7 +163,7 @@ describe('readiness', () => {
       server.abort();
     }));
 
-  it('runs handlers in the asynchronous context of their subscription', () =>
+  it('has handlers that run in the asynchronous context of their subscription', () =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor);
       const storage = new AsyncLocalStorage<string>();

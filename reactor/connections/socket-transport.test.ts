@@ -10,12 +10,12 @@ import type { Selector } from '../selector.ts';
 
 const { EPIPE, EAGAIN, ECONNRESET } = constants.errno;
 
-describe('a write that learns that the peer is gone', () => {
+describe('a write that fails because the peer is gone', () => {
   it.each([
     ['EPIPE', 'the end', EPIPE, 0, END],
-    ['EPIPE', 'nothing yet', EPIPE, -EAGAIN, WANT_READ],
-    ['ECONNRESET', 'nothing yet', ECONNRESET, -EAGAIN, WANT_READ],
-  ])('by %s lets what came before be read at once, and then tells %s', (_, __, errno, after, code) => {
+    ['EPIPE', 'a want to read', EPIPE, -EAGAIN, WANT_READ],
+    ['ECONNRESET', 'a want to read', ECONNRESET, -EAGAIN, WANT_READ],
+  ])('with %s is followed by a read of the bytes that came before, and then by %s', (_, __, errno, after, code) => {
     const received = [Buffer.from('last words')];
     const calls: Pick<SystemCalls, 'send' | 'recv'> = {
       send: () => -errno,
@@ -27,7 +27,7 @@ describe('a write that learns that the peer is gone', () => {
       },
     };
     const handle = new Handle(3);
-    // The selector has told that there is room, and not yet that something has come.
+    // The selector has reported writable, but not yet readable.
     handle.readiness = WRITABLE;
     const transport = new SocketTransport(calls as SystemCalls, {} as Selector, handle, undefined);
     expect(() => transport.write(Buffer.from('x'))).toThrow(expect.objectContaining({ errno }) as Error);

@@ -15,7 +15,7 @@ import { FaultInjector } from './fault-injector.ts';
 import { PASS } from './fault.ts';
 import type { Fault, FaultErrno, FaultRule, FaultyCall } from './fault.ts';
 
-/** Runs `use` on real sockets whose calls go wrong by `rule`; @returns what happened. */
+/** Runs `use` on real sockets whose system calls fail by `rule`. @returns the faults that happened, by kind. */
 async function withFaults(
   rule: FaultRule,
   use: (reactor: Reactor) => Promise<void>,
@@ -34,7 +34,7 @@ async function withFaults(
 
 const digest = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
-/** Many small sends, so that many calls can go wrong. */
+/** Sends in many small pieces, so that there are many calls to fail. */
 async function sendInPieces(connection: Connection, bytes: Uint8Array): Promise<void> {
   for (let at = 0; at < bytes.length; at += 100) await connection.send(bytes.subarray(at, at + 100));
 }
@@ -45,14 +45,14 @@ async function pair(reactor: Reactor): Promise<[client: Connection, server: Conn
   return Promise.all([reactor.connect({ host: '127.0.0.1', port: portOf(listener) }), listener.accept()]);
 }
 
-/** A rule that lets one call fail: the `nth` of its name. */
+/** A rule that makes one call fail: the `nth` of its name, counted from 0. */
 function once(call: FaultyCall, nth: number, code: FaultErrno): FaultRule {
   return (context) => (context.call === call && context.index === nth ? { kind: 'errno', code } : PASS);
 }
 
 describe('a fault that lasts', () => {
   it.each(['reset', 'end', 'hold'] as const)(
-    '(%s) ends with its descriptor: another socket of the same number has none',
+    '(%s) ends when its descriptor is closed, and does not affect the next socket with the same number',
     async (kind) => {
       let staged = 0;
       await withFaults(
@@ -78,7 +78,7 @@ describe('a fault that lasts', () => {
   );
 });
 
-describe('real sockets whose system calls go wrong', () => {
+describe('real sockets whose system calls fail', () => {
   it('still carry every byte once and in order', async () => {
     const total = new Map<Fault['kind'], number>();
     await fc.assert(
@@ -102,7 +102,7 @@ describe('real sockets whose system calls go wrong', () => {
       expect(total.get(kind) ?? 0, kind).toBeGreaterThan(0);
   });
 
-  it('wait out a shortage of memory in the kernel', async () => {
+  it('retry a send until ENOBUFS is over', async () => {
     const happened = await withFaults(
       ({ call, index }) => (call === 'send' && index < 5 ? { kind: 'errno', code: 'ENOBUFS' } : PASS),
       async (reactor) => {
@@ -114,7 +114,7 @@ describe('real sockets whose system calls go wrong', () => {
     expect(happened.get('errno')).toBe(5);
   });
 
-  it('tell a reset in the middle with what had come', async () => {
+  it('reject a receive with ECONNRESET and the bytes that arrived before the reset', async () => {
     await withFaults(
       ({ call, index }) =>
         call === 'recv' && index === 1 ? { kind: 'reset' } : call === 'recv' ? { kind: 'short', bytes: 3 } : PASS,
@@ -129,20 +129,20 @@ describe('real sockets whose system calls go wrong', () => {
     );
   });
 
-  it('tell a send that the peer has reset the connection, and the receive after it as well', async () => {
+  it('reject a send with ECONNRESET, and also the receive after the remaining bytes', async () => {
     await withFaults(once('send', 1, 'ECONNRESET'), async (reactor) => {
       const [client, server] = await pair(reactor);
       await server.send('read me first\n');
       await expect(client.send('x')).rejects.toMatchObject({ code: 'ECONNRESET', syscall: 'send', last: -1 });
       expect(await client.receive()).toBe('read me first');
       await server.shutdown('send');
-      // The end that the system tells after a reset is none.
+      // After a reset the system reports an end, which is not a clean one.
       await expect(client.receive('*a')).rejects.toMatchObject({ code: 'ECONNRESET' });
       expect(client.closed).toBe(true);
     });
   });
 
-  it('tell a real reset the same way', async () => {
+  it('reject a send and a receive with ECONNRESET after a real reset', async () => {
     await withFaults(
       () => PASS,
       async (reactor) => {
@@ -155,7 +155,7 @@ describe('real sockets whose system calls go wrong', () => {
     );
   });
 
-  it('go on after a send that the system could not take, from the byte after the last', async () => {
+  it('can retry a failed send from the byte after its last', async () => {
     await withFaults(
       ({ call, index }) =>
         call === 'send'
@@ -178,7 +178,7 @@ describe('real sockets whose system calls go wrong', () => {
   it.each([
     ['connect', 1],
     ['listen', 0],
-  ] as const)('say that descriptors have run out, and keep none: %s', async (what, nth) => {
+  ] as const)('reject %s with EMFILE when descriptors run out, and leak none', async (what, nth) => {
     const happened = await withFaults(once('socket', nth, 'EMFILE'), async (reactor) => {
       const begin = async (): Promise<unknown> => {
         const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
@@ -190,7 +190,7 @@ describe('real sockets whose system calls go wrong', () => {
     expect(happened.get('errno')).toBe(1);
   });
 
-  it('lose one client and not the server when descriptors run out in accept', async () => {
+  it('drop one client but keep serving when descriptors run out in accept', async () => {
     await withFaults(once('accept', 0, 'EMFILE'), async (reactor) => {
       const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
       const overloads: string[] = [];
@@ -204,7 +204,7 @@ describe('real sockets whose system calls go wrong', () => {
     });
   });
 
-  it('accept the next one when a client has gone before it was accepted', async () => {
+  it('accept again after ECONNABORTED', async () => {
     const happened = await withFaults(once('accept', 0, 'ECONNABORTED'), async (reactor) => {
       const [client, server] = await pair(reactor);
       await client.send('still here\n');
@@ -213,7 +213,7 @@ describe('real sockets whose system calls go wrong', () => {
     expect(happened.get('errno')).toBe(1);
   });
 
-  it('end an operation by its limit when nothing comes any more', async () => {
+  it('time out an operation when no more bytes arrive', async () => {
     const happened = await withFaults(
       ({ call }) => (call === 'recv' ? { kind: 'hold' } : PASS),
       async (reactor) => {

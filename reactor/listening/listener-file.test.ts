@@ -19,7 +19,7 @@ async function withFolder(use: (folder: string) => Promise<void>): Promise<void>
   }
 }
 
-/** Leaves a socket file behind, as a process does that is killed. */
+/** Leaves a socket file behind, as a killed process does. */
 function leaveStale(path: string): void {
   spawnSync(process.execPath, [
     '-e',
@@ -29,12 +29,12 @@ function leaveStale(path: string): void {
 }
 
 describe('the file of a listener', () => {
-  it('is removed when the listener closes, also after the process has changed its directory', () =>
+  it('is removed when the listener closes, also if its path is relative', () =>
     withFolder((folder) =>
       withReactor(async (reactor) => {
         const before = process.cwd();
-        // A worker of the test runner may not be able to change its directory; a relative path is resolved when it is
-        // bound.
+        // A relative path is resolved when it is bound. A worker of the test runner cannot change its directory, so
+        // this path goes up to the root.
         const relative = join(
           '..',
           ...before
@@ -51,7 +51,7 @@ describe('the file of a listener', () => {
       }),
     ));
 
-  it('stays when another listener has taken its path over', () =>
+  it('is kept when another listener has taken over its path', () =>
     withFolder((folder) =>
       withReactor(async (reactor) => {
         const path = join(folder, 'a.sock');
@@ -68,7 +68,7 @@ describe('the file of a listener', () => {
       }),
     ));
 
-  it('stays when something else stands at its path', () =>
+  it('is not removed when its path now belongs to another file', () =>
     withFolder((folder) =>
       withReactor(async (reactor) => {
         const path = join(folder, 'a.sock');
@@ -82,7 +82,7 @@ describe('the file of a listener', () => {
 });
 
 describe('a stale socket file', () => {
-  it('is refused with a word about the option', () =>
+  it('makes listen reject with EADDRINUSE and a hint at replaceStale', () =>
     withFolder((folder) =>
       withReactor(async (reactor) => {
         const path = join(folder, 'a.sock');
@@ -94,7 +94,7 @@ describe('a stale socket file', () => {
       }),
     ));
 
-  it('is replaced on request', () =>
+  it('is replaced with replaceStale', () =>
     withFolder((folder) =>
       withReactor(async (reactor) => {
         const path = join(folder, 'a.sock');
@@ -107,7 +107,7 @@ describe('a stale socket file', () => {
       }),
     ));
 
-  it('is not one while somebody listens, nor when it is no socket, nor while another takes it over', () =>
+  it('is not replaced while a process listens there, if it is no socket, or while another process takes it over', () =>
     withFolder((folder) =>
       withReactor(async (reactor) => {
         const path = join(folder, 'a.sock');
@@ -135,7 +135,7 @@ describe('a stale socket file', () => {
 });
 
 describe('an abstract name', () => {
-  it('is the same one to other programs, both ways', () =>
+  it('is the same name for other programs, to connect and to listen', () =>
     withReactor(async (reactor) => {
       const name = `\0wantio-${String(process.pid)}`;
       const listener = await reactor.listen({ path: name });
@@ -163,7 +163,7 @@ describe('an abstract name', () => {
       await once(theirs, 'exit');
     }));
 
-  it('needs its zero at the beginning: a path with one inside is refused', () =>
+  it('begins with a zero byte; a path with a zero byte inside is refused', () =>
     withReactor(async (reactor) => {
       await expect(reactor.listen({ path: '/tmp/a\0b' })).rejects.toThrow(/zero byte/);
     }));

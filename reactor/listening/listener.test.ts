@@ -21,7 +21,7 @@ import { portOf, withReactor } from '../testing/with-reactor.ts';
 const host = '127.0.0.1';
 
 describe('a listener', () => {
-  it('serves many at a time and closes each when its handler is done', () =>
+  it('serves many clients at a time and closes each connection when its handler ends', () =>
     withReactor(async (reactor) => {
       const listener = await reactor.listen({ host, port: 0 });
       listener.serve({}, async (connection) => {
@@ -39,7 +39,7 @@ describe('a listener', () => {
       expect(answers).toEqual(answers.map((_, index) => `${String(index)}!\n`));
     }));
 
-  it('gives its connections to whoever subscribes, and leaves them waiting while nobody does', () =>
+  it('accepts connections only while connections$ has a subscriber', () =>
     withReactor(async (reactor) => {
       const listener = await reactor.listen({ host, port: 0 });
       const client = await reactor.connect({ host, port: portOf(listener) });
@@ -51,7 +51,7 @@ describe('a listener', () => {
       client.abort();
     }));
 
-  it('accepts no more than it may serve, and goes on when there is room again', () =>
+  it('serves at most maxConnections at a time, and the others later', () =>
     withReactor(async (reactor) => {
       const listener = await reactor.listen({ host, port: 0 });
       let serving = 0;
@@ -72,7 +72,7 @@ describe('a listener', () => {
       expect(most).toBe(2);
     }));
 
-  it('tells a failing handler to clientError, and serves on', () =>
+  it('emits clientError when a handler fails, and continues to serve', () =>
     withReactor(async (reactor) => {
       const listener = await reactor.listen({ host, port: 0 });
       const errors: string[] = [];
@@ -95,7 +95,7 @@ describe('a listener', () => {
 
   it.each<[string, (listener: Listener) => void]>([
     [
-      'a handler that is called',
+      'its handler',
       (listener) => {
         listener.serve({}, async (connection) => {
           listener.close();
@@ -104,7 +104,7 @@ describe('a listener', () => {
       },
     ],
     [
-      'who is given a connection',
+      'a subscriber of connections$',
       (listener) => {
         listener.connections$.subscribe((connection) => {
           listener.close();
@@ -113,7 +113,7 @@ describe('a listener', () => {
       },
     ],
     [
-      'who has accepted',
+      'a caller of accept',
       (listener) => {
         void listener.accept().then((connection) => {
           listener.close();
@@ -121,7 +121,7 @@ describe('a listener', () => {
         });
       },
     ],
-  ])('may be closed by %s while others wait', (_, begin) =>
+  ])('may be closed by %s, which resets the waiting clients', (_, begin) =>
     withReactor(async (reactor) => {
       const listener = await reactor.listen({ host, port: 0 });
       const clients = await Promise.all([1, 2, 3].map(() => reactor.connect({ host, port: portOf(listener) })));
@@ -137,7 +137,7 @@ describe('a listener', () => {
     }),
   );
 
-  it('survives a shortage of descriptors: turns one client away, pauses, and goes on', async () => {
+  it('survives a shortage of descriptors: drops one client, pauses, and continues', async () => {
     let shortage = 1;
     await withReactor(
       async (reactor) => {
@@ -161,7 +161,7 @@ describe('a listener', () => {
   it.each([
     ['ENOSPC', 28],
     ['ENOMEM', 12],
-  ])('tells of an overload and pauses when epoll cannot watch an accepted socket for %s', async (code, errno) => {
+  ])('emits overload and pauses when epoll cannot register an accepted socket because of %s', async (code, errno) => {
     const ground = epollGround();
     let shortage = 1;
     let accepted = -1;
@@ -202,7 +202,7 @@ describe('a listener', () => {
     await reactor.close();
   });
 
-  it('survives a real shortage of descriptors in a process of its own', async () => {
+  it('survives a real shortage of descriptors in a separate process', async () => {
     const script = fileURLToPath(new URL('../testing/short-of-descriptors.ts', import.meta.url));
     const loader = import.meta.resolve('tsx');
     const server = spawn('sh', ['-c', `ulimit -n 64; exec '${process.execPath}' --import '${loader}' '${script}'`], {
@@ -222,16 +222,16 @@ describe('a listener', () => {
     await once(server, 'exit');
   });
 
-  it('refuses socket options that each of its connections would die of', () =>
+  it('refuses socket options that would fail for each of its connections', () =>
     withReactor(async (reactor) => {
-      // TCP_KEEPIDLE ends at 32767 seconds.
+      // TCP_KEEPIDLE is at most 32767 seconds.
       await expect(reactor.listen({ host, port: 0, keepAlive: { idle: 40_000 } })).rejects.toMatchObject({
         code: 'EINVAL',
         syscall: 'setsockopt',
       });
     }));
 
-  it('says which port is in use', () =>
+  it('rejects with EADDRINUSE and names the port', () =>
     withReactor(async (reactor) => {
       const listener = await reactor.listen({ host, port: 0 });
       const error = await reactor.listen({ host, port: portOf(listener) }).catch((reason: unknown) => reason);
@@ -243,14 +243,14 @@ describe('a listener', () => {
       });
     }));
 
-  it('shares a port with other listeners when asked to', () =>
+  it('shares a port with another listener with reusePort', () =>
     withReactor(async (reactor) => {
       const first = await reactor.listen({ host, port: 0, reusePort: true });
       const second = await reactor.listen({ host, port: portOf(first), reusePort: true });
       expect(second.address).toEqual(first.address);
     }));
 
-  it('rejects accept when it closes, and refuses it after that', () =>
+  it('rejects a running accept with ClosedError when it closes, and every later one', () =>
     withReactor(async (reactor) => {
       const listener = await reactor.listen({ host, port: 0 });
       const accepting = listener.accept();
@@ -260,7 +260,7 @@ describe('a listener', () => {
       await expect(listener.accept()).rejects.toBeInstanceOf(ClosedError);
     }));
 
-  it('bounds accept by a timeout', () =>
+  it('times out an accept at its total limit', () =>
     withReactor(async (reactor) => {
       const listener = await reactor.listen({ host, port: 0 });
       await expect(listener.accept({ timeouts: { totalMs: 5 } })).rejects.toBeInstanceOf(OperationTimeoutError);
@@ -268,7 +268,7 @@ describe('a listener', () => {
 });
 
 describe('a reactor that closes', () => {
-  it('lets handlers finish, tells them, and then is closed', () =>
+  it('aborts the signal of its handlers, lets them finish, and then is closed', () =>
     withReactor(async (reactor) => {
       const listener = await reactor.listen({ host, port: 0 });
       let told = false;
@@ -295,7 +295,7 @@ describe('a reactor that closes', () => {
       expect(text).toBe('started\nfinished\n');
     }));
 
-  it('aborts what is left at its deadline', () =>
+  it('aborts the remaining connections at its deadline', () =>
     withReactor(async (reactor) => {
       const listener = await reactor.listen({ host, port: 0 });
       listener.serve({}, async (connection) => {
@@ -309,7 +309,7 @@ describe('a reactor that closes', () => {
       await new Promise((resolve) => client.once('close', resolve));
     }));
 
-  it('leaves no descriptor to child processes', () =>
+  it('does not leak descriptors to child processes', () =>
     withReactor(async (reactor, ledger) => {
       const listener = await reactor.listen({ host, port: 0 });
       const [client, server] = await Promise.all([

@@ -18,16 +18,16 @@ beforeEach(() => {
   process.on('warning', note);
 });
 afterEach(async () => {
-  // Warnings come in a tick of their own.
+  // Node emits warnings in a later tick.
   await new Promise((resolve) => setImmediate(resolve));
   process.off('warning', note);
   expect(warnings.splice(0).map(({ message }) => message)).toEqual([]);
 });
 
-describe('no warning of a leak comes when', () => {
+describe('Node warns of no listener leak when', () => {
   it.each([
-    ['the signal that they are given', false],
-    ['one signal of their own', true],
+    ['the signal of serve', false],
+    ['one signal of the program', true],
   ])('fifteen handlers use %s', (_, isOwn) =>
     withReactor(async (reactor) => {
       const own = new AbortController();
@@ -40,7 +40,7 @@ describe('no warning of a leak comes when', () => {
       const failures: unknown[] = [];
       listener.serve({}, async (connection, { signal }) => {
         const used = isOwn ? own.signal : signal;
-        // Handlers may listen themselves.
+        // Handlers may add their own listeners.
         if (!isOwn) used.addEventListener('abort', () => undefined, { once: true });
         const receiving = connection.receive('*l', { signal: used });
         if (++running === 15) allRun();
@@ -53,7 +53,7 @@ describe('no warning of a leak comes when', () => {
       );
       await all;
       own.abort(new Error('enough'));
-      // A continuation of theirs comes first.
+      // The continuations of the handlers run first.
       await new Promise((resolve) => setImmediate(resolve));
       if (isOwn) expect(failures).toHaveLength(15);
       for (const client of clients) client.abort();
@@ -73,8 +73,8 @@ describe('no warning of a leak comes when', () => {
   });
 });
 
-describe('many who wait for one signal', () => {
-  it('are each told once, though one throws, and those who left are not', async () => {
+describe('many callbacks of onAbort for one signal', () => {
+  it('are each called once, even if one throws, unless they were removed', async () => {
     const cancel = new AbortController();
     const told: string[] = [];
     const leave = onAbort(cancel.signal, () => {
@@ -100,7 +100,7 @@ describe('many who wait for one signal', () => {
     expect(told).toEqual(['told']);
   });
 
-  it('leave nothing on it', () => {
+  it('add one listener, and remove it with the last callback', () => {
     const { signal } = new AbortController();
     let listeners = 0;
     const [add, remove] = [signal.addEventListener.bind(signal), signal.removeEventListener.bind(signal)];

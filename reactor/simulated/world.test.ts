@@ -5,7 +5,7 @@ import type { Connection } from '../connections/connection.ts';
 import { DeadlockError, LivelockError, World } from './world.ts';
 import type { SimulatedMachine } from './world.ts';
 
-/** A client on one machine and a server on another. */
+/** Both ends of a connection: a client on one machine and a server on another. */
 async function pair(
   here: SimulatedMachine,
   there: SimulatedMachine,
@@ -23,7 +23,7 @@ const failure = (promise: PromiseLike<unknown>): Promise<unknown> =>
   );
 
 describe('a world', () => {
-  it('jumps to the next thing that will happen', async () => {
+  it('jumps to the time of the next event', async () => {
     const world = new World({ link: { latencyMs: 40 } });
     const [here, there] = [world.machine('here'), world.machine('there')];
     const times = await world.run(
@@ -40,7 +40,7 @@ describe('a world', () => {
     expect(times).toEqual([80, 120, 3_600_120]);
   });
 
-  it('tells a deadlock: who waits for what, since when', async () => {
+  it('throws a DeadlockError that lists each waiting operation, its want and its start', async () => {
     const world = new World({ link: { latencyMs: 5 } });
     const [here, there] = [world.machine('here'), world.machine('there')];
     const error = await failure(
@@ -60,7 +60,7 @@ describe('a world', () => {
     );
   });
 
-  it('tells a livelock', async () => {
+  it('throws a LivelockError after too many steps', async () => {
     const world = new World();
     const { reactor } = world.machine('only');
     const spinning = (async () => {
@@ -76,7 +76,7 @@ describe('a world', () => {
     expect(await failure(again.driveBounded(500))).toBeInstanceOf(LivelockError);
   });
 
-  it('runs until nothing is left to happen', async () => {
+  it('can be driven step by step', async () => {
     const world = new World();
     const [here, there] = [world.machine('here'), world.machine('there')];
     let line = '';
@@ -105,7 +105,7 @@ describe('a simulated network', () => {
     );
   });
 
-  it('holds everything back while it is partitioned, and lets it through when that heals', async () => {
+  it('holds all bytes back while it is partitioned, and delivers them after it heals', async () => {
     const world = new World({ link: { latencyMs: 1 } });
     const [here, there] = [world.machine('here'), world.machine('there')];
     await world.run(
@@ -123,7 +123,7 @@ describe('a simulated network', () => {
     );
   });
 
-  it('refuses where nobody listens, and is silent where nobody is', async () => {
+  it('refuses connects to closed ports, ignores unknown addresses, and finds no unknown names', async () => {
     const world = new World({ link: { latencyMs: 3 } });
     const here = world.machine('here');
     world.machine('there');
@@ -143,7 +143,7 @@ describe('a simulated network', () => {
     );
   });
 
-  it('tells a client whom nobody answers after two minutes, as Linux does', async () => {
+  it('fails an unanswered connect with ETIMEDOUT after 127 seconds, as Linux does', async () => {
     const world = new World();
     const [here, there] = [world.machine('here'), world.machine('there')];
     await world.run(
@@ -157,7 +157,7 @@ describe('a simulated network', () => {
     );
   });
 
-  it('breaks off clients that wait to be accepted when their listener closes', async () => {
+  it('resets clients that wait to be accepted when their listener closes', async () => {
     const world = new World({ link: { latencyMs: 3 } });
     const [here, there] = [world.machine('here'), world.machine('there')];
     await world.run(
@@ -170,7 +170,7 @@ describe('a simulated network', () => {
     );
   });
 
-  it('answers names late, wrongly or not at all', async () => {
+  it('answers look-ups late, with an error or without an address', async () => {
     const world = new World();
     const here = world.machine('here');
     world.network.name('slow', ['127.0.0.1'], { delayMs: 500 });
@@ -192,7 +192,7 @@ describe('a simulated network', () => {
     );
   });
 
-  it('lets clients knock again while the backlog is full', async () => {
+  it('makes clients retry their connect while the backlog is full', async () => {
     const world = new World();
     const [here, there] = [world.machine('here'), world.machine('there')];
     await world.run(
@@ -210,7 +210,7 @@ describe('a simulated network', () => {
     );
   });
 
-  it('has the bounds of a process: descriptors run out', async () => {
+  it('has a limit of descriptors for each machine', async () => {
     const world = new World();
     const here = world.machine('here', { descriptors: 2 });
     await world.run(
@@ -223,7 +223,7 @@ describe('a simulated network', () => {
     );
   });
 
-  it('makes a listener pause longer with each shortage in a row, and from the start again once it has accepted', async () => {
+  it('makes a listener pause longer with each shortage in a row, until it has accepted again', async () => {
     const world = new World();
     const [here, there] = [world.machine('here'), world.machine('there')];
     await world.run(
@@ -237,7 +237,7 @@ describe('a simulated network', () => {
         const { descriptorLimit } = there.host;
         const shortage = async (): Promise<number[]> => {
           pauses.length = 0;
-          // No more than the listener and its reserve.
+          // Enough only for the listener and its reserve descriptor.
           there.host.descriptorLimit = 2;
           const clients = [];
           for (let index = 0; index < 9; index++) {
@@ -265,7 +265,7 @@ describe('a simulated network', () => {
     );
   });
 
-  it('lets a reset overtake what is under way, but not what has arrived', async () => {
+  it('delivers bytes that arrived before a reset', async () => {
     const world = new World({ link: { latencyMs: 5 } });
     const [here, there] = [world.machine('here'), world.machine('there')];
     await world.run(

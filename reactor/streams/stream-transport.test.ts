@@ -21,7 +21,7 @@ import { withReactor } from '../testing/with-reactor.ts';
 const host = '127.0.0.1';
 const EVENTS = ['readable', 'data', 'end', 'error', 'close', 'drain', 'finish'] as const;
 
-/** A socket that a server of Node's has accepted, and the one at the other end. */
+/** A socket that a Node server has accepted, and the socket at the other end. */
 async function sockets(): Promise<[accepted: Socket, peer: Socket]> {
   const server = createServer().listen(0, host);
   await once(server, 'listening');
@@ -32,7 +32,7 @@ async function sockets(): Promise<[accepted: Socket, peer: Socket]> {
   return [accepted, peer];
 }
 
-/** A connection over a socket that Node has accepted. */
+/** A connection over a socket that a Node server has accepted. */
 async function connected(
   reactor: Reactor,
   options?: FromDuplexOptions,
@@ -49,7 +49,7 @@ function hashOf(chunks: Iterable<Uint8Array>): string {
 
 async function hashOfAll(chunks: Connection | Duplex): Promise<string> {
   const hash = createHash('sha256');
-  // A loop over a stream would destroy it at its end, with what it is still to send.
+  // By default, a loop over a stream destroys it at its end, together with the bytes that it has not sent yet.
   for await (const chunk of chunks instanceof Duplex ? chunks.iterator({ destroyOnReturn: false }) : chunks)
     hash.update(chunk as Uint8Array);
   return hash.digest('hex');
@@ -57,7 +57,7 @@ async function hashOfAll(chunks: Connection | Duplex): Promise<string> {
 
 const closings = new WeakMap<Duplex, Promise<void>>();
 
-/** Resolves when `stream` has told that it is closed; to be called before that. */
+/** Resolves when `stream` emits 'close'. It must be called before that. */
 function closed(stream: Duplex): Promise<void> {
   const closing = closings.get(stream) ?? new Promise((resolve) => stream.once('close', resolve));
   closings.set(stream, closing);
@@ -70,11 +70,11 @@ function listenersOf(stream: Duplex): number[] {
 
 const text = (bytes: Uint8Array | number): string =>
   typeof bytes === 'number' ? String(bytes) : Buffer.from(bytes).toString();
-/** Lets events that are due be emitted, and a turn pass. */
+/** Lets due events be emitted, and a turn pass. */
 const soon = (reactor: Reactor): PromiseLike<unknown> => reactor.select({}, 1);
 
-describe('a connection over a socket of Node', () => {
-  it('carries 8 MiB each way at once, and holds up who is too fast', () =>
+describe('a connection over a Node socket', () => {
+  it('carries 8 MiB in both directions at once, with back-pressure', () =>
     withReactor(async (reactor) => {
       const { connection, peer } = await connected(reactor);
       const [there, back] = [randomBytes(8 << 20), randomBytes(8 << 20)];
@@ -82,7 +82,7 @@ describe('a connection over a socket of Node', () => {
       peer.end(there);
       const sending = connection.send(back).then(() => connection.shutdown());
       const receiving = hashOfAll(connection);
-      // Nobody has read a byte of what is sent until it is held up.
+      // The peer reads nothing until the send waits.
       expect(await held).toEqual({ operation: 'send', want: 'write' });
       const received = hashOfAll(peer);
       expect([await receiving, await received]).toEqual([hashOf([there]), hashOf([back])]);
@@ -91,7 +91,7 @@ describe('a connection over a socket of Node', () => {
       await connection.close();
     }));
 
-  it('half-closes both ways, though the socket was made to end with its peer', () =>
+  it('half-closes in both directions, although the socket was made without allowHalfOpen', () =>
     withReactor(async (reactor) => {
       const { connection, socket, peer } = await connected(reactor);
       peer.end('the last word of the peer\n');
@@ -103,7 +103,7 @@ describe('a connection over a socket of Node', () => {
       await Promise.all([connection.close(), closed(socket), closed(peer)]);
     }));
 
-  it('goes on receiving after its own end', () =>
+  it('still receives after its own end', () =>
     withReactor(async (reactor) => {
       const { connection, socket, peer } = await connected(reactor);
       await connection.shutdown('send');
@@ -114,7 +114,7 @@ describe('a connection over a socket of Node', () => {
       await Promise.all([connection.close(), closed(socket), closed(peer)]);
     }));
 
-  it('tells a reset from an end, with the error of the socket', () =>
+  it('rejects with ECONNRESET and the error of the socket after a reset', () =>
     withReactor(async (reactor) => {
       const { connection, peer } = await connected(reactor);
       const remote = `${host}:${String(peer.localPort)}`;
@@ -134,7 +134,7 @@ describe('a connection over a socket of Node', () => {
       await expect(connection.send('x')).rejects.toBeInstanceOf(ClosedError);
     }));
 
-  it('tells who listens that it is broken while nobody receives', () =>
+  it('emits "broken" after a reset while no receive runs', () =>
     withReactor(async (reactor) => {
       const { connection, socket, peer } = await connected(reactor);
       const broken = new Promise<Error>((resolve) => connection.once('broken', resolve));
@@ -153,7 +153,7 @@ describe('a connection over a socket of Node', () => {
       await closed(socket);
     }));
 
-  it('sends what it was given before it lets go', () =>
+  it('sends all bytes before it closes, and leaves no listeners on the socket', () =>
     withReactor(async (reactor) => {
       const { connection, socket, peer } = await connected(reactor);
       const data = randomBytes(1 << 20);
@@ -166,7 +166,7 @@ describe('a connection over a socket of Node', () => {
       expect(listenersOf(socket)).toEqual(listenersOf(await fresh()));
     }));
 
-  it('says what it is connected to, and sets what a socket of Node can be set to', () =>
+  it('has the addresses of the socket, and sets the options that a Node socket has', () =>
     withReactor(async (reactor) => {
       const { connection, peer } = await connected(reactor);
       expect(connection.remoteAddress).toEqual({ family: 'IPv4', host, port: peer.localPort });
@@ -188,7 +188,7 @@ describe('a connection over a socket of Node', () => {
       peer.destroy();
     }));
 
-  it('may be made while the socket still connects, and tells why it does not', () =>
+  it('can be made while the socket still connects, and rejects with the error of that connect', () =>
     withReactor(async (reactor) => {
       const server = createServer((accepted) => accepted.end('hello\n')).listen(0, host);
       await once(server, 'listening');
@@ -207,7 +207,7 @@ describe('a connection over a socket of Node', () => {
       });
     }));
 
-  it('takes over a socket that its server has paused, as those are that go to another process', () =>
+  it('takes over a socket that its server has paused with pauseOnConnect', () =>
     withReactor(async (reactor) => {
       const server = createServer({ pauseOnConnect: true }).listen(0, host);
       await once(server, 'listening');
@@ -240,8 +240,8 @@ describe('a connection over a socket of Node', () => {
     }));
 });
 
-describe('a connection over any stream of Node', () => {
-  it('receives what the stream held before, ended or not', () =>
+describe('a connection over any Node stream', () => {
+  it('receives the bytes that the stream held before, also if the stream has ended', () =>
     withReactor(async (reactor) => {
       const [near, far] = streamPair();
       far.write('early\n');
@@ -262,7 +262,7 @@ describe('a connection over any stream of Node', () => {
       }
     }));
 
-  it('takes nothing from the stream while nobody receives, and holds up the peer', () =>
+  it('takes no bytes from the stream while no receive runs, so that the peer must wait', () =>
     withReactor(async (reactor) => {
       const [near, far] = streamPair(1_000);
       const connection = fromDuplex(reactor, near);
@@ -279,7 +279,7 @@ describe('a connection over any stream of Node', () => {
       connection.abort();
     }));
 
-  it('hands a chunk over in parts, and tells as long as there are any', () =>
+  it('delivers a chunk in parts, and stays readable until the last part', () =>
     withReactor(async (reactor) => {
       const [near, far] = streamPair();
       const connection = fromDuplex(reactor, near);
@@ -300,7 +300,7 @@ describe('a connection over any stream of Node', () => {
       connection.abort();
     }));
 
-  it('copies what it sends: the memory may be used again', () =>
+  it('copies the bytes of a send, so that the memory may be used again', () =>
     withReactor(async (reactor) => {
       const [near, far] = streamPair();
       const connection = fromDuplex(reactor, near);
@@ -312,7 +312,7 @@ describe('a connection over any stream of Node', () => {
       connection.abort();
     }));
 
-  it('says how far a send came when the stream takes no more, and goes on from there', () =>
+  it('reports the last byte of a send that timed out, and continues after it', () =>
     withReactor(async (reactor) => {
       const [near, far] = streamPair(20_000);
       const connection = fromDuplex(reactor, near);
@@ -334,7 +334,7 @@ describe('a connection over any stream of Node', () => {
       await connection.close();
     }));
 
-  it('times out when the stream is silent, and is as good as before', () =>
+  it('times out when the stream is silent, and stays usable', () =>
     withReactor(async (reactor) => {
       const [near, far] = streamPair();
       const connection = fromDuplex(reactor, near, { timeouts: { blockMs: 10 } });
@@ -353,7 +353,7 @@ describe('a connection over any stream of Node', () => {
       connection.abort();
     }));
 
-  it('takes part in a select', () =>
+  it('can be a member of a select', () =>
     withReactor(async (reactor) => {
       const [near, far] = streamPair();
       const connection = fromDuplex(reactor, near);
@@ -365,7 +365,7 @@ describe('a connection over any stream of Node', () => {
       connection.abort();
     }));
 
-  it('receives what came before a failure, and then the failure', () =>
+  it('receives the bytes that came before an error, and then rejects with the error', () =>
     withReactor(async (reactor) => {
       const [near, far] = streamPair();
       const connection = fromDuplex(reactor, near);
@@ -387,7 +387,7 @@ describe('a connection over any stream of Node', () => {
   it.each([
     ['without an error', undefined, { message: 'the stream was closed before its end' }],
     ['by an error of a program', new Error('mine'), { message: 'the stream failed: mine', cause: { message: 'mine' } }],
-  ])('is no clean end when somebody destroys the stream %s', (_, reason, shown) =>
+  ])('rejects a receive with ClosedError when the program destroys the stream %s', (_, reason, shown) =>
     withReactor(async (reactor) => {
       const [near] = streamPair();
       const connection = fromDuplex(reactor, near);
@@ -398,7 +398,7 @@ describe('a connection over any stream of Node', () => {
     }),
   );
 
-  it('gives every listener back, and lets no late error out', () =>
+  it('removes all its listeners, and catches errors of the stream until then', () =>
     withReactor(async (reactor) => {
       const [near, far] = streamPair();
       const before = listenersOf(near);
@@ -425,7 +425,7 @@ describe('a connection over any stream of Node', () => {
       expect(listenersOf(stubborn)).toEqual([0, 0, 0, 0, 0, 0, 0]);
     }));
 
-  it('keeps the reactor from ending until it is closed', () =>
+  it('makes reactor.close wait until it is closed', () =>
     withReactor(async (reactor) => {
       const [near, far] = streamPair();
       const connection = fromDuplex(reactor, near);
@@ -442,7 +442,7 @@ describe('a connection over any stream of Node', () => {
       expect(() => fromDuplex(reactor, streamPair()[0])).toThrow(ClosedError);
     }));
 
-  it('is refused for streams that are no streams of bytes, or not ours', () =>
+  it('is refused for streams that carry no bytes, have another reader, or have ended', () =>
     withReactor((reactor) => {
       const nobody =
         (stream: Duplex): (() => Connection) =>
@@ -469,7 +469,7 @@ describe('a connection over any stream of Node', () => {
       return Promise.resolve();
     }));
 
-  it('lives by the time of its reactor, whatever that is', async () => {
+  it('uses the clock of its reactor, also in a simulated world', async () => {
     const world = new World();
     const { reactor } = world.machine('here');
     const [near, far] = streamPair();
@@ -477,14 +477,14 @@ describe('a connection over any stream of Node', () => {
     await expect(world.run(connection.receive())).rejects.toBeInstanceOf(OperationTimeoutError);
     expect(world.now()).toBe(60_000);
     far.write('hello\n');
-    // Virtual time does not wait for what Node still has to tell.
+    // Virtual time does not wait for pending events of Node.
     await new Promise((resolve) => setImmediate(resolve));
     expect(await world.run(connection.receive())).toBe('hello');
     connection.abort();
     await world.run(reactor.close());
   });
 
-  it('is let go of in the end though the stream never passes on what it was given', async () => {
+  it('is destroyed at its close limits when the stream never passes its bytes on', async () => {
     const world = new World();
     const { reactor } = world.machine('here');
     const [near] = streamPair(1_000);
@@ -499,7 +499,7 @@ describe('a connection over any stream of Node', () => {
   });
 });
 
-/** What a socket that nobody has touched looks like when it is closed. */
+/** @returns a closed socket that no code has used, for comparison. */
 async function fresh(): Promise<Socket> {
   const [socket, peer] = await sockets();
   socket.destroy();

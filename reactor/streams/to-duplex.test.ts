@@ -29,7 +29,7 @@ async function pair(
   return ends;
 }
 
-/** What `stream` tells when it is over: its error, if it had one. */
+/** Resolves when `stream` is closed, with its error if it had one. */
 function end(stream: Duplex): Promise<Error | undefined> {
   return new Promise((resolve) => {
     let failure: Error | undefined;
@@ -45,7 +45,7 @@ function end(stream: Duplex): Promise<Error | undefined> {
 
 const hash = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
-/** One request and the body of its answer. */
+/** Makes a request. @returns the body of the response. */
 async function fetched(options: RequestOptions, body = ''): Promise<string> {
   const asking = request({ method: 'POST', ...options });
   asking.end(body);
@@ -53,7 +53,7 @@ async function fetched(options: RequestOptions, body = ''): Promise<string> {
   return text(answer);
 }
 
-/** Answers with what it was asked and from where. */
+/** A server that responds with the path, the body and the remote port of each request. */
 function echoServer(): Server {
   return createServer((asked, answer) => {
     void text(asked).then((body) => answer.end(`${asked.url ?? ''} ${body} ${String(asked.socket.remotePort)}`));
@@ -61,7 +61,7 @@ function echoServer(): Server {
 }
 
 describe('a stream over a connection', () => {
-  it('carries 8 MiB each way at once, and holds up who is too fast', () =>
+  it('carries 8 MiB in both directions at once, with back-pressure', () =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor, { sendBuffer: 32_768, receiveBuffer: 32_768 });
       const [there, back] = [randomBytes(8 << 20), randomBytes(8 << 20)];
@@ -86,7 +86,7 @@ describe('a stream over a connection', () => {
       expect([client.closed, server.closed]).toEqual([true, true]);
     }));
 
-  it('receives only while somebody reads, one piece at a time', () =>
+  it('receives only while it is read, one piece at a time', () =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor);
       const stream = toDuplex(client);
@@ -109,7 +109,7 @@ describe('a stream over a connection', () => {
       server.abort();
     }));
 
-  it('half-closes: its end says goodbye, and reading goes on', () =>
+  it('half-closes: after its own end it can still be read', () =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor);
       const stream = toDuplex(client);
@@ -124,8 +124,8 @@ describe('a stream over a connection', () => {
     }));
 
   it.each([
-    [true, 'stays writable after the end of the peer'],
-    [false, 'ends with its peer when it is told so'],
+    [true, "stays writable after the peer's end"],
+    [false, "ends at the peer's end"],
   ])('allowHalfOpen %s: %s', (allowHalfOpen) =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor);
@@ -140,7 +140,7 @@ describe('a stream over a connection', () => {
     }),
   );
 
-  it('tells the error of the connection, and nothing of it is left', () =>
+  it('emits the error of the connection, and leaves no listeners on it', () =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor);
       const stream = toDuplex(client);
@@ -156,36 +156,36 @@ describe('a stream over a connection', () => {
       expect(() => toDuplex(client)).toThrow(ClosedError);
     }));
 
-  it.each(['before anybody reads', 'after the end of the peer', 'after an end that was not read yet'])(
-    'tells a reset without a reader and a writer: %s',
+  it.each(['before the first read', "after the peer's end", 'after an end that was not read'])(
+    'emits an error for a reset although no reader and no writer waits: %s',
     (when) =>
       withReactor(async (reactor) => {
         const [client, server] = await pair(reactor);
         const stream = toDuplex(client, { allowHalfOpen: true });
         const gone = end(stream);
-        if (when !== 'before anybody reads') {
+        if (when !== 'before the first read') {
           await server.send('last words');
           await server.shutdown('send');
-          if (when === 'after the end of the peer') await once(stream.resume(), 'end');
+          if (when === "after the peer's end") await once(stream.resume(), 'end');
           else await once(stream, 'readable');
           await reactor.select({}, 1);
         }
         server.abort();
-        if (when === 'after an end that was not read yet') {
+        if (when === 'after an end that was not read') {
           await reactor.select({}, 5);
           expect(stream.destroyed).toBe(false);
           expect(await text(stream.iterator({ destroyOnReturn: false })).catch(() => 'lost')).toBe('last words');
         }
-        // A reset of a peer who had ended before is a broken pipe to Linux.
+        // Linux reports a reset as EPIPE if the peer had ended before.
         expect(await gone).toMatchObject({
           name: 'SystemError',
-          code: when === 'before anybody reads' ? 'ECONNRESET' : 'EPIPE',
+          code: when === 'before the first read' ? 'ECONNRESET' : 'EPIPE',
         });
         expect([client.closed, client.listenerCount('close'), client.listenerCount('broken')]).toEqual([true, 0, 0]);
       }),
   );
 
-  it('tells a reset that came before it was made', () =>
+  it('emits an error for a reset that came before the stream was made', () =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor);
       server.abort();
@@ -193,7 +193,7 @@ describe('a stream over a connection', () => {
       expect(await end(toDuplex(client))).toMatchObject({ code: 'ECONNRESET' });
     }));
 
-  it('gives a reader who is held up what came before a reset', () =>
+  it('delivers the bytes that came before a reset to a slow reader', () =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor);
       const stream = toDuplex(client, { highWaterMark: 1 });
@@ -213,7 +213,7 @@ describe('a stream over a connection', () => {
       expect(heard).toBe('first, last');
     }));
 
-  it('works within the limits of the connection', () =>
+  it('fails at the timeouts of the connection', () =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor, { sendBuffer: 16_384, receiveBuffer: 16_384 });
       client.timeouts = { blockMs: 10 };
@@ -235,7 +235,7 @@ describe('a stream over a connection', () => {
       silent.abort();
     }));
 
-  it('closes the connection when it is destroyed, politely without an error and by a reset with one', () =>
+  it('closes the connection when it is destroyed without an error, and resets it when destroyed with one', () =>
     withReactor(async (reactor) => {
       for (const reason of [undefined, new Error('mine')]) {
         const [client, server] = await pair(reactor);
@@ -266,7 +266,7 @@ describe('a stream over a connection', () => {
     }),
   );
 
-  it('tells a writer that its connection is closed', () =>
+  it('fails a write when its connection is closed', () =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor);
       const stream = toDuplex(client);
@@ -279,7 +279,7 @@ describe('a stream over a connection', () => {
       await closing;
     }));
 
-  it('goes through pipelines, gathering what is written at once', () =>
+  it('works in a pipeline, and with corked writes', () =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor);
       const stream = toDuplex(server);
@@ -292,7 +292,7 @@ describe('a stream over a connection', () => {
       await echoing;
     }));
 
-  it('tells who waits that nothing moved, once until something does', async () => {
+  it('emits timeout once when no bytes move, and again only after some have moved', async () => {
     const world = new World();
     const [here, there] = [world.machine('here'), world.machine('there')];
     const [client, server] = await world.run(
@@ -323,7 +323,7 @@ describe('a stream over a connection', () => {
     expect(here.reactor.loop.deadlines.size).toBe(0);
   });
 
-  it('has what node:http and others look for on sockets', () =>
+  it('has the socket properties and methods that node:http uses', () =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor);
       const stream = toDuplex(client);
@@ -347,7 +347,7 @@ describe('a stream over a connection', () => {
 });
 
 describe('node:http over connections', () => {
-  it('serves and asks, several times over one connection', () =>
+  it('makes several requests over one connection', () =>
     withReactor(async (reactor) => {
       const server = echoServer();
       const listener = await reactor.listen({ host, port: 0 });
@@ -380,7 +380,7 @@ describe('node:http over connections', () => {
       listener.close();
     }));
 
-  it('lets a request time out and the server close idle connections', () =>
+  it('times out a request, and lets the server close idle connections', () =>
     withReactor(async (reactor) => {
       const server = createServer({ keepAliveTimeout: 0 }, (asked, answer) => {
         if (asked.url !== '/never') answer.end('fine');

@@ -1,4 +1,4 @@
-/** Where the sources stand compiled, for the programs that tests start. */
+/** The compiled sources, for the programs that tests start. */
 
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 export const ROOT = join(import.meta.dirname, '..', '..');
 export const COMPILED = join(ROOT, '.cache', 'compiled');
 
-/** @returns the path of what was compiled from a source file, to be run by Node.js as it is. */
+/** @returns the path of the compiled file of a source file, which Node.js can run without a loader. */
 export function compiledOf(source: string | URL): string {
   const path = typeof source === 'string' ? source : fileURLToPath(source);
   return join(COMPILED, relative(ROOT, path).replace(/\.ts$/, '.js'));

@@ -1,18 +1,18 @@
-/** A book of descriptors: what was opened must be closed, once. */
+/** A ledger of descriptors, which shows whether each was closed exactly once. */
 
 import { passOn } from '../system-calls.ts';
 import type { SystemCalls } from '../system-calls.ts';
 
-/** Passes every call on, and keeps account of the descriptors that it gives and takes. */
+/** Passes every system call on, and records which descriptors it opens and closes. */
 export class Ledger {
   /** The descriptors that are open now. */
   readonly open = new Set<number>();
   /** Descriptors that were closed although they were not open. */
   readonly closedTwice: number[] = [];
-  /** How many were opened in all. */
+  /** How many descriptors were opened in total. */
   opened = 0;
 
-  /** @returns `calls`, accounted for. */
+  /** @returns `calls` with recording. */
   wrap(calls: SystemCalls): SystemCalls {
     const enter = (fd: number): number => {
       if (fd >= 0) {

@@ -1,4 +1,4 @@
-/** An echo server that reports the first shortage of descriptors. Run in a process with a low limit. */
+/** An echo server that reports the first shortage of descriptors. A test runs it in a process with a low limit. */
 
 import { formatAddress } from '../addresses/address.ts';
 import { closeOnSignal } from '../close-on-signal.ts';

@@ -1,11 +1,11 @@
-/** Two of Node's streams in memory, connected to each other as sockets are. */
+/** Two Node streams in memory that are connected to each other like sockets. */
 
 import { Duplex } from 'node:stream';
 
 /**
- * @param highWaterMark how many bytes each end buffers in each direction before it holds up the writer.
- * @returns both ends. One that is destroyed before it has ended resets the other, whether or not anybody listens for
- * errors there.
+ * @param highWaterMark how many bytes each end buffers in each direction before a writer must wait.
+ * @returns both ends. An end that is destroyed before it has ended resets the other end. Both ends have an error
+ * listener, so a reset is never an uncaught exception.
  */
 export function streamPair(highWaterMark = 16 * 1024): [near: StreamEnd, far: StreamEnd] {
   const near = new StreamEnd({ highWaterMark });
@@ -16,7 +16,7 @@ export function streamPair(highWaterMark = 16 * 1024): [near: StreamEnd, far: St
   return [near, far];
 }
 
-/** One of them. */
+/** One end of a pair. */
 export class StreamEnd extends Duplex {
   peer: StreamEnd | undefined;
   /** Called when this end takes more. */
@@ -42,7 +42,7 @@ export class StreamEnd extends Duplex {
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     const { peer } = this;
-    // What it was still to take is lost, and so is what it had not sent: that is what a reset is.
+    // Like a reset of a socket, this loses the bytes that are not received and those that are not sent.
     if (peer !== undefined && !peer.destroyed && !this.writableFinished)
       process.nextTick(() => peer.destroy(errorOf('ECONNRESET', -104, 'read')));
     this.#goOn = undefined;

@@ -1,4 +1,4 @@
-/** A reactor over real sockets for one test, and the proof that it gave everything back. */
+/** Runs a test with a reactor over real sockets, and checks that it leaks nothing. */
 
 import assert from 'node:assert/strict';
 
@@ -10,7 +10,7 @@ import { Ledger } from './ledger.ts';
 
 /**
  * Runs `use` with a new reactor, drains it, and checks that no descriptor, deadline, connection or listener is left.
- * @param wrap puts something between the reactor and the system, such as a shortage of descriptors.
+ * @param wrap wraps the system calls of the reactor, for example to simulate a shortage of descriptors.
  */
 export async function withReactor(
   use: (reactor: Reactor, ledger: Ledger) => Promise<void>,
@@ -26,14 +26,14 @@ export async function withReactor(
     throw error;
   }
   await reactor.close({ timeoutMs: 3_000 });
-  assert.deepEqual([...ledger.open], [], 'every descriptor is closed');
-  assert.deepEqual(ledger.closedTwice, [], 'no descriptor is closed twice');
-  assert.equal(reactor.loop.deadlines.size, 0, 'no deadline is left');
-  assert.equal(reactor.connections.size, 0, 'no connection is left');
-  assert.equal(reactor.openListeners.size, 0, 'no listener is left');
+  assert.deepEqual([...ledger.open], [], 'descriptors that are still open');
+  assert.deepEqual(ledger.closedTwice, [], 'descriptors that were closed although they were not open');
+  assert.equal(reactor.loop.deadlines.size, 0, 'armed deadlines');
+  assert.equal(reactor.connections.size, 0, 'open connections');
+  assert.equal(reactor.openListeners.size, 0, 'open listeners');
 }
 
-/** @returns the TCP port that `listener` has. */
+/** @returns the TCP port of `listener`. */
 export function portOf(listener: Listener): number {
   assert(listener.address.family !== 'unix');
   return listener.address.port;

@@ -1,17 +1,17 @@
-/** What docs/coming-from.md says in its tables and programs, taken apart for being run. */
+/** Reads the tables and programs of docs/coming-from.md, so that a test can run their code. */
 
-/** A line of a table: what is written there, and what takes its place here. */
+/** A line of a table: a call of the other library, and the code that replaces it. */
 export interface Row {
   /** The number of the line in the page. */
   readonly line: number;
   readonly there: string;
-  /** The pieces of code that take its place, in their order; none when there is none yet. */
+  /** The pieces of code that replace it, in order; empty if there are none. */
   readonly here: readonly Piece[];
-  /** What stands in its place when there is no code. */
+  /** The text of the column if it has no code. */
   readonly instead: string;
 }
 
-/** A piece of code between backquotes, and what is said to come of it. */
+/** A piece of code between backquotes, and its outcome according to the page. */
 export interface Piece {
   readonly code: string;
   /** An expression that the result is equal to. */
@@ -20,7 +20,7 @@ export interface Piece {
   readonly throws: string | undefined;
 }
 
-/** A program of the page with what it prints. */
+/** A program of the page, and the output that the page shows. */
 export interface Program {
   readonly line: number;
   readonly code: string;
@@ -28,8 +28,8 @@ export interface Program {
 }
 
 /**
- * @returns every line of every table that has a column "here", the second.
- * @throws {Error} for a line that is not formed so.
+ * @returns every line of every table. The second column of each table must be "here".
+ * @throws {Error} for a line of another form.
  */
 export function rowsOf(page: string): Row[] {
   const rows: Row[] = [];
@@ -44,7 +44,7 @@ export function rowsOf(page: string): Row[] {
 }
 
 function rowOf(text: string, line: number): Row {
-  // A bar in the code is written \|.
+  // A bar inside code is written as \|.
   const cells = text
     .slice(1, -1)
     .split(/(?<!\\)\|/)
@@ -52,7 +52,7 @@ function rowOf(text: string, line: number): Row {
   if (cells.length !== 3) throw new Error(`line ${String(line)}: ${String(cells.length)} columns instead of 3`);
   const [there, here, toKnow] = cells;
   const codes = spansOf(here);
-  // Words between the pieces are not run, so that there are none but "then".
+  // Words between the pieces are not run, so the only allowed word is "then".
   const words = here
     .replace(/`[^`]+`/g, '')
     .replaceAll('then', '')
@@ -69,14 +69,14 @@ function rowOf(text: string, line: number): Row {
   };
 }
 
-/** What comes of the last piece: "gives `…`" or "throws `…`" at the beginning of what there is to know. */
+/** The outcome of the last piece: "gives `…`" or "throws `…`" at the beginning of the third column. */
 function outcomeOf(toKnow: string): { gives: string | undefined; throws: string | undefined } {
   return { gives: /^gives `([^`]+)`/.exec(toKnow)?.[1], throws: /^throws `([^`]+)`/.exec(toKnow)?.[1] };
 }
 
 const spansOf = (cell: string): string[] => [...cell.matchAll(/`([^`]+)`/g)].map(([, code]) => code);
 
-/** @returns every program in TypeScript, with the text that follows as what it prints. */
+/** @returns every TypeScript program. A text block that follows a program is its output. */
 export function programsOf(page: string): Program[] {
   return [...page.matchAll(/^```ts\n([^]*?)^```\n(?:\n[^\n`]+\n\n```text\n([^]*?)^```\n)?/gm)].map((match) => ({
     line: page.slice(0, match.index).split('\n').length,

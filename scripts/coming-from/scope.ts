@@ -1,4 +1,4 @@
-/** What stands ready for the code in the tables of docs/coming-from.md; the page itself says the same in words. */
+/** The variables for the code in the tables of docs/coming-from.md. The page describes them in words. */
 
 import { createPrivateKey, getDiffieHellman } from 'node:crypto';
 import { once } from 'node:events';
@@ -38,10 +38,10 @@ export interface Scope {
   readonly key: string;
 }
 
-/** Makes what `code` names, gives it to `use`, and gives it back after that. */
+/** Makes the variables that `code` names, calls `use` with them, and closes everything afterwards. */
 export async function withScope(code: string, use: (scope: Scope) => Promise<unknown>): Promise<unknown> {
   const names = new Set(code.match(/\w+/g));
-  // Who asks for everything until the end needs an end.
+  // Code that receives everything needs a peer that ends.
   const play = (end: SecureConnection): Promise<void> => playing(end, code.includes("'*a'"));
   const reactor = new Reactor();
   const contexts: TlsContext[] = [];
@@ -105,7 +105,7 @@ export async function withScope(code: string, use: (scope: Scope) => Promise<unk
       pem: issued.certificate,
       key: issued.key,
       plain: names.has('plain') ? await reactor.connect({ host: 'localhost', port }) : NONE[0],
-      // Those that are not asked for are not there; the code cannot name them.
+      // Variables that the code does not name are undefined.
       client: client as SecureConnection,
       server: server as SecureConnection,
       client12: client12 as SecureConnection,
@@ -120,8 +120,8 @@ export async function withScope(code: string, use: (scope: Scope) => Promise<unk
 }
 
 /**
- * What an end does that the code does not speak of: it says two lines, goodbye if it is waited for, and listens until
- * the other one ends, as then it does too.
+ * The behaviour of an end that the code does not use: it sends two lines, half-closes if the code waits for that, reads
+ * until its peer ends, and closes.
  */
 async function playing(end: SecureConnection, saysGoodbye: boolean): Promise<void> {
   try {
@@ -151,14 +151,14 @@ async function pair(
   return ends;
 }
 
-/** A web server that answers with the method and the body of what it was asked. */
+/** A web server that responds with the method and the body of each request. */
 function website(): Server {
   return createHttpsServer({ cert: issued.certificate, key: issued.key }, (asked, answer) => {
     void text(asked).then((body) => answer.end(`${asked.method ?? ''} ${body}`));
   });
 }
 
-/** A socket that Node has accepted, whose other end begins with TLS. */
+/** A socket that a Node server has accepted, and whose peer begins a TLS handshake. */
 async function accepted(
   reactor: Reactor,
   secure: TlsContext,
@@ -173,7 +173,7 @@ async function accepted(
   return ((await once(server, 'connection')) as [Socket])[0];
 }
 
-/** Makes the files that the code names. @returns the folder to run it in. */
+/** Makes the files that the code uses. @returns the folder in which the code must run. */
 export function files(): string {
   const folder = mkdtempSync(join(tmpdir(), 'wantio-'));
   const write = (name: string, content: string): void => {

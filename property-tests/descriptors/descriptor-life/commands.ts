@@ -1,4 +1,4 @@
-/** What can be done to descriptors, as commands that do it to the model and to the real thing. */
+/** The commands of the law of descriptors. Each one acts on the model and on the real reactor. */
 
 import assert from 'node:assert/strict';
 
@@ -12,7 +12,7 @@ import type { Real } from './real.ts';
 
 type Command = fc.AsyncCommand<Model, Real>;
 
-/** A command about one of the ends or listeners for which it can be given. */
+/** A command that acts on one of its candidates: ends or listeners for which it is possible. */
 abstract class About<T> implements Command {
   readonly #name: string;
   readonly #nth: number;
@@ -23,7 +23,7 @@ abstract class About<T> implements Command {
   }
 
   abstract candidates(model: Model): readonly T[];
-  /** Does it to both. */
+  /** Acts on the model and on the real reactor. */
   abstract act(subject: T, model: Model, real: Real): Promise<void> | void;
 
   check(model: Model): boolean {
@@ -42,7 +42,7 @@ abstract class About<T> implements Command {
   }
 }
 
-/** @returns the class of a command that is given by what it needs and what it does. */
+/** @returns a maker of commands with the given candidates and action. */
 function command<T>(
   name: string,
   candidates: (model: Model) => readonly T[],
@@ -56,7 +56,7 @@ function command<T>(
 }
 
 const usable = (end: End): boolean => end.open && end.fd >= 0 && end.closingUntil === undefined && !end.murky;
-/** Whether the buffers before the other end are not full of a flood that was cut off. */
+/** Whether the buffers towards the peer have room. They have none after a flood that was cancelled. */
 const hasRoom = ({ peer }: End): boolean => peer.inbox < FLOOD / 10;
 const ends =
   (which: (end: End) => boolean) =>
@@ -105,7 +105,7 @@ const connect = command(
 );
 
 const refused = command(
-  'connect where nobody listens',
+  'connect to a closed port',
   () => [null],
   async (_, _model, real) => {
     assert.equal(
@@ -115,7 +115,7 @@ const refused = command(
   },
 );
 
-/** Starts an accept, whose connection becomes the end that the model gives out next. */
+/** Starts an accept. Its connection belongs to the end of the model that has the same descriptor number. */
 function startAccept(listener: ListenerModel, model: Model, real: Real): void {
   const accepting = real.listeners.get(listener)?.accept();
   assert(accepting !== undefined);
@@ -125,7 +125,7 @@ function startAccept(listener: ListenerModel, model: Model, real: Real): void {
         (each) => each.fd === connection.basis.socket.handle.fd && each.open && !real.twins.has(each),
       );
       if (end === undefined)
-        real.offences.push(`nobody expected to accept descriptor ${String(connection.basis.socket.handle.fd)}`);
+        real.offences.push(`the model has no end for accepted descriptor ${String(connection.basis.socket.handle.fd)}`);
       else real.adopt(end, connection);
     },
     () => undefined,
@@ -149,7 +149,7 @@ const send = command(
     model.send(end, SHORT);
     const failure = await failureOf(real.twin(end).connection.send(new Uint8Array(SHORT)));
     if (fails) assert(failure instanceof SystemError, 'a send to a broken connection fails');
-    else if (holds) assert.equal(failure, undefined, 'a short send is done at once');
+    else if (holds) assert.equal(failure, undefined, 'a short send succeeds at once');
   },
 );
 
@@ -218,7 +218,7 @@ const close = command(
   ends(() => true),
   (end, model, real) => {
     model.close(end, real.world.now());
-    // The whole of it is bounded: what makes a close last longer, progress, has laws of its own.
+    // Only the total time is limited here. Other laws test how progress prolongs a close.
     void real.twin(end).connection.close({ timeoutMs: CLOSE_MS });
   },
 );
@@ -233,7 +233,7 @@ const abort = command(
 );
 
 const useClosed = command(
-  'use what is closed',
+  'use a closed connection',
   (model) => model.ends.filter((end) => !end.open),
   async (end, _, real) => {
     const { connection } = real.twin(end);
@@ -280,7 +280,7 @@ const pass = command(
   (_, model, real) => real.settle(model, 2_500),
 );
 
-/** Every command, the more interesting ones more often. */
+/** Every command. The more interesting ones occur several times, so that they are drawn more often. */
 export function commands(): fc.Arbitrary<Command>[] {
   const of = (make: (nth: number) => Command): fc.Arbitrary<Command> => fc.nat(5).map(make);
   return [
@@ -312,7 +312,7 @@ export function commands(): fc.Arbitrary<Command>[] {
   ].map(of);
 }
 
-// Less than what a receive asks for, so that one send may leave it waiting.
+// Less than a receive asks for, so that the receive still waits after one send.
 const SHORT = 10;
-// More than two kernel buffers and one of the library's hold, less than what a polite close drops.
+// More than two kernel buffers and one buffer of the library hold, but less than a polite close drops.
 const FLOOD = 220_000;

@@ -1,52 +1,54 @@
 /**
- * Descriptors as one would draw them on paper: who is open under which number, who waits for what, and what is on its
- * way.
+ * A simple model of the descriptors of one machine: which connections are open under which number, which operations
+ * wait, and which bytes are in flight.
  */
 
 /** One end of a connection. */
 export class End {
-  /** -1 while it waits in a backlog. */
+  /** -1 while the end waits in a backlog. */
   fd = -1;
-  /** Whether its descriptor is open, or its place in a backlog kept. */
+  /** Whether the descriptor is open, or the end still waits in a backlog. */
   open = true;
-  /** Bytes that were sent to it and that nobody has received. */
+  /** The number of bytes that were sent to this end but not received. */
   inbox = 0;
-  /** The peer has said that it sends nothing more. */
+  /** Whether the peer has ended its sending direction. */
   ended = false;
-  /** The peer broke the connection. */
+  /** Whether the peer has reset the connection. */
   broken = false;
   saidEnd = false;
-  /** How many bytes a receive waits for. */
+  /** How many bytes the running receive waits for. */
   receiving: number | undefined;
-  /** Whether a send waits that is too long for the buffers between both ends. */
+  /** Whether a send waits because it is longer than the buffers between both ends. */
   flooding = false;
-  /** A polite close goes on until this moment. */
+  /** The moment at which a polite close gives up. */
   closingUntil: number | undefined;
-  /** What it will still receive depends on how much was under way: only breaking it is foretold. */
+  /**
+   * The model cannot know how many bytes still arrive, because a flood was cut off. It only allows an abort from here.
+   */
   murky = false;
   peer!: End;
 }
 
-/** A listener with its reserve. */
+/** A listener with its reserve descriptor. */
 export interface ListenerModel {
   readonly port: number;
   readonly fd: number;
-  /** The descriptor that is given back for a moment when there are no others; it may come back under another number. */
+  /** Closed for a moment when descriptors run out, and opened again, perhaps under another number. */
   reserve: number;
   open: boolean;
   accepting: boolean;
   readonly backlog: End[];
-  /** How long accepting last paused. */
+  /** The length of the last pause of accepting. */
   pauseMs: number;
 }
 
-/** All of one host, to which the same is done as to the real one. */
+/** The model of one host. Each command acts on it and on the real host. */
 export class Model {
   readonly listeners: ListenerModel[] = [];
   readonly ends: End[] = [];
   /** Open descriptors by number. */
   readonly open = new Set<number>();
-  /** How often a number was given out that somebody had had before. */
+  /** How often a descriptor number was used again. */
   reuses = 0;
   readonly #used = new Set<number>();
 
@@ -64,7 +66,7 @@ export class Model {
     return listener;
   }
 
-  /** @returns the new client, and the server's end if somebody was waiting for it. */
+  /** @returns the new client, and the server's end if an accept was waiting. */
   connect(listener: ListenerModel): { client: End; accepted: End | undefined } {
     const [client, server] = [new End(), new End()];
     [client.peer, server.peer] = [server, client];
@@ -74,7 +76,7 @@ export class Model {
     return { client, accepted: listener.accepting ? this.accept(listener) : undefined };
   }
 
-  /** @returns the accepted end; `undefined` when none waits, and then the accept does. */
+  /** @returns the accepted end, or `undefined` if the backlog is empty. The accept waits then. */
   accept(listener: ListenerModel): End | undefined {
     const end = listener.backlog.shift();
     listener.accepting = end === undefined;
@@ -86,8 +88,8 @@ export class Model {
   }
 
   /**
-   * Descriptors run out in the middle of an accept: the first of the backlog is turned away, the next one gets its
-   * turn.
+   * Descriptors run out in the middle of an accept: the listener drops the first connection of the backlog and accepts
+   * the next one.
    */
   turnAway(listener: ListenerModel): End | undefined {
     this.open.delete(listener.reserve);
@@ -101,7 +103,7 @@ export class Model {
   closeListener(listener: ListenerModel): void {
     listener.open = listener.accepting = false;
     for (const fd of [listener.fd, listener.reserve]) this.open.delete(fd);
-    // The kernel breaks off those that nobody has accepted.
+    // The kernel resets connections that were not accepted.
     for (const end of listener.backlog.splice(0)) {
       end.open = false;
       if (!end.broken) this.#breakPeer(end);
@@ -118,7 +120,7 @@ export class Model {
     }
   }
 
-  /** Sends more than the buffers hold: it waits until everything was received. */
+  /** Sends more than the buffers hold. The send waits until everything was received. */
   flood(end: End, count: number): void {
     end.flooding = true;
     this.send(end, count);
@@ -132,7 +134,7 @@ export class Model {
     else if (end.broken) this.#destroy(end);
   }
 
-  /** @param accepted how many bytes of a flood went out. */
+  /** @param accepted how many bytes of the flood the connection has taken. */
   cancel(end: End, flooded: number, accepted: number): void {
     if (end.receiving !== undefined) this.#cutReceive(end);
     if (!end.flooding) return;
@@ -157,11 +159,11 @@ export class Model {
     this.#destroy(end);
   }
 
-  /** Polite closes last only so long. */
+  /** Ends the polite closes whose time is over. */
   pass(now: number): void {
     for (const end of this.ends) {
       if (!end.open || end.closingUntil === undefined || end.closingUntil > now) continue;
-      // How much of a flood has left is the kernels' affair; one that comes towards it meets nobody.
+      // How much of a flood was sent depends on the kernel buffers. A flood in the other direction is reset.
       if (end.flooding) end.peer.murky = true;
       if (end.flooding && end.peer.flooding) this.#breakPeer(end);
       this.#destroy(end);
@@ -169,8 +171,8 @@ export class Model {
   }
 
   /**
-   * The goodbye of a polite close, once what is being sent has gone out: everything that comes is dropped until the
-   * peer ends.
+   * Ends the sending direction for a polite close, after all pending bytes were sent. Incoming bytes are dropped until
+   * the peer ends as well.
    */
   #sayGoodbye(end: End): void {
     if (end.flooding) return;
@@ -180,7 +182,7 @@ export class Model {
     if (end.open && (end.ended || end.broken)) this.#destroy(end);
   }
 
-  /** Gives a waiting receive what has come. */
+  /** Completes a waiting receive if enough bytes have arrived. */
   #serve(end: End): void {
     const { receiving } = end;
     if (receiving === undefined || end.inbox < receiving) return;
@@ -195,7 +197,7 @@ export class Model {
     if (end.closingUntil !== undefined) this.#sayGoodbye(end);
   }
 
-  /** A failed receive hands over what it had gathered. */
+  /** Fails the receive. Its error carries the bytes gathered so far, so the inbox is empty. */
   #cutReceive(end: End): void {
     end.receiving = undefined;
     end.inbox = 0;
@@ -218,7 +220,7 @@ export class Model {
     if (peer.receiving !== undefined || peer.closingUntil !== undefined) this.#destroy(peer);
   }
 
-  /** The kernel lets go of an end that nobody has accepted. */
+  /** The kernel closes an end that was not accepted. */
   #drop(end: End): void {
     end.open = false;
     if (end.broken) return;
@@ -242,5 +244,5 @@ export class Model {
   }
 }
 
-/** What a polite close takes at most, in milliseconds. */
+/** The longest duration of a polite close, in milliseconds. */
 export const CLOSE_MS = 2_000;

@@ -1,4 +1,4 @@
-/** The real reactor on one simulated host, to which the same is done as to the model, and what of it can be seen. */
+/** The real reactor on one simulated host. Each command acts on it as on the model, and `agree` compares the two. */
 
 import assert from 'node:assert/strict';
 
@@ -12,12 +12,12 @@ import type { SimulatedMachine, World } from '../../../reactor/simulated/world.t
 import type { Ledger } from '../../../reactor/testing/ledger.ts';
 import type { End, ListenerModel, Model } from './model.ts';
 
-/** Makes one call fail for want of descriptors, when it is told to. */
+/** Makes the call named in `next` fail once with EMFILE. */
 export class Shortage {
-  /** The call that fails next. */
+  /** The call that fails the next time it is made. */
   next: FaultyCall | undefined;
 
-  /** @param rule decides on all other calls. */
+  /** @param rule decides the faults of all other calls. */
   constructor(rule: FaultRule = () => PASS) {
     this.rule = (context) => {
       if (context.call !== this.next) return rule(context);
@@ -29,7 +29,7 @@ export class Shortage {
   readonly rule: FaultRule;
 }
 
-/** What is known of the real end of a model's end. */
+/** The real connection that belongs to an end of the model, with its running operations. */
 interface Twin {
   readonly connection: Connection;
   receiving?: Operation<unknown>;
@@ -43,7 +43,7 @@ export class Real {
   readonly shortage: Shortage;
   readonly twins = new Map<End, Twin>();
   readonly listeners = new Map<ListenerModel, Listener>();
-  /** What must never be. */
+  /** Descriptions of everything that must never happen but did. */
   readonly offences: string[] = [];
   readonly #ledger: Ledger;
 
@@ -54,10 +54,10 @@ export class Real {
     this.#ledger = ledger;
   }
 
-  /** Lets everything happen that is under way. */
+  /** Lets everything in flight arrive. */
   async settle(model: Model, ms = 1): Promise<void> {
     await this.world.sleep(ms);
-    // A moment at which a polite close may end or not is left behind.
+    // Skips moments at which a polite close may or may not have ended.
     while (
       model.ends.some(
         ({ open, closingUntil }) =>
@@ -68,7 +68,7 @@ export class Real {
     model.pass(this.world.now());
   }
 
-  /** Takes note of a new connection, and watches that nobody talks to it once it is closed. */
+  /** Records a new connection, and checks that it emits nothing after it is closed. */
   adopt(end: End, connection: Connection): void {
     const offend = (what: string): void => {
       if (connection.closed) this.offences.push(`${what} of closed connection ${String(end.fd)}`);
@@ -84,36 +84,37 @@ export class Real {
     connection.wants$.subscribe(() => {
       offend('want');
     });
-    // Readiness that nobody answers is told in 64 turns; in each of them it must be that of an open connection.
+    // Unanswered readiness is emitted in 64 turns before the reactor disarms it. The connection must be open in each
+    // turn.
     connection.writable$.subscribe(() => {
       offend('writable');
     });
     let closes = 0;
     connection.on('close', () => {
-      if (++closes > 1) this.offences.push(`second end of connection ${String(end.fd)}`);
+      if (++closes > 1) this.offences.push(`second 'close' event of connection ${String(end.fd)}`);
     });
     this.twins.set(end, { connection, cancel: new AbortController() });
   }
 
   twin(end: End): Twin {
     const twin = this.twins.get(end);
-    assert(twin !== undefined, 'the end was accepted');
+    assert(twin !== undefined, 'the end has a real connection');
     return twin;
   }
 
-  /** Everything that can be compared is the same in the model and here. */
+  /** Asserts that the reactor is in the state of the model, as far as it can be observed. */
   agree(model: Model): void {
     const sorted = (numbers: Iterable<number>): number[] => [...numbers].sort((a, b) => a - b);
     const { reactor, host } = this.machine;
     assert.deepEqual(sorted(this.#ledger.open), sorted(model.open), 'open descriptors');
     assert.equal(host.openDescriptors, model.open.size, 'descriptors of the host');
-    assert.deepEqual(this.#ledger.closedTwice, [], 'descriptors closed although they were not open');
+    assert.deepEqual(this.#ledger.closedTwice, [], 'descriptors that were closed although they were not open');
     const living = model.ends.filter(({ open }) => open);
     assert.equal(reactor.connections.size, living.length, 'connections of the reactor');
     for (const end of model.ends) {
       const { connection } = this.twin(end);
       const { handle } = connection.basis.socket;
-      assert.equal(handle.fd, end.fd, 'the number of a connection');
+      assert.equal(handle.fd, end.fd, 'the descriptor number of a connection');
       assert.equal(connection.closed, !end.open, `whether connection ${String(end.fd)} is closed`);
       assert.equal(handle.owner, end.open ? connection : undefined, `the owner of descriptor ${String(end.fd)}`);
     }
@@ -143,10 +144,10 @@ export class Real {
   }
 }
 
-/** Lets `operation` end as it may, but not with an error that is none of ours. */
+/** Records an offence if `operation` rejects with anything but a WantioError. */
 export function watched<T>(real: Real, operation: Operation<T>): Operation<T> {
   operation.then(undefined, (error: unknown) => {
-    if (!(error instanceof WantioError)) real.offences.push(`failure of an unknown kind: ${String(error)}`);
+    if (!(error instanceof WantioError)) real.offences.push(`not a WantioError: ${String(error)}`);
   });
   return operation;
 }
