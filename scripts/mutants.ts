@@ -1178,9 +1178,9 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'the total limit of a request begins after its connect',
-    file: 'protocols/https/request.ts',
-    find: 'after(order.endsAt - this.#loop.now(), () => {',
-    replace: 'after(order.totalMs, () => {',
+    file: 'protocols/https/limits.ts',
+    find: 'after(endsAt - this.#loop.now(), () => {',
+    replace: 'after(totalMs, () => {',
     by: 'protocols/https/request.test.ts',
   },
   {
@@ -1286,7 +1286,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a body that is too long is sent before it is refused',
-    file: 'protocols/https/request.ts',
+    file: 'protocols/https/exchange.ts',
     find: 'if (length !== undefined && (piece === undefined ? sent < length : sent > length))',
     replace: 'if (length !== undefined && piece === undefined && sent !== length)',
     by: 'protocols/https/request.test.ts',
@@ -1421,7 +1421,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'the bound of a response ignores the current chunk',
-    file: 'protocols/https/request.ts',
+    file: 'protocols/https/exchange.ts',
     find: 'if (this.#received + chunk.length > maxBytes)',
     replace: 'if (this.#received > maxBytes)',
     by: 'protocols/https/request.test.ts',
