@@ -124,6 +124,18 @@ const CALLS: Record<string, Call | readonly Call[]> = {
     rules: OPERATION_RULES,
     make: ({ connection }, options) => connection.receiveInto(new Uint8Array(1), as(options)),
   },
+  receiveUntil: {
+    rules: RECEIVE_RULES,
+    make: ({ connection }, options) => connection.receiveUntil('\n', as(options)),
+  },
+  skip: {
+    rules: OPERATION_RULES,
+    make: ({ connection }, options) => connection.skip(1, as(options)),
+  },
+  byteLines: {
+    rules: LINES_RULES,
+    make: ({ connection }, options) => connection.byteLines(as(options))[Symbol.asyncIterator]().next(),
+  },
   lines: {
     rules: LINES_RULES,
     make: ({ connection }, options) => connection.lines(as(options))[Symbol.asyncIterator]().next(),

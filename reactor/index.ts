@@ -32,6 +32,7 @@ export { abandonedLookUps } from './addresses/look-up.ts';
 export type { ConnectionCloseOptions } from './connections/progress-watch.ts';
 export { Reactor } from './reactor.ts';
 export type { CloseOptions, ReactorEvents } from './reactor.ts';
+export type { OperationSnapshot } from './roster.ts';
 export type { Selectable, Selected, Selection } from './select.ts';
 export type { Selector } from './selector.ts';
 export type { Handler, ServeOptions } from './listening/serve.ts';

@@ -597,7 +597,7 @@ describe('a request is rejected', () => {
   };
 
   it.each([
-    [{ url: 'http://localhost/' }, 'https.request is needs an https: URL, not http:'],
+    [{ url: 'http://localhost/' }, 'https.request needs an https: URL, not http:'],
     [
       { url: 'https://me:secret@localhost/' },
       'https.request takes no user and password in the URL, which logs and errors show: send an authorization header',

@@ -8,7 +8,9 @@ import type { ConnectionSocket } from './connection-socket.ts';
 
 /** What every connection stands on, handed from layer to layer. */
 export interface ConnectionBasis {
+  /** @internal */
   readonly loop: Loop;
+  /** @internal */
   readonly socket: ConnectionSocket;
   readonly role: 'client' | 'server';
   /** The name or number that was connected to, in the form of `hostName`. */

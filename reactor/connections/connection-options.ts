@@ -53,13 +53,14 @@ export interface HandshakeOptions extends OperationOptions {
 const index = number('a whole number', Number.isInteger);
 const maxBytes = number('a number of bytes of at least 1', (value) => value >= 1);
 export const wholeBytes = count(1);
+export const bytesToSkip = count(0);
 export const SEND_RULES = { ...OPERATION_RULES, first: index, last: index } satisfies Rules<
   SendRange & OperationOptions
 >;
 export const RECEIVE_RULES = { ...OPERATION_RULES, prefix: bytes, maxBytes } satisfies Rules<ReceiveOptions>;
 export const LINES_RULES = { ...OPERATION_RULES, maxBytes } satisfies Rules<Omit<ReceiveOptions, 'prefix'>>;
 export const HANDSHAKE_RULES = { ...OPERATION_RULES, keepOpen: flag } satisfies Rules<HandshakeOptions>;
-const piece = either(
+export const piece = either(
   bytes,
   thing('text', (value) => typeof value === 'string'),
 );
