@@ -15,6 +15,7 @@ export interface Timeouts {
 }
 
 export const TIMEOUT_RULES = { blockMs: milliseconds, totalMs: milliseconds } satisfies Rules<Timeouts>;
+/** Timeouts in the place of an option. */
 export const timeoutsRule = group(TIMEOUT_RULES);
 
 /** Which of the two limits. */

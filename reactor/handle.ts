@@ -2,6 +2,7 @@
 
 /** What a handle is ready for, as bits that are added together. */
 export const READABLE = 1;
+/** See {@link READABLE}. */
 export const WRITABLE = 2;
 /** The peer has ended or the descriptor failed: short counts no longer mean that nothing is left. */
 export const HANGUP = 4;

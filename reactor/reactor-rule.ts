@@ -2,4 +2,5 @@
 
 import { partWith } from '../core/options.ts';
 
+/** A reactor in the place of an argument. */
 export const reactorRule = partWith('a Reactor', 'connect', 'listen', 'select');

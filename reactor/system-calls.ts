@@ -111,6 +111,7 @@ export function systemError(negativeErrno: number, syscall: string, subject?: st
   return new SystemError(code, -negativeErrno, syscall, description, subject);
 }
 
+/** The positive numbers of the errors that the code tells apart. */
 export const {
   EADDRINUSE,
   EADDRNOTAVAIL,

@@ -102,5 +102,5 @@ export interface Response extends ResponseHead {
   readonly resumed: boolean;
 }
 
-// Node's own default, which a command line may have changed.
+/** The largest header unless the caller says otherwise: Node's own default, which a command line may have changed. */
 export const MAX_HEADER_BYTES = 16 * 1024;

@@ -52,7 +52,9 @@ export interface HandshakeOptions extends OperationOptions {
 // Where the data end, and so which index is too far, the send knows.
 const index = number('a whole number', Number.isInteger);
 const maxBytes = number('a number of bytes of at least 1', (value) => value >= 1);
+/** How much `tryReceive` takes at most. */
 export const wholeBytes = count(1);
+/** How much `skip` discards. */
 export const bytesToSkip = count(0);
 export const SEND_RULES = { ...OPERATION_RULES, first: index, last: index } satisfies Rules<
   SendRange & OperationOptions
@@ -60,12 +62,18 @@ export const SEND_RULES = { ...OPERATION_RULES, first: index, last: index } sati
 export const RECEIVE_RULES = { ...OPERATION_RULES, prefix: bytes, maxBytes } satisfies Rules<ReceiveOptions>;
 export const LINES_RULES = { ...OPERATION_RULES, maxBytes } satisfies Rules<Omit<ReceiveOptions, 'prefix'>>;
 export const HANDSHAKE_RULES = { ...OPERATION_RULES, keepOpen: flag } satisfies Rules<HandshakeOptions>;
+/** Text or bytes. */
 export const piece = either(
   bytes,
   thing('text', (value) => typeof value === 'string'),
 );
+/** What `send` takes. */
 export const sendable = either(piece, listOf(piece));
+/** What `shutdown` takes. */
 export const direction = oneOf('send', 'receive', 'both');
+/** Which of the two limits. */
 export const timeoutMode = oneOf('block', 'total');
+/** The name of a socket option. */
 export const socketOption = oneOf(...SOCKET_OPTION_NAMES);
+/** The value of a socket option. */
 export const socketValue = either(flag, count(-1, 2 ** 31 - 1));

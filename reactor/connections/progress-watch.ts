@@ -25,6 +25,7 @@ export const CLOSE_RULES = {
   idleMs: milliseconds,
   minBytesPerSecond: rate,
 } satisfies Rules<ConnectionCloseOptions>;
+/** The limits of a close in the place of an option. */
 export const closeRule = group(CLOSE_RULES);
 
 /** The same, checked and complete. */

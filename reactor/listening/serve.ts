@@ -51,8 +51,8 @@ export function checkServing(options: unknown, handler: unknown): void {
 }
 
 /**
- * Uses one connection. When its promise settles the connection is closed.
- * @param signal aborted when the reactor drains: stop at the next good place.
+ * Uses one connection. The connection is closed when the returned promise settles. `context.signal` is aborted when the
+ * reactor drains: stop at the next good place.
  */
 export type Handler<C extends Connection = Connection> = (
   connection: C,

@@ -41,6 +41,7 @@ export interface HostOptions {
   readonly receiveBuffer?: number | undefined;
 }
 
+/** The addresses of a host in the place of an option. */
 export const addressList = listOf(
   thing(
     'an IPv4 or IPv6 address',
