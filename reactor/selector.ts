@@ -4,6 +4,7 @@ import type { Handle } from './handle.ts';
 
 /** Takes the handles that have news. */
 export interface Batch {
+  /** Adds a handle that has news. */
   add(handle: Handle): void;
 }
 
@@ -26,5 +27,6 @@ export interface Selector {
   onReady(wake: () => void): void;
   /** Whether waiting for news keeps the process alive. */
   setRef(ref: boolean): void;
+  /** Gives its descriptors back. */
   close(): void;
 }

@@ -14,8 +14,11 @@ import type { SocketOptionName } from './connections/socket-options.ts';
 export interface SystemCalls {
   /** @returns a new stream socket. */
   socket(family: Address['family']): number;
+  /** bind(2). */
   bind(fd: number, address: Address): number;
+  /** listen(2). */
   listen(fd: number, backlog: number): number;
+  /** connect(2); `-EINPROGRESS` while it is under way. */
   connect(fd: number, address: Address): number;
   /** @returns a new socket; its peer's address is put into `peer`. */
   accept(fd: number, peer: { address?: Address | undefined }): number;
@@ -24,8 +27,11 @@ export interface SystemCalls {
   /** @returns a count. A peer that is gone raises no signal. */
   send(fd: number, from: Uint8Array): number;
   /** @param how 0: no more receiving, 1: no more sending, 2: neither. */
+  /** shutdown(2): 0 ends receiving, 1 sending, 2 both. */
   shutdown(fd: number, how: 0 | 1 | 2): number;
+  /** close(2). */
   close(fd: number): number;
+  /** setsockopt(2), by the name of the option. */
   setOption(fd: number, name: SocketOptionName, value: number): number;
   /** @returns the value, or a negative errno. */
   option(fd: number, name: SocketOptionName): number;
@@ -36,6 +42,7 @@ export interface SystemCalls {
    * errno.
    */
   unacknowledged(fd: number): number;
+  /** getsockname(2); `undefined` when the socket has no address. */
   localAddress(fd: number): Address | undefined;
   /**
    * @returns who is at the other end of a Unix socket, as it was when that end connected or began to listen;

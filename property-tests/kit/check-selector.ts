@@ -15,6 +15,8 @@ export interface SelectorSetting {
   readonly far: number;
   /** Lets everything in flight arrive. */
   readonly settle: () => Promise<void>;
+  /** Gives back what the setting holds. */
+  /** Gives back what the setting holds. */
   dispose(): Promise<void>;
 }
 

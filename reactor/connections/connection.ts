@@ -231,6 +231,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
     return this.#setRef(false);
   }
 
+  /** Closes it, at the end of an `await using` block. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
@@ -388,6 +389,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
     return this;
   }
 
+  /** The same as {@link on}. */
   override addListener<E extends EventEmitter.EventNames<ConnectionEvents>>(
     event: E,
     listener: EventEmitter.EventListener<ConnectionEvents, E>,

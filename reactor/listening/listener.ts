@@ -62,6 +62,7 @@ export interface ListenerEvents {
   overload: (error: SystemError, pauseMs: number) => void;
   /** A served connection failed, or its handler did. The others go on. */
   clientError: (error: Error, connection: Connection) => void;
+  /** The listener is closed. */
   close: () => void;
 }
 
@@ -201,6 +202,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements Selectable
     guarded(() => this.emit('close'));
   }
 
+  /** Closes it, at the end of an `await using` block. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
     return Promise.resolve();

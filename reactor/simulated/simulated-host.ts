@@ -26,7 +26,6 @@ import {
 } from '../system-calls.ts';
 import type { PeerCredentials, SocketFile, SystemCalls } from '../system-calls.ts';
 import { Endpoint } from './endpoint.ts';
-import type { Surroundings } from './endpoint.ts';
 import type { Link } from './link.ts';
 import { SimulatedSelector } from './simulated-selector.ts';
 
@@ -68,7 +67,7 @@ export interface HostNetwork {
 }
 
 /** The kernel of one host: descriptors, ports, and the calls that work on them. Its errors are those of Linux. */
-export class SimulatedHost implements SystemCalls, Surroundings {
+export class SimulatedHost implements SystemCalls {
   readonly name: string;
   readonly addresses: readonly string[];
   readonly selector: SimulatedSelector;
@@ -250,10 +249,12 @@ export class SimulatedHost implements SystemCalls, Surroundings {
     return fd;
   }
 
+  /** An endpoint has become ready. @internal */
   ready(endpoint: Endpoint, readiness: number): void {
     if (this.#endpoints.get(endpoint.fd) === endpoint) this.selector.tell(endpoint.fd, readiness);
   }
 
+  /** Runs `task` when `bytes` have come over `link`. @internal */
   carry(link: Link, bytes: number, task: () => void): void {
     this.#network.carry(this, link, bytes, task);
   }

@@ -30,6 +30,7 @@ export const NAME_RULES = {
 
 /** The clockwork that a network runs on. */
 export interface Clockwork {
+  /** Virtual milliseconds. */
   now(): number;
   /** Runs `task` after `ms` of virtual time; it must not settle promises. @returns how to cancel it. */
   after(ms: number, task: () => void): () => void;

@@ -44,6 +44,7 @@ export class SimulatedSelector implements Selector {
     // A world ends when nothing is left to happen in it; nothing holds it up.
   }
 
+  /** Forgets everything. */
   close(): void {
     this.#handles.clear();
     this.#news.clear();

@@ -138,7 +138,7 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
   }
 
   /** Lays TLS over a transport. See {@link TransportLayer}. */
-  transport(below: Transport, options: LayerOptions): TlsTransport {
+  transport(below: Transport, options: LayerOptions): Transport {
     return this.#transport(below, options, {});
   }
 
@@ -174,6 +174,7 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
     release(settings);
   }
 
+  /** Closes it, at the end of a `using` block. */
   [Symbol.dispose](): void {
     this.close();
   }
