@@ -954,8 +954,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a listener's pause is not reset",
     file: 'reactor/listening/listener.ts',
-    find: '    this.#pauseMs = 0;\n    // A connection that has just',
-    replace: '    // A connection that has just',
+    find: '    this.#pauseMs = 0;\n    // A connection that was just',
+    replace: '    // A connection that was just',
     by: 'property-tests/connections/back-to-start.test.ts',
   },
   {
@@ -1529,8 +1529,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a failed send waits for readable before it reads',
     file: 'reactor/connections/socket-transport.ts',
-    find: '        handle.readiness |= READABLE;\n        // Once',
-    replace: '        // Once',
+    find: '        handle.readiness |= READABLE;\n        // After',
+    replace: '        // After',
     by: 'reactor/connections/socket-transport.test.ts',
   },
   {
