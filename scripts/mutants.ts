@@ -273,7 +273,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'simulated events of a closed descriptor are delivered',
     file: 'reactor/simulated/simulated-selector.ts',
-    find: '    this.#news.delete(handle);\n',
+    find: '    this.#pending.delete(handle);\n',
     replace: '',
     by: 'property-tests/descriptors/stale-selection.test.ts',
   },
@@ -463,8 +463,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'an error overtakes the bytes in a stream',
     file: 'reactor/streams/to-duplex.ts',
-    find: 'if (!this.#hasReader) this.#tell(this.#failure);',
-    replace: 'if (this.#isOver) this.#tell(this.#failure);',
+    find: 'if (!this.#hasReader) this.#report(this.#failure);',
+    replace: 'if (this.#isOver) this.#report(this.#failure);',
     by: 'reactor/streams/to-duplex.test.ts',
   },
   {
@@ -1031,8 +1031,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'the end of a stream is not readable',
     file: 'reactor/streams/stream-transport.ts',
-    find: '    this.#tell(READABLE | HANGUP);',
-    replace: '    this.#tell(HANGUP);',
+    find: '    this.#report(READABLE | HANGUP);',
+    replace: '    this.#report(HANGUP);',
     by: 'reactor/streams/stream-transport.test.ts',
   },
   {
@@ -1578,7 +1578,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a failed write waits for the peer',
     file: 'reactor/streams/to-duplex.ts',
-    find: "else this.#receiving.fail(new ClosedError('receive failed: a write has failed, and what had come is given to the reader'));",
+    find: "else this.#receiving.fail(new ClosedError('receive failed: a write to the stream has failed'));",
     replace: '',
     by: 'property-tests/regressions.test.ts',
   },
