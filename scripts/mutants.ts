@@ -1522,8 +1522,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a failing send loses the received bytes',
     file: 'reactor/connections/connection.ts',
-    find: 'if (isOwed) this.#slots',
-    replace: 'if (isOwed && failure === undefined) this.#slots',
+    find: 'if (hasUnread) this.#slots',
+    replace: 'if (hasUnread && failure === undefined) this.#slots',
     by: 'property-tests/connections/order.test.ts',
   },
   {

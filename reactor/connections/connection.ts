@@ -64,7 +64,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
   #timeouts: Timeouts = {};
   #isRef = true;
   /** Whether a layer such as TLS has taken the connection over. */
-  #isGiven = false;
+  #isTakenOver = false;
   #closedBy: Error | undefined;
   #closing: Closing | undefined;
   #closed: Promise<void> | undefined;
@@ -423,7 +423,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
     const below = inflow.input.length > 0 ? new InflowTransport(inflow) : this.transport;
     const above = layered(layer, below, this.basis, options);
     above.#timeouts = this.#timeouts;
-    this.#isGiven = true;
+    this.#isTakenOver = true;
     this.#leave(undefined);
     this.basis.loop.closed('connection', this);
     return above;
@@ -474,7 +474,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
   /** The error that closed the connection, if one did. */
   get closeReason(): Error | undefined {
     // Created on demand: errors are expensive, and few callers read this.
-    if (this.#isGiven)
+    if (this.#isTakenOver)
       this.#closedBy ??= new ClosedError(
         'a layer has taken the connection over; use the connection that secure() returned',
       );
@@ -518,8 +518,8 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
    */
   endBy(failure: Error): void {
     const { inflow, state } = this.#slots;
-    const isOwed = state === 'open' && (inflow.input.length > 0 || this.transport.hasBuffered);
-    if (isOwed) this.#slots.enqueue();
+    const hasUnread = state === 'open' && (inflow.input.length > 0 || this.transport.hasBuffered);
+    if (hasUnread) this.#slots.enqueue();
     else this.#destroy(failure);
   }
 

@@ -136,7 +136,7 @@ export class StreamTransport implements ConnectionSocket {
       stream.destroy();
       this.#loop.release();
     };
-    const cancel = this.#loop.after(LETTING_GO_MS, finished);
+    const cancel = this.#loop.after(FINISH_MS, finished);
     this.#loop.hold();
     stream.on('finish', finished).on('close', finished);
     stream.end();
@@ -306,4 +306,4 @@ const NOTHING = new Uint8Array(0);
 // The size of a full TLS record.
 const WRITTEN_AT_LEAST = 16 * 1024;
 // The default `idleMs` of `connection.close`.
-const LETTING_GO_MS = 2_000;
+const FINISH_MS = 2_000;
