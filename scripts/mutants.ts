@@ -301,7 +301,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'simulated events of a closed descriptor are delivered',
     file: 'reactor/simulated/simulated-selector.ts',
-    find: '    this.#news.delete(handle);\n',
+    find: '    this.#pending.delete(handle);\n',
     replace: '',
     by: 'property-tests/descriptors/stale-selection.test.ts',
   },
@@ -491,8 +491,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'an error overtakes the bytes in a stream',
     file: 'reactor/streams/to-duplex.ts',
-    find: 'if (!this.#hasReader) this.#tell(this.#failure);',
-    replace: 'if (this.#isOver) this.#tell(this.#failure);',
+    find: 'if (!this.#hasReader) this.#report(this.#failure);',
+    replace: 'if (this.#isOver) this.#report(this.#failure);',
     by: 'reactor/streams/to-duplex.test.ts',
   },
   {
@@ -982,8 +982,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a listener's pause is not reset",
     file: 'reactor/listening/listener.ts',
-    find: '    this.#pauseMs = 0;\n    // A connection that has just',
-    replace: '    // A connection that has just',
+    find: '    this.#pauseMs = 0;\n    // A connection that was just',
+    replace: '    // A connection that was just',
     by: 'property-tests/connections/back-to-start.test.ts',
   },
   {
@@ -1059,8 +1059,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'the end of a stream is not readable',
     file: 'reactor/streams/stream-transport.ts',
-    find: '    this.#tell(READABLE | HANGUP);',
-    replace: '    this.#tell(HANGUP);',
+    find: '    this.#report(READABLE | HANGUP);',
+    replace: '    this.#report(HANGUP);',
     by: 'reactor/streams/stream-transport.test.ts',
   },
   {
@@ -1557,15 +1557,15 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a failing send loses the received bytes',
     file: 'reactor/connections/connection.ts',
-    find: 'if (isOwed) this.#slots',
-    replace: 'if (isOwed && failure === undefined) this.#slots',
+    find: 'if (hasUnread) this.#slots',
+    replace: 'if (hasUnread && failure === undefined) this.#slots',
     by: 'property-tests/connections/order.test.ts',
   },
   {
     name: 'a failed send waits for readable before it reads',
     file: 'reactor/connections/socket-transport.ts',
-    find: '        handle.readiness |= READABLE;\n        // Once',
-    replace: '        // Once',
+    find: '        handle.readiness |= READABLE;\n        // After',
+    replace: '        // After',
     by: 'reactor/connections/socket-transport.test.ts',
   },
   {
@@ -1613,7 +1613,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a failed write waits for the peer',
     file: 'reactor/streams/to-duplex.ts',
-    find: "else this.#receiving.fail(new ClosedError('receive failed: a write has failed, and what had come is given to the reader'));",
+    find: "else this.#receiving.fail(new ClosedError('receive failed: a write to the stream has failed'));",
     replace: '',
     by: 'property-tests/regressions.test.ts',
   },

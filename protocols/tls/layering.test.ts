@@ -38,7 +38,7 @@ describe('TLS over a connection', () => {
       const above = client.secure(await secure.client(), { serverName: 'localhost' });
       await expect(client.send('x')).rejects.toMatchObject({
         name: 'ClosedError',
-        message: 'send refused: the connection was given to the layer above it; use that one',
+        message: 'send refused: a layer has taken the connection over; use the connection that secure() returned',
       });
       expect(() => client.tryReceive()).toThrow(ClosedError);
       expect(secure.reactor.connections.has(above)).toBe(true);

@@ -122,10 +122,10 @@ describe('the error message', () => {
       const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
       listener.serve({}, () => undefined);
       expect(() => listener.serve({}, () => undefined)).toThrow(
-        new BusyError('accept', 'accept', 'the listener serves already, and takes every connection'),
+        new BusyError('accept', 'accept', 'the listener already passes every connection to the handler of serve()'),
       );
       expect(() => listener.serve({}, () => undefined)).toThrow(
-        'accept refused: the listener serves already, and takes every connection',
+        'accept refused: the listener already passes every connection to the handler of serve()',
       );
       listener.close();
     }));

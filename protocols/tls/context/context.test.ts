@@ -297,7 +297,7 @@ it('a context closes no object that it was given', async () => {
 
 describe('a context refuses', () => {
   it.each<[string, Partial<TlsServerOptions>, string]>([
-    ['ciphersuites that select nothing', { ciphersuites: '' }, 'ciphersuites takes text that is not empty'],
+    ['ciphersuites that select nothing', { ciphersuites: '' }, 'ciphersuites takes a non-empty string'],
     ['unknown options', { options: ['no_such_thing'] as never }, 'options knows'],
     [
       'options that weaken security outside of dangerouslyEnable',
