@@ -1186,9 +1186,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a sealer has one nonce',
     file: 'protocols/tls/sessions/sealer.ts',
-    find: '  /** Seals the parts, one behind the other, for `place`: a version, a nonce, the sealed bytes, a tag. */\n  seal(place: string | Uint8Array, ...parts: readonly Uint8Array[]): Buffer {\n    const nonce = randomBytes(NONCE_BYTES);\n',
+    find: '  seal(place: string | Uint8Array, ...parts: readonly Uint8Array[]): Buffer {\n    const nonce = randomBytes(NONCE_BYTES);\n',
     replace:
-      '  readonly #nonce = randomBytes(NONCE_BYTES);\n\n  /** Seals the parts, one behind the other, for `place`: a version, a nonce, the sealed bytes, a tag. */\n  seal(place: string | Uint8Array, ...parts: readonly Uint8Array[]): Buffer {\n    const nonce = this.#nonce;\n',
+      '  readonly #nonce = randomBytes(NONCE_BYTES);\n\n  seal(place: string | Uint8Array, ...parts: readonly Uint8Array[]): Buffer {\n    const nonce = this.#nonce;\n',
     by: 'property-tests/tls/freshness.test.ts',
   },
   {
