@@ -210,7 +210,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'data after the last flight is not readable',
     file: 'protocols/tls/tls-transport.ts',
-    find: '// Data may have come along with the last flight.\n    this.holds = true;',
+    find: '// Data may have arrived together with the last flight.\n    this.holds = true;',
     replace: 'this.holds = false;',
     by: 'property-tests/tls/handshake.test.ts',
   },
@@ -338,7 +338,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'a write continues before the handshake is complete',
     file: 'protocols/tls/tls-transport.ts',
     find: 'if (!this.rehandshake.isSettled()) {\n      // Only',
-    replace: 'if (this.#saidGoodbye) {\n      // Only',
+    replace: 'if (this.#sentCloseNotify) {\n      // Only',
     by: 'property-tests/tls/rehandshake.test.ts',
   },
   {
@@ -1308,7 +1308,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a key log file is not made private',
     file: 'protocols/tls/key-log.ts',
-    find: '      // Also one that was there before.\n      fchmodSync(this.#file, 0o600);\n',
+    find: '      // The mode of openSync is for a new file only.\n      fchmodSync(this.#file, 0o600);\n',
     replace: '',
     by: 'protocols/tls/sound.test.ts',
   },
@@ -1550,8 +1550,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'peek ignores the end',
     file: 'protocols/tls/tls-transport.ts',
-    find: 'if (this.#ciphertext.ended || this.#peek() || !this.#hears()) break;',
-    replace: 'if (this.#peek() || !this.#hears()) break;',
+    find: 'if (this.#ciphertext.ended || this.#peek() || !this.#receivesMore()) break;',
+    replace: 'if (this.#peek() || !this.#receivesMore()) break;',
     by: 'protocols/tls/last-words.test.ts',
   },
   {

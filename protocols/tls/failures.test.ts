@@ -137,7 +137,7 @@ describe('a TLS server keeps serving others when a client', () => {
         await once(socket, 'close');
       });
       expect(error).toBeInstanceOf(ClosedError);
-      expect(error.message).toBe('handshake failed: the peer closed the connection in the middle of it');
+      expect(error.message).toBe('handshake failed: the peer closed the connection before it was complete');
     }));
 
   it('ends without close_notify', () =>

@@ -51,7 +51,7 @@ describe('the error message', () => {
       const error = await told;
       expect(error).toBeInstanceOf(ClosedError);
       expect(error.message).toBe(
-        'handshake failed: the peer has closed the connection in the middle of it (close_notify)',
+        'handshake failed: the peer closed the connection before it was complete (close_notify)',
       );
       socket.destroy();
     }));
