@@ -246,7 +246,7 @@ describe('clients that share their sessions', () => {
                     session.time = new Date(born);
                     session.timeoutSeconds = 1_000 + ++number;
                     makers.set(session.timeoutSeconds, { key: name, client, used: 0 });
-                    sessions.made(name, session, reactor);
+                    sessions.keep(name, session, reactor);
                   }
                 }),
               );

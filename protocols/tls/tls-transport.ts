@@ -423,7 +423,7 @@ export class TlsTransport implements Transport, SslOwner, RehandshakeOwner {
         session.madeIn(trustScope);
         this.offer.keep(session, this.#listener.time);
       } else sessions.save(session, this.#listener.time);
-      this.settings.sessions.made(session);
+      this.settings.sessions.announce(session);
       this.#listener.sessionMade(session);
     }
   };

@@ -21,7 +21,7 @@ export interface SignalOwner {
  */
 export class ReadinessSignal {
   readonly #owner: SignalOwner;
-  #listeners: readonly Listener[] = [];
+  #listeners: readonly ReadinessSubscriber[] = [];
   #unanswered = 0;
   #complete = false;
 
@@ -36,7 +36,7 @@ export class ReadinessSignal {
         subscriber.complete();
         return undefined;
       }
-      const listener = new Listener(subscriber);
+      const listener = new ReadinessSubscriber(subscriber);
       this.#listeners = [...this.#listeners, listener];
       this.#unanswered = 0;
       this.#owner.armed();
@@ -78,7 +78,7 @@ export class ReadinessSignal {
  * A subscriber. It is called in the asynchronous context of its subscription, not in that of the code that made the
  * connection ready.
  */
-class Listener extends AsyncResource {
+class ReadinessSubscriber extends AsyncResource {
   readonly #subscriber: Subscriber<unknown>;
 
   constructor(subscriber: Subscriber<unknown>) {

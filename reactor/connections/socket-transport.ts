@@ -2,6 +2,7 @@
 
 import { ClosedError } from '../../core/errors.ts';
 import type { SystemError } from '../../core/errors.ts';
+import { PlainTransport } from '../../core/plain-transport.ts';
 import { DONE, END, WANT_READ, WANT_WRITE } from '../../core/want.ts';
 import type { StepCode } from '../../core/want.ts';
 import { formatAddress } from '../addresses/address.ts';
@@ -19,11 +20,8 @@ import type { PeerCredentials, SystemCalls } from '../system-calls.ts';
  * Owns one connected descriptor, from its registration until it is closed. It makes no system call while the readiness
  * of the handle says that the call cannot succeed.
  */
-export class SocketTransport implements ConnectionSocket {
+export class SocketTransport extends PlainTransport implements ConnectionSocket {
   readonly hasBuffered = false;
-  readonly hasUnflushed = false;
-  received = 0;
-  failure: Error | undefined;
   readonly handle: Handle;
   readonly remoteAddress: Address | undefined;
   readonly #calls: SystemCalls;
@@ -38,6 +36,7 @@ export class SocketTransport implements ConnectionSocket {
 
   /** @param handle a registered handle. */
   constructor(calls: SystemCalls, selector: Selector, handle: Handle, remoteAddress: Address | undefined) {
+    super();
     this.#calls = calls;
     this.#selector = selector;
     this.handle = handle;
@@ -91,14 +90,6 @@ export class SocketTransport implements ConnectionSocket {
     return WANT_WRITE;
   }
 
-  handshake(): StepCode {
-    return DONE;
-  }
-
-  flush(): StepCode {
-    return DONE;
-  }
-
   shutdown(): StepCode {
     if (!this.#sendShut && !this.#closed) {
       this.#sendShut = true;
@@ -106,10 +97,6 @@ export class SocketTransport implements ConnectionSocket {
       if (result < 0 && result !== -ENOTCONN) throw systemError(result, 'shutdown');
     }
     return DONE;
-  }
-
-  onLookupAnswered(): void {
-    // A socket never looks anything up.
   }
 
   close(): void {

@@ -14,6 +14,7 @@
 import type { Duplex } from 'node:stream';
 
 import { ClosedError, UnsupportedError } from '../../core/errors.ts';
+import { PlainTransport } from '../../core/plain-transport.ts';
 import { DONE, END, WANT_READ, WANT_WRITE } from '../../core/want.ts';
 import type { StepCode } from '../../core/want.ts';
 import { formatAddress, numericAddress } from '../addresses/address.ts';
@@ -25,12 +26,9 @@ import type { SocketOptionName } from '../connections/socket-options.ts';
 import { streamFailure } from './stream-failure.ts';
 
 /** Owns one stream, from its construction until the stream is closed. */
-export class StreamTransport implements ConnectionSocket {
+export class StreamTransport extends PlainTransport implements ConnectionSocket {
   readonly handle = new Handle(NO_DESCRIPTOR);
-  readonly hasUnflushed = false;
   readonly peerCredentials = undefined;
-  received = 0;
-  failure: Error | undefined;
   readonly #stream: NodeSocket;
   readonly #loop: Loop;
   /** The rest of the last chunk that was taken from the stream. */
@@ -49,6 +47,7 @@ export class StreamTransport implements ConnectionSocket {
    * @throws {ClosedError} when one direction of the stream has ended, or it was destroyed.
    */
   constructor(loop: Loop, stream: Duplex) {
+    super();
     assertUsable(stream);
     this.#loop = loop;
     this.#stream = stream;
@@ -101,24 +100,12 @@ export class StreamTransport implements ConnectionSocket {
     return count;
   }
 
-  handshake(): StepCode {
-    return DONE;
-  }
-
-  flush(): StepCode {
-    return DONE;
-  }
-
   shutdown(): StepCode {
     if (!this.#sendShut && !this.#closed) {
       this.#sendShut = true;
       if (this.#stream.writable) this.#stream.end();
     }
     return DONE;
-  }
-
-  onLookupAnswered(): void {
-    // A stream never looks anything up.
   }
 
   /** Ends the stream, and destroys it when it has passed on all bytes, or after a limit. The reactor waits for that. */

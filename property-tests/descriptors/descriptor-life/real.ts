@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { WantioError } from '../../../core/errors.ts';
 import type { Operation } from '../../../core/operation.ts';
 import type { Connection } from '../../../reactor/connections/connection.ts';
+import type { HandleOwner } from '../../../reactor/handle.ts';
 import type { FaultRule, FaultyCall } from '../../../reactor/faults/fault.ts';
 import { PASS } from '../../../reactor/faults/fault.ts';
 import type { Listener } from '../../../reactor/listening/listener.ts';
@@ -32,6 +33,8 @@ export class Shortage {
 /** The real connection that belongs to an end of the model, with its running operations. */
 interface Twin {
   readonly connection: Connection;
+  /** What its descriptor must belong to while it is open. */
+  readonly owner: HandleOwner;
   receiving?: Operation<unknown>;
   sending?: Operation<number>;
   cancel: AbortController;
@@ -75,13 +78,14 @@ export class Real {
       if (connection.closed) this.offences.push(`${what} of closed connection ${String(end.fd)}`);
     };
     const { handle } = connection.basis.socket;
-    const owner = handle.owner;
-    handle.owner = {
+    const { owner: slots } = handle;
+    const owner: HandleOwner = {
       dispatch: () => {
         offend('dispatch');
-        owner?.dispatch();
+        slots?.dispatch();
       },
     };
+    handle.owner = owner;
     connection.wants$.subscribe(() => {
       offend('want');
     });
@@ -94,7 +98,7 @@ export class Real {
     connection.on('close', () => {
       if (++closes > 1) this.offences.push(`second 'close' event of connection ${String(end.fd)}`);
     });
-    this.twins.set(end, { connection, cancel: new AbortController() });
+    this.twins.set(end, { connection, owner, cancel: new AbortController() });
   }
 
   twin(end: End): Twin {
@@ -113,11 +117,11 @@ export class Real {
     const living = model.ends.filter(({ open }) => open);
     assert.equal(reactor.connections.size, living.length, 'connections of the reactor');
     for (const end of model.ends) {
-      const { connection } = this.twin(end);
+      const { connection, owner } = this.twin(end);
       const { handle } = connection.basis.socket;
       assert.equal(handle.fd, end.fd, 'the descriptor number of a connection');
       assert.equal(connection.closed, !end.open, `whether connection ${String(end.fd)} is closed`);
-      assert.equal(handle.owner, end.open ? connection : undefined, `the owner of descriptor ${String(end.fd)}`);
+      assert.equal(handle.owner, end.open ? owner : undefined, `the owner of descriptor ${String(end.fd)}`);
     }
     for (const [listener, real] of this.listeners)
       assert.equal(real.closed, !listener.open, 'whether a listener is closed');

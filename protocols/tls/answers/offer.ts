@@ -127,7 +127,7 @@ export class SessionOffer {
   /** Keeps a new session for the next connection, unless the offered one may have made this connection fail. */
   keep(session: TlsSession, time: TimeSource): void {
     if (this.#key !== undefined && !this.#isBlamed)
-      this.#exchange.settings.clientSessions?.made(this.#key, session.copy(), time);
+      this.#exchange.settings.clientSessions?.keep(this.#key, session.copy(), time);
   }
 
   /** Offers a kept session. One that OpenSSL refuses does not fail the connection. */

@@ -2,6 +2,7 @@
 
 import { bytesOf, encoded, objectOf } from './asn1-text.ts';
 import type { Asn1Object, TextEncoding } from './asn1-text.ts';
+import { bioText } from '../bio-text.ts';
 import { openssl } from '../openssl.ts';
 import type { Pointer } from '../openssl.ts';
 import { subjectAltNameOf } from './subject-alt-name.ts';
@@ -69,19 +70,9 @@ function namesOf(extension: Pointer, encoding: TextEncoding): SubjectAltName | u
 }
 
 function printed(extension: Pointer): string | undefined {
-  const ssl = openssl();
-  const bio = ssl.BIO_new(ssl.BIO_s_mem());
-  try {
-    if (ssl.X509V3_EXT_print(bio, extension, REFUSE_UNKNOWN, 0) !== 1) {
-      takeErrorQueue();
-      return undefined;
-    }
-    const bytes = Buffer.alloc(ssl.BIO_ctrl_pending(bio));
-    ssl.BIO_read(bio, bytes, bytes.length);
-    return bytes.toString().trimEnd();
-  } finally {
-    ssl.BIO_free(bio);
-  }
+  const text = bioText((bio) => openssl().X509V3_EXT_print(bio, extension, REFUSE_UNKNOWN, 0) === 1);
+  if (text === undefined) takeErrorQueue();
+  return text?.trimEnd();
 }
 
 const SUBJECT_ALT_NAME = '2.5.29.17';

@@ -335,7 +335,7 @@ describe('the extensions of a certificate', () => {
         [...Array<number>(10).fill(0), 255, 255, 1, 2, 3, 4],
       ].map((bytes) => element(0x87, Buffer.from(bytes))),
     );
-    expect(namesOf(certificate)?.iPAddress).toEqual(['0.0.0.0', '#7f0000', '::', '::ffff:102:304']);
+    expect(namesOf(certificate)?.iPAddress).toEqual(['0.0.0.0', '#7f0000', '::', '::ffff:1.2.3.4']);
   });
 
   it('are listed in their order, also unknown ones', () => {

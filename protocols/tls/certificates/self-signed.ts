@@ -6,6 +6,7 @@ import { isIP } from 'node:net';
 import { hostName } from '../../../reactor/addresses/host-name.ts';
 import { checkOptions, listOf, number, text } from '../../../core/options.ts';
 import type { Rules } from '../../../core/options.ts';
+import { bioText } from '../bio-text.ts';
 import { openssl } from '../openssl.ts';
 import type { Pointer } from '../openssl.ts';
 import { withPrivateKey } from './pem.ts';
@@ -70,7 +71,7 @@ function sign(key: Pointer, names: readonly string[], days: number): string {
     extend(certificate, 'basicConstraints', 'critical,CA:TRUE,pathlen:0');
     extend(certificate, 'extendedKeyUsage', 'serverAuth,clientAuth');
     if (ssl.X509_sign(certificate, key, ssl.EVP_sha256()) <= 0) throw refused('the certificate cannot be signed');
-    return pemOf(certificate);
+    return certificatePem(certificate);
   } finally {
     ssl.X509_free(certificate);
   }
@@ -84,17 +85,10 @@ function extend(certificate: Pointer, name: string, value: string): void {
   ssl.X509_EXTENSION_free(extension);
 }
 
-function pemOf(certificate: Pointer): string {
-  const ssl = openssl();
-  const bio = ssl.BIO_new(ssl.BIO_s_mem());
-  try {
-    ssl.PEM_write_bio_X509(bio, certificate);
-    const bytes = Buffer.alloc(ssl.BIO_ctrl_pending(bio));
-    ssl.BIO_read(bio, bytes, bytes.length);
-    return bytes.toString();
-  } finally {
-    ssl.BIO_free(bio);
-  }
+function certificatePem(certificate: Pointer): string {
+  const pem = bioText((bio) => openssl().PEM_write_bio_X509(bio, certificate) === 1);
+  if (pem === undefined) throw refused('the certificate cannot be written');
+  return pem;
 }
 
 const V3 = 2;

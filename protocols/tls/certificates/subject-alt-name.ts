@@ -4,6 +4,7 @@ import { bytesOf, decoded, encoded, objectOf, textOf } from './asn1-text.ts';
 import type { TextEncoding } from './asn1-text.ts';
 import { attributesOf, lineOf } from './distinguished-name.ts';
 import type { NameAttribute } from './distinguished-name.ts';
+import { textOf as addressText } from '../../../reactor/addresses/ip-address.ts';
 import { openssl } from '../openssl.ts';
 import type { Pointer } from '../openssl.ts';
 import { written } from './x509.ts';
@@ -97,10 +98,8 @@ export function lineOfNames(names: SubjectAltName): string {
  */
 export function addressOf(bytes: Uint8Array): string {
   if (bytes.length === 4) return bytes.join('.');
-  const hex = Buffer.from(bytes).toString('hex');
-  if (bytes.length !== 16) return `#${hex}`;
-  // URL writes an IPv6 host in the form of RFC 5952.
-  return new URL(`http://[${(hex.match(/.{4}/g) ?? []).join(':')}]`).hostname.slice(1, -1);
+  if (bytes.length !== 16) return `#${Buffer.from(bytes).toString('hex')}`;
+  return addressText(Array.from({ length: 8 }, (_, word) => bytes[word * 2] * 256 + bytes[word * 2 + 1]));
 }
 
 function otherNameOf(name: Pointer, encoding: TextEncoding): SubjectAltName['otherName'][number] {

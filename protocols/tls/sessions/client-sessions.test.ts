@@ -223,7 +223,7 @@ describe('the sessions of a client', () => {
     sessions.close();
     sessions.close();
     expect(sessions.add('a', after)).toBe(false);
-    sessions.made('a', made, manualTime());
+    sessions.keep('a', made, manualTime());
     await sessions.saved();
     expect([before, after, made].map(({ disposed }) => disposed)).toEqual([true, true, true]);
     expect(sessions.fetch('a', manualTime())).toBeUndefined();

@@ -133,7 +133,7 @@ export class ClientSessions {
    * Keeps a new session, in the store if there is one. It takes the session over.
    * @internal
    */
-  made(key: string, session: TlsSession, time: TimeSource): void {
+  keep(key: string, session: TlsSession, time: TimeSource): void {
     // While the server is offered no sessions, keeping one is useless.
     if (this.isResting(key)) session.dispose();
     else if (this.#shared === undefined || !this.#isOfUse(session) || !this.#give(key, session, time))

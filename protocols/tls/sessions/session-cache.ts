@@ -254,7 +254,7 @@ export class SessionCache {
   }
 
   /** Emits a new session. @internal */
-  made(session: TlsSession): void {
+  announce(session: TlsSession): void {
     // A copy, because a subscriber may dispose of it.
     if (this.#new.observed) this.#new.next(session.copy());
   }

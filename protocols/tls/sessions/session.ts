@@ -6,6 +6,8 @@ import { checkOptions, flag } from '../../../core/options.ts';
 import type { Rules } from '../../../core/options.ts';
 import { certificateOf } from '../certificates/certificate.ts';
 import type { Certificate } from '../certificates/certificate.ts';
+import { bioText } from '../bio-text.ts';
+import { pemOf } from '../certificates/pem-text.ts';
 import { openssl } from '../openssl.ts';
 import type { Pointer } from '../openssl.ts';
 import { refused, TlsError } from '../tls-error.ts';
@@ -109,29 +111,14 @@ export class TlsSession {
 
   /** @returns the session with its secret, in PEM as `openssl s_client -sess_in` takes it. */
   toPem(): string {
-    const lines =
-      Buffer.from(this.#der)
-        .toString('base64')
-        .match(/.{1,64}/g) ?? [];
-    return ['-----BEGIN SSL SESSION PARAMETERS-----', ...lines, '-----END SSL SESSION PARAMETERS-----', ''].join('\n');
+    return pemOf('SSL SESSION PARAMETERS', this.#der);
   }
 
   /** @returns what `openssl sess_id -text` prints, by default without the secrets. */
   print(options: PrintOptions = {}): string {
     checkOptions('print', options, PRINT_RULES);
     const { secrets = false } = options;
-    const ssl = openssl();
-    const text = this.lend((session) => {
-      const bio = ssl.BIO_new(ssl.BIO_s_mem());
-      try {
-        ssl.SSL_SESSION_print(bio, session);
-        const bytes = Buffer.alloc(ssl.BIO_ctrl_pending(bio));
-        ssl.BIO_read(bio, bytes, bytes.length);
-        return bytes.toString();
-      } finally {
-        ssl.BIO_free(bio);
-      }
-    });
+    const text = this.lend((session) => bioText((bio) => openssl().SSL_SESSION_print(bio, session) === 1)) ?? '';
     if (secrets) return text;
     // The hex dump of the ticket follows on the next lines, indented further.
     return text

@@ -77,8 +77,8 @@ describe('sessions that clients share', () => {
       time,
       take,
     } = several({ store });
-    for (const number of [1, 2]) one.made('a', session('TLSv1.3', clock, number), time);
-    one.made('b', session('TLSv1.3', clock, 3), time);
+    for (const number of [1, 2]) one.keep('a', session('TLSv1.3', clock, number), time);
+    one.keep('b', session('TLSv1.3', clock, 3), time);
     await one.saved();
     expect(one.size).toBe(0);
     expect(store.values.size).toBe(3);
@@ -96,7 +96,7 @@ describe('sessions that clients share', () => {
 
   it('are reused by all clients under TLS 1.2', async () => {
     const { clients, clock, time, take } = several();
-    clients[0].made('a', session('TLSv1.2', clock, 7), time);
+    clients[0].keep('a', session('TLSv1.2', clock, 7), time);
     await clients[0].saved();
     for (let round = 0; round < 3; round++) {
       for (const client of clients) {
@@ -113,7 +113,7 @@ describe('sessions that clients share', () => {
       clock,
       time,
     } = several({ store, maxPerServer: 2 });
-    for (let number = 0; number < 10; number++) one.made('host:443 name', session('TLSv1.3', clock, number), time);
+    for (let number = 0; number < 10; number++) one.keep('host:443 name', session('TLSv1.3', clock, number), time);
     await one.saved();
     expect(store.values.size).toBe(2);
     for (const [name, value] of store.values) {
@@ -130,13 +130,13 @@ describe('sessions that clients share', () => {
       time,
       take,
     } = several({ store });
-    one.made('a', session('TLSv1.3', clock), time);
+    one.keep('a', session('TLSv1.3', clock), time);
     await one.saved();
     const stranger = new ClientSessions({ store, storeKey: bytes(32, 2), now: clock.now });
     expect(await take(stranger)).toBeUndefined();
     const [[name, value]] = store.values;
     // An attacker who can write to the store copies the value to where sessions of another server are searched.
-    one.made('b', session('TLSv1.3', clock), time);
+    one.keep('b', session('TLSv1.3', clock), time);
     await one.saved();
     for (const other of store.values.keys()) if (other !== name) store.values.set(other, value);
     expect(await take(one, 'b')).toBeUndefined();
@@ -149,7 +149,7 @@ describe('sessions that clients share', () => {
       time,
       take,
     } = several();
-    for (const version of ['TLSv1.2', 'TLSv1.3'] as const) one.made(version, session(version, clock), time);
+    for (const version of ['TLSv1.2', 'TLSv1.3'] as const) one.keep(version, session(version, clock), time);
     await one.saved();
     clock.pass(3_600_000);
     for (const version of ['TLSv1.2', 'TLSv1.3'] as const)
@@ -165,7 +165,7 @@ describe('sessions that clients share', () => {
       time,
       take,
     } = several({ store });
-    one.made('a', session('TLSv1.2', clock), time);
+    one.keep('a', session('TLSv1.2', clock), time);
     await one.saved();
     await one.forget('a');
     expect([await take(one), await take(two), store.values.size]).toEqual([undefined, undefined, 0]);
@@ -185,7 +185,7 @@ describe('sessions that clients share', () => {
       time,
       take,
     } = several({ store });
-    one.made('a', session('TLSv1.3', clock), time);
+    one.keep('a', session('TLSv1.3', clock), time);
     await one.saved();
     lies = true;
     expect(await take(two)).toBeUndefined();
@@ -215,9 +215,9 @@ describe('sessions that clients share', () => {
       clock,
       time,
     } = several({ store, maxPerServer: 1 });
-    client.made('a', session('TLSv1.3', clock), time);
+    client.keep('a', session('TLSv1.3', clock), time);
     client.distrust('a', time);
-    client.made('a', session('TLSv1.3', clock, 1), time);
+    client.keep('a', session('TLSv1.3', clock, 1), time);
     const tick = () => new Promise((resolve) => setImmediate(resolve));
     for (let turn = 0; turn < 10; turn++) {
       await tick();
@@ -246,7 +246,7 @@ describe('sessions that clients share', () => {
       clock,
       time,
     } = several({ store, lookupMs: 100 });
-    one.made('a', session('TLSv1.3', clock, 5), time);
+    one.keep('a', session('TLSv1.3', clock, 5), time);
     const late = two.fetch('a', time);
     await Promise.resolve();
     time.pass(100);
@@ -273,11 +273,11 @@ describe('sessions that clients share', () => {
     for (let index = 0; index < 5; index++) expect(await one.fetch('b', time)).toBe('store failed');
     expect(await one.fetch('b', time)).toBe('store resting');
     expect(one.statistics(time.now())).toMatchObject({ resting: true, failures: 5 });
-    one.made('a', session('TLSv1.3', clock, 6), time);
+    one.keep('a', session('TLSv1.3', clock, 6), time);
     expect(await take(one)).toBe(6);
     fails = false;
     time.pass(1_000);
-    one.made('a', session('TLSv1.3', clock, 7), time);
+    one.keep('a', session('TLSv1.3', clock, 7), time);
     await one.saved();
     expect(await take(two)).toBe(7);
   });
@@ -299,11 +299,11 @@ describe('sessions that clients share', () => {
       take,
     } = several({ store: full });
     for (let number = 0; number < 5; number++) {
-      one.made('a', session('TLSv1.3', clock, number), time);
+      one.keep('a', session('TLSv1.3', clock, number), time);
       await one.saved();
       expect(await take(one)).toBeUndefined();
     }
-    one.made('a', session('TLSv1.3', clock, 8), time);
+    one.keep('a', session('TLSv1.3', clock, 8), time);
     expect(await take(one)).toBe(8);
     expect(one.statistics(time.now())).toMatchObject({ saved: 0, lost: 6, resting: true });
   });
@@ -351,7 +351,7 @@ describe('sessions that clients share', () => {
       time,
       take,
     } = several({ store: once, lookupMs: 100 });
-    one.made('a', session('TLSv1.3', clock, 4), time);
+    one.keep('a', session('TLSv1.3', clock, 4), time);
     await one.saved();
     const inVain = one.fetch('a', time);
     time.pass(100);
@@ -367,7 +367,7 @@ describe('sessions that clients share', () => {
       clock,
       time,
     } = several({ store });
-    for (const number of [1, 2, 3]) one.made('a', session('TLSv1.3', clock, number), time);
+    for (const number of [1, 2, 3]) one.keep('a', session('TLSv1.3', clock, number), time);
     await one.saved();
     const [broken] = store.values.keys();
     const partly = {
@@ -392,7 +392,7 @@ describe('sessions that clients share', () => {
         take,
       } = several();
       for (let number = 0; number < 7; number++) {
-        one.made('a', session(version, clock, number), time);
+        one.keep('a', session(version, clock, number), time);
         clock.pass(1_000);
       }
       await one.saved();
@@ -407,7 +407,7 @@ describe('sessions that clients share', () => {
       clock,
       time,
     } = several({ store });
-    for (let number = 0; number < 4; number++) one.made('a', session('TLSv1.3', clock, number), time);
+    for (let number = 0; number < 4; number++) one.keep('a', session('TLSv1.3', clock, number), time);
     await one.saved();
     expect(store.values.size).toBe(4);
     const forgotten = one.forget('a');
@@ -433,7 +433,7 @@ describe('sessions that clients share', () => {
         time,
       } = several({ store: hanging });
       for (let number = 0; number < 66; number++)
-        one.made(`a${String(number)}`, session('TLSv1.3', clock, number), time);
+        one.keep(`a${String(number)}`, session('TLSv1.3', clock, number), time);
       hangs = false;
       await vi.advanceTimersByTimeAsync(10_000);
       await one.saved();
