@@ -1,10 +1,10 @@
-/** Bytes in chunks of one size. */
+/** Keeps records in chunks of one size. */
 
 import { NONE } from './memory-store-recency.ts';
 
 /**
- * Keeps records of any length in chained chunks of {@link CHUNK} bytes: half a chunk a record is wasted on the average,
- * and nothing is ever fragmented or moved. Memory is taken a mebibyte at a time and is not given back, but used again.
+ * Keeps records of any length in linked chunks of {@link CHUNK} bytes. On average a record wastes half a chunk, but
+ * memory is never fragmented or moved. Memory is allocated one mebibyte at a time; it is reused and never freed.
  */
 export class ChunkPool {
   readonly #slabs: { readonly bytes: Uint8Array; readonly next: Int32Array }[] = [];
@@ -13,30 +13,30 @@ export class ChunkPool {
   #used = 0;
   #taken = 0;
 
-  /** @param maxBytes how many bytes chunks and the links between them may take. */
+  /** @param maxBytes how many bytes the chunks and their links may take. */
   constructor(maxBytes: number) {
     this.#chunks = Math.min(Math.floor(maxBytes / CHUNK_COST), 2 ** 31 - 1);
   }
 
-  /** The bytes that the chunks in use take, with their links. */
+  /** The bytes of the chunks in use and their links. */
   get bytes(): number {
     return this.#used * CHUNK_COST;
   }
 
-  /** How many chunks may still be taken. */
+  /** How many chunks are free. */
   get free(): number {
     return this.#chunks - this.#used;
   }
 
-  /** @returns how many chunks a record of so many bytes takes. */
+  /** @returns how many chunks a record of `length` bytes takes. */
   chunksFor(length: number): number {
     return Math.ceil(length / CHUNK);
   }
 
-  /** Keeps a record of at least one byte; there must be enough chunks free. @returns its first chunk. */
+  /** Stores a record of at least one byte; enough chunks must be free. @returns its first chunk. */
   write(record: Uint8Array): number {
     let following = NONE;
-    // From its end, so that each chunk's successor is known.
+    // From the end, so that each chunk's successor is known.
     for (let index = this.chunksFor(record.length) - 1; index >= 0; index--) {
       const chunk = this.#take();
       const { bytes, next } = this.#slabOf(chunk);
@@ -47,7 +47,7 @@ export class ChunkPool {
     return following;
   }
 
-  /** Fills `into` with the bytes of the record that begin `skip` bytes, less than a chunk, behind its first. */
+  /** Fills `into` with bytes of the record, from the offset `skip`, which is less than a chunk. */
   read(first: number, skip: number, into: Uint8Array): void {
     for (let chunk = first, at = -skip; at < into.length; at += CHUNK) {
       const { bytes, next } = this.#slabOf(chunk);
@@ -57,7 +57,7 @@ export class ChunkPool {
     }
   }
 
-  /** Whether the record begins with the letters of `text`, which fit into a chunk and are all of one byte. */
+  /** Whether the record begins with `text`, whose letters have one byte each and fit into one chunk. */
   startsWith(first: number, text: string): boolean {
     const { bytes } = this.#slabOf(first);
     const start = (first % CHUNKS_PER_SLAB) * CHUNK;
@@ -65,7 +65,7 @@ export class ChunkPool {
     return true;
   }
 
-  /** Forgets the record. */
+  /** Frees the chunks of the record. */
   release(first: number): void {
     for (let chunk = first; chunk !== NONE;) {
       const { next } = this.#slabOf(chunk);
@@ -97,7 +97,7 @@ export class ChunkPool {
   }
 }
 
-// A sealed session without certificates has some 300 bytes. A key fits into one chunk.
+// An encrypted session without certificates has about 300 bytes. A key fits into one chunk.
 const CHUNK = 128;
 const CHUNK_COST = CHUNK + Int32Array.BYTES_PER_ELEMENT;
 const CHUNKS_PER_SLAB = 8 * 1024;

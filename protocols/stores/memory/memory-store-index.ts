@@ -1,12 +1,12 @@
-/** Which slot a key has. */
+/** Finds the slot of a key. */
 
 import { randomBytes } from 'node:crypto';
 
 import { NONE } from './memory-store-recency.ts';
 
 /**
- * An open-addressed hash table with linear probing, at most half full. Deleting closes the gap, so that there are no
- * tombstones to sweep and no table to rebuild. Its hash is salted anew in each process.
+ * An open-addressed hash table with linear probing, at most half full. A deletion closes the gap, so there are no
+ * tombstones to sweep and no table to rebuild. The hash has a random salt in each process.
  */
 export class KeyIndex {
   readonly #table: Int32Array;
@@ -15,20 +15,19 @@ export class KeyIndex {
   readonly #hasKey: (slot: number, key: string) => boolean;
 
   /**
-   * @param slots how many keys at most.
-   * @param hasKey whether the slot's key is that; asked only when their hashes are equal.
+   * @param slots the largest number of keys.
+   * @param hasKey whether the slot has that key; called only when the hashes are equal.
    */
   constructor(slots: number, hasKey: (slot: number, key: string) => boolean) {
     const places = 2 ** Math.ceil(Math.log2(2 * slots));
-    // A place holds the slot plus one: so the zeros of a new table mean that all are free, and its memory is not
-    // touched.
+    // A place holds the slot plus one, so that 0 means free. A new table is all zeros, and its memory is not touched.
     this.#table = new Int32Array(places);
     this.#hashes = new Uint32Array(slots);
     this.#mask = places - 1;
     this.#hasKey = hasKey;
   }
 
-  /** @returns the slot of `key`; {@link NONE} when it has none. */
+  /** @returns the slot of `key`; {@link NONE} when the key is not in the table. */
   find(key: string): number {
     const hash = hashOf(key);
     for (let place = hash & this.#mask; ; place = (place + 1) & this.#mask) {
@@ -37,7 +36,7 @@ export class KeyIndex {
     }
   }
 
-  /** Gives `slot` to `key`, which has none. */
+  /** Adds `key`, which is not in the table, with `slot`. */
   add(key: string, slot: number): void {
     const hash = hashOf(key);
     this.#hashes[slot] = hash;
@@ -46,12 +45,12 @@ export class KeyIndex {
     this.#table[place] = slot + 1;
   }
 
-  /** Takes `slot`, which a key has, away from it. */
+  /** Removes the key of `slot`. */
   delete(slot: number): void {
     const mask = this.#mask;
     let gap = (this.#hashes[slot] ?? 0) & mask;
     while (this.#table[gap] !== slot + 1) gap = (gap + 1) & mask;
-    // Whatever would not be found any more behind the gap moves into it (Knuth, volume 3, section 6.4, algorithm R).
+    // An entry that could no longer be found behind the gap moves into it (Knuth, volume 3, section 6.4, algorithm R).
     for (let place = (gap + 1) & mask; ; place = (place + 1) & mask) {
       const entry = this.#table[place] ?? 0;
       if (entry === 0) break;
@@ -65,7 +64,7 @@ export class KeyIndex {
   }
 }
 
-/** 32 bits of `key` and a salt, mixed letter by letter in the manner of MurmurHash3 (Appleby; public domain). */
+/** @returns 32 bits of `key` and the salt, mixed letter by letter like MurmurHash3 (Appleby; public domain). */
 function hashOf(key: string): number {
   let hash = SALT;
   for (let index = 0; index < key.length; index++) {

@@ -1,6 +1,6 @@
-/** Slots in the order of their last use. */
+/** Keeps slots in the order of their last use. */
 
-/** No slot, and no chunk. */
+/** The number that means no slot, or no chunk. */
 export const NONE = -1;
 
 /** A doubly linked list of slot numbers, in two arrays. */
@@ -10,13 +10,13 @@ export class RecencyList {
   #oldest = NONE;
   #newest = NONE;
 
-  /** @param slots how many there are: 0…slots - 1. */
+  /** @param slots the number of slots: 0…slots - 1. */
   constructor(slots: number) {
     this.#older = new Int32Array(slots);
     this.#newer = new Int32Array(slots);
   }
 
-  /** The slot that was not used for longest; {@link NONE} when none is in use. */
+  /** The least recently used slot; {@link NONE} when none is in use. */
   get oldest(): number {
     return this.#oldest;
   }
@@ -30,7 +30,7 @@ export class RecencyList {
     this.#newest = slot;
   }
 
-  /** Takes `slot` out of the list. */
+  /** Removes `slot` from the list. */
   delete(slot: number): void {
     const older = this.#older[slot] ?? NONE;
     const newer = this.#newer[slot] ?? NONE;

@@ -1,4 +1,4 @@
-/** Sessions in the memory of this process. */
+/** A session store in the memory of this process. */
 
 import { checkOptions, count } from '../../../core/options.ts';
 import type { Rules } from '../../../core/options.ts';
@@ -10,48 +10,49 @@ import { KEY_AT_MOST, VALUE_AT_MOST } from '../store.ts';
 import { clock } from '../store-rules.ts';
 import type { TakingSessionStore } from '../store.ts';
 
-/** How much a store in memory keeps. */
+/** The options of {@link MemorySessionStore}. */
 export interface MemoryStoreOptions {
   /**
-   * How many sessions at most, 1…16,777,216; 100,000 unless given. The one that was not used for longest makes room.
+   * The largest number of sessions, 1…16,777,216; 100,000 by default. The least recently used session is removed to
+   * make room.
    */
   readonly maxSessions?: number | undefined;
   /**
-   * How many bytes they take at most, 262,144 at least; 256 MiB unless given. The bookkeeping takes some 40 bytes a
-   * session besides.
+   * The largest number of bytes of the sessions, at least 262,144; 256 MiB by default. The bookkeeping takes about 40
+   * more bytes for each session.
    */
   readonly maxBytes?: number | undefined;
-  /** A clock in milliseconds that never goes back; the system's monotonic one unless given. */
+  /** A monotonic clock in milliseconds; `performance.now` by default. */
   readonly now?: (() => number) | undefined;
 }
 
-// What its index can hold, and what the largest session takes with its neighbours.
+// The bounds: as many sessions as the index can hold; at least enough bytes for the largest session.
 export const MEMORY_STORE_RULES = {
   maxSessions: count(1, 2 ** 24),
   maxBytes: count(256 * 1024),
   now: clock,
 } satisfies Rules<MemoryStoreOptions>;
 
-/** What a store in memory holds, and what it has let go of. */
+/** The statistics of a store in memory. */
 export interface MemoryStoreStatistics {
-  /** Sessions held now; among them may be some whose time has passed unnoticed. */
+  /** The number of sessions; some may have expired and not been removed yet. */
   readonly size: number;
-  /** The bytes that they take, bookkeeping aside. */
+  /** The bytes that they take, without the bookkeeping. */
   readonly bytes: number;
-  /** Sessions that had to make room for others. */
+  /** How many sessions were removed to make room for others. */
   readonly evictions: number;
-  /** Sessions that were dropped because their time had passed. */
+  /** How many sessions were removed because they had expired. */
   readonly expirations: number;
 }
 
 /**
- * Keeps sessions in this process: the least recently used makes room for the new.
+ * Keeps sessions in this process. When it is full, the least recently used session makes room for a new one.
  *
- * Theory of operation. A session is a number, its slot, and no object: its hash, its neighbours in the order of use,
- * its moment of expiry and its first chunk stand in typed arrays, its key and value in chunks of a pool. The arrays
- * have their full length from the start; the system gives them memory page by page as slots come into use. So nothing
- * is ever rehashed or moved, the garbage collector sees a handful of objects whatever the number of sessions, and the
- * millionth costs what the first did.
+ * Theory of operation. A session is not an object but a number, its slot. Typed arrays hold its hash, its neighbours in
+ * the order of use, its time of expiry and its first chunk; a pool of chunks holds its key and value. The arrays have
+ * their full length from the start; the system provides their memory page by page as slots come into use. So nothing is
+ * ever rehashed or moved, the garbage collector sees only a few objects for any number of sessions, and the millionth
+ * session costs as much as the first.
  */
 export class MemorySessionStore implements TakingSessionStore {
   readonly #now: () => number;
@@ -63,7 +64,7 @@ export class MemorySessionStore implements TakingSessionStore {
   readonly #firstChunk: Int32Array;
   readonly #valueLength: Uint32Array;
   readonly #keyLength: Uint8Array;
-  /** Slots that were used and are free again, as a stack that is linked through `#firstChunk`. */
+  /** The top of the stack of freed slots, which are linked through `#firstChunk`. */
   #freeSlot = NONE;
   #slotsUsed = 0;
   #size = 0;
@@ -71,7 +72,7 @@ export class MemorySessionStore implements TakingSessionStore {
   #evictions = 0;
   #expirations = 0;
 
-  /** @throws {TypeError | RangeError} for an option that is unknown or wrong. */
+  /** @throws {TypeError | RangeError} when an option is unknown or invalid. */
   constructor(options: MemoryStoreOptions = {}) {
     checkOptions('new MemorySessionStore', options, MEMORY_STORE_RULES);
     const { maxSessions = 100_000, maxBytes = 256 * 1024 * 1024, now = () => performance.now() } = options;
@@ -90,7 +91,7 @@ export class MemorySessionStore implements TakingSessionStore {
     return { size: this.#size, bytes: this.#chunks.bytes, evictions: this.#evictions, expirations: this.#expirations };
   }
 
-  /** @returns a copy of the value. @throws {RangeError} when the key is none. */
+  /** @returns a copy of the value; `undefined` when there is none. @throws {RangeError} when the key is invalid. */
   get(key: string): Uint8Array | undefined {
     const slot = this.#livingSlot(key);
     if (slot === NONE) return undefined;
@@ -98,7 +99,7 @@ export class MemorySessionStore implements TakingSessionStore {
     return this.#valueIn(slot);
   }
 
-  /** @returns the value, which is forgotten. @throws {RangeError} when the key is none. */
+  /** Removes the value. @returns it; `undefined` when there is none. @throws {RangeError} when the key is invalid. */
   take(key: string): Uint8Array | undefined {
     const slot = this.#livingSlot(key);
     if (slot === NONE) return undefined;
@@ -107,7 +108,7 @@ export class MemorySessionStore implements TakingSessionStore {
     return value;
   }
 
-  /** @throws {RangeError} when the key, the value or the time to live is out of bounds. */
+  /** @throws {RangeError} when the key, the value or the time to live is invalid. */
   set(key: string, value: Uint8Array, ttlMs: number): void {
     checkEntry(key, value, ttlMs);
     this.#sweep();
@@ -125,14 +126,14 @@ export class MemorySessionStore implements TakingSessionStore {
     this.#size++;
   }
 
-  /** @throws {RangeError} when the key is none. */
+  /** @throws {RangeError} when the key is invalid. */
   remove(key: string): void {
     checkKey(key);
     const slot = this.#index.find(key);
     if (slot !== NONE) this.#drop(slot);
   }
 
-  /** The slot of `key`; {@link NONE} when it has none, or its time has passed. */
+  /** @returns the slot of `key`; {@link NONE} when there is none or it has expired. */
   #livingSlot(key: string): number {
     checkKey(key);
     const slot = this.#index.find(key);
@@ -158,8 +159,7 @@ export class MemorySessionStore implements TakingSessionStore {
   }
 
   /**
-   * Looks at the next two slots: so all those whose time has passed are gone before as many sessions have come as half
-   * of the slots.
+   * Checks the next two slots. So every slot is checked once in as many sets as half the number of slots.
    */
   #sweep(): void {
     for (let left = SWEPT_PER_SET; left > 0 && this.#slotsUsed > 0; left--) {
@@ -200,7 +200,7 @@ export class MemorySessionStore implements TakingSessionStore {
   }
 }
 
-/** Key and value in one piece; it is good until the next call. */
+/** @returns the key and the value in one buffer, which is valid until the next call. */
 function recordOf(key: string, value: Uint8Array): Uint8Array {
   scratch.write(key, 'latin1');
   scratch.set(value, key.length);
