@@ -6,21 +6,22 @@ import { ClosedError } from '../core/errors.ts';
 import { END } from '../core/want.ts';
 import type { Connection } from '../reactor/connections/connection.ts';
 
-/** What a pump tells. One of the last three is told, once, and nothing after it. */
+/** The events of a pump. One of the last three is emitted once, and is the last event. */
 export interface PumpEvents {
   /** Bytes were passed on. */
   moved(): void;
-  /** The source has ended and the destination was told. */
+  /** The source has ended, and the destination is half-closed. */
   ended(): void;
-  /** The source failed; the destination has accepted all that came before. */
+  /** The source has failed; the destination has accepted all bytes that arrived before. */
   sourceFailed(error: Error): void;
-  /** The destination takes nothing any more. */
+  /** The destination accepts nothing more. */
   destinationFailed(error: Error): void;
 }
 
 /**
- * Passes on what one connection receives to another. While the destination does not take everything, the rest is kept
- * (at most one buffer) and nothing more is read; the source's peer then feels the back-pressure through its own socket.
+ * Passes the bytes that one connection receives to another connection. While the destination does not accept
+ * everything, the rest is buffered (at most one buffer of 64 KiB) and nothing more is read, so the source's peer gets
+ * back-pressure.
  */
 export class Pump {
   /** How many bytes were passed on. */
@@ -38,7 +39,7 @@ export class Pump {
     this.#events = events;
   }
 
-  /** Begins with what is there: the source may have ended before. */
+  /** Begins to read at once, because the source may already have data or have ended. */
   start(): void {
     this.#flow();
     if (!this.#stopped && this.#subscription === undefined) this.#wait(this.#from, this.#from.readable$, this.#flow);
@@ -82,7 +83,7 @@ export class Pump {
     this.#wait(this.#from, this.#from.readable$, this.#flow);
   };
 
-  /** @returns how many of `bytes` the destination took. */
+  /** @returns how many of `bytes` the destination accepted. */
   #offer(bytes: Uint8Array): number {
     let sent = 0;
     try {
@@ -101,7 +102,7 @@ export class Pump {
 
   #end(): void {
     this.stop();
-    // The relay's own limits hold: those of the connection's operations would cut off a reader that takes its time.
+    // Only the relay's limits apply: the connection's own timeouts would cut off a slow reader.
     this.#to.shutdown('send', { timeouts: { blockMs: Infinity, totalMs: Infinity } }).then(
       () => {
         this.#events.ended();
@@ -118,7 +119,7 @@ export class Pump {
     this.#events[how](error);
   }
 
-  /** Waits for `side`; a side that is closed from elsewhere fails. */
+  /** Waits until `side` is ready. If other code closes the connection, that counts as a failure of `side`. */
   #wait(side: Connection, readiness$: Connection['readable$'], next: () => void): void {
     const previous = this.#subscription;
     this.#subscription = readiness$.subscribe({
@@ -133,7 +134,7 @@ export class Pump {
   }
 }
 
-// One for all pumps: what the destination does not take is copied before anyone else can run.
+// One buffer for all pumps: what the destination does not accept is copied before any other code runs.
 const shared = new Uint8Array(64 * 1024);
-// After as many reads the other connections have their turn.
+// After so many reads other connections get their turn.
 const ROUNDS = 16;

@@ -1,4 +1,4 @@
-/** Both directions of a proxied connection, as one object with one life. */
+/** A relay: both directions of a proxied connection in one object. */
 
 import { ClosedError, OperationTimeoutError } from '../core/errors.ts';
 import { checkArgument, checkOptions, milliseconds, partWith, signal } from '../core/options.ts';
@@ -14,18 +14,18 @@ import type { ConnectionCloseOptions } from '../reactor/connections/progress-wat
 import type { Loop } from '../reactor/loop.ts';
 import { Pump } from './pump.ts';
 
-/** The limits of a relay, in milliseconds; none unless given. */
+/** The options of a {@link Relay}. */
 export interface RelayOptions {
-  /** How long neither side may send anything. */
+  /** How long the relay may live while neither side sends anything, in milliseconds; no limit by default. */
   readonly idleMs?: number | undefined;
-  /** How long the relay may live. */
+  /** How long the relay may live, in milliseconds; no limit by default. */
   readonly totalMs?: number | undefined;
   /**
-   * How long a side may take what was accepted for it, once the other side has ended or failed: 30 seconds, of which at
-   * most 2 without progress, unless given.
+   * After one side has ended or failed: how long the other side may take to receive the bytes that were accepted for
+   * it. By default 30 seconds in total and 2 seconds without progress.
    */
   readonly close?: ConnectionCloseOptions | undefined;
-  /** Ends the relay, and resets both connections. */
+  /** Cancels the relay and resets both connections. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -37,27 +37,27 @@ export const RELAY_RULES = {
   signal,
 } satisfies Rules<RelayOptions>;
 
-/** How much a relay moved. */
+/** The statistics of a relay. */
 export interface RelayStatistics {
   /** Bytes from the first connection to the second. */
   readonly forward: number;
   /** Bytes from the second connection to the first. */
   readonly backward: number;
-  /** How long it has lived, in milliseconds. */
+  /** How long the relay has lived, in milliseconds. */
   readonly durationMs: number;
 }
 
 /**
- * Carries bytes between two connections, which it owns from now on. It reads from one side only what the other side
- * takes, so that its memory is bounded whatever the speeds; it passes on each end as a half-close; and whatever
- * happens, both connections are closed.
+ * Passes bytes between two connections in both directions, and owns the connections from now on. It reads from one side
+ * only as much as the other side accepts, so its memory is bounded. It passes on the end of each side as a half-close.
+ * In the end both connections are always closed.
  *
- * When both sides have ended, they are closed politely. When one side fails, the other is given all that came before
- * the failure, and is then told that bytes are missing: by a reset, or over TLS by an end without close_notify. When a
- * limit passes or the relay is cancelled, both are reset at once.
+ * When both sides have ended, it closes them gracefully. When one side fails, the other side gets all bytes that
+ * arrived before the failure. Then its connection is reset (over TLS: ended without close_notify), so that its peer
+ * sees that bytes are missing. When a limit is exceeded or the relay is cancelled, it resets both at once.
  */
 export class Relay {
-  /** Settles when both connections are closed: with the statistics, or with the error that ended it. */
+  /** Resolves with the statistics when both connections are closed; rejects with the error that ended the relay. */
   readonly done: Promise<RelayStatistics>;
 
   readonly #loop: Loop;
@@ -76,7 +76,7 @@ export class Relay {
   readonly #cancelTotal: () => void;
   readonly #removeAbort: () => void;
 
-  /** @throws {TypeError | RangeError} for an option that is unknown or wrong. */
+  /** @throws {TypeError | RangeError} when an argument or option is unknown or invalid. */
   constructor(first: Connection, second: Connection, options: RelayOptions = {}) {
     checkArgument('new Relay', 'the first connection', first, connection);
     checkArgument('new Relay', 'the second connection', second, connection);
@@ -108,7 +108,7 @@ export class Relay {
     this.#second = this.#side(second, first);
     for (const side of [this.#first, this.#second]) side.connection.on('broken', side.onBroken);
     this.#first.pump.start();
-    // Both may be closed already, and so the relay by now.
+    // If the connections are already closed, the relay has ended by now.
     if (!this.#released) this.#second.pump.start();
   }
 
@@ -132,16 +132,16 @@ export class Relay {
         this.#failed(side, error);
       },
       destinationFailed: (error) => {
-        this.#deaf(this.#otherOf(side), error);
+        this.#unwritable(this.#otherOf(side), error);
       },
     });
     const side: Side = {
       connection,
       pump,
       hasEnded: false,
-      isDeaf: false,
+      isUnwritable: false,
       onBroken: (error) => {
-        this.#deaf(side, error);
+        this.#unwritable(side, error);
       },
     };
     return side;
@@ -151,7 +151,7 @@ export class Relay {
     return side === this.#first ? this.#second : this.#first;
   }
 
-  /** `side` has said that it sends nothing more, and the other was told. */
+  /** `side` sends nothing more, and the other side's connection is half-closed. */
   #ended(side: Side): void {
     side.hasEnded = true;
     if (this.#failure !== undefined) this.#failed(side, this.#failure);
@@ -164,19 +164,21 @@ export class Relay {
     this.#resolve(this.statistics);
   }
 
-  /** `side` takes nothing any more. What it had sent before still goes to the other side. */
-  #deaf(side: Side, error: Error): void {
+  /** `side` accepts nothing more. Bytes that it has sent are still delivered to the other side. */
+  #unwritable(side: Side, error: Error): void {
     if (this.#released) return;
     this.#failure ??= error;
-    side.isDeaf = true;
+    side.isUnwritable = true;
     const other = this.#otherOf(side);
     other.pump.stop();
-    if (other.isDeaf) this.#reset(this.#failure);
+    if (other.isUnwritable) this.#reset(this.#failure);
     else if (side.hasEnded) this.#failed(side, this.#failure);
     else this.#watchDelivery(other.connection, this.#failure);
   }
 
-  /** A side that takes nothing must not keep what the broken one has sent, and both connections with it, for ever. */
+  /**
+   * Limits how long the other side may take to receive what the broken side has sent; otherwise the relay could hang.
+   */
   #watchDelivery({ basis }: Connection, failure: Error): void {
     this.#delivery ??= new ProgressWatch(this.#loop, basis.socket, closeLimits(this.#close), () => {
       this.#reset(failure);
@@ -184,14 +186,14 @@ export class Relay {
   }
 
   /**
-   * All that `side` had sent before it failed was accepted for the other side, which gets it and is told that there
-   * should be more.
+   * `side` has failed, and all bytes that it had sent are accepted for the other side. Delivers them, and then resets
+   * the other side's connection, unless `side` had ended before.
    */
   #failed(side: Side, error: Error): void {
     if (!this.#release()) return;
-    const failure = side.isDeaf ? failureReason(this.#failure, error) : (this.#failure ?? error);
+    const failure = side.isUnwritable ? failureReason(this.#failure, error) : (this.#failure ?? error);
     const other = this.#otherOf(side).connection;
-    // One that has failed by itself may still have an alert on its way.
+    // A connection that is closing after its own failure may still be sending an alert: it is not aborted.
     if (!side.connection.closed) side.connection.abort(failure);
     const gone = side.hasEnded ? other.close(this.#close) : other.breakOff(this.#close, failure);
     void gone.then(() => {
@@ -199,7 +201,7 @@ export class Relay {
     });
   }
 
-  /** A limit has passed, or the relay was cancelled. */
+  /** Resets both connections: a limit was exceeded, the relay was cancelled, or neither side accepts anything. */
   #reset(error: Error): void {
     if (!this.#release()) return;
     this.#first.connection.abort(error);
@@ -227,15 +229,15 @@ export class Relay {
   }
 }
 
-/** One of the two connections, with the pump that takes what it sends. */
+/** One of the two connections, with the pump that reads from it. */
 interface Side {
   readonly connection: Connection;
   readonly pump: Pump;
   readonly onBroken: (error: Error) => void;
-  /** Whether it has said that it sends nothing more, and the other side was told. */
+  /** Whether it sends nothing more, and the other side's connection is half-closed. */
   hasEnded: boolean;
-  /** Whether it takes nothing any more. */
-  isDeaf: boolean;
+  /** Whether it accepts nothing more. */
+  isUnwritable: boolean;
 }
 
 function whenAborted(signal: AbortSignal | undefined, abort: () => void): () => void {

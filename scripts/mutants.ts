@@ -456,7 +456,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a relay resets both sides when one breaks',
     file: 'protocols/relay.ts',
-    find: 'if (other.isDeaf) this.#reset(this.#failure);',
+    find: 'if (other.isUnwritable) this.#reset(this.#failure);',
     replace: 'if (other !== side) this.#reset(this.#failure);',
     by: 'property-tests/connections/order.test.ts',
   },
@@ -1039,13 +1039,13 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'a relay half-closes after a failure of the other side',
     file: 'protocols/relay.ts',
     find: 'side.hasEnded ? other.close(this.#close) : other.breakOff(this.#close, failure)',
-    replace: 'side.isDeaf ? other.close(this.#close) : other.breakOff(this.#close, failure)',
+    replace: 'side.isUnwritable ? other.close(this.#close) : other.breakOff(this.#close, failure)',
     by: 'protocols/relay.test.ts',
   },
   {
     name: 'a relay waits although both sides are broken',
     file: 'protocols/relay.ts',
-    find: '    if (other.isDeaf) this.#reset(this.#failure);\n    else if (side.hasEnded)',
+    find: '    if (other.isUnwritable) this.#reset(this.#failure);\n    else if (side.hasEnded)',
     replace: '    if (side.hasEnded)',
     by: 'protocols/relay-endings.test.ts',
   },
@@ -1620,7 +1620,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a relay reports a failed send without its reason',
     file: 'protocols/relay.ts',
-    find: 'side.isDeaf ? failureReason(this.#failure, error) : (this.#failure ?? error);',
+    find: 'side.isUnwritable ? failureReason(this.#failure, error) : (this.#failure ?? error);',
     replace: 'this.#failure ?? error;',
     by: 'property-tests/regressions.test.ts',
   },

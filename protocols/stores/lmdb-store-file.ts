@@ -1,4 +1,4 @@
-/** The file of an LMDB database, looked at before it is mapped into memory. */
+/** Checks the file of an LMDB database before it is mapped into memory. */
 
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
@@ -7,10 +7,10 @@ import { codeOf } from './files/file-store-folder.ts';
 import { StoreError } from './store-error.ts';
 
 /**
- * A file that is no database would bring the process down, and so would pages that are missing at its end: LMDB maps
- * the file into memory and trusts it.
- * @throws {StoreError} unless the file is absent, empty, or begins as a database of LMDB's present format and is as
- * long as it says.
+ * Checks that a file is a complete database. LMDB maps the file into memory and trusts it: another file, or one that
+ * was cut off, would crash the process.
+ * @throws {StoreError} unless the file is missing, empty, or begins like a database of LMDB's present format and has
+ * the length that it claims.
  */
 export async function checkDatabaseFile(path: string): Promise<void> {
   let file;
@@ -24,18 +24,18 @@ export async function checkDatabaseFile(path: string): Promise<void> {
     const found = await file.stat();
     if (!found.isFile()) throw new StoreError('failed', `${path} is not a file`);
     if (found.size === 0) return;
-    // The two first pages tell of the last two commits.
+    // The first two pages describe the last two commits.
     const first = await readMeta(file, 0);
     const second = first === undefined ? undefined : await readMeta(file, first.pageSize);
     const isWhole = [first, second].every((meta) => meta !== undefined && found.size >= meta.pages * meta.pageSize);
     if (!isWhole)
-      throw new StoreError('failed', `${path} is not a whole database of LMDB; remove it, or name another path`);
+      throw new StoreError('failed', `${path} is not a complete LMDB database; remove it, or set another path`);
   } finally {
     await file.close();
   }
 }
 
-/** @returns what a page tells of the database; `undefined` when it is no such page. */
+/** @returns the database's size according to a meta page; `undefined` when it is not a meta page. */
 async function readMeta(
   file: FileHandle,
   position: number,

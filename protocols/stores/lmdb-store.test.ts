@@ -109,10 +109,10 @@ describe('the LMDB store', () => {
       await store.close();
       const whole = readFileSync(path);
       truncateSync(path, whole.length - 4_096);
-      await expect(new LmdbSessionStore({ path }).get('key')).rejects.toThrow('not a whole database');
+      await expect(new LmdbSessionStore({ path }).get('key')).rejects.toThrow('not a complete LMDB database');
       for (const content of [Buffer.alloc(100_000, 7), Buffer.alloc(100_000), Buffer.from('short')]) {
         writeFileSync(path, content);
-        await expect(new LmdbSessionStore({ path }).get('key')).rejects.toThrow('not a whole database');
+        await expect(new LmdbSessionStore({ path }).get('key')).rejects.toThrow('not a complete LMDB database');
       }
       writeFileSync(path, whole);
       const again = new LmdbSessionStore({ path });

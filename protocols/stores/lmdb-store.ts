@@ -1,4 +1,4 @@
-/** Sessions in an LMDB database, shared by the processes of a machine. */
+/** A session store in an LMDB database, which the processes of one machine share. */
 
 import { dirname } from 'node:path';
 
@@ -13,19 +13,20 @@ import { storePackage } from './store-package.ts';
 import { TTL_AT_MOST_MS, VALUE_AT_MOST } from './store.ts';
 import type { TakingSessionStore } from './store.ts';
 
-/** Where the database is, and how large. */
+/** The options of {@link LmdbSessionStore}. */
 export interface LmdbStoreOptions {
   /**
-   * The database's file, in a directory of its own that is made unless it is there, in one that is; a second file
-   * ending in `-lock` stands beside it. On a disk of this machine: LMDB does not work over networks.
+   * The database's file. A second file with the ending `-lock` is made next to it. The file needs a directory of its
+   * own, which is made if it is missing; the directory above must exist. It must be on a local disk: LMDB does not work
+   * over networks.
    */
   readonly path: string;
   /**
-   * How many bytes the pages in use may take, 1,048,576 at least; 256 MiB unless given. The file is that large, and
-   * some freed pages larger.
+   * How many bytes the pages in use may take, at least 1,048,576; 256 MiB by default. The file can be larger by some
+   * freed pages.
    */
   readonly maxBytes?: number | undefined;
-  /** The time of day in milliseconds, for the file outlives processes; the system's unless given. */
+  /** The wall clock in milliseconds, because the file outlives processes; `Date.now` by default. */
   readonly now?: (() => number) | undefined;
 }
 
@@ -35,7 +36,7 @@ export const LMDB_STORE_RULES = {
   now: clock,
 } satisfies Rules<LmdbStoreOptions>;
 
-/** What is used of the package. */
+/** The part of the package's database that is used. */
 interface Database {
   getBinary(key: string): Uint8Array | undefined;
   put(key: string, value: Uint8Array): Promise<boolean>;
@@ -48,17 +49,18 @@ interface Database {
 }
 
 /**
- * Keeps sessions in one memory-mapped file, the default between processes of a machine. It needs the package `lmdb`,
- * which is loaded with the first use.
+ * Keeps sessions in one memory-mapped file. It is the default choice for the processes of one machine. It needs the
+ * package `lmdb`, which is loaded at the first use.
  *
- * Theory of operation. A get reads mapped memory and takes some microseconds; one whose page is not in memory waits for
- * the disk. Sets, removes and takes are gathered and committed by a thread, and their promises settle then; a take
- * reads and removes in one transaction, of which there is one at a time among all processes. Pages are never changed in
- * their place (copy on write), so that a writer that is killed leaves the last commit. A reader that is killed would
- * keep old pages from being used again: such readers are cleared when the database is opened, and once a minute of use.
+ * Theory of operation. A get reads mapped memory, which takes some microseconds; if the page is not in memory, it waits
+ * for the disk. A thread collects and commits sets, removes and takes; their promises settle after the commit. A take
+ * reads and removes in one transaction; all processes together run one transaction at a time. Pages are never changed
+ * in place (copy on write), so that a writer that is killed leaves the last commit intact. A reader that is killed
+ * would prevent old pages from being reused: such readers are cleared when the database is opened, and once a minute
+ * while it is used.
  *
- * There is no timer: each set looks at some sessions, in turn, and removes those that have expired. The map grows by
- * itself if it is let; so the bound stands here, and a set that would exceed it fails as `'full'`.
+ * There is no timer: each eighth set checks the next 32 sessions and removes the expired ones. LMDB would let the file
+ * grow without limit, so the bound is checked here: a set that would exceed it fails with the reason `'full'`.
  */
 export class LmdbSessionStore implements TakingSessionStore {
   readonly #path: string;
@@ -71,7 +73,7 @@ export class LmdbSessionStore implements TakingSessionStore {
   #readersCheckedAt = 0;
   #closing: Promise<void> | undefined;
 
-  /** @throws {TypeError | RangeError} for an option that is unknown or wrong. */
+  /** @throws {TypeError | RangeError} when an option is unknown or invalid. */
   constructor(options: LmdbStoreOptions) {
     checkOptions('new LmdbSessionStore', options, LMDB_STORE_RULES);
     const { path, maxBytes = 256 * 1024 * 1024, now = Date.now } = options;
@@ -81,8 +83,8 @@ export class LmdbSessionStore implements TakingSessionStore {
   }
 
   /**
-   * @throws {RangeError} when the key is none; {StoreError} when the database cannot be read; {UnsupportedError}
-   * without the package.
+   * @throws {RangeError} when the key is invalid; {StoreError} when the database cannot be read; {UnsupportedError}
+   * when the package is missing.
    */
   async get(key: string): Promise<Uint8Array | undefined> {
     checkKey(key);
@@ -90,13 +92,13 @@ export class LmdbSessionStore implements TakingSessionStore {
   }
 
   /**
-   * Gives a session to one of all processes.
-   * @throws {RangeError} when the key is none; {StoreError} when the database cannot be written.
+   * Only one process gets the session.
+   * @throws {RangeError} when the key is invalid; {StoreError} when the database cannot be written.
    */
   async take(key: string): Promise<Uint8Array | undefined> {
     checkKey(key);
     return this.#with('taking a session', async (database) => {
-      // What is not there is not worth a transaction, for which other writers would have to wait.
+      // A missing session needs no transaction, for which other writers would have to wait.
       if (this.#read(database, key) === undefined) return undefined;
       return database.transaction(() => {
         const value = this.#read(database, key);
@@ -107,8 +109,8 @@ export class LmdbSessionStore implements TakingSessionStore {
   }
 
   /**
-   * @throws {RangeError} when something is out of bounds; {StoreError} when it cannot be written, `'full'` when there
-   * is no room.
+   * @throws {RangeError} when an argument is invalid; {StoreError} when the session cannot be written, with the reason
+   * `'full'` when there is no room.
    */
   async set(key: string, value: Uint8Array, ttlMs: number): Promise<void> {
     checkEntry(key, value, ttlMs);
@@ -118,10 +120,10 @@ export class LmdbSessionStore implements TakingSessionStore {
     await this.#with('writing a session', async (database) => {
       this.#tend(database);
       if (!this.#hasRoomFor(database, record.length)) {
-        // What has expired may stand in the way.
+        // Expired sessions may take up the room.
         await this.#sweep(database, SWEPT_WHEN_FULL);
         if (!this.#hasRoomFor(database, record.length))
-          throw new StoreError('full', `${this.#path} is full (option maxBytes, ${String(this.#maxBytes)} bytes)`);
+          throw new StoreError('full', `${this.#path} is full: ${String(this.#maxBytes)} bytes (option maxBytes)`);
       }
       this.#pendingBytes += record.length;
       try {
@@ -132,7 +134,7 @@ export class LmdbSessionStore implements TakingSessionStore {
     });
   }
 
-  /** @throws {RangeError} when the key is none; {StoreError} when the database cannot be written. */
+  /** @throws {RangeError} when the key is invalid; {StoreError} when the database cannot be written. */
   async remove(key: string): Promise<void> {
     checkKey(key);
     await this.#with('removing a session', async (database) => {
@@ -140,7 +142,7 @@ export class LmdbSessionStore implements TakingSessionStore {
     });
   }
 
-  /** Commits what is under way, and unmaps the file. */
+  /** Commits the changes under way and closes the file. The sessions stay in it. Idempotent. */
   close(): Promise<void> {
     return (this.#closing ??= this.#close());
   }
@@ -167,8 +169,8 @@ export class LmdbSessionStore implements TakingSessionStore {
       try {
         await privateDirectory(dirname(this.#path));
         await checkDatabaseFile(this.#path);
-        // Opening clears the readers that have died. Event turn batching makes promises that nobody can see, and that
-        // reject when the disk is full.
+        // Opening clears dead readers. No event turn batching: it makes internal promises that reject, unhandled, when
+        // the disk is full.
         return open({
           path: this.#path,
           noSubdir: true,
@@ -193,15 +195,15 @@ export class LmdbSessionStore implements TakingSessionStore {
       : new Uint8Array(record.subarray(EXPIRY_BYTES));
   }
 
-  /** Whether a record may be put. Pages that are free are used before the file grows. */
+  /** Whether there is room for a record. LMDB uses free pages before the file grows. */
   #hasRoomFor(database: Database, bytes: number): boolean {
     const { pageSize, root, free } = database.getStats() as Statistics;
-    // Copy on write takes the path to the root anew, and the list of free pages.
+    // Copy on write also needs new pages for the path to the root and for the list of free pages.
     const wanted = Math.ceil((this.#pendingBytes + bytes) / pageSize) * 2 + PAGES_IN_RESERVE;
     return (pagesOf(root) + pagesOf(free) + META_PAGES + wanted) * pageSize <= this.#maxBytes;
   }
 
-  /** Does a little of what has to be done now and then. */
+  /** Does a small part of the periodic work: clears dead readers and sweeps expired sessions. */
   #tend(database: Database): void {
     const now = this.#now();
     if (Math.abs(now - this.#readersCheckedAt) > READERS_CHECKED_MS) {
@@ -210,11 +212,11 @@ export class LmdbSessionStore implements TakingSessionStore {
     }
     if (this.#setsUntilSweep-- > 0) return;
     this.#setsUntilSweep = SETS_PER_SWEEP;
-    // One that cannot be written is told to the set itself.
+    // If the database cannot be written, the set itself reports it.
     this.#sweep(database, SWEPT).catch(() => undefined);
   }
 
-  /** Looks at the next `limit` sessions, and removes those that have expired, unless they are renewed meanwhile. */
+  /** Checks the next `limit` sessions and removes the expired ones, unless another process has renewed them. */
   async #sweep(database: Database, limit: number): Promise<void> {
     const expired: string[] = [];
     const now = this.#now();
@@ -241,7 +243,7 @@ export class LmdbSessionStore implements TakingSessionStore {
   }
 }
 
-/** A commit that failed tells why in a promise of its own, which rejects. @returns that reason, or `error` itself. */
+/** @returns the reason of a failed commit, with which its promise `commitError` rejects; or `error` itself. */
 async function causeOf(error: unknown): Promise<unknown> {
   if (!(error instanceof Error) || !('commitError' in error)) return error;
   try {
@@ -269,7 +271,7 @@ function pagesOf({ treeBranchPageCount, treeLeafPageCount, overflowPages }: Tree
   return treeBranchPageCount + treeLeafPageCount + overflowPages;
 }
 
-/** Whether `record` is one of ours whose time has not passed. */
+/** Whether `record` has this store's format and has not expired. */
 function isLiving(record: Uint8Array, now: number): boolean {
   if (record.length < EXPIRY_BYTES || record.length > EXPIRY_BYTES + VALUE_AT_MOST) return false;
   const expiresAt = new DataView(record.buffer, record.byteOffset).getFloat64(0);
@@ -278,7 +280,7 @@ function isLiving(record: Uint8Array, now: number): boolean {
 
 const EXPIRY_BYTES = 8;
 const META_PAGES = 2;
-// A tree of a billion sessions is some six pages high, and there are two of them.
+// A tree of a billion sessions is about six pages high, and there are two trees.
 const PAGES_IN_RESERVE = 16;
 const READERS_CHECKED_MS = 60_000;
 const SETS_PER_SWEEP = 8;

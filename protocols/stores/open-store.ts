@@ -1,4 +1,4 @@
-/** Stores by address, as command lines and configurations name them. */
+/** Opens stores by address, for command lines and configurations. */
 
 import { join } from 'node:path';
 
@@ -14,9 +14,9 @@ import type { TakingSessionStore } from './store.ts';
 import { anyText } from './store-rules.ts';
 
 /**
- * Opens the store at an address: `memory` (of this process alone), `files:DIR`, `lmdb:DIR`, `redis://HOST:PORT` or
- * `rediss://…`, or `unix:PATH` for a session server, which `reactor` connects to. What is not there fails with the
- * first use.
+ * Opens the store at an address: `memory` (this process only), `files:DIR`, `lmdb:DIR`, `redis://HOST:PORT` or
+ * `rediss://…`, or `unix:PATH` for a session server, to which `reactor` connects. It does not connect yet: a missing
+ * directory, package or server makes the first request fail.
  * @throws {RangeError} for any other address.
  */
 export function openSessionStore(address: string, reactor: Reactor): TakingSessionStore {
@@ -28,7 +28,7 @@ export function openSessionStore(address: string, reactor: Reactor): TakingSessi
   if (scheme === 'files') return new FileSessionStore({ directory: rest });
   if (scheme === 'lmdb') return new LmdbSessionStore({ path: join(rest, 'sessions.mdb') });
   if (scheme === 'unix') return new SessionServerStore(reactor, { path: rest });
-  // It may be an address with a password in it that was mistyped.
+  // A mistyped address may have a password in it.
   throw new RangeError(
     `a session store is memory, files:DIR, lmdb:DIR, redis://HOST:PORT, rediss://HOST:PORT or unix:PATH, not ${address.replace(/[^/]*@/, '…@')}`,
   );

@@ -1,10 +1,10 @@
-/** Where a Redis server is, and who asks. */
+/** The address and the credentials of a Redis server. */
 
-/** What connecting to one server takes. */
+/** What is needed to connect to one server. */
 export interface RedisNode {
   readonly host?: string;
   readonly port?: number;
-  /** The path of a Unix socket, in the place of host and port. */
+  /** The path of a Unix socket, instead of host and port. */
   readonly path?: string;
   readonly username?: string;
   readonly password?: string;
@@ -14,7 +14,7 @@ export interface RedisNode {
 
 /**
  * Reads `redis://[[user]:password@]host[:port][/database]`, `rediss://…` for TLS, or `unix:/path`.
- * @throws {RangeError} when it is none of them. The message does not hold the text, for that may hold a password.
+ * @throws {RangeError} when it is none of them. The message does not contain the text, which may have a password in it.
  */
 export function parseRedisUrl(text: string): RedisNode {
   const url = URL.canParse(text) ? new URL(text) : undefined;
@@ -28,7 +28,7 @@ export function parseRedisUrl(text: string): RedisNode {
     database === undefined
   ) {
     throw new RangeError(
-      'a Redis server is given as redis://[[user]:password@]host[:port][/database], rediss://… for TLS, or unix:/path',
+      'the address of a Redis server is redis://[[user]:password@]host[:port][/database], rediss://… for TLS, or unix:/path',
     );
   }
   return {

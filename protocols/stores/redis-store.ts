@@ -1,4 +1,4 @@
-/** Sessions in Redis, shared by the processes of many machines. */
+/** A session store in Redis, which processes of many machines share. */
 
 import { checkOptions, count, either, finiteSpan, listOf, partWith, secret, text, trust } from '../../core/options.ts';
 import type { Rules } from '../../core/options.ts';
@@ -11,26 +11,26 @@ import { anyText } from './store-rules.ts';
 import { VALUE_AT_MOST } from './store.ts';
 import type { TakingSessionStore } from './store.ts';
 
-/** Where Redis is, and how long to wait for it. */
+/** The options of {@link RedisSessionStore}. */
 export type RedisStoreOptions = {
-  /** What keys begin with, so that others may use the same server; `wantio:` unless given. */
+  /** The prefix of all keys, so that other programs can use the same server; `wantio:` by default. */
   readonly prefix?: string | undefined;
-  /** How long one request may take, the first connection included, in milliseconds; 1 second unless given. */
+  /** How long one request may take, including the first connection, in milliseconds; 1 second by default. */
   readonly timeoutMs?: number | undefined;
-  /** How many requests may be under way; 1024 unless given. One more fails as `'busy'`. */
+  /** How many requests may be under way; 1024 by default. One more fails with the reason `'busy'`. */
   readonly maxPending?: number | undefined;
 } & (
   | {
       /**
-       * `redis://[[user]:password@]host[:port][/database]`, `rediss://…` for TLS, `unix:/path`; several are nodes of
+       * `redis://[[user]:password@]host[:port][/database]`, `rediss://…` for TLS, or `unix:/path`. Several are nodes of
        * one cluster.
        */
       readonly url: string | readonly string[];
-      /** Certificates to trust with `rediss://`, in PEM; Node's own unless given. */
+      /** The certificates to trust with `rediss://`, in PEM; by default Node's. */
       readonly ca?: string | undefined;
     }
   | {
-      /** A `Redis` or `Cluster` of ioredis, connected; it stays the caller's to close. */
+      /** A connected `Redis` or `Cluster` of ioredis. The caller closes it. */
       readonly client: RedisClient;
     }
 );
@@ -47,12 +47,12 @@ export const REDIS_STORE_RULES = {
 } satisfies Rules<RedisStoreOptions>;
 
 /**
- * Keeps sessions in Redis, which forgets them by itself when their time has passed (`PX`). It needs the package
- * `ioredis`, which is loaded with the first use.
+ * Keeps sessions in Redis, which removes them when they expire (`PX`). It needs the package `ioredis`, which is loaded
+ * at the first use.
  *
- * While there is no connection every request fails at once; nothing is queued for later. A server that does not answer
- * costs each request its deadline, and after three of them without a byte the connection is given up and made anew.
- * Names and passwords never stand in errors. To take sessions, the user must be allowed to `EVAL`.
+ * Without a connection every request fails at once; nothing is queued. When the server does not answer, each request
+ * waits for its deadline; after three deadlines (3 × `timeoutMs`) without a byte the client reconnects. Errors never
+ * contain user names or passwords. To take sessions, the Redis user must be allowed to run `EVAL`.
  */
 export class RedisSessionStore implements TakingSessionStore {
   readonly #prefix: string;
@@ -67,13 +67,17 @@ export class RedisSessionStore implements TakingSessionStore {
   #pending = 0;
   #closed = false;
 
+  /**
+   * @throws {TypeError | RangeError} when an option is unknown or invalid, or not exactly one of `url` and `client` is
+   * given.
+   */
   constructor(options: RedisStoreOptions) {
     checkOptions('new RedisSessionStore', options, REDIS_STORE_RULES);
     const { client, url, ca } = options as { client?: RedisClient; url?: string | readonly string[]; ca?: string };
     if ((client === undefined) === (url === undefined))
-      throw new TypeError('new RedisSessionStore needs a url, or a client, and not both');
+      throw new TypeError('new RedisSessionStore needs a url or a client, not both');
     if (ca !== undefined && url === undefined)
-      throw new TypeError('new RedisSessionStore takes ca for a url; a client has its own');
+      throw new TypeError('new RedisSessionStore takes ca with a url only; a client has its own');
     this.#prefix = options.prefix ?? 'wantio:';
     this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
     this.#maxPending = options.maxPending ?? PENDING;
@@ -83,18 +87,18 @@ export class RedisSessionStore implements TakingSessionStore {
   }
 
   /**
-   * @throws {RangeError} when the key is none; {StoreError} when there is no answer; {UnsupportedError} without the
-   * package.
+   * @throws {RangeError} when the key is invalid; {StoreError} when there is no answer; {UnsupportedError} when the
+   * package is missing.
    */
   async get(key: string): Promise<Uint8Array | undefined> {
     checkKey(key);
-    // A part, because whatever stands there may be larger than any session.
+    // A range, because the stored value may be larger than any session.
     return valueIn(await this.#request((client) => client.getrangeBuffer(this.#prefix + key, 0, VALUE_AT_MOST + 1)));
   }
 
   /**
-   * Gives a session to one of all clients of the server. One whose answer comes too late is lost.
-   * @throws {RangeError} when the key is none; {StoreError} when there is no answer.
+   * Only one client of the server gets the session. The session is lost if the answer is too late.
+   * @throws {RangeError} when the key is invalid; {StoreError} when there is no answer.
    */
   async take(key: string): Promise<Uint8Array | undefined> {
     checkKey(key);
@@ -104,31 +108,31 @@ export class RedisSessionStore implements TakingSessionStore {
   }
 
   /**
-   * @throws {RangeError} when something is out of bounds; {StoreError} when there is no answer or the server refuses,
-   * `'full'` when it has no memory.
+   * @throws {RangeError} when an argument is invalid; {StoreError} when there is no answer or the server refuses, with
+   * the reason `'full'` when it has no memory.
    */
   async set(key: string, value: Uint8Array, ttlMs: number): Promise<void> {
     checkEntry(key, value, ttlMs);
-    // An empty answer means that there is nothing; so no record is empty.
+    // An empty answer means that there is no record, so a record is never empty.
     const record = Buffer.allocUnsafeSlow(1 + value.length);
     record[0] = VERSION;
     record.set(value, 1);
     await this.#request((client) => client.set(this.#prefix + key, record, 'PX', Math.ceil(ttlMs)));
   }
 
-  /** @throws {RangeError} when the key is none; {StoreError} when there is no answer. */
+  /** @throws {RangeError} when the key is invalid; {StoreError} when there is no answer. */
   async remove(key: string): Promise<void> {
     checkKey(key);
     await this.#request((client) => client.del(this.#prefix + key));
   }
 
-  /** Ends the connection, unless the client was given; requests under way fail. */
+  /** Closes the connection, unless it is the caller's client. Requests under way fail. */
   close(): void {
     this.#closed = true;
     this.#own?.disconnect();
   }
 
-  /** Counts a request until it has ended for good: one that timed out still waits in the client. */
+  /** Makes a request. It counts as under way until the client has settled it, even if it has timed out here. */
   async #request<T>(send: (client: RedisClient) => Promise<T>): Promise<T> {
     if (this.#closed) throw closedStore();
     if (this.#pending >= this.#maxPending)
@@ -171,14 +175,14 @@ export class RedisSessionStore implements TakingSessionStore {
     }
   }
 
-  /** What went wrong, without the command: that of an authentication holds the password. */
+  /** @returns the error to throw. It does not contain the command, because an `AUTH` has the password in it. */
   #failure(error: unknown): StoreError {
     if (error instanceof StoreError) return error;
     if (this.#closed) return closedStore();
-    const told = error instanceof Error ? error.message : String(error);
+    const original = error instanceof Error ? error.message : String(error);
     const message =
-      NO_CONNECTION.test(told) && this.#lastError !== '' ? `there is no connection: ${this.#lastError}` : told;
-    return new StoreError(told.startsWith('OOM ') ? 'full' : 'failed', `Redis: ${this.#withoutSecrets(message)}`);
+      NO_CONNECTION.test(original) && this.#lastError !== '' ? `there is no connection: ${this.#lastError}` : original;
+    return new StoreError(original.startsWith('OOM ') ? 'full' : 'failed', `Redis: ${this.#withoutSecrets(message)}`);
   }
 
   #withoutSecrets(message: string): string {
@@ -189,29 +193,29 @@ export class RedisSessionStore implements TakingSessionStore {
   }
 }
 
-/** @returns the value in a record; `undefined` when it is none of ours. */
+/** @returns the value in a record; `undefined` when it does not have this store's format. */
 function valueIn(record: unknown): Uint8Array | undefined {
   if (!(record instanceof Uint8Array) || record[0] !== VERSION || record.length > VALUE_AT_MOST + 1) return undefined;
   return new Uint8Array(record.subarray(1));
 }
 
 /**
- * Waits until the client is connected, or has failed to: from then on it tries again by itself, and requests fail until
- * it is.
+ * Waits for the client's first attempt to connect. If that fails, the client retries by itself, and requests fail until
+ * it is connected.
  */
 function endOfFirstTry(client: OwnRedisClient): Promise<void> {
   return new Promise((resolve) => {
     const end = (): void => {
       resolve();
     };
-    // A cluster that is found out of order closes, and its connect never settles.
+    // When a cluster is not in working order, the client closes, and its `connect` never settles.
     client.once('ready', end);
     client.once('close', end);
     client.connect().then(end, end);
   });
 }
 
-/** @throws {StoreError} `'timeout'` when `answer` has not come in time; what becomes of it then is nobody's. */
+/** @throws {StoreError} with the reason `'timeout'` when `answer` is too late. A late answer is ignored. */
 async function withDeadline<T>(answer: Promise<T>, timeoutMs: number): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
@@ -227,11 +231,11 @@ async function withDeadline<T>(answer: Promise<T>, timeoutMs: number): Promise<T
 }
 
 const VERSION = 1;
-// The server does nothing else meanwhile. GETDEL, of Redis 6.2, would give back whatever stands there, however large.
+// Redis runs a script atomically. Not GETDEL (Redis 6.2): it would return the stored value however large it is.
 const TAKE =
   "local record = redis.call('GETRANGE', KEYS[1], 0, ARGV[1]) if #record > 0 then redis.call('DEL', KEYS[1]) end return record";
 const TIMEOUT_MS = 1_000;
 const PENDING = 1_024;
 const SILENT_DEADLINES = 3;
-// What ioredis says of a command that it did not send, or sent in vain.
+// The messages of ioredis for commands that it could not send or that got no answer.
 const NO_CONNECTION = /isn't writeable|Connection is closed|max retries|None of startup nodes|Cluster isn't ready/i;

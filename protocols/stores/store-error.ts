@@ -1,17 +1,17 @@
-/** Why a session store failed. */
+/** The errors of session stores. */
 
 import { WantioError } from '../../core/errors.ts';
 
 /**
- * What kept a store from doing what it was asked: `'failed'` its ground refused or is out of reach, `'timeout'` no
- * answer came in time, `'busy'` too many requests wait already, `'full'` there is no room, `'closed'` the store was
+ * Why a store failed. `'failed'`: its files, database or server refused or cannot be reached. `'timeout'`: there was no
+ * answer in time. `'busy'`: too many requests are under way. `'full'`: there is no room. `'closed'`: the store is
  * closed.
  */
 export type StoreFailure = 'failed' | 'timeout' | 'busy' | 'full' | 'closed';
 
 /**
- * A session store could not do what it was asked; to whoever resumes sessions that is a miss. Its message holds no
- * credentials.
+ * A request to a session store failed. For resumption this is a miss: the handshake is a full one. The message contains
+ * no credentials.
  */
 export class StoreError extends WantioError {
   readonly reason: StoreFailure;
@@ -26,7 +26,7 @@ export class StoreError extends WantioError {
   }
 }
 
-/** @returns what to throw for `error`: itself when it says enough, a `StoreError` about `what` otherwise. */
+/** @returns `error` itself if it is a `StoreError` or `RangeError`, otherwise a `StoreError` about `what`. */
 export function storeError(what: string, error: unknown): StoreError | RangeError {
   if (error instanceof StoreError || error instanceof RangeError) return error;
   return new StoreError('failed', `${what}: ${error instanceof Error ? error.message : String(error)}`, {
@@ -34,7 +34,7 @@ export function storeError(what: string, error: unknown): StoreError | RangeErro
   });
 }
 
-/** @returns what to throw when a store is used after its end. */
+/** @returns the error of a request to a closed store. */
 export function closedStore(): StoreError {
   return new StoreError('closed', 'the session store is closed');
 }

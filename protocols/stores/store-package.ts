@@ -1,10 +1,10 @@
-/** Packages that only some stores need, loaded when such a store is first used. */
+/** Loads packages that only some stores need, when such a store is first used. */
 
 import { UnsupportedError } from '../../core/errors.ts';
 
 /**
- * Loads a package by `load`, an `import()` of it.
- * @throws {UnsupportedError} when it cannot be loaded; the message says what to install.
+ * @param load imports the package.
+ * @throws {UnsupportedError} when the package cannot be loaded; the message says what to install.
  */
 export async function storePackage<T>(name: string, store: string, load: () => Promise<T>): Promise<T> {
   try {

@@ -1,4 +1,4 @@
-/** A directory of records, private to one user. */
+/** Helpers for a directory of records that is private to one user. */
 
 import { constants } from 'node:fs';
 import { lstat, mkdir, open, rename, unlink } from 'node:fs/promises';
@@ -8,28 +8,28 @@ import { RECORD_AT_MOST } from './file-store-record.ts';
 import { StoreError } from '../store-error.ts';
 
 /**
- * Makes the directory unless it is there; the one above it must be.
- * @throws {StoreError} unless it is a directory of this user in which no other may write.
+ * Makes the directory if it is missing; the directory above must exist.
+ * @throws {StoreError} unless it is a directory of this user in which no other user can write.
  */
 export async function privateDirectory(path: string): Promise<void> {
   try {
-    // Not those above it: Node's recursive mkdir never comes back from where nothing can be made, such as /proc.
+    // Not recursive: Node's recursive mkdir never returns where nothing can be made, such as in /proc.
     await mkdir(path, { mode: 0o700 });
   } catch (error) {
     if (codeOf(error) !== 'EEXIST') throw error;
   }
   const found = await lstat(path);
-  // What a symbolic link leads to is not what was checked a moment ago.
+  // A symbolic link is refused: its target may change after this check.
   if (!found.isDirectory()) throw new StoreError('failed', `${path} is not a directory`);
   if (process.getuid !== undefined && (found.uid !== process.getuid() || (found.mode & OTHERS_WRITE) !== 0))
-    throw new StoreError('failed', `${path} must belong to this user and be writable by nobody else: chmod 700`);
+    throw new StoreError('failed', `${path} must belong to this user, and no other user may write to it: chmod 700`);
 }
 
-/** @returns up to `maxBytes` of a regular file; `undefined` when there is none, or it is longer than any record. */
+/** @returns up to `maxBytes` of a regular file; `undefined` when it does not exist or is longer than any record. */
 export async function readRegular(path: string, maxBytes = RECORD_AT_MOST): Promise<Buffer | undefined> {
   let file: FileHandle | undefined;
   try {
-    // A symbolic link is not followed, and a pipe not waited for.
+    // O_NOFOLLOW refuses a symbolic link; O_NONBLOCK does not wait for the other end of a pipe.
     file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     const { size } = await present(file);
     if (size > RECORD_AT_MOST) return undefined;
@@ -50,8 +50,8 @@ export async function readRegular(path: string, maxBytes = RECORD_AT_MOST): Prom
 }
 
 /**
- * Puts `bytes` under the name `path` in one step: they are written under the name `temporary`, which no other writer
- * has, and renamed. Whoever reads sees the old file or the new one.
+ * Writes `bytes` to `path` in one atomic step: they are written to `temporary`, a path that no other writer uses, and
+ * the file is renamed. A reader sees the old file or the new one.
  */
 export async function replaceFile(path: string, temporary: string, bytes: Uint8Array): Promise<void> {
   const file = await open(temporary, 'wx', 0o600);
@@ -69,19 +69,19 @@ export async function replaceFile(path: string, temporary: string, bytes: Uint8A
 }
 
 /**
- * Gives a file another name in one step;
- * @returns whether there was one. Of several who do so at once, one finds it.
+ * Renames a file in one atomic step.
+ * @returns whether the file existed. Of several concurrent calls, in any process, only one gets `true`.
  */
 export async function moveFile(path: string, to: string): Promise<boolean> {
   return unlessAbsent(rename(path, to));
 }
 
-/** Removes a file; @returns whether there was one. */
+/** Removes a file. @returns whether it existed. */
 export async function removeFile(path: string): Promise<boolean> {
   return unlessAbsent(unlink(path));
 }
 
-/** The name of the system's reason for `error`; empty when it has none. */
+/** @returns the system's code of `error`, such as `ENOENT`; empty when it has none. */
 export function codeOf(error: unknown): string {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
 }
@@ -105,6 +105,6 @@ async function present(file: FileHandle): Promise<{ readonly size: number }> {
 
 class NoRecord extends Error {}
 
-// Nothing there; a symbolic link; no directory on the way; a device or a socket without anybody behind it.
+// Nothing there; a symbolic link; a file in place of a directory above; a device or socket without a peer; a directory.
 const MISSES = new Set(['ENOENT', 'ELOOP', 'ENOTDIR', 'ENXIO', 'EISDIR']);
 const OTHERS_WRITE = 0o022;

@@ -1,13 +1,13 @@
-/** A session as the bytes of a file. */
+/** Encodes a session as the bytes of a file. */
 
 import { createHash } from 'node:crypto';
 
 import { KEY_AT_MOST, TTL_AT_MOST_MS, VALUE_AT_MOST } from '../store.ts';
 
 /**
- * @param expiresAt when its time has passed, in milliseconds as `Date.now` tells them.
- * @returns the file's bytes: a magic number with the version, the moment of expiry, the first half of the SHA-256 of
- * all the rest, the key's length, the key, the value.
+ * @param expiresAt when the session expires, in milliseconds like `Date.now`.
+ * @returns the file's bytes: a magic number with the version, the time of expiry, the first half of the SHA-256 of all
+ * other bytes, the key's length, the key, the value.
  */
 export function encodeRecord(key: string, value: Uint8Array, expiresAt: number): Uint8Array {
   const record = Buffer.allocUnsafeSlow(HEADER_BYTES + key.length + value.length);
@@ -21,7 +21,7 @@ export function encodeRecord(key: string, value: Uint8Array, expiresAt: number):
 }
 
 /**
- * @returns the value in a file; `undefined` when the file is no record of `key`, is damaged, or its time has passed at
+ * @returns the value in a file; `undefined` when the file is not a record of `key`, is damaged, or has expired at
  * `now`.
  */
 export function decodeRecord(key: string, file: Uint8Array, now: number): Uint8Array | undefined {
@@ -29,14 +29,14 @@ export function decodeRecord(key: string, file: Uint8Array, now: number): Uint8A
   if (!(expiryOf(record, now) > now)) return undefined;
   const valueAt = HEADER_BYTES + record.readUInt8(KEY_LENGTH_AT);
   if (valueAt > record.length || record.toString('latin1', HEADER_BYTES, valueAt) !== key) return undefined;
-  // A crash of the machine may leave the name of a file whose bytes never reached the disk.
+  // After a crash of the machine a file may exist although its bytes never reached the disk.
   if (!checksumOf(record).equals(record.subarray(CHECKSUM_AT, KEY_LENGTH_AT))) return undefined;
   return new Uint8Array(record.subarray(valueAt));
 }
 
 /**
- * @returns the moment of expiry that stands in the header of a record; `-Infinity` when it is none, or claims to live
- * longer than any.
+ * @returns the time of expiry in the header of a record; `-Infinity` when it is not a record, or claims a longer
+ * lifetime than is allowed.
  */
 export function expiryOf(header: Buffer, now: number): number {
   if (header.length < HEADER_BYTES || header.readUInt32BE(0) !== MAGIC) return -Infinity;
@@ -58,7 +58,7 @@ const EXPIRY_AT = 4;
 const CHECKSUM_AT = 12;
 const CHECKSUM_BYTES = 16;
 const KEY_LENGTH_AT = CHECKSUM_AT + CHECKSUM_BYTES;
-/** How many bytes stand before the key. */
+/** How many bytes precede the key. */
 export const HEADER_BYTES = KEY_LENGTH_AT + 1;
-/** A file with more bytes is no record. */
+/** The largest record, in bytes. A larger file is not a record. */
 export const RECORD_AT_MOST = HEADER_BYTES + KEY_AT_MOST + VALUE_AT_MOST;

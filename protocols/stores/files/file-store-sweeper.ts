@@ -1,4 +1,4 @@
-/** What keeps the files of a store from becoming too many. */
+/** Removes expired and surplus files of a store. */
 
 import { randomBytes } from 'node:crypto';
 import { lstat, readdir } from 'node:fs/promises';
@@ -9,22 +9,21 @@ import { expiryOf, HEADER_BYTES } from './file-store-record.ts';
 import { isKey } from '../store-entry.ts';
 
 /**
- * Sweeps a directory of 256 directories of sessions, without a timer. Each set sweeps a little: now and then one of the
- * directories, in turn, loses what has expired; and when there are too many sessions, those of the next directory that
- * end first make room.
+ * Sweeps the 256 directories of a store, without a timer. After every 16 sets it removes the expired sessions of the
+ * next directory. When there are too many sessions, it also removes those of the next directory that expire first.
  */
 export class FileSweeper {
   readonly #directory: string;
   readonly #maxSessions: number;
   readonly #now: () => number;
   readonly #change: (key: string, task: () => Promise<void>) => Promise<void>;
-  /** How many sessions each directory has, as far as is known. */
+  /** How many sessions each directory has, as far as this process knows. */
   readonly #counts = new Map<string, number>();
   #sweeping: Promise<void> | undefined;
   #nextFan = randomBytes(1).readUInt8();
   #setsUntilSweep = 0;
 
-  /** @param change runs a task once all that was to change a key before is done. */
+  /** @param change runs a task after all earlier changes of a key. */
   constructor(
     directory: string,
     maxSessions: number,
@@ -37,18 +36,18 @@ export class FileSweeper {
     this.#change = change;
   }
 
-  /** Counts what is there, and removes what writers and takers that were killed have left. */
+  /** Counts the sessions, and removes temporary files of writers and takers that were killed. */
   async begin(): Promise<void> {
     await this.#removeStale();
     for (const fan of FANS) this.#counts.set(fan, (await keysIn(join(this.#directory, fan))).length);
   }
 
-  /** A session has come into the directory `fan`. */
+  /** Counts a new session in the directory `fan`. */
   added(fan: string): void {
     this.#counts.set(fan, (this.#counts.get(fan) ?? 0) + 1);
   }
 
-  /** A session has gone from the directory `fan`. */
+  /** Counts a removed session of the directory `fan`. */
   removed(fan: string): void {
     this.#counts.set(fan, Math.max(0, (this.#counts.get(fan) ?? 0) - 1));
   }
@@ -59,25 +58,26 @@ export class FileSweeper {
     if (removed) this.removed(fan);
   }
 
-  /** Waits for the sweep that is under way. */
+  /** Waits for the sweep under way. */
   async end(): Promise<void> {
     await this.#sweeping;
   }
 
-  /** Removes what writers and takers that were killed have left. */
+  /** Removes temporary files of writers and takers that were killed. */
   async #removeStale(): Promise<void> {
     const folder = join(this.#directory, TEMPORARY);
     for (const name of await namesIn(folder)) {
       const path = join(folder, name);
       const found = await lstat(path).catch(() => undefined);
-      // Since it has this name, not since it was written: what is being taken was written long ago.
+      // The time since the rename (ctime), not since the write: a file that is being taken may have been written long
+      // ago.
       if (found !== undefined && !found.isDirectory() && this.#now() - found.ctimeMs > STALE_MS) await removeFile(path);
     }
   }
 
   /**
-   * Sweeps when it is due after a set of `key`, one sweep at a time; waits for it only when there are too many
-   * sessions.
+   * Call it after a set of `key`: it sweeps if a sweep is due, one sweep at a time. It waits for the sweep only when
+   * there are too many sessions.
    */
   async tidy(key: string): Promise<void> {
     if (this.#setsUntilSweep-- <= 0) {
@@ -90,7 +90,7 @@ export class FileSweeper {
         await this.#sweeping;
         await (this.#sweeping ??= this.#endOfSweep(this.#sweepNext(key, this.#total - this.#maxSessions)));
       }
-      // Only files that cannot be removed are left.
+      // The remaining files cannot be removed.
       if (this.#total >= before) return;
     }
   }
@@ -105,19 +105,19 @@ export class FileSweeper {
     try {
       await sweep;
     } catch {
-      // What cannot be read now is read by a later sweep; a store that cannot be written to says so by itself.
+      // A later sweep tries again. If the store cannot be written, a set reports it.
     } finally {
       this.#sweeping = undefined;
     }
   }
 
   /**
-   * Removes what has expired or is no session from the next directory, and `excess` sessions besides, but never `kept`.
-   * One file at a time.
+   * Removes expired sessions and invalid files from the next directory, and `excess` further sessions, but not the
+   * session `kept`. It handles one file at a time.
    */
   async #sweepNext(kept: string, excess: number): Promise<void> {
     let fan = this.#next();
-    // Room is made where there is something to remove.
+    // To make room, skip empty directories.
     for (let tries = FANS.length; excess > 0 && tries > 0 && this.#counts.get(fan) === 0; tries--) fan = this.#next();
     if (fan === FANS[0]) await this.#removeStale();
     const folder = join(this.#directory, fan);
@@ -130,7 +130,7 @@ export class FileSweeper {
       else await this.#sweepAway(fan, key, async () => !((await this.#expiryOf(join(folder, key))) > this.#now()));
     }
     living.sort((one, other) => one.expiresAt - other.expiresAt);
-    // Some more than must be go at once, so that not every set of a full store has to read a directory.
+    // Remove an eighth of the directory even if less would do, so that not every set of a full store reads a directory.
     const share = Math.ceil(living.length / EVICTED_PART);
     let left = excess <= 0 ? 0 : Math.min(Math.max(excess, share), living.length);
     for (const { key } of living) {
@@ -141,14 +141,14 @@ export class FileSweeper {
     }
   }
 
-  /** Removes a session, if `still` holds once its turn has come: it may have been renewed while this waited. */
+  /** Removes a session if `still` holds when its turn has come: it may have been renewed in between. */
   async #sweepAway(fan: string, key: string, still = (): Promise<boolean> => Promise.resolve(true)): Promise<void> {
     try {
       await this.#change(key, async () => {
         if (await still()) await this.drop(fan, key);
       });
     } catch {
-      // One that cannot be removed, a directory perhaps, keeps no other from being swept.
+      // A name that cannot be removed, such as a directory, must not stop the sweep.
     }
   }
 
@@ -171,13 +171,13 @@ async function namesIn(folder: string): Promise<string[]> {
   }
 }
 
-/** The names in `folder` that keys can have; whatever else lies there is not ours. */
+/** @returns the names in `folder` that are valid keys; this store makes no others there. */
 async function keysIn(folder: string): Promise<string[]> {
   return (await namesIn(folder)).filter(isKey);
 }
 
 const FANS: readonly string[] = Array.from({ length: 256 }, (_, index) => index.toString(16).padStart(2, '0'));
-/** The directory of files that are being written. No key has this name, for keys have no dot. */
+/** The directory of files that are being written. No key can have this name, because keys have no dot. */
 export const TEMPORARY = 'temporary.d';
 const STALE_MS = 60_000;
 const SETS_PER_SWEEP = 16;

@@ -1,4 +1,4 @@
-/** Sessions in files. */
+/** A session store in files. */
 
 import { createHash, randomBytes } from 'node:crypto';
 import type { Stats } from 'node:fs';
@@ -15,18 +15,18 @@ import { closedStore, storeError } from '../store-error.ts';
 import { clock } from '../store-rules.ts';
 import type { TakingSessionStore } from '../store.ts';
 
-/** Where files are, and how many. */
+/** The options of {@link FileSessionStore}. */
 export interface FileStoreOptions {
   /**
-   * A directory of its own, which is made unless it is there, in one that is. Processes of the same user may share it.
+   * A directory for this store only. It is made if it is missing; the directory above must exist. Processes of the same
+   * user can share it.
    */
   readonly directory: string;
   /**
-   * How many sessions at most; 100,000 unless given. Processes that share a directory may together exceed it for a
-   * while.
+   * The largest number of sessions; 100,000 by default. Processes that share a directory may exceed it for a while.
    */
   readonly maxSessions?: number | undefined;
-  /** The time of day in milliseconds, for files outlive processes; the system's unless given. */
+  /** The wall clock in milliseconds, because files outlive processes; `Date.now` by default. */
   readonly now?: (() => number) | undefined;
 }
 
@@ -37,15 +37,15 @@ export const FILE_STORE_RULES = {
 } satisfies Rules<FileStoreOptions>;
 
 /**
- * Keeps each session in a file, `0600` in directories `0700`. Everything is asynchronous.
+ * Keeps each session in a file of mode `0600`, in directories of mode `0700`. All calls are asynchronous.
  *
- * Theory of operation. A file is written under a temporary name and renamed: a reader sees the old bytes or the new,
- * and a writer that is killed leaves a temporary file, which is no session and is swept away a minute later. So no file
- * is ever locked: of two processes that set the same key the later rename wins; one that sweeps a session away while
- * another process renews it costs a full handshake. A session is taken by renaming its file away, which only one can
- * do. Within a process whatever changes a key waits for what changed it before. Nothing is flushed to the disk: a
- * machine that crashes may lose sessions, or have some again that were taken, and a checksum tells those of which only
- * a part was left.
+ * Theory of operation. A file is written under a temporary name and then renamed: a reader sees the old bytes or the
+ * new ones. A writer that is killed leaves a temporary file, which is removed after a minute. So no file is ever
+ * locked. When two processes set the same key, the later rename wins. When one process sweeps a session away while
+ * another renews it, the session is lost, which costs a full handshake. A take renames the file away, which only one
+ * process can do. Within a process, changes of one key run one after the other. Nothing is flushed to the disk: after a
+ * crash of the machine sessions may be missing, or sessions that were taken may be back. A checksum detects partly
+ * written files.
  */
 export class FileSessionStore implements TakingSessionStore {
   readonly #directory: string;
@@ -56,7 +56,7 @@ export class FileSessionStore implements TakingSessionStore {
   #opening: Promise<void> | undefined;
   #closed = false;
 
-  /** @throws {TypeError | RangeError} for an option that is unknown or wrong. */
+  /** @throws {TypeError | RangeError} when an option is unknown or invalid. */
   constructor(options: FileStoreOptions) {
     checkOptions('new FileSessionStore', options, FILE_STORE_RULES);
     const { directory, maxSessions = 100_000, now = Date.now } = options;
@@ -65,7 +65,7 @@ export class FileSessionStore implements TakingSessionStore {
     this.#sweeper = new FileSweeper(directory, maxSessions, now, (key, task) => this.#change(key, task));
   }
 
-  /** @throws {RangeError} when the key is none; {StoreError} when the files are out of reach. */
+  /** @throws {RangeError} when the key is invalid; {StoreError} when the files cannot be read. */
   async get(key: string): Promise<Uint8Array | undefined> {
     checkKey(key);
     return this.#guarded('reading a session', async () => {
@@ -75,8 +75,8 @@ export class FileSessionStore implements TakingSessionStore {
   }
 
   /**
-   * Gives a session to one of all processes. It is lost when this one is killed before it has it.
-   * @throws {RangeError} when the key is none; {StoreError} when the files are out of reach.
+   * Only one process gets the session. It is lost when that process is killed before the take is complete.
+   * @throws {RangeError} when the key is invalid; {StoreError} when the files cannot be read or renamed.
    */
   async take(key: string): Promise<Uint8Array | undefined> {
     checkKey(key);
@@ -84,12 +84,12 @@ export class FileSessionStore implements TakingSessionStore {
   }
 
   /**
-   * @throws {RangeError} when the key, the value or the time to live is out of bounds; {StoreError} when nothing can be
+   * @throws {RangeError} when the key, the value or the time to live is invalid; {StoreError} when the file cannot be
    * written.
    */
   async set(key: string, value: Uint8Array, ttlMs: number): Promise<void> {
     checkEntry(key, value, ttlMs);
-    // The caller may use the memory of the value again once this has returned its promise.
+    // Copy now: the caller may reuse the memory of the value as soon as this has returned its promise.
     const record = encodeRecord(key, value, this.#now() + ttlMs);
     await this.#guarded('writing a session', async () => {
       await this.#change(key, () => this.#write(key, record));
@@ -97,13 +97,13 @@ export class FileSessionStore implements TakingSessionStore {
     });
   }
 
-  /** @throws {RangeError} when the key is none; {StoreError} when the file cannot be removed. */
+  /** @throws {RangeError} when the key is invalid; {StoreError} when the file cannot be removed. */
   async remove(key: string): Promise<void> {
     checkKey(key);
     await this.#guarded('removing a session', () => this.#change(key, () => this.#sweeper.drop(fanOf(key), key)));
   }
 
-  /** Waits for what is being written. The files stay. */
+  /** Waits for the changes under way. The files stay. */
   async close(): Promise<void> {
     this.#closed = true;
     await Promise.allSettled([...this.#changing.values()]);
@@ -119,7 +119,7 @@ export class FileSessionStore implements TakingSessionStore {
     }
   }
 
-  /** Runs `task` once all that was to change `key` before is done. */
+  /** Runs `task` after all earlier changes of `key`. */
   async #change<T>(key: string, task: () => Promise<T>): Promise<T> {
     const before = this.#changing.get(key) ?? Promise.resolve();
     const change = before.then(task, task);
@@ -131,7 +131,7 @@ export class FileSessionStore implements TakingSessionStore {
     }
   }
 
-  /** A directory that somebody has put a symbolic link in the place of is found out before it is first read. */
+  /** Whether the directory exists. Before it is first read, a symbolic link in its place is detected. */
   async #isThere(fan: string): Promise<boolean> {
     return this.#ready.has(fan) || (await lstatOf(join(this.#directory, fan)))?.isDirectory() === true;
   }
@@ -144,7 +144,7 @@ export class FileSessionStore implements TakingSessionStore {
   async #take(key: string): Promise<Uint8Array | undefined> {
     const fan = fanOf(key);
     const path = join(this.#directory, fan, key);
-    // Only files are moved: whatever else has that name is not ours.
+    // Move files only: this store makes nothing else under that name.
     if (!(await this.#isThere(fan)) || (await lstatOf(path))?.isFile() !== true) return undefined;
     await this.#prepare(fan);
     const taken = this.#temporaryPath();
@@ -170,19 +170,19 @@ export class FileSessionStore implements TakingSessionStore {
       await write();
     } catch (error) {
       if (codeOf(error) !== 'ENOENT') throw error;
-      // Somebody has removed a directory: once more from the start.
+      // Another process has removed a directory: make the directories again and retry once.
       this.#ready.clear();
       this.#opening = undefined;
       await write();
     }
   }
 
-  /** @returns a path that nobody else uses. */
+  /** @returns a path that no other writer uses. */
   #temporaryPath(): string {
     return join(this.#directory, TEMPORARY, `${String(process.pid)}.${randomBytes(12).toString('hex')}`);
   }
 
-  /** Sees to it that the directories for a key are there. */
+  /** Makes the directories for a key if they are missing. */
   async #prepare(fan: string): Promise<void> {
     await (this.#opening ??= this.#open());
     let ready = this.#ready.get(fan);
@@ -210,12 +210,15 @@ export class FileSessionStore implements TakingSessionStore {
   }
 }
 
-/** The directory of a key, one of 256. Keys may begin alike; their digests do not. */
+/**
+ * @returns the directory of a key, one of 256. It comes from a digest, because many keys may begin with the same
+ * letters.
+ */
 function fanOf(key: string): string {
   return createHash('sha256').update(key).digest('hex').slice(0, 2);
 }
 
-/** What has the name `path`; `undefined` when nothing has, or nobody may know. */
+/** @returns the status of `path`; `undefined` when it does not exist or cannot be read. */
 function lstatOf(path: string): Promise<Stats | undefined> {
   return lstat(path).catch(() => undefined);
 }

@@ -1,10 +1,10 @@
-/** Frames over a connection, both ways. */
+/** Sends and receives frames over a connection. */
 
 import { ClosedError } from '../../../core/errors.ts';
 import type { Connection } from '../../../reactor/connections/connection.ts';
 import { bodyLength, HEADER_BYTES } from './session-server-frame.ts';
 
-/** Sends frames in their order, those together that wait together. */
+/** Sends frames in order; frames that wait are sent together. */
 export class FrameChannel {
   readonly connection: Connection;
   #waiting: Uint8Array[] = [];
@@ -19,16 +19,17 @@ export class FrameChannel {
     return this.#waiting.length;
   }
 
-  /** Sends `frame` with what else waits. @returns once it is sent, or never will be: then the connection is broken. */
+  /** Sends `frame` with the other waiting frames. It resolves when it is sent, or when the connection is broken. */
   send(frame: Uint8Array): Promise<void> {
     this.#waiting.push(frame);
     return (this.#sending ??= this.#sendAll());
   }
 
   /**
-   * The bodies of the frames that come, until the peer ends between two of them.
-   * @param signal ends it between two frames too.
-   * @throws {WantioError} when the peer ends within a frame, takes too long for one, or sends something else.
+   * Yields the bodies of received frames until the peer ends between two frames.
+   * @param signal also ends it between two frames.
+   * @throws {WantioError} when the peer ends within a frame, takes longer than 10 seconds for one, or sends an invalid
+   * one.
    */
   async *bodies(signal?: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
     for (;;) {
@@ -54,7 +55,7 @@ export class FrameChannel {
       while (this.#waiting.length > 0)
         await this.connection.send(this.#waiting.splice(0, FRAMES_AT_ONCE), { timeouts: { blockMs: FRAME_MS } });
     } catch {
-      // The receiving side tells why; here it matters only that no part of a frame is followed by another.
+      // The receiving side reports why. The abort makes sure that no frame follows a partial one.
       this.#waiting = [];
       this.connection.abort();
     } finally {
@@ -63,6 +64,6 @@ export class FrameChannel {
   }
 }
 
-// A peer that is alive moves a frame of 64 KiB within a fraction of that.
+// A living peer transfers a frame of 64 KiB in a fraction of that time.
 const FRAME_MS = 10_000;
 const FRAMES_AT_ONCE = 64;

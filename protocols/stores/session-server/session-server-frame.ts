@@ -1,8 +1,9 @@
 /**
- * The protocol of session servers, in frames. A request is answered once, in any order; many may be under way.
+ * The protocol of session servers. It consists of frames. Each request gets one answer; many requests may be under way,
+ * and answers come in any order.
  *
- * A frame is four bytes of length, big-endian, and a body of so many bytes: version, kind, the request's number (four
- * bytes), and then
+ * A frame is a length of four bytes, big-endian, and a body of that length: version (one byte), kind (one byte), the
+ * request's number (four bytes), and then
  * - get, remove and take: the key;
  * - set: the time to live in milliseconds (four bytes), the key's length (one byte), the key, the value;
  * - value: the value; none and done: nothing; failed: the reason (one byte).
@@ -13,12 +14,12 @@ import { isKey } from '../store-entry.ts';
 import { StoreError } from '../store-error.ts';
 import type { StoreFailure } from '../store-error.ts';
 
-/** What a client asks. */
+/** A client's request. */
 export type StoreRequest =
   | { readonly kind: 'get' | 'remove' | 'take'; readonly key: string }
   | { readonly kind: 'set'; readonly key: string; readonly value: Uint8Array; readonly ttlMs: number };
 
-/** What a server answers. */
+/** A server's answer. */
 export type StoreAnswer =
   | { readonly kind: 'value'; readonly value: Uint8Array }
   | { readonly kind: 'none' | 'done' }
@@ -46,14 +47,14 @@ export function encodeAnswer(id: number, answer: StoreAnswer): Uint8Array {
   }
 }
 
-/** @returns the length of the body that follows `header`. @throws {StoreError} when no frame is that long. */
+/** @returns the length of the body that follows `header`. @throws {StoreError} when no frame can have that length. */
 export function bodyLength(header: Uint8Array): number {
   const length = viewOf(header).getUint32(0);
   if (length < BODY_HEAD || length > BODY_AT_MOST) throw malformed();
   return length;
 }
 
-/** @throws {StoreError} when the body is no request. */
+/** @throws {StoreError} when the body is not a valid request. */
 export function decodeRequest(body: Uint8Array): { readonly id: number; readonly request: StoreRequest } {
   const { id, kind, rest } = open(body);
   switch (kind) {
@@ -75,7 +76,7 @@ export function decodeRequest(body: Uint8Array): { readonly id: number; readonly
   }
 }
 
-/** @throws {StoreError} when the body is no answer. */
+/** @throws {StoreError} when the body is not a valid answer. */
 export function decodeAnswer(body: Uint8Array): { readonly id: number; readonly answer: StoreAnswer } {
   const { id, kind, rest } = open(body);
   switch (kind) {
@@ -127,15 +128,15 @@ function viewOf(bytes: Uint8Array): DataView {
 }
 
 function malformed(): StoreError {
-  return new StoreError('failed', "what came is not of the session servers' protocol, or of another version of it");
+  return new StoreError('failed', "the peer does not speak the session server's protocol, or another version of it");
 }
 
 type Kind = StoreRequest['kind'] | StoreAnswer['kind'];
-// The numbers of kinds and failures are their places.
+// The number of a kind or failure is its index.
 const KINDS: readonly Kind[] = ['get', 'set', 'remove', 'value', 'none', 'done', 'failed', 'take'];
 const FAILURES: readonly StoreFailure[] = ['failed', 'timeout', 'busy', 'full', 'closed'];
 const VERSION = 1;
-/** How many bytes stand before a body. */
+/** How many bytes precede a body. */
 export const HEADER_BYTES = 4;
 const BODY_HEAD = 6;
 const SET_HEAD = 5;

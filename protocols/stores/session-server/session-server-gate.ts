@@ -1,6 +1,8 @@
-/** How many may be inside at a time. */
+/** Limits how many tasks run at a time. */
 
-/** Lets so many in, and the next when one has left. Only one may wait to enter. */
+/**
+ * A counting semaphore: it admits `places` tasks, and the next one when one leaves. Only one task may wait to enter.
+ */
 export class Gate {
   readonly #places: number;
   #inside = 0;
@@ -10,7 +12,7 @@ export class Gate {
     this.#places = places;
   }
 
-  /** Resolves when there is a place, and takes it. */
+  /** Resolves when there is a free place, and takes it. */
   async enter(): Promise<void> {
     await this.#until(() => this.#inside < this.#places);
     this.#inside++;
@@ -21,7 +23,7 @@ export class Gate {
     this.#wake();
   }
 
-  /** Resolves when nobody is inside. */
+  /** Resolves when no place is taken. */
   empty(): Promise<void> {
     return this.#until(() => this.#inside === 0);
   }

@@ -1,4 +1,4 @@
-/** The socket file of a session server. */
+/** Makes the socket file of a session server. */
 
 import { lstat, rename } from 'node:fs/promises';
 
@@ -8,8 +8,8 @@ import type { Reactor } from '../../../reactor/reactor.ts';
 import { StoreError } from '../store-error.ts';
 
 /**
- * Listens on a socket file that only this user may open. A file that a dead server has left is replaced.
- * @throws {StoreError} when another server listens there, or the file is no socket.
+ * Listens on a socket file that only this user can open. It replaces the file of a server that no longer runs.
+ * @throws {StoreError} when another server listens there, or the file is not a socket.
  */
 export async function listenPrivately(reactor: Reactor, path: string): Promise<Listener> {
   try {
@@ -21,11 +21,11 @@ export async function listenPrivately(reactor: Reactor, path: string): Promise<L
   return listenOnce(reactor, path);
 }
 
-/** A file gets its mode when it is bound, so that there is no moment in which others could open it. */
+/** Listens once. The umask gives the file its mode at `bind`, so that other users can never open it. */
 function listenOnce(reactor: Reactor, path: string): Promise<Listener> {
   const mask = process.umask(0o177);
   try {
-    // It binds before it returns.
+    // `listen` binds synchronously, before the umask is restored.
     return reactor.listen({ path });
   } finally {
     process.umask(mask);
@@ -34,9 +34,10 @@ function listenOnce(reactor: Reactor, path: string): Promise<Listener> {
 
 async function replaceStale(reactor: Reactor, path: string): Promise<void> {
   const found = await lstat(path).catch(() => undefined);
-  if (found?.isSocket() === false) throw new StoreError('failed', `${path} is not a socket; it was left alone`);
+  if (found?.isSocket() === false) throw new StoreError('failed', `${path} is not a socket and was not replaced`);
   if (await answers(reactor, path)) throw inUse(path);
-  // Another server may have replaced it a moment ago: so it is looked at again where nobody can take its place.
+  // Another server may have replaced the file a moment ago. So it is renamed and probed again: under the new name no
+  // other server can replace it.
   const aside = `${path}.${String(process.pid)}`;
   await rename(path, aside);
   if (await answers(reactor, aside)) {
@@ -46,20 +47,20 @@ async function replaceStale(reactor: Reactor, path: string): Promise<void> {
   reactor.loop.ground.calls.unlink(aside);
 }
 
-/** Whether somebody listens on the socket. */
+/** Whether a server listens on the socket. */
 async function answers(reactor: Reactor, path: string): Promise<boolean> {
   try {
     const connection = await reactor.connect({ path, timeouts: { totalMs: PROBE_MS } });
     connection.abort();
     return true;
   } catch (error) {
-    // Whoever is too busy to accept is alive.
+    // A server that is too busy to accept is alive, too.
     return !(error instanceof SystemError) || (error.code !== 'ECONNREFUSED' && error.code !== 'ENOENT');
   }
 }
 
 function inUse(path: string): StoreError {
-  return new StoreError('failed', `a session server listens on ${path} already`);
+  return new StoreError('failed', `another session server already listens on ${path}`);
 }
 
 const PROBE_MS = 1_000;

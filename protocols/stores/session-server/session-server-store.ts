@@ -1,4 +1,4 @@
-/** Sessions that a session server keeps. */
+/** A session store that asks a session server. */
 
 import { checkArgument, checkOptions, count, finiteSpan, required, text } from '../../../core/options.ts';
 import type { Rules } from '../../../core/options.ts';
@@ -14,15 +14,15 @@ import { closedStore, StoreError, storeError } from '../store-error.ts';
 import { users as usersRule } from '../store-rules.ts';
 import type { TakingSessionStore } from '../store.ts';
 
-/** Which session server, and how long to wait for it. */
+/** The options of {@link SessionServerStore}. */
 export interface SessionServerStoreOptions {
   /** The server's socket file. */
   readonly path: string;
-  /** How long one request may take, the connection included, in milliseconds; 1 second unless given. */
+  /** How long one request may take, including the connection, in milliseconds; 1 second by default. */
   readonly timeoutMs?: number | undefined;
-  /** How many requests may be under way; 1024 unless given. One more fails as `'busy'`. */
+  /** How many requests may be under way; 1024 by default. One more fails with the reason `'busy'`. */
   readonly maxPending?: number | undefined;
-  /** The numbers of the users whose servers are trusted with sessions: this process's own unless given. */
+  /** The ids of the users whose servers are trusted; by default only the user of this process. */
   readonly users?: readonly number[] | undefined;
 }
 
@@ -34,13 +34,13 @@ export const SERVER_STORE_RULES = {
 } satisfies Rules<SessionServerStoreOptions>;
 
 /**
- * Asks a `SessionServer` over one connection, on which many requests are under way together. It connects with the first
- * request and stays connected, which keeps the reactor from ending until {@link close} or a drain.
+ * Asks a `SessionServer` over one connection, which carries many requests at a time. It connects at the first request
+ * and stays connected. The connection keeps the reactor running until {@link close} or a drain.
  *
- * When the connection breaks, the requests under way fail, for it is not known what became of them; the next one
- * connects again, at once after a connection that had answered, else after a pause that grows from 20 milliseconds to 2
- * seconds. During the pause requests fail at once. A request that times out without a byte having come since it was
- * made takes the connection with it.
+ * When the connection breaks, all requests under way fail, because their outcome is unknown. The next request connects
+ * again: at once if the broken connection had answered, otherwise after a pause that grows from 20 milliseconds to 2
+ * seconds. During the pause requests fail at once. When a request times out and no answer has arrived since it was
+ * made, the connection is closed.
  */
 export class SessionServerStore implements TakingSessionStore {
   readonly #reactor: Reactor;
@@ -51,7 +51,7 @@ export class SessionServerStore implements TakingSessionStore {
   readonly #pending = new Map<number, PendingRequest>();
   #channel: FrameChannel | undefined;
   #isConnecting = false;
-  /** When the server was last heard of on the present connection. */
+  /** When the last answer arrived on the present connection. */
   #heardAt = -Infinity;
   #pauseMs = 0;
   #retryAt = -Infinity;
@@ -61,7 +61,7 @@ export class SessionServerStore implements TakingSessionStore {
     void this.close();
   };
 
-  /** @throws {TypeError | RangeError} for an option that is unknown or wrong. */
+  /** @throws {TypeError | RangeError} when an option is unknown or invalid. */
   constructor(reactor: Reactor, options: SessionServerStoreOptions) {
     checkArgument('new SessionServerStore', 'the reactor', reactor, reactorRule);
     checkOptions('new SessionServerStore', options, SERVER_STORE_RULES);
@@ -75,7 +75,7 @@ export class SessionServerStore implements TakingSessionStore {
     reactor.draining.addEventListener('abort', this.#drain);
   }
 
-  /** @throws {RangeError} when the key is none; {StoreError} when there is no answer. */
+  /** @throws {RangeError} when the key is invalid; {StoreError} when there is no answer. */
   async get(key: string): Promise<Uint8Array | undefined> {
     checkKey(key);
     const answer = await this.#request({ kind: 'get', key });
@@ -83,8 +83,8 @@ export class SessionServerStore implements TakingSessionStore {
   }
 
   /**
-   * Gives a session to one of all who ask the server. One whose answer comes too late is lost.
-   * @throws {RangeError} when the key is none; {StoreError} when there is no answer, or the server's store failed.
+   * Only one client of the server gets the session. The session is lost if the answer is too late.
+   * @throws {RangeError} when the key is invalid; {StoreError} when there is no answer, or the server's store failed.
    */
   async take(key: string): Promise<Uint8Array | undefined> {
     checkKey(key);
@@ -93,7 +93,7 @@ export class SessionServerStore implements TakingSessionStore {
   }
 
   /**
-   * @throws {RangeError} when something is out of bounds; {StoreError} when there is no answer, or the server's store
+   * @throws {RangeError} when an argument is invalid; {StoreError} when there is no answer, or the server's store
    * failed.
    */
   async set(key: string, value: Uint8Array, ttlMs: number): Promise<void> {
@@ -101,13 +101,15 @@ export class SessionServerStore implements TakingSessionStore {
     await this.#request({ kind: 'set', key, value, ttlMs });
   }
 
-  /** @throws {RangeError} when the key is none; {StoreError} when there is no answer, or the server's store failed. */
+  /**
+   * @throws {RangeError} when the key is invalid; {StoreError} when there is no answer, or the server's store failed.
+   */
   async remove(key: string): Promise<void> {
     checkKey(key);
     await this.#request({ kind: 'remove', key });
   }
 
-  /** Ends the connection; requests under way fail. */
+  /** Closes the connection. Requests under way fail with the reason `'closed'`. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#reactor.draining.removeEventListener('abort', this.#drain);
@@ -150,7 +152,7 @@ export class SessionServerStore implements TakingSessionStore {
     if (this.#channel === undefined && !this.#isConnecting && pauseMs > 0)
       return new StoreError(
         'failed',
-        `the session server at ${this.#path} cannot be reached; it is tried again in ${String(Math.ceil(pauseMs))} ms`,
+        `the session server at ${this.#path} cannot be reached; the next attempt is possible in ${String(Math.ceil(pauseMs))} ms`,
       );
     return undefined;
   }
@@ -191,7 +193,7 @@ export class SessionServerStore implements TakingSessionStore {
   }
 
   async #listen(channel: FrameChannel): Promise<void> {
-    let reason: unknown = new Error('it has ended the connection');
+    let reason: unknown = new Error('it closed the connection');
     try {
       for await (const body of channel.bodies()) {
         if (channel !== this.#channel) return;
@@ -206,7 +208,7 @@ export class SessionServerStore implements TakingSessionStore {
     this.#lose(channel, reason);
   }
 
-  /** Gives up a connection. What is under way fails, and is not asked again: whether it was done nobody knows. */
+  /** Closes a broken connection. Its requests fail and are not retried, because the server may have executed them. */
   #lose(channel: FrameChannel, reason: unknown): void {
     if (channel !== this.#channel) return;
     this.#channel = undefined;
@@ -226,7 +228,7 @@ export class SessionServerStore implements TakingSessionStore {
     if (answer.kind === 'failed')
       pending.reject(new StoreError(answer.reason, `the session server's store failed (${answer.reason})`));
     else if ((answer.kind === 'done') === (pending.isFor === 'get' || pending.isFor === 'take'))
-      pending.reject(new StoreError('failed', 'the session server answered another question'));
+      pending.reject(new StoreError('failed', 'the session server sent an answer of the wrong kind'));
     else pending.resolve(answer);
   }
 
@@ -238,7 +240,7 @@ export class SessionServerStore implements TakingSessionStore {
     );
     if (this.#channel === undefined || this.#heardAt >= pending.askedAt) return;
     this.#pauseMs = Math.max(this.#pauseMs, 1);
-    this.#lose(this.#channel, new Error('it is silent'));
+    this.#lose(this.#channel, new Error('it does not answer'));
   }
 
   #failAll(error: Error): void {

@@ -1,4 +1,4 @@
-/** A server that keeps sessions for the processes of its user, over a Unix socket. */
+/** A server that keeps sessions for the processes of one user, over a Unix socket. */
 
 import { setMaxListeners } from 'node:events';
 
@@ -20,23 +20,22 @@ import { takingStore, users as usersRule } from '../store-rules.ts';
 import { VALUE_AT_MOST } from '../store.ts';
 import type { TakingSessionStore } from '../store.ts';
 
-/** Where to serve, what, and to whom. */
+/** The options of {@link SessionServer.listen}. */
 export interface SessionServerOptions {
-  /** The socket file, made with mode `0600`. The file of a dead server is replaced. */
+  /** The socket file. It is made with mode `0600`. The file of a server that no longer runs is replaced. */
   readonly path: string;
   /**
-   * Where sessions are kept: in the memory of this process unless given. A store that was given stays the caller's to
-   * close.
+   * The store of the sessions; by default the memory of this process. The caller closes a store that it gives.
    */
   readonly store?: TakingSessionStore | undefined;
   /**
-   * The numbers of the users who may connect: this process's own unless given. The socket's file keeps all but this
-   * user and root out until its mode is changed.
+   * The ids of the users that may connect; by default only the user of this process. To let other users in, change the
+   * mode of the socket file, too: it admits only this user and root.
    */
   readonly users?: readonly number[] | undefined;
-  /** How many clients are served at a time; 1024 unless given. More wait. */
+  /** How many clients are served at a time; 1024 by default. Further clients wait. */
   readonly maxConnections?: number | undefined;
-  /** How many requests of one client may be under way; 128 unless given. The client's next ones wait in its socket. */
+  /** How many requests of one client may be under way; 128 by default. Its further requests wait in the socket. */
   readonly maxPending?: number | undefined;
 }
 
@@ -48,17 +47,17 @@ export const SERVER_RULES = {
   maxPending: count(1),
 } satisfies Rules<SessionServerOptions>;
 
-/** How a session server ends. */
+/** The options of {@link SessionServer.close}. */
 export interface SessionServerCloseOptions {
-  /** How long that may take in milliseconds, 2 seconds unless given; then the clients are cut off. */
+  /** How long closing may take, in milliseconds; 2 seconds by default. Then the connections are reset. */
   readonly timeoutMs?: number | undefined;
 }
 
 export const CLOSE_RULES = { timeoutMs: milliseconds } satisfies Rules<SessionServerCloseOptions>;
 
-/** Serves a session store to other processes of this machine; they use it through a `SessionServerStore`. */
+/** Serves a session store to other processes of this machine, which use it through a `SessionServerStore`. */
 export class SessionServer {
-  /** Tells of clients that failed or were turned away: its event `'clientError'`. */
+  /** The listener. Its event `'clientError'` reports clients that failed or were refused. */
   readonly listener: Listener;
   readonly #reactor: Reactor;
   readonly #store: TakingSessionStore;
@@ -73,8 +72,9 @@ export class SessionServer {
   #closing: Promise<void> | undefined;
 
   /**
-   * Begins to serve.
-   * @throws {StoreError} when another server listens there, or the file is no socket; {SystemError} such as `EACCES`.
+   * Listens on the socket file and begins to serve.
+   * @throws {StoreError} when another server listens there, or the file is not a socket.
+   * @throws {SystemError} when the socket cannot be made, for example with `EACCES`.
    */
   static async listen(reactor: Reactor, options: SessionServerOptions): Promise<SessionServer> {
     checkArgument('SessionServer.listen', 'the reactor', reactor, reactorRule);
@@ -97,15 +97,13 @@ export class SessionServer {
     this.#ownsStore = store === undefined;
     this.#users = new Set(users ?? [process.getuid?.() ?? 0]);
     this.#maxPending = maxPending;
-    // Each client listens to it.
+    // Each client adds a listener to the signal.
     setMaxListeners(0, this.#ending.signal);
     reactor.draining.addEventListener('abort', this.#end);
     listener.serve({ maxConnections }, (connection) => this.#serve(connection, this.#ending.signal));
   }
 
-  /**
-   * Answers what was asked, and ends.
-   */
+  /** Stops listening, answers the requests under way, and closes the connections. Idempotent. */
   close(options: SessionServerCloseOptions = {}): Promise<void> {
     checkOptions('close', options, CLOSE_RULES);
     return (this.#closing ??= this.#close(limit(options.timeoutMs ?? CLOSE_MS, 'timeoutMs')));
@@ -147,7 +145,7 @@ export class SessionServer {
           gate.leave();
         });
     }
-    // A client that has ended by itself waits for no answer; one that is sent away gets those to what it had asked.
+    // When the server closes, the client still gets the answers to its requests. A client that has ended needs none.
     if (signal.aborted) await Promise.race([gate.empty(), closed]);
   }
 
@@ -157,7 +155,7 @@ export class SessionServer {
         case 'get':
         case 'take': {
           const value = await (request.kind === 'get' ? this.#store.get(request.key) : this.#store.take(request.key));
-          // A store of somebody else's may answer anything.
+          // The caller's store may return anything.
           return value instanceof Uint8Array && value.length <= VALUE_AT_MOST
             ? { kind: 'value', value }
             : { kind: 'none' };
