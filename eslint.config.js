@@ -1,4 +1,5 @@
 import { defineConfig, globalIgnores } from 'eslint/config';
+import jsdoc from 'eslint-plugin-jsdoc';
 import tseslint from 'typescript-eslint';
 
 export default defineConfig(
@@ -56,6 +57,28 @@ export default defineConfig(
     rules: {
       '@typescript-eslint/unbound-method': 'off',
       '@typescript-eslint/no-unsafe-assignment': 'off', // expect.objectContaining and its kin are typed any
+    },
+  },
+  {
+    // Every export says what it is.
+    files: ['{core,reactor,protocols,property-tests}/**/*.ts'],
+    // The constants have the names of OpenSSL's manual pages.
+    ignores: ['**/*.test.ts', '**/testing/**', 'protocols/tls/constants.ts'],
+    plugins: { jsdoc },
+    rules: {
+      'jsdoc/require-jsdoc': [
+        'error',
+        {
+          publicOnly: true,
+          require: { ClassDeclaration: true, FunctionDeclaration: true, MethodDefinition: false },
+          contexts: [
+            'ExportNamedDeclaration > TSInterfaceDeclaration',
+            'ExportNamedDeclaration > TSTypeAliasDeclaration',
+            // A table of rules says by its `satisfies Rules<…>` what it is for.
+            'ExportNamedDeclaration > VariableDeclaration:not(:has(TSSatisfiesExpression))',
+          ],
+        },
+      ],
     },
   },
   {

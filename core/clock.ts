@@ -12,6 +12,5 @@ export interface TimeSource extends Clock {
   after(ms: number, task: () => void): () => void;
 }
 
-/* * How late a deadline may fire, in milliseconds, as long as no code blocks the loop. It never fires early.
- */
+/** How late a deadline may fire, in milliseconds, as long as no code blocks the loop. It never fires early. */
 export const TICK_MS = 4;

@@ -10,7 +10,7 @@ export class InputBuffer {
   #start = 0;
   #end = 0;
   #searched = 0;
-  #searchedFor = -1;
+  #searchedFor: number | Uint8Array = -1;
 
   get length(): number {
     return this.#end - this.#start;
@@ -32,16 +32,28 @@ export class InputBuffer {
     this.#searchedFor = -1;
   }
 
-  /** @returns the index of the first `byte`, counted from the front, or -1. */
-  indexOf(byte: number): number {
-    if (this.#searchedFor !== byte) {
-      this.#searchedFor = byte;
+  /**
+   * @param wanted a byte, or several that follow each other. The same array in the next call continues the search.
+   * @returns the index of the first occurrence, counted from the front, or -1.
+   */
+  indexOf(wanted: number | Uint8Array): number {
+    if (this.#searchedFor !== wanted) {
+      this.#searchedFor = wanted;
       this.#searched = this.#start;
     }
     const from = Math.max(this.#searched, this.#start);
-    const found = this.#bytes.subarray(from, this.#end).indexOf(byte);
-    this.#searched = found < 0 ? this.#end : from + found;
+    const found = Buffer.from(this.#bytes.buffer, this.#bytes.byteOffset + from, this.#end - from).indexOf(wanted);
+    // The first bytes of a longer sequence may have come already.
+    const unfinished = typeof wanted === 'number' ? 0 : wanted.length - 1;
+    this.#searched = found < 0 ? Math.max(from, this.#end - unfinished) : from + found;
     return found < 0 ? -1 : from + found - this.#start;
+  }
+
+  /** Removes up to `count` bytes from the front. @returns how many. */
+  skip(count: number): number {
+    const skipped = Math.min(count, this.length);
+    this.#drop(skipped);
+    return skipped;
   }
 
   /** Removes and returns the first `count` bytes, which the caller owns. `count` is at most `length`. */

@@ -1,6 +1,7 @@
+import { lastValueFrom } from 'rxjs';
 import { describe, expect, test } from 'vitest';
 
-import { ClosedError } from './errors.ts';
+import { AbortError, ClosedError } from './errors.ts';
 import { mergeTimeouts, Operation } from './operation.ts';
 import { ManualVenue } from './testing/manual-venue.ts';
 import { ScriptedStep } from './testing/scripted-step.ts';
@@ -150,6 +151,33 @@ describe('an operation as a promise', () => {
       1,
       1,
     ]);
+  });
+});
+
+describe('an operation as an observable', () => {
+  test('emits the result and completes', async () => {
+    const { operation, venue } = start([WANT_READ, DONE]);
+    const emitted = lastValueFrom(operation.toObservable());
+    venue.ready();
+    expect(await emitted).toBe('result');
+  });
+
+  test('fails with the error of the operation', async () => {
+    const failure = new Error('no');
+    const { operation, venue } = start([WANT_READ, failure]);
+    const emitted = lastValueFrom(operation.toObservable());
+    venue.ready();
+    await expect(emitted).rejects.toBe(failure);
+  });
+
+  test('cancels the operation when its subscriber leaves, and not after it has settled', async () => {
+    const { operation, venue } = start([WANT_READ], { timeouts: { blockMs: 5 } });
+    operation.toObservable().subscribe().unsubscribe();
+    expect([operation.settled, venue.parked.size, venue.deadlines.size]).toEqual([true, 0, 0]);
+    await expect(operation).rejects.toBeInstanceOf(AbortError);
+    const complete = start([DONE]).operation;
+    complete.toObservable().subscribe().unsubscribe();
+    expect(await complete).toBe('result');
   });
 });
 

@@ -151,6 +151,27 @@ export class Operation<T> implements Promise<T> {
     return { ms: Math.max(0, deadline.at - this.#venue.now()), mode: this.#waitMode };
   }
 
+  /**
+   * Returns the operation as an observable. It emits the result and completes, or fails with the operation's error.
+   * Unsubscribing before that cancels the operation, also for other code that waits for it.
+   */
+  toObservable(): Observable<T> {
+    return new Observable<T>((subscriber) => {
+      this.then(
+        (value) => {
+          subscriber.next(value);
+          subscriber.complete();
+        },
+        (error: unknown) => {
+          subscriber.error(error);
+        },
+      );
+      return () => {
+        if (!this.settled) this.fail(new AbortError(this.name, new Error('its observable was unsubscribed')));
+      };
+    });
+  }
+
   then<R = T, E = never>(
     onFulfilled?: ((value: T) => R | PromiseLike<R>) | null,
     onRejected?: ((reason: unknown) => E | PromiseLike<E>) | null,

@@ -107,10 +107,15 @@ export const required = (rule: Rule): Rule => ({ ...rule, isRequired: true });
 /** A rule for the values for which `judge` returns `true`. `takes` describes them. */
 export const thing = (takes: string, judge: Rule['judge']): Rule => ({ takes, judge });
 
+/** `true` or `false`. */
 export const flag = thing('true or false', (value) => typeof value === 'boolean');
+/** A non-empty string. */
 export const text = thing('a non-empty string', (value) => typeof value === 'string' && (value !== '' || 'range'));
+/** A function. */
 export const func = thing('a function', (value) => typeof value === 'function');
+/** A `Uint8Array`, which a `Buffer` is. */
 export const bytes = thing('bytes (a Uint8Array)', (value) => value instanceof Uint8Array);
+/** An `AbortSignal`. */
 export const signal = thing(
   'an AbortSignal (the `signal` of an AbortController)',
   (value) => value instanceof AbortSignal,

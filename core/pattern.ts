@@ -80,6 +80,27 @@ const ALL: Pattern<Uint8Array> = {
   partialOf: (input, maxBytes) => Math.min(input.length, maxBytes),
 };
 
+/**
+ * A pattern for all bytes before `delimiter`, which is removed. Unlike a line, the bytes are not decoded, so two
+ * different messages stay different.
+ * @throws {RangeError} when the delimiter is empty.
+ */
+export function until(delimiter: Uint8Array): Pattern<Uint8Array> {
+  if (delimiter.length === 0) throw new RangeError('receiveUntil needs a delimiter of at least one byte');
+  return {
+    defaultMaxBytes: 64 * 1024,
+    measure(input, ended, maxBytes) {
+      const length = input.indexOf(delimiter);
+      if (length > maxBytes || (length < 0 && input.length - (delimiter.length - 1) > maxBytes))
+        throw new BoundsError('the message', 'maxBytes', maxBytes);
+      if (length >= 0) return length + delimiter.length;
+      return ended ? TOO_EARLY : MORE;
+    },
+    take: (input, count) => input.take(count).subarray(0, count - delimiter.length),
+    partialOf: (input, maxBytes) => Math.min(input.length, maxBytes),
+  };
+}
+
 const SOME: Pattern<Uint8Array> = {
   defaultMaxBytes: 64 * 1024,
   measure(input, ended, maxBytes) {

@@ -96,5 +96,42 @@ export class ReceiveIntoStep implements Step<number> {
   }
 }
 
+/** Receives a number of bytes and discards them. Resolves to that number. */
+export class SkipStep implements Step<number> {
+  readonly name = 'receive';
+  readonly #inflow: Inflow;
+  readonly #wanted: number;
+  #skipped = 0;
+
+  constructor(inflow: Inflow, wanted: number) {
+    this.#inflow = inflow;
+    this.#wanted = wanted;
+  }
+
+  attempt(): StepCode | typeof YIELD {
+    const inflow = this.#inflow;
+    for (let budget = BYTES_PER_ATTEMPT; ;) {
+      this.#skipped += inflow.input.skip(this.#wanted - this.#skipped);
+      if (this.#skipped === this.#wanted) return DONE;
+      if (budget <= 0) return YIELD;
+      const pulled = inflow.pull();
+      if (pulled === END)
+        throw new ClosedError(
+          `receive failed: the peer closed the connection after ${String(this.#skipped)} of the ${String(this.#wanted)} bytes to skip`,
+        );
+      if (pulled < 0) return pulled as StepCode;
+      budget -= pulled;
+    }
+  }
+
+  result(): number {
+    return this.#skipped;
+  }
+
+  progress(): number {
+    return this.#skipped;
+  }
+}
+
 // An operation that has moved this many bytes lets others run before it continues.
 const BYTES_PER_ATTEMPT = 1024 * 1024;

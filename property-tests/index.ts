@@ -10,10 +10,12 @@ export { PASS, ruleOf } from '../reactor/faults/fault.ts';
 export type { CallContext, Fault, FaultErrno, FaultPlan, FaultRule, FaultyCall } from '../reactor/faults/fault.ts';
 export { Link } from '../reactor/simulated/link.ts';
 export type { LinkOptions } from '../reactor/simulated/link.ts';
+export { Ledger } from '../reactor/ledger.ts';
 export { SimulatedHost } from '../reactor/simulated/simulated-host.ts';
-export type { HostOptions } from '../reactor/simulated/simulated-host.ts';
+export type { HostNetwork, HostOptions } from '../reactor/simulated/simulated-host.ts';
 export { SimulatedNetwork } from '../reactor/simulated/simulated-network.ts';
-export type { NameOptions } from '../reactor/simulated/simulated-network.ts';
+export type { Clockwork, NameOptions } from '../reactor/simulated/simulated-network.ts';
+export type { SimulatedSelector } from '../reactor/simulated/simulated-selector.ts';
 export { DeadlockError, LivelockError, World } from '../reactor/simulated/world.ts';
 export type { SimulatedMachine, WorldOptions } from '../reactor/simulated/world.ts';
 export {

@@ -10,7 +10,8 @@ import { describe, expect, it } from 'vitest';
 import { OPERATION_RULES } from '../core/operation.ts';
 import type { Rule, Table } from '../core/options.ts';
 import { LAYING_RULES } from '../core/transport-layer.ts';
-import { request, REQUEST_RULES } from '../protocols/https/request.ts';
+import { REQUEST_RULES } from '../protocols/https/options.ts';
+import { request } from '../protocols/https/request.ts';
 import { Relay, RELAY_RULES } from '../protocols/relay.ts';
 import { Certificate, LOAD_RULES, NAME_RULES, TEXT_RULES } from '../protocols/tls/certificates/certificate.ts';
 import { checkPeer, EXPECTATION_RULES } from '../protocols/tls/certificates/check-peer.ts';
@@ -22,7 +23,7 @@ import { SELF_SIGNED_RULES, selfSigned } from '../protocols/tls/certificates/sel
 import { CLIENT_SESSIONS_RULES, ClientSessions } from '../protocols/tls/sessions/client-sessions.ts';
 import { FILE_STORE_RULES, FileSessionStore } from '../protocols/stores/files/file-store.ts';
 import { LMDB_STORE_RULES, LmdbSessionStore } from '../protocols/stores/lmdb-store.ts';
-import { MEMORY_STORE_RULES, MemorySessionStore } from '../protocols/stores/memory/memory-store.ts';
+import { MEMORY_STORE_RULES, MemorySessionStore } from '../protocols/stores/memory-store.ts';
 import { REDIS_STORE_RULES, RedisSessionStore } from '../protocols/stores/redis-store.ts';
 import { SERVER_STORE_RULES, SessionServerStore } from '../protocols/stores/session-server/session-server-store.ts';
 import {
@@ -122,6 +123,18 @@ const CALLS: Record<string, Call | readonly Call[]> = {
   receiveInto: {
     rules: OPERATION_RULES,
     make: ({ connection }, options) => connection.receiveInto(new Uint8Array(1), as(options)),
+  },
+  receiveUntil: {
+    rules: RECEIVE_RULES,
+    make: ({ connection }, options) => connection.receiveUntil('\n', as(options)),
+  },
+  skip: {
+    rules: OPERATION_RULES,
+    make: ({ connection }, options) => connection.skip(1, as(options)),
+  },
+  byteLines: {
+    rules: LINES_RULES,
+    make: ({ connection }, options) => connection.byteLines(as(options))[Symbol.asyncIterator]().next(),
   },
   lines: {
     rules: LINES_RULES,

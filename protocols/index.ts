@@ -1,5 +1,5 @@
 /** wantio/protocols: what runs over connections. */
 
-export * as https from './https/request.ts';
+export * as https from './https/index.ts';
 export { Relay } from './relay.ts';
 export type { RelayOptions, RelayStatistics } from './relay.ts';

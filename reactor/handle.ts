@@ -2,6 +2,7 @@
 
 /** The kinds of readiness, as bits of `Handle.readiness`. */
 export const READABLE = 1;
+/** See {@link READABLE}. */
 export const WRITABLE = 2;
 /** The peer has ended or the descriptor failed. From then on, a short read does not mean that nothing is left. */
 export const HANGUP = 4;

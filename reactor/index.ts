@@ -17,10 +17,15 @@ export type { Address, Target } from './addresses/address.ts';
 export { caresLookUp } from './addresses/cares-look-up.ts';
 export { closeOnSignal } from './close-on-signal.ts';
 export type { SignalOptions } from './close-on-signal.ts';
-export type { ConnectOptions } from './connecting/connect-options.ts';
+export type { ConnectOptions, ConnectSecureOptions } from './connecting/connect-options.ts';
 export { Connection } from './connections/connection.ts';
 export type { ConnectionBasis } from './connections/connection-basis.ts';
-export type { ConnectionEvents, ConnectionStatistics, ReceiveOptions } from './connections/connection-options.ts';
+export type {
+  ConnectionEvents,
+  ConnectionStatistics,
+  HandshakeOptions,
+  ReceiveOptions,
+} from './connections/connection-options.ts';
 export type { Wanting } from './connections/slots.ts';
 export { toDuplex } from './streams/to-duplex.ts';
 export type { ConnectionStream, ToDuplexOptions } from './streams/to-duplex.ts';
@@ -32,8 +37,10 @@ export { abandonedLookUps } from './addresses/look-up.ts';
 export type { ConnectionCloseOptions } from './connections/progress-watch.ts';
 export { Reactor } from './reactor.ts';
 export type { CloseOptions, ReactorEvents } from './reactor.ts';
-export type { Selectable, Selected, Selection } from './select.ts';
-export type { Selector } from './selector.ts';
+export type { OperationSnapshot } from './roster.ts';
+export type { Handle, HandleOwner } from './handle.ts';
+export type { Selectable, Selected, Selection, SelectOptions } from './select.ts';
+export type { Batch, Selector } from './selector.ts';
 export type { Handler, ServeOptions } from './listening/serve.ts';
 export type { SocketOptionName, SocketOptions } from './connections/socket-options.ts';
 export { fromDuplex } from './streams/from-duplex.ts';

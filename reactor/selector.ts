@@ -4,6 +4,7 @@ import type { Handle } from './handle.ts';
 
 /** Collects the ready handles of one poll. */
 export interface Batch {
+  /** Adds a ready handle. */
   add(handle: Handle): void;
 }
 
@@ -26,5 +27,6 @@ export interface Selector {
   onReady(wake: () => void): void;
   /** Sets whether waiting for readiness keeps the process alive. */
   setRef(ref: boolean): void;
+  /** Closes its descriptors. */
   close(): void;
 }

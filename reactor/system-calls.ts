@@ -14,8 +14,11 @@ import type { SocketOptionName } from './connections/socket-options.ts';
 export interface SystemCalls {
   /** @returns a new stream socket. */
   socket(family: Address['family']): number;
+  /** bind(2). */
   bind(fd: number, address: Address): number;
+  /** listen(2). */
   listen(fd: number, backlog: number): number;
+  /** connect(2); `-EINPROGRESS` while it is in progress. */
   connect(fd: number, address: Address): number;
   /** @returns the descriptor of a new connection. The address of its peer is stored in `peer`. */
   accept(fd: number, peer: { address?: Address | undefined }): number;
@@ -23,9 +26,11 @@ export interface SystemCalls {
   recv(fd: number, into: Uint8Array): number;
   /** @returns the number of bytes sent. Never raises SIGPIPE. */
   send(fd: number, from: Uint8Array): number;
-  /** @param how 0: no more receiving, 1: no more sending, 2: neither. */
+  /** shutdown(2): 0 ends receiving, 1 sending, 2 both. */
   shutdown(fd: number, how: 0 | 1 | 2): number;
+  /** close(2). */
   close(fd: number): number;
+  /** setsockopt(2), by the name of the option. */
   setOption(fd: number, name: SocketOptionName, value: number): number;
   /** @returns the value, or a negative errno. */
   option(fd: number, name: SocketOptionName): number;
@@ -33,6 +38,7 @@ export interface SystemCalls {
   pendingError(fd: number): number;
   /** @returns how many of the sent bytes the peer's system has not acknowledged yet (SIOCOUTQ), or a negative errno. */
   unacknowledged(fd: number): number;
+  /** getsockname(2); `undefined` when the socket has no address. */
   localAddress(fd: number): Address | undefined;
   /**
    * @returns the process at the other end of a Unix socket, as it was when it connected or began to listen; `undefined`
@@ -109,6 +115,7 @@ export function systemError(negativeErrno: number, syscall: string, subject?: st
   return new SystemError(code, -negativeErrno, syscall, description, subject);
 }
 
+/** The positive numbers of the errors that the code distinguishes. */
 export const {
   EADDRINUSE,
   EADDRNOTAVAIL,

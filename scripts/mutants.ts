@@ -62,9 +62,37 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a search skips a byte',
     file: 'core/input-buffer.ts',
-    find: 'this.#searched = found < 0 ? this.#end : from + found;',
-    replace: 'this.#searched = found < 0 ? this.#end : from + found + 1;',
+    find: 'this.#searched = found < 0 ? Math.max(from, this.#end - unfinished) : from + found;',
+    replace: 'this.#searched = found < 0 ? Math.max(from, this.#end - unfinished) : from + found + 1;',
     by: 'core/input-buffer.test.ts',
+  },
+  {
+    name: 'a search misses a delimiter that comes in two pieces',
+    file: 'core/input-buffer.ts',
+    find: 'Math.max(from, this.#end - unfinished)',
+    replace: 'this.#end',
+    by: 'property-tests/operations/receive-fragmentation.test.ts',
+  },
+  {
+    name: 'the bound of receiveUntil counts a part of the delimiter',
+    file: 'core/pattern.ts',
+    find: 'input.length - (delimiter.length - 1) > maxBytes',
+    replace: 'input.length > maxBytes',
+    by: 'property-tests/operations/receive-fragmentation.test.ts',
+  },
+  {
+    name: 'a skip discards too much',
+    file: 'core/receive.ts',
+    find: 'inflow.input.skip(this.#wanted - this.#skipped)',
+    replace: 'inflow.input.skip(this.#wanted)',
+    by: 'property-tests/operations/receive-fragmentation.test.ts',
+  },
+  {
+    name: 'an unsubscribed observable leaves its operation running',
+    file: 'core/operation.ts',
+    find: "if (!this.settled) this.fail(new AbortError(this.name, new Error('its observable was unsubscribed')));",
+    replace: '',
+    by: 'core/operation.test.ts',
   },
   {
     name: 'a search does not restart after a prepend',
@@ -76,8 +104,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'the bound of a line is off by one',
     file: 'core/pattern.ts',
-    find: 'if (length > maxBytes ||',
-    replace: 'if (length >= maxBytes ||',
+    find: 'if (length > maxBytes || (length < 0 && input.length > maxBytes))',
+    replace: 'if (length >= maxBytes || (length < 0 && input.length > maxBytes))',
     by: 'core/pattern.test.ts',
   },
   {
@@ -1178,9 +1206,9 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'the total limit of a request begins after its connect',
-    file: 'protocols/https/request.ts',
-    find: 'after(order.endsAt - this.#loop.now(), () => {',
-    replace: 'after(order.totalMs, () => {',
+    file: 'protocols/https/limits.ts',
+    find: 'after(endsAt - this.#loop.now(), () => {',
+    replace: 'after(totalMs, () => {',
     by: 'protocols/https/request.test.ts',
   },
   {
@@ -1286,7 +1314,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a body that is too long is sent before it is refused',
-    file: 'protocols/https/request.ts',
+    file: 'protocols/https/exchange.ts',
     find: 'if (length !== undefined && (piece === undefined ? sent < length : sent > length))',
     replace: 'if (length !== undefined && piece === undefined && sent !== length)',
     by: 'protocols/https/request.test.ts',
@@ -1421,7 +1449,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'the bound of a response ignores the current chunk',
-    file: 'protocols/https/request.ts',
+    file: 'protocols/https/exchange.ts',
     find: 'if (this.#received + chunk.length > maxBytes)',
     replace: 'if (this.#received > maxBytes)',
     by: 'protocols/https/request.test.ts',
@@ -1476,11 +1504,18 @@ export const MUTANTS: readonly Mutant[] = [
     by: 'property-tests/sessions/sessions.test.ts',
   },
   {
-    name: 'a gap in the index hides the key that belongs there',
-    file: 'protocols/stores/memory/memory-store-index.ts',
-    find: 'if (((place - home) & mask) >= ((place - gap) & mask)) {',
-    replace: 'if (((place - home) & mask) > ((place - gap) & mask)) {',
-    by: 'protocols/stores/memory/memory-store.test.ts',
+    name: 'sessions that are used keep expired ones',
+    file: 'protocols/stores/memory-store.ts',
+    find: 'const next = this.#swept++ < this.#entries.size ? this.#sweeping.next() : undefined;',
+    replace: 'const next = this.#swept++ < 0 ? undefined : this.#sweeping.next();',
+    by: 'protocols/stores/memory-store.test.ts',
+  },
+  {
+    name: 'the memory store evicts the most recently used session',
+    file: 'protocols/stores/memory-store.ts',
+    find: 'this.#entries.delete(key);\n    this.#entries.set(key, entry);',
+    replace: '',
+    by: 'protocols/stores/memory-store.test.ts',
   },
   // Bugs about bytes and alerts that a peer sends before it breaks the connection.
   {

@@ -3,7 +3,7 @@
  * `N passed, N failed, N skipped`.
  */
 import { writeFileSync } from 'node:fs';
-import { basename, dirname } from 'node:path';
+import { basename } from 'node:path';
 import type { Reporter, SerializedError, TestCase, TestModule } from 'vitest/node';
 import { lawTable } from './law-table.ts';
 import type { TriedLaw } from './law-table.ts';
@@ -66,7 +66,7 @@ export class SummaryReporter implements Reporter {
 
 /** @returns the laws of one file. The tests of the kit contain no laws of wantio. */
 function lawsOf(module: TestModule): TriedLaw[] {
-  if (dirname(module.relativeModuleId) !== 'property-tests') return [];
+  if (!/^property-tests\/(?!kit\/)/.test(module.relativeModuleId)) return [];
   return [...module.children.allTests()].flatMap((test) =>
     (test.meta().laws ?? []).map((law) => ({
       ...law,

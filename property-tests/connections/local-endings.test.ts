@@ -37,6 +37,11 @@ const WAITERS: Record<string, Waiter> = {
     wait: ({ here, connection }) => here.reactor.select({ read: [connection] }).then(() => undefined),
   },
   'a receive': { wait: ({ connection }) => connection.receive().then(() => undefined), isOperation: true },
+  'a receive until a delimiter': {
+    wait: ({ connection }) => connection.receiveUntil('\r\n').then(() => undefined),
+    isOperation: true,
+  },
+  'a skip': { wait: ({ connection }) => connection.skip(9).then(() => undefined), isOperation: true },
   'a receive into memory': {
     wait: ({ connection }) => connection.receiveInto(Buffer.alloc(9)).then(() => undefined),
     isOperation: true,

@@ -40,6 +40,11 @@ const WORK: Record<string, Work> = {
     begin: ({ client }, options) => client.receiveInto(new Uint8Array(9), options),
     help: ({ server }) => server.send('hi\n'),
   },
+  receiveUntil: {
+    begin: ({ client }, options) => client.receiveUntil('\r\n', options),
+    help: ({ server }) => server.send('hi\r\n'),
+  },
+  skip: { begin: ({ client }, options) => client.skip(2, options), help: ({ server }) => server.send('hi') },
   lines: { begin: ({ client }, options) => client.lines(options).next(), help: ({ server }) => server.send('hi\n') },
   send: {
     begin: ({ client }, options) => client.send(Buffer.alloc(10_000), options),

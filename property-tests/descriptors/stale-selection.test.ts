@@ -11,7 +11,7 @@ import { epollGround } from '../../reactor/epoll/epoll-ground.ts';
 import type { Ground } from '../../reactor/ground.ts';
 import { Handle, READABLE } from '../../reactor/handle.ts';
 import { World } from '../../reactor/simulated/world.ts';
-import { Ledger } from '../../reactor/testing/ledger.ts';
+import { Ledger } from '../../reactor/ledger.ts';
 import { checkLaw, replaying } from '../kit/law.ts';
 
 const plan = fc.record({

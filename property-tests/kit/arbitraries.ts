@@ -40,8 +40,8 @@ export function moment(maxMs = 60): fc.Arbitrary<Moment> {
  * A schedule: a list of things that happen, each some time after the one before. About half of them happen in the same
  * millisecond as the one before, in the same turn or a later one. {@link follow} runs a schedule.
  * @param what the arbitrary of the things.
- * @param options.maxLength the most things; 10 by default.
- * @param options.maxMs the longest time after the thing before, in milliseconds; 60 by default.
+ * @param options `maxLength`: the most things, 10 by default. `maxMs`: the longest time after the thing before, in
+ * milliseconds, 60 by default.
  */
 export function schedule<T>(
   what: fc.Arbitrary<T>,

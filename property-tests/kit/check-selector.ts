@@ -15,6 +15,7 @@ export interface SelectorSetting {
   readonly far: number;
   /** Lets everything in flight arrive. */
   readonly settle: () => Promise<void>;
+  /** Releases everything that the setting holds. */
   dispose(): Promise<void>;
 }
 

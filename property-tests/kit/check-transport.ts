@@ -20,6 +20,7 @@ export interface TransportPair {
 /** One check. It throws when the transport or selector fails it. */
 export interface Check {
   readonly name: string;
+  /** Runs the check. Rejects when it fails. */
   readonly run: () => Promise<void>;
 }
 

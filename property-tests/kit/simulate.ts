@@ -11,7 +11,7 @@ import type { Ground } from '../../reactor/ground.ts';
 import { LINK_RULES } from '../../reactor/simulated/link.ts';
 import type { LinkOptions } from '../../reactor/simulated/link.ts';
 import { stepsAtMost, World } from '../../reactor/simulated/world.ts';
-import { Ledger } from '../../reactor/testing/ledger.ts';
+import { Ledger } from '../../reactor/ledger.ts';
 import { noteTrace, Trace } from './trace.ts';
 
 /** Everything that decides a run. Without TLS the same plan gives the same run. */

@@ -7,7 +7,7 @@ import { formatAddress } from '../../reactor/addresses/address.ts';
 import { epollGround } from '../../reactor/epoll/epoll-ground.ts';
 import type { Ground } from '../../reactor/ground.ts';
 import { Reactor } from '../../reactor/reactor.ts';
-import { Ledger } from '../../reactor/testing/ledger.ts';
+import { Ledger } from '../../reactor/ledger.ts';
 import { LeakError } from './simulate.ts';
 
 /** The options of {@link withoutLeaks}. */

@@ -10,6 +10,8 @@ type Deed =
   | { readonly do: 'append' | 'prepend'; readonly text: string }
   | { readonly do: 'take' | 'takeInto'; readonly share: number }
   | { readonly do: 'indexOf'; readonly byte: string }
+  | { readonly do: 'indexOfSequence'; readonly sequence: Buffer }
+  | { readonly do: 'skip'; readonly share: number }
   | { readonly do: 'clear' };
 
 test('the input buffer holds the same bytes as a string model', async () => {
@@ -50,6 +52,14 @@ function check(buffer: InputBuffer, model: string, deed: Deed): string {
     case 'indexOf':
       expect(buffer.indexOf(deed.byte.charCodeAt(0))).toBe(model.indexOf(deed.byte));
       return model;
+    case 'indexOfSequence':
+      expect(buffer.indexOf(deed.sequence)).toBe(model.indexOf(textOf(deed.sequence)));
+      return model;
+    case 'skip': {
+      const count = Math.round(deed.share * 300);
+      expect(buffer.skip(count)).toBe(Math.min(count, model.length));
+      return model.slice(count);
+    }
     case 'clear':
       buffer.clear();
       return '';
@@ -60,6 +70,7 @@ function textOf(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('latin1');
 }
 
+const SEQUENCES = ['ab', 'aa', 'aab', '\n'].map((sequence) => Buffer.from(sequence));
 // The texts contain the bytes that `indexOf` searches for, and some lengths are close to those at which the buffer
 // grows.
 const text = fc.oneof(
@@ -74,5 +85,14 @@ const deed: fc.Arbitrary<Deed> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: fc.constant('prepend' as const), text }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constantFrom('take' as const, 'takeInto' as const), share }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('indexOf' as const), byte: fc.constantFrom('a', 'b', '\n') }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constant('indexOfSequence' as const),
+      // The same object each time: the search continues where it stopped.
+      sequence: fc.constantFrom(...SEQUENCES),
+    }),
+  },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('skip' as const), share }) },
   { weight: 1, arbitrary: fc.constant({ do: 'clear' as const }) },
 );

@@ -7,9 +7,10 @@ import { expect, test } from 'vitest';
 import { WantioError } from '../../core/errors.ts';
 import { Inflow } from '../../core/inflow.ts';
 import { Operation } from '../../core/operation.ts';
-import { patternOf } from '../../core/pattern.ts';
+import { patternOf, until } from '../../core/pattern.ts';
 import type { PatternName } from '../../core/pattern.ts';
-import { ReceiveStep } from '../../core/receive.ts';
+import { ReceiveStep, SkipStep } from '../../core/receive.ts';
+import type { Step } from '../../core/operation.ts';
 import { ManualVenue } from '../../core/testing/manual-venue.ts';
 import { ScriptedTransport } from '../../core/testing/scripted-transport.ts';
 import type { ReadEvent } from '../../core/testing/scripted-transport.ts';
@@ -21,9 +22,19 @@ import { checkLaw } from '../kit/law.ts';
  * single one depends on the pieces.
  */
 interface Request {
-  readonly pattern: PatternName;
+  readonly pattern: PatternName | Until | Skip;
   readonly maxBytes: number;
   readonly prefix: string;
+}
+
+/** `receiveUntil`. */
+interface Until {
+  readonly delimiter: string;
+}
+
+/** `skip`. */
+interface Skip {
+  readonly skip: number;
 }
 
 /** The outcome of a receive. Bytes are Latin-1 text, one character for each byte. */
@@ -92,18 +103,28 @@ async function receiveSome(inflow: Inflow, count: number, patience: number): Pro
 }
 
 /** @param patience how often the operation is woken before its limit passes: once for each event of the script. */
-async function receive(inflow: Inflow, pattern: PatternName, maxBytes: number, patience: number): Promise<Outcome> {
+async function receive(
+  inflow: Inflow,
+  pattern: Request['pattern'],
+  maxBytes: number,
+  patience: number,
+): Promise<Outcome> {
   const venue = new ManualVenue();
-  const operation = new Operation(new ReceiveStep(inflow, patternOf(pattern), maxBytes), venue, {
-    blockMs: LIMIT_MS,
-  }).start();
+  const step: Step<string | Uint8Array | number> =
+    typeof pattern !== 'object'
+      ? new ReceiveStep(inflow, patternOf(pattern), maxBytes)
+      : 'skip' in pattern
+        ? new SkipStep(inflow, pattern.skip)
+        : new ReceiveStep(inflow, until(latin1(pattern.delimiter)), maxBytes);
+  const operation = new Operation(step, venue, { blockMs: LIMIT_MS }).start();
   for (let wake = 0; wake <= patience && !operation.settled; wake++) venue.ready();
   venue.advance(LIMIT_MS);
   try {
     const value = await operation;
-    return { value: typeof value === 'string' ? value : textOf(value) };
+    return { value: value instanceof Uint8Array ? textOf(value) : String(value) };
   } catch (error) {
     if (!(error instanceof WantioError)) throw error;
+    if (step instanceof SkipStep) return { code: error.code, partial: String(operation.last) };
     expect(error.partial, 'the partial of a failed receive').toBeInstanceOf(Uint8Array);
     return { code: error.code, partial: textOf(error.partial ?? new Uint8Array()) };
   }
@@ -120,6 +141,22 @@ function model(bytes: string, ends: boolean, requests: readonly Request[]): Outc
   };
   const outcomeOf = ({ pattern, maxBytes, prefix }: Request): Outcome => {
     left = prefix + left;
+    if (typeof pattern === 'object' && 'skip' in pattern) {
+      const skipped = take(pattern.skip).length;
+      return skipped === pattern.skip ? { value: String(skipped) } : { code: missing, partial: String(skipped) };
+    }
+    if (typeof pattern === 'object') {
+      const { delimiter } = pattern;
+      const length = left.indexOf(delimiter);
+      const unfinished = left.length - (delimiter.length - 1);
+      if (length > maxBytes || (length < 0 && unfinished > maxBytes))
+        return { code: 'ERR_WANTIO_BOUNDS', partial: take(maxBytes) };
+      // What lies beyond the bound stays in the connection.
+      if (length < 0) return { code: missing, partial: take(maxBytes) };
+      const value = take(length);
+      take(delimiter.length);
+      return { value };
+    }
     if (pattern === '*l') {
       const [line] = left.split('\n', 1);
       if (line.length > maxBytes) return { code: 'ERR_WANTIO_BOUNDS', partial: take(maxBytes) };
@@ -175,6 +212,8 @@ const request: fc.Arbitrary<Request> = fc.record({
     { weight: 2, arbitrary: fc.constant('*l' as const) },
     fc.constantFrom('*a' as const, '*s' as const),
     fc.nat(12),
+    fc.constantFrom('\n', '\r\n', 'aa', 'a\na', 'bcbc').map((delimiter) => ({ delimiter })),
+    fc.nat(12).map((skip) => ({ skip })),
   ),
   maxBytes,
   prefix: fc.oneof(

@@ -63,6 +63,8 @@ const WORK: Record<string, Limited> = {
     client.timeouts = timeouts;
     return client.receive('*l');
   }),
+  receiveUntil: operation(({ client }, timeouts) => client.receiveUntil('\r\n', { timeouts })),
+  skip: operation(({ client }, timeouts) => client.skip(1, { timeouts })),
   receiveInto: operation(({ client }, timeouts) => client.receiveInto(new Uint8Array(1), { timeouts })),
   'send to a peer that reads nothing': operation(({ client }, timeouts) =>
     client.send(Buffer.alloc(10_000), { timeouts }),

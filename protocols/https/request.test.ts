@@ -597,10 +597,10 @@ describe('a request is rejected', () => {
   };
 
   it.each([
-    [{ url: 'http://localhost/' }, 'https.request is for https: addresses, and this one is http:'],
+    [{ url: 'http://localhost/' }, 'https.request needs an https: URL, not http:'],
     [
       { url: 'https://me:secret@localhost/' },
-      'https.request takes no user and password in the address, which is shown in many places: send an authorization header',
+      'https.request takes no user and password in the URL, which logs and errors show: send an authorization header',
     ],
     [{ url: 'localhost' }, 'Invalid URL'],
     [{ method: 'GET / HTTP/1.1\r\nX: y' }, 'https.request has no method "GET / HTTP/1.1\\r\\nX: y"'],
@@ -638,7 +638,7 @@ describe('a request is rejected', () => {
       const failure = await failureOf(https.request(reactor, { url: 'https://localhost:1/' }, body));
       expect(failure).toBeInstanceOf(TypeError);
       expect(failure).toMatchObject({
-        message: 'https.request takes the body in its options when there are some, and not besides',
+        message: 'https.request takes the body in its options when there are options, not as a separate argument',
       });
       expect(body.destroyed).toBe(true);
     }));
@@ -747,7 +747,7 @@ describe('a request fails', () => {
       async (ask) => {
         expect(await failureOf(ask('/'))).toMatchObject({
           name: 'HttpError',
-          message: 'the server changes to another protocol, for which nobody has asked',
+          message: 'the server switches to another protocol, which the request did not ask for',
         });
       },
     ));
@@ -882,14 +882,8 @@ describe('a request fails', () => {
           message: 'a body consists of bytes or texts, not of numbers',
         });
         for (const [text, message] of [
-          [
-            'too short',
-            'the body of the request has ended after 9 bytes of the 10 bytes that its header content-length says',
-          ],
-          [
-            'this one is too long',
-            'the body of the request is longer than the 10 bytes that its header content-length says',
-          ],
+          ['too short', 'the body of the request ended after 9 of the 10 bytes of its content-length header'],
+          ['this one is too long', 'the body of the request is longer than the 10 bytes of its content-length header'],
         ]) {
           const failure = await failureOf(ask('/', { body: [Buffer.from(text)], headers: { 'content-length': 10 } }));
           expect(failure).toBeInstanceOf(https.BodyLengthError);

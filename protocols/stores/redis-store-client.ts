@@ -8,7 +8,9 @@ import { storePackage } from './store-package.ts';
 export interface RedisClient {
   /** @returns bytes `start` to `end`, inclusive; none when there is nothing. */
   getrangeBuffer(key: string, start: number, end: number): Promise<Uint8Array>;
+  /** SET with an expiry in milliseconds. */
   set(key: string, value: Buffer, mode: 'PX', milliseconds: number): Promise<unknown>;
+  /** DEL. */
   del(key: string): Promise<unknown>;
   /** Sends any command; what comes back holds bytes where others have text. */
   callBuffer(command: string, ...args: (string | number)[]): Promise<unknown>;

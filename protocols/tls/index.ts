@@ -20,29 +20,39 @@ export type {
   VerifyMode,
 } from './context/options.ts';
 export type { PresharedKey, PskClient, PskIdentity, PskServer } from './psk.ts';
+export type { SkippedFile } from './certificates/ca-directory.ts';
+export type { Chooser, SettingsOwner } from './context/settings.ts';
 export type { CaSource } from './certificates/trust.ts';
 export { FileError } from './certificates/pem.ts';
 export type { PemSource } from './certificates/pem.ts';
 export { SecureConnection } from './secure-connection.ts';
-export type { SecureStatistics, TlsInfo, Verification } from './secure-connection.ts';
+export type {
+  RequestCertificateOptions,
+  SecureStatistics,
+  TlsInfo,
+  UpdateKeysOptions,
+  Verification,
+} from './secure-connection.ts';
 export { ClientSessions } from './sessions/client-sessions.ts';
 export type { ClientSessionsOptions } from './sessions/client-sessions.ts';
 export type { Resumption, ResumptionMiss, ResumptionPolicy } from './sessions/resumption.ts';
 export type { CacheMode, InternalCacheOptions } from './sessions/internal-cache.ts';
 export type { SessionCache, SessionStatistics } from './sessions/session-cache.ts';
 export { TlsSession } from './sessions/session.ts';
+export type { PrintOptions } from './sessions/session.ts';
 export type { SessionStore, TakingSessionStore } from '../stores/store.ts';
 export { FileSessionStore } from '../stores/files/file-store.ts';
 export type { FileStoreOptions } from '../stores/files/file-store.ts';
 export { LmdbSessionStore } from '../stores/lmdb-store.ts';
 export type { LmdbStoreOptions } from '../stores/lmdb-store.ts';
-export { MemorySessionStore } from '../stores/memory/memory-store.ts';
-export type { MemoryStoreOptions, MemoryStoreStatistics } from '../stores/memory/memory-store.ts';
+export { MemorySessionStore } from '../stores/memory-store.ts';
+export type { MemoryStoreOptions, MemoryStoreStatistics } from '../stores/memory-store.ts';
 export { openSessionStore } from '../stores/open-store.ts';
 export { RedisSessionStore } from '../stores/redis-store.ts';
 export type { RedisStoreOptions } from '../stores/redis-store.ts';
+export type { RedisClient } from '../stores/redis-store-client.ts';
 export { SessionServer } from '../stores/session-server/session-server.ts';
-export type { SessionServerOptions } from '../stores/session-server/session-server.ts';
+export type { SessionServerCloseOptions, SessionServerOptions } from '../stores/session-server/session-server.ts';
 export { SessionServerStore } from '../stores/session-server/session-server-store.ts';
 export type { SessionServerStoreOptions } from '../stores/session-server/session-server-store.ts';
 export { StoreError } from '../stores/store-error.ts';
@@ -58,6 +68,7 @@ export type {
   CertificateDigest,
   CertificateKey,
   LoadOptions,
+  NameOptions,
   NameRules,
   TextOptions,
 } from './certificates/certificate.ts';

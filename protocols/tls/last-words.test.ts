@@ -4,11 +4,19 @@ import { describe, expect, it, vi } from 'vitest';
 
 import { DONE, END, WANT_READ, WANT_WRITE } from '../../core/want.ts';
 import type { StepCode } from '../../core/want.ts';
+import type { LayerOptions } from '../../core/transport-layer.ts';
 import type { Transport } from '../../core/transport.ts';
 import { openssl } from './openssl.ts';
 import { localhost, withSecureReactor } from '../testing/tls/secure-reactor.ts';
+import type { TlsContext } from './context/context.ts';
 import type { TlsServerOptions, TlsVersion } from './context/options.ts';
-import type { TlsTransport } from './tls-transport.ts';
+import { TlsTransport } from './tls-transport.ts';
+
+function tlsOver(context: TlsContext, below: Transport, options: LayerOptions): TlsTransport {
+  const transport = context.transport(below, options);
+  if (!(transport instanceof TlsTransport)) throw new Error('a TLS context makes TLS transports');
+  return transport;
+}
 
 /** One end of a wire without a kernel: written bytes reach the other end at once. */
 class Wire implements Transport {
@@ -75,8 +83,8 @@ function withEnds(
     const contexts = [await secure.client({ protocols }), await secure.server({ protocols, ...options })] as const;
     const under = { client: new Wire(), server: new Wire() };
     [under.client.other, under.server.other] = [under.server, under.client];
-    const client = contexts[0].transport(under.client, { role: 'client', serverName: 'localhost', peer: undefined });
-    const server = contexts[1].transport(under.server, { role: 'server', serverName: undefined, peer: undefined });
+    const client = tlsOver(contexts[0], under.client, { role: 'client', serverName: 'localhost' });
+    const server = tlsOver(contexts[1], under.server, { role: 'server' });
     try {
       use({
         client,

@@ -30,6 +30,7 @@ type AlpnSelect = (
   argument: Pointer,
 ) => number;
 
+/** The functions of OpenSSL, by their names. */
 export type OpenSsl = ReturnType<typeof declare>;
 
 let loaded: OpenSsl | undefined;

@@ -11,7 +11,7 @@ import { abandonedLookUps } from '../addresses/look-up.ts';
 import { Reactor } from '../reactor.ts';
 import { EINPROGRESS, EINTR } from '../system-calls.ts';
 import type { SystemCalls } from '../system-calls.ts';
-import { Ledger } from '../testing/ledger.ts';
+import { Ledger } from '../ledger.ts';
 import { portOf, withReactor } from '../testing/with-reactor.ts';
 
 const host = '127.0.0.1';

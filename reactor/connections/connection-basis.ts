@@ -8,7 +8,9 @@ import type { ConnectionSocket } from './connection-socket.ts';
 
 /** What every connection needs from the reactor. Each layer passes it on to the one above. */
 export interface ConnectionBasis {
+  /** @internal */
   readonly loop: Loop;
+  /** @internal */
   readonly socket: ConnectionSocket;
   readonly role: 'client' | 'server';
   /** The host name or address that the client connected to, as `hostName` returns it. */

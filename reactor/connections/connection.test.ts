@@ -71,6 +71,7 @@ describe('a connection over real sockets', () => {
     withReactor(async (reactor) => {
       const path = join(mkdtempSync(join(tmpdir(), 'wantio-')), 'socket');
       const listener = await reactor.listen({ path });
+      expect(() => listener.port).toThrow('a listener on a Unix socket has no port');
       listener.serve({}, async (connection) => {
         for await (const line of connection.lines()) await connection.send(`${line.toUpperCase()}\n`);
       });
@@ -289,6 +290,44 @@ describe('a connection over real sockets', () => {
       expect(await client.receive()).toBe('hello');
       client.abort();
       server.abort();
+    }));
+
+  it('receives bytes until a delimiter, and skips bytes, without decoding them', () =>
+    withReactor(async (reactor) => {
+      const [client, server] = await pair(reactor);
+      await server.send(Buffer.from('key\xff\r\nlength\r\n12345rest', 'latin1'));
+      const key = await client.receiveUntil('\r\n');
+      expect(Buffer.from(key)).toEqual(Buffer.from('key\xff', 'latin1'));
+      expect(Buffer.from(await client.receiveUntil(Buffer.from('\r\n'))).toString()).toBe('length');
+      expect(await client.skip(5)).toBe(5);
+      expect(Buffer.from(await client.receive(4)).toString()).toBe('rest');
+      expect(() => client.receiveUntil('')).toThrow('receiveUntil needs a delimiter of at least one byte');
+      expect(() => client.skip(-1)).toThrow(RangeError);
+      client.abort();
+      server.abort();
+    }));
+
+  it('iterates over lines of bytes, and ends with the peer', () =>
+    withReactor(async (reactor) => {
+      const [client, server] = await pair(reactor);
+      await server.send(Buffer.from('\xff\r\na\rb\n\n', 'latin1'));
+      void server.close();
+      const lines = [];
+      for await (const line of client.byteLines()) lines.push(Buffer.from(line).toString('latin1'));
+      expect(lines).toEqual(['\xff', 'a\rb', '']);
+      expect(() => client.byteLines({ maxBytes: 0 })).toThrow(RangeError);
+      await client.close();
+    }));
+
+  it('reports how many bytes a failed skip has discarded', () =>
+    withReactor(async (reactor) => {
+      const [client, server] = await pair(reactor);
+      await server.send('abc');
+      void server.close();
+      const skipping = client.skip(9);
+      await expect(skipping).rejects.toThrow('after 3 of the 9 bytes to skip');
+      expect(skipping.last).toBe(3);
+      await client.close();
     }));
 
   it('sends several pieces as one', () =>

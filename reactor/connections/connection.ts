@@ -12,9 +12,9 @@ import { HandshakeStep } from '../../core/handshake.ts';
 import { mergeTimeouts, Operation, OPERATION_RULES } from '../../core/operation.ts';
 import type { OperationOptions, Step } from '../../core/operation.ts';
 import { bytes, checkArgument, checkOptions, milliseconds } from '../../core/options.ts';
-import { patternOf } from '../../core/pattern.ts';
+import { patternOf, until } from '../../core/pattern.ts';
 import type { PatternName, Received } from '../../core/pattern.ts';
-import { ReceiveIntoStep, ReceiveStep } from '../../core/receive.ts';
+import { ReceiveIntoStep, ReceiveStep, SkipStep } from '../../core/receive.ts';
 import { SendStep } from '../../core/send.ts';
 import type { Sendable, SendRange } from '../../core/send.ts';
 import { ShutdownStep } from '../../core/shutdown.ts';
@@ -30,13 +30,14 @@ import { guarded } from '../guarded.ts';
 import type { Selectable } from '../select.ts';
 import type { PeerCredentials } from '../system-calls.ts';
 import { Closing } from './closing.ts';
-import type { ClosingOwner } from './closing.ts';
 import { layered } from './connection-basis.ts';
 import type { ConnectionBasis } from './connection-basis.ts';
 import {
+  bytesToSkip,
   direction,
   HANDSHAKE_RULES,
   LINES_RULES,
+  piece,
   RECEIVE_RULES,
   SEND_RULES,
   sendable,
@@ -52,11 +53,11 @@ import { Linger } from './linger.ts';
 import { closeLimits } from './progress-watch.ts';
 import type { CloseLimits, ConnectionCloseOptions } from './progress-watch.ts';
 import { HANDSHAKE, RECEIVE, SEND, Slots } from './slots.ts';
-import type { SlotsOwner, Wanting } from './slots.ts';
+import type { Wanting } from './slots.ts';
 import type { SocketOptionName } from './socket-options.ts';
 
 /** A bidirectional stream of bytes. */
-export class Connection extends EventEmitter<ConnectionEvents> implements Selectable, SlotsOwner, ClosingOwner {
+export class Connection extends EventEmitter<ConnectionEvents> implements Selectable {
   /** @internal */ readonly basis: ConnectionBasis;
   /** @internal */ readonly transport: Transport;
   readonly #slots: Slots;
@@ -71,7 +72,10 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
   #linger: Linger | undefined;
   #ends: Ends | undefined;
 
-  /** Listeners, `reactor.connect` and layers create connections. @internal */
+  /**
+   * Listeners, `reactor.connect` and layers create connections. A layer calls this with the `basis` that it got from
+   * `connection`.
+   */
   constructor(transport: Transport, basis: ConnectionBasis) {
     super();
     this.transport = transport;
@@ -110,6 +114,32 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
       options?.maxBytes,
     );
     return this.#begin(step as Step<Received<P>>, options, RECEIVE, options?.prefix);
+  }
+
+  /**
+   * Receives all bytes before `delimiter`, and removes the delimiter. The bytes are not decoded. An error carries the
+   * gathered bytes as `partial`, as for {@link receive}.
+   * @param delimiter a string (as UTF-8) or bytes, at least one byte.
+   * @param options `maxBytes` limits the message without its delimiter; 64 KiB by default.
+   * @throws {RangeError} when the delimiter is empty or `maxBytes` is not valid.
+   */
+  receiveUntil(delimiter: string | Uint8Array, options?: ReceiveOptions): Operation<Uint8Array> {
+    checkArgument('receiveUntil', 'the delimiter', delimiter, piece);
+    if (options !== undefined) checkOptions('receiveUntil', options, RECEIVE_RULES);
+    const bytes = typeof delimiter === 'string' ? Buffer.from(delimiter) : delimiter.slice();
+    const step = new ReceiveStep(this.#slots.inflow, until(bytes), options?.maxBytes);
+    return this.#begin(step, options, RECEIVE, options?.prefix);
+  }
+
+  /**
+   * Receives `count` bytes and discards them. Resolves to `count`. After a failure, the bytes that came are lost; the
+   * `last` of the operation is their number.
+   * @throws {RangeError} when `count` is not a whole number of at least 0.
+   */
+  skip(count: number, options?: OperationOptions): Operation<number> {
+    checkArgument('skip', 'the count', count, bytesToSkip);
+    if (options !== undefined) checkOptions('skip', options, OPERATION_RULES);
+    return this.#begin(new SkipStep(this.#slots.inflow, count), options, RECEIVE);
   }
 
   /** Receives any bytes, at least one, into the caller's memory. Resolves to the count, which is 0 at the end. */
@@ -209,6 +239,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
     return this.#setRef(false);
   }
 
+  /** Closes the connection at the end of an `await using` block. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
@@ -220,21 +251,35 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
   lines(options?: Omit<ReceiveOptions, 'prefix'>): AsyncGenerator<string, void, undefined> {
     // Checked here, because the body of a generator runs only when the first line is asked for.
     if (options !== undefined) checkOptions('lines', options, LINES_RULES);
-    return this.#lines(options);
+    return this.#messages(() => this.receive('*l', options));
   }
 
-  async *#lines(options: Omit<ReceiveOptions, 'prefix'> | undefined): AsyncGenerator<string, void, undefined> {
+  /**
+   * Receives lines as bytes until the peer ends, each without its LF and without a CR before that. The bytes are not
+   * decoded, so two different lines stay different. It ends like {@link lines}.
+   */
+  byteLines(options?: Omit<ReceiveOptions, 'prefix'>): AsyncGenerator<Uint8Array, void, undefined> {
+    if (options !== undefined) checkOptions('byteLines', options, LINES_RULES);
+    return this.#byteLines(options);
+  }
+
+  async *#byteLines(options: Omit<ReceiveOptions, 'prefix'> | undefined): AsyncGenerator<Uint8Array, void, undefined> {
+    for await (const line of this.#messages(() => this.receiveUntil('\n', options)))
+      yield line.at(-1) === CR ? line.subarray(0, -1) : line;
+  }
+
+  async *#messages<T>(receive: () => Operation<T>): AsyncGenerator<T, void, undefined> {
     for (;;) {
-      let line;
+      let message;
       try {
-        line = await this.receive('*l', options);
+        message = await receive();
       } catch (error) {
         const partial = error instanceof Error && 'partial' in error ? (error.partial as Uint8Array) : undefined;
         if (error instanceof ClosedError && this.#slots.inflow.ended && partial?.length === 0) return;
         if (partial !== undefined) this.unread(partial);
         throw error;
       }
-      yield line;
+      yield message;
     }
   }
 
@@ -357,6 +402,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
     return this;
   }
 
+  /** The same as {@link on}. */
   override addListener<E extends EventEmitter.EventNames<ConnectionEvents>>(
     event: E,
     listener: EventEmitter.EventListener<ConnectionEvents, E>,
@@ -631,3 +677,4 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
 // An alert needs no more than one round trip. Bytes before it may take longer, as long as the peer acknowledges some.
 const ALERT_LIMITS = closeLimits({ idleMs: 500 });
 const TRY_BYTES = 64 * 1024;
+const CR = 13;

@@ -47,12 +47,15 @@ export interface SlotsOwner extends OpenConnection {
 
 /** The slots of one connection, as bits that are added together. */
 export const SEND = 1;
+/** See {@link SEND}. */
 export const RECEIVE = 2;
+/** See {@link SEND}. */
 export const HANDSHAKE = 4;
 
 /** The kinds of work of a dispatch. */
 type Work = 'flush' | 'receive' | 'send' | 'handshake' | 'readable' | 'writable';
 
+/** The slots of one connection. */
 export class Slots implements Venue, HandleOwner, SignalOwner {
   readonly transport: Transport;
   readonly inflow: Inflow;

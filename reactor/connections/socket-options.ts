@@ -10,6 +10,7 @@ import type { Rules } from '../../core/options.ts';
  */
 export type SocketOptionName = (typeof SOCKET_OPTION_NAMES)[number];
 
+/** The names of the socket options that can be set and read. */
 export const SOCKET_OPTION_NAMES = [
   'noDelay',
   'keepAlive',

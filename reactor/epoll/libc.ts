@@ -40,10 +40,15 @@ export const EVENT_BYTES = process.arch === 'x64' ? 12 : 16;
 /** The offset of its data. */
 export const EVENT_DATA = process.arch === 'x64' ? 4 : 8;
 
+/** Bits of epoll(7), from `sys/epoll.h`. */
 export const EPOLLIN = 0x1;
+/** See {@link EPOLLIN}. */
 export const EPOLLOUT = 0x4;
+/** See {@link EPOLLIN}. */
 export const EPOLLERR = 0x8;
+/** See {@link EPOLLIN}. */
 export const EPOLLHUP = 0x10;
+/** See {@link EPOLLIN}. */
 export const EPOLLRDHUP = 0x2000;
 const EPOLLET = 0x80000000;
 

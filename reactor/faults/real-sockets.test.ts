@@ -8,7 +8,7 @@ import type { SystemError } from '../../core/errors.ts';
 import type { Connection } from '../connections/connection.ts';
 import { epollGround } from '../epoll/epoll-ground.ts';
 import { Reactor } from '../reactor.ts';
-import { Ledger } from '../testing/ledger.ts';
+import { Ledger } from '../ledger.ts';
 import { portOf } from '../testing/with-reactor.ts';
 import { drawnFaults } from './drawn-faults.ts';
 import { FaultInjector } from './fault-injector.ts';

@@ -7,7 +7,7 @@ import { BusyError, ClosedError, SystemError } from '../../core/errors.ts';
 import { Operation, OPERATION_RULES } from '../../core/operation.ts';
 import { checkOptions, count, flag } from '../../core/options.ts';
 import type { Rules } from '../../core/options.ts';
-import type { OperationOptions, Step, Venue } from '../../core/operation.ts';
+import type { OperationOptions, Step } from '../../core/operation.ts';
 import { DONE, WANT_READ } from '../../core/want.ts';
 import type { StepCode } from '../../core/want.ts';
 import { formatAddress, TARGET_RULES } from '../addresses/address.ts';
@@ -16,7 +16,6 @@ import { Connection } from '../connections/connection.ts';
 import type { ConnectionBasis } from '../connections/connection-basis.ts';
 import { guarded } from '../guarded.ts';
 import { Handle, READABLE, WRITABLE } from '../handle.ts';
-import type { HandleOwner } from '../handle.ts';
 import { ListenerFile } from './listener-file.ts';
 import type { Loop } from '../loop.ts';
 import { ReserveDescriptor } from './reserve-descriptor.ts';
@@ -63,6 +62,7 @@ export interface ListenerEvents {
   overload: (error: SystemError, pauseMs: number) => void;
   /** A served connection failed, or its handler did. Other connections are not affected. */
   clientError: (error: Error, connection: Connection) => void;
+  /** The listener is closed. */
   close: () => void;
 }
 
@@ -71,7 +71,7 @@ export interface ListenerEvents {
  * does not accept yet wait in the kernel's backlog. A shortage of descriptors ends neither the listener nor the
  * process.
  */
-export class Listener extends EventEmitter<ListenerEvents> implements Venue, HandleOwner, Selectable {
+export class Listener extends EventEmitter<ListenerEvents> implements Selectable {
   /** The address of the listener. If it was asked for port 0, this has the port that the system chose. */
   readonly address: Address;
 
@@ -206,9 +206,19 @@ export class Listener extends EventEmitter<ListenerEvents> implements Venue, Han
     guarded(() => this.emit('close'));
   }
 
+  /** Closes the listener at the end of an `await using` block. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
     return Promise.resolve();
+  }
+
+  /**
+   * The TCP port of the listener.
+   * @throws {TypeError} when it listens on a Unix socket, which has no port: see `address`.
+   */
+  get port(): number {
+    if (this.address.family === 'unix') throw new TypeError('a listener on a Unix socket has no port; see its address');
+    return this.address.port;
   }
 
   get closed(): boolean {

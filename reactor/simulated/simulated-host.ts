@@ -26,7 +26,6 @@ import {
 } from '../system-calls.ts';
 import type { PeerCredentials, SocketFile, SystemCalls } from '../system-calls.ts';
 import { Endpoint } from './endpoint.ts';
-import type { Surroundings } from './endpoint.ts';
 import type { Link } from './link.ts';
 import { SimulatedSelector } from './simulated-selector.ts';
 
@@ -41,6 +40,7 @@ export interface HostOptions {
   readonly receiveBuffer?: number | undefined;
 }
 
+/** The rule for an option that takes the addresses of a host. */
 export const addressList = listOf(
   thing(
     'an IPv4 or IPv6 address',
@@ -67,7 +67,7 @@ export interface HostNetwork {
 }
 
 /** The kernel of one host: descriptors, ports, and the calls on them. It returns the same errors as Linux. */
-export class SimulatedHost implements SystemCalls, Surroundings {
+export class SimulatedHost implements SystemCalls {
   readonly name: string;
   readonly addresses: readonly string[];
   readonly selector: SimulatedSelector;
@@ -249,10 +249,12 @@ export class SimulatedHost implements SystemCalls, Surroundings {
     return fd;
   }
 
+  /** Called when an endpoint has become ready. @internal */
   ready(endpoint: Endpoint, readiness: number): void {
     if (this.#endpoints.get(endpoint.fd) === endpoint) this.selector.report(endpoint.fd, readiness);
   }
 
+  /** Runs `task` when `bytes` bytes have arrived over `link`. @internal */
   carry(link: Link, bytes: number, task: () => void): void {
     this.#network.carry(this, link, bytes, task);
   }

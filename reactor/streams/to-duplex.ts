@@ -98,6 +98,7 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
     return chunk;
   }
 
+  /** For Node's streams. @internal */
   override _read(): void {
     if (!this.#isProbing) this.#hasReader = true;
     // From now on, a receive meets the break, after the data that came before it.
@@ -106,18 +107,22 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
     else (this.#receiving = this.connection.receive('*s')).then(this.#received, this.#receiveFailed);
   }
 
+  /** For Node's streams. @internal */
   override _write(chunk: Uint8Array, _encoding: BufferEncoding, done: (error?: Error) => void): void {
     this.#finish(this.connection.send(chunk), done);
   }
 
+  /** For Node's streams. @internal */
   override _writev(chunks: { chunk: Uint8Array }[], done: (error?: Error) => void): void {
     this.#finish(this.connection.send(chunks.map(({ chunk }) => chunk)), done);
   }
 
+  /** For Node's streams. @internal */
   override _final(done: (error?: Error) => void): void {
     this.#finish(this.connection.shutdown('send'), done);
   }
 
+  /** For Node's streams. @internal */
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     const { connection } = this;
     this.setTimeout(0);

@@ -6,7 +6,7 @@ import { epollGround } from '../epoll/epoll-ground.ts';
 import type { Listener } from '../listening/listener.ts';
 import { Reactor } from '../reactor.ts';
 import type { SystemCalls } from '../system-calls.ts';
-import { Ledger } from './ledger.ts';
+import { Ledger } from '../ledger.ts';
 
 /**
  * Runs `use` with a new reactor, drains it, and checks that no descriptor, deadline, connection or listener is left.

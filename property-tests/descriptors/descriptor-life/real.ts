@@ -9,7 +9,7 @@ import type { FaultRule, FaultyCall } from '../../../reactor/faults/fault.ts';
 import { PASS } from '../../../reactor/faults/fault.ts';
 import type { Listener } from '../../../reactor/listening/listener.ts';
 import type { SimulatedMachine, World } from '../../../reactor/simulated/world.ts';
-import type { Ledger } from '../../../reactor/testing/ledger.ts';
+import type { Ledger } from '../../../reactor/ledger.ts';
 import type { End, ListenerModel, Model } from './model.ts';
 
 /** Makes the call named in `next` fail once with EMFILE. */
@@ -37,6 +37,7 @@ interface Twin {
   cancel: AbortController;
 }
 
+/** The real side of the model: connections and listeners in a simulated network. */
 export class Real {
   readonly world: World;
   readonly machine: SimulatedMachine;

@@ -284,6 +284,7 @@ export class Certificate {
     return `certificate of ${lineOf(this.subject()) || 'nobody'}, issued by ${lineOf(this.issuer()) || 'nobody'}, serial ${this.serial}`;
   }
 
+  /** The subject and the issuer, for `console.log`. */
   [inspect.custom](_depth: number, options: object): string {
     const names = this.extensions()
       .flatMap(({ subjectAltName }) => subjectAltName ?? [])

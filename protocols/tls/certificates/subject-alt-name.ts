@@ -11,7 +11,7 @@ import { written } from './x509.ts';
 /** The names by their kind, each list in the certificate's order. */
 export interface SubjectAltName {
   readonly dNSName: readonly string[];
-  /** As {@link addressOf} writes them. */
+  /** In the text form of RFC 5952. */
   readonly iPAddress: readonly string[];
   readonly rfc822Name: readonly string[];
   readonly uniformResourceIdentifier: readonly string[];

@@ -117,7 +117,7 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
     return this.#layer({ ...options, expect: normalExpectation(options.expect), ...peer }, false);
   }
 
-  /** @internal */
+  /** A context for another try, without the session that made `failed` fail. See {@link TransportLayer}. */
   redial(failed: Transport, error: unknown): TransportLayer<SecureConnection, ConnectionBasis> | undefined {
     if (!(failed instanceof TlsTransport) || !failed.offer.isBlamed || !mayHelpWithoutSession(error)) return undefined;
     return this.#layer(failed.options, true);
@@ -137,12 +137,12 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
     };
   }
 
-  /** @internal */
-  transport(below: Transport, options: LayerOptions): TlsTransport {
+  /** Lays TLS over a transport. See {@link TransportLayer}. */
+  transport(below: Transport, options: LayerOptions): Transport {
     return this.#transport(below, options, {});
   }
 
-  /** @internal */
+  /** Makes the connection over that. See {@link TransportLayer}. */
   connection(transport: Transport, basis: ConnectionBasis): SecureConnection {
     if (!(transport instanceof TlsTransport))
       throw new TypeError('a secure connection needs the transport that its context has made');
@@ -174,6 +174,7 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
     release(settings);
   }
 
+  /** Closes it, at the end of a `using` block. */
   [Symbol.dispose](): void {
     this.close();
   }

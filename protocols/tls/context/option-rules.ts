@@ -30,6 +30,7 @@ import { LIFETIME_AT_MOST } from '../sessions/session.ts';
 import type { InternalCacheOptions } from '../sessions/internal-cache.ts';
 import { secretKey, sessionStore } from '../../stores/store-rules.ts';
 
+/** The rules of `{ file }`. */
 export const FILE_RULES = { file: required(text) };
 const fileOnly = group(FILE_RULES, '{ file: PATH }');
 // Whether it is text of PEM or the path of a file that was given by itself, it may be a key.

@@ -234,6 +234,7 @@ export class ClientSessions {
     this.#shared = undefined;
   }
 
+  /** Closes it, at the end of a `using` block. */
   [Symbol.dispose](): void {
     this.close();
   }

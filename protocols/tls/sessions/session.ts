@@ -233,18 +233,22 @@ export class TlsSession {
     this.#facts = undefined;
   }
 
+  /** Wipes it, at the end of a `using` block. */
   [Symbol.dispose](): void {
     this.dispose();
   }
 
+  /** The id and the protocol, without secrets. */
   toString(): string {
     return this.disposed ? 'TlsSession (disposed)' : `TlsSession ${this.protocol} ${this.id.slice(0, 16)}`;
   }
 
+  /** The same, without secrets. */
   toJSON(): string {
     return this.toString();
   }
 
+  /** The same, for `console.log`. */
   [inspect.custom](): string {
     return this.toString();
   }

@@ -115,7 +115,7 @@ export class TicketKeys {
     });
   }
 
-  /** The key to seal with now. */
+  /** The key to seal with now. @internal */
   sealing(renews = false): TicketKey {
     this.#turn();
     this.#sealed++;
@@ -130,7 +130,7 @@ export class TicketKeys {
     return key;
   }
 
-  /** The key by which a ticket opens; `isOld` when the ticket should be replaced. */
+  /** The key by which a ticket opens; `isOld` when the ticket should be replaced. @internal */
   opening(name: Uint8Array): { readonly key: TicketKey; readonly isOld: boolean } | undefined {
     this.#turn();
     for (const [span, key] of this.#ring) {

@@ -36,6 +36,7 @@ export interface SessionBinding {
   readonly serverName: string | undefined;
 }
 
+/** Seals sessions for a store, and opens what the store returns. */
 export class Vault {
   readonly store: SessionStore;
   readonly #sealer: Sealer;

@@ -1,7 +1,7 @@
 /** A ledger of descriptors, which shows whether each was closed exactly once. */
 
-import { passOn } from '../system-calls.ts';
-import type { SystemCalls } from '../system-calls.ts';
+import { passOn } from './system-calls.ts';
+import type { SystemCalls } from './system-calls.ts';
 
 /** Passes every system call on, and records which descriptors it opens and closes. */
 export class Ledger {
