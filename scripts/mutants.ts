@@ -238,7 +238,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'data after the last flight is not readable',
     file: 'protocols/tls/tls-transport.ts',
-    find: '// Data may have come along with the last flight.\n    this.holds = true;',
+    find: '// Data may have arrived together with the last flight.\n    this.holds = true;',
     replace: 'this.holds = false;',
     by: 'property-tests/tls/handshake.test.ts',
   },
@@ -366,7 +366,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'a write continues before the handshake is complete',
     file: 'protocols/tls/tls-transport.ts',
     find: 'if (!this.rehandshake.isSettled()) {\n      // Only',
-    replace: 'if (this.#saidGoodbye) {\n      // Only',
+    replace: 'if (this.#sentCloseNotify) {\n      // Only',
     by: 'property-tests/tls/rehandshake.test.ts',
   },
   {
@@ -1214,9 +1214,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a sealer has one nonce',
     file: 'protocols/tls/sessions/sealer.ts',
-    find: '  /** Seals the parts, one behind the other, for `place`: a version, a nonce, the sealed bytes, a tag. */\n  seal(place: string | Uint8Array, ...parts: readonly Uint8Array[]): Buffer {\n    const nonce = randomBytes(NONCE_BYTES);\n',
+    find: '  seal(place: string | Uint8Array, ...parts: readonly Uint8Array[]): Buffer {\n    const nonce = randomBytes(NONCE_BYTES);\n',
     replace:
-      '  readonly #nonce = randomBytes(NONCE_BYTES);\n\n  /** Seals the parts, one behind the other, for `place`: a version, a nonce, the sealed bytes, a tag. */\n  seal(place: string | Uint8Array, ...parts: readonly Uint8Array[]): Buffer {\n    const nonce = this.#nonce;\n',
+      '  readonly #nonce = randomBytes(NONCE_BYTES);\n\n  seal(place: string | Uint8Array, ...parts: readonly Uint8Array[]): Buffer {\n    const nonce = this.#nonce;\n',
     by: 'property-tests/tls/freshness.test.ts',
   },
   {
@@ -1336,7 +1336,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a key log file is not made private',
     file: 'protocols/tls/key-log.ts',
-    find: '      // Also one that was there before.\n      fchmodSync(this.#file, 0o600);\n',
+    find: '      // The mode of openSync is for a new file only.\n      fchmodSync(this.#file, 0o600);\n',
     replace: '',
     by: 'protocols/tls/sound.test.ts',
   },
@@ -1585,8 +1585,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'peek ignores the end',
     file: 'protocols/tls/tls-transport.ts',
-    find: 'if (this.#ciphertext.ended || this.#peek() || !this.#hears()) break;',
-    replace: 'if (this.#peek() || !this.#hears()) break;',
+    find: 'if (this.#ciphertext.ended || this.#peek() || !this.#receivesMore()) break;',
+    replace: 'if (this.#peek() || !this.#receivesMore()) break;',
     by: 'protocols/tls/last-words.test.ts',
   },
   {
