@@ -34,7 +34,7 @@ export class InputBuffer {
 
   /**
    * @param wanted a byte, or several that follow each other. The same array in the next call continues the search.
-   * @returns the distance of the first occurrence from the front; -1 without one.
+   * @returns the index of the first occurrence, counted from the front, or -1.
    */
   indexOf(wanted: number | Uint8Array): number {
     if (this.#searchedFor !== wanted) {

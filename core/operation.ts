@@ -152,8 +152,8 @@ export class Operation<T> implements Promise<T> {
   }
 
   /**
-   * The operation as an observable: it emits the result and completes, or fails with the operation's error.
-   * Unsubscribing before that cancels the operation, for all who wait for it.
+   * Returns the operation as an observable. It emits the result and completes, or fails with the operation's error.
+   * Unsubscribing before that cancels the operation, also for other code that waits for it.
    */
   toObservable(): Observable<T> {
     return new Observable<T>((subscriber) => {

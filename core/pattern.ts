@@ -81,8 +81,8 @@ const ALL: Pattern<Uint8Array> = {
 };
 
 /**
- * All bytes before `delimiter`, which is removed. Unlike a line it is not decoded, so two different messages stay
- * different.
+ * A pattern for all bytes before `delimiter`, which is removed. Unlike a line, the bytes are not decoded, so two
+ * different messages stay different.
  * @throws {RangeError} when the delimiter is empty.
  */
 export function until(delimiter: Uint8Array): Pattern<Uint8Array> {

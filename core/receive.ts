@@ -96,7 +96,7 @@ export class ReceiveIntoStep implements Step<number> {
   }
 }
 
-/** Receives a number of bytes and discards them; resolves to that number. */
+/** Receives a number of bytes and discards them. Resolves to that number. */
 export class SkipStep implements Step<number> {
   readonly name = 'receive';
   readonly #inflow: Inflow;

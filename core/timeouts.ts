@@ -15,7 +15,7 @@ export interface Timeouts {
 }
 
 export const TIMEOUT_RULES = { blockMs: milliseconds, totalMs: milliseconds } satisfies Rules<Timeouts>;
-/** Timeouts in the place of an option. */
+/** The rule for an option that takes timeouts. */
 export const timeoutsRule = group(TIMEOUT_RULES);
 
 /** The name of one of the two limits. */

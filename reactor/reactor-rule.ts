@@ -2,5 +2,5 @@
 
 import { partWith } from '../core/options.ts';
 
-/** A reactor in the place of an argument. */
+/** A value that has the methods of a reactor. */
 export const reactorRule = partWith('a Reactor', 'connect', 'listen', 'select');

@@ -209,7 +209,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     this.loop.roster.abort();
   }
 
-  /** Closes it, at the end of an `await using` block. */
+  /** Closes the reactor at the end of an `await using` block. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

@@ -4,7 +4,7 @@ import type { Handle } from './handle.ts';
 
 /** Collects the ready handles of one poll. */
 export interface Batch {
-  /** Adds a handle that has news. */
+  /** Adds a ready handle. */
   add(handle: Handle): void;
 }
 
@@ -27,6 +27,6 @@ export interface Selector {
   onReady(wake: () => void): void;
   /** Sets whether waiting for readiness keeps the process alive. */
   setRef(ref: boolean): void;
-  /** Gives its descriptors back. */
+  /** Closes its descriptors. */
   close(): void;
 }

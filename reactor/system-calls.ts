@@ -18,7 +18,7 @@ export interface SystemCalls {
   bind(fd: number, address: Address): number;
   /** listen(2). */
   listen(fd: number, backlog: number): number;
-  /** connect(2); `-EINPROGRESS` while it is under way. */
+  /** connect(2); `-EINPROGRESS` while it is in progress. */
   connect(fd: number, address: Address): number;
   /** @returns the descriptor of a new connection. The address of its peer is stored in `peer`. */
   accept(fd: number, peer: { address?: Address | undefined }): number;
@@ -26,7 +26,6 @@ export interface SystemCalls {
   recv(fd: number, into: Uint8Array): number;
   /** @returns the number of bytes sent. Never raises SIGPIPE. */
   send(fd: number, from: Uint8Array): number;
-  /** @param how 0: no more receiving, 1: no more sending, 2: neither. */
   /** shutdown(2): 0 ends receiving, 1 sending, 2 both. */
   shutdown(fd: number, how: 0 | 1 | 2): number;
   /** close(2). */
@@ -116,7 +115,7 @@ export function systemError(negativeErrno: number, syscall: string, subject?: st
   return new SystemError(code, -negativeErrno, syscall, description, subject);
 }
 
-/** The positive numbers of the errors that the code tells apart. */
+/** The positive numbers of the errors that the code distinguishes. */
 export const {
   EADDRINUSE,
   EADDRNOTAVAIL,

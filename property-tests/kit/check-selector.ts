@@ -15,8 +15,7 @@ export interface SelectorSetting {
   readonly far: number;
   /** Lets everything in flight arrive. */
   readonly settle: () => Promise<void>;
-  /** Gives back what the setting holds. */
-  /** Gives back what the setting holds. */
+  /** Releases everything that the setting holds. */
   dispose(): Promise<void>;
 }
 

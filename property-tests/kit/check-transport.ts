@@ -20,7 +20,7 @@ export interface TransportPair {
 /** One check. It throws when the transport or selector fails it. */
 export interface Check {
   readonly name: string;
-  /** Rejects when the transport does not pass. */
+  /** Runs the check. Rejects when it fails. */
   readonly run: () => Promise<void>;
 }
 

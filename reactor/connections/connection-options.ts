@@ -57,9 +57,9 @@ export interface HandshakeOptions extends OperationOptions {
 // The send itself checks that the index lies within the data.
 const index = number('a whole number', Number.isInteger);
 const maxBytes = number('a number of bytes of at least 1', (value) => value >= 1);
-/** How much `tryReceive` takes at most. */
+/** The rule for the most bytes that `tryReceive` returns. */
 export const wholeBytes = count(1);
-/** How much `skip` discards. */
+/** The rule for the number of bytes that `skip` discards. */
 export const bytesToSkip = count(0);
 export const SEND_RULES = { ...OPERATION_RULES, first: index, last: index } satisfies Rules<
   SendRange & OperationOptions
@@ -67,18 +67,18 @@ export const SEND_RULES = { ...OPERATION_RULES, first: index, last: index } sati
 export const RECEIVE_RULES = { ...OPERATION_RULES, prefix: bytes, maxBytes } satisfies Rules<ReceiveOptions>;
 export const LINES_RULES = { ...OPERATION_RULES, maxBytes } satisfies Rules<Omit<ReceiveOptions, 'prefix'>>;
 export const HANDSHAKE_RULES = { ...OPERATION_RULES, keepOpen: flag } satisfies Rules<HandshakeOptions>;
-/** Text or bytes. */
+/** The rule for a string or bytes. */
 export const piece = either(
   bytes,
   thing('a string', (value) => typeof value === 'string'),
 );
-/** What `send` takes. */
+/** The rule for the data of `send`. */
 export const sendable = either(piece, listOf(piece));
-/** What `shutdown` takes. */
+/** The rule for the direction of `shutdown`. */
 export const direction = oneOf('send', 'receive', 'both');
-/** Which of the two limits. */
+/** The rule for the name of one of the two limits. */
 export const timeoutMode = oneOf('block', 'total');
-/** The name of a socket option. */
+/** The rule for the name of a socket option. */
 export const socketOption = oneOf(...SOCKET_OPTION_NAMES);
-/** The value of a socket option. */
+/** The rule for the value of a socket option. */
 export const socketValue = either(flag, count(-1, 2 ** 31 - 1));

@@ -72,7 +72,10 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
   #linger: Linger | undefined;
   #ends: Ends | undefined;
 
-  /** Listeners, `reactor.connect` and layers make connections: a layer calls this with the `basis` that it was given. */
+  /**
+   * Listeners, `reactor.connect` and layers create connections. A layer calls this with the `basis` that it got from
+   * `connection`.
+   */
   constructor(transport: Transport, basis: ConnectionBasis) {
     super();
     this.transport = transport;
@@ -114,10 +117,10 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
   }
 
   /**
-   * Receives all bytes before `delimiter`, and removes the delimiter. The bytes are not decoded. A failure carries the
+   * Receives all bytes before `delimiter`, and removes the delimiter. The bytes are not decoded. An error carries the
    * gathered bytes as `partial`, as for {@link receive}.
-   * @param delimiter text (as UTF-8) or bytes, at least one.
-   * @param options `maxBytes` bounds the message without its delimiter: 64 KiB unless given.
+   * @param delimiter a string (as UTF-8) or bytes, at least one byte.
+   * @param options `maxBytes` limits the message without its delimiter; 64 KiB by default.
    * @throws {RangeError} when the delimiter is empty or `maxBytes` is not valid.
    */
   receiveUntil(delimiter: string | Uint8Array, options?: ReceiveOptions): Operation<Uint8Array> {
@@ -129,8 +132,8 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
   }
 
   /**
-   * Receives `count` bytes and discards them; resolves to `count`. After a failure the bytes that came are gone, and the
-   * operation's `last` says how many.
+   * Receives `count` bytes and discards them. Resolves to `count`. After a failure, the bytes that came are lost; the
+   * `last` of the operation is their number.
    * @throws {RangeError} when `count` is not a whole number of at least 0.
    */
   skip(count: number, options?: OperationOptions): Operation<number> {
@@ -236,7 +239,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
     return this.#setRef(false);
   }
 
-  /** Closes it, at the end of an `await using` block. */
+  /** Closes the connection at the end of an `await using` block. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
@@ -252,8 +255,8 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
   }
 
   /**
-   * Lines as bytes, until the peer ends: each without its LF, and without a CR before that. Nothing is decoded, so two
-   * different lines stay different. It ends as {@link lines} does.
+   * Receives lines as bytes until the peer ends, each without its LF and without a CR before that. The bytes are not
+   * decoded, so two different lines stay different. It ends like {@link lines}.
    */
   byteLines(options?: Omit<ReceiveOptions, 'prefix'>): AsyncGenerator<Uint8Array, void, undefined> {
     if (options !== undefined) checkOptions('byteLines', options, LINES_RULES);

@@ -25,7 +25,7 @@ export const CLOSE_RULES = {
   idleMs: milliseconds,
   minBytesPerSecond: rate,
 } satisfies Rules<ConnectionCloseOptions>;
-/** The limits of a close in the place of an option. */
+/** The rule for an option that takes the limits of a close. */
 export const closeRule = group(CLOSE_RULES);
 
 /** The same limits, checked and with defaults filled in. */

@@ -206,15 +206,15 @@ export class Listener extends EventEmitter<ListenerEvents> implements Selectable
     guarded(() => this.emit('close'));
   }
 
-  /** Closes it, at the end of an `await using` block. */
+  /** Closes the listener at the end of an `await using` block. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
     return Promise.resolve();
   }
 
   /**
-   * The TCP port that it listens on.
-   * @throws {TypeError} when it listens on a Unix socket: see `address`.
+   * The TCP port of the listener.
+   * @throws {TypeError} when it listens on a Unix socket, which has no port: see `address`.
    */
   get port(): number {
     if (this.address.family === 'unix') throw new TypeError('a listener on a Unix socket has no port; see its address');

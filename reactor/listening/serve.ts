@@ -52,8 +52,8 @@ export function checkServing(options: unknown, handler: unknown): void {
 }
 
 /**
- * Uses one connection. The connection is closed when the returned promise settles. `context.signal` is aborted when the
- * reactor drains: stop at the next good place.
+ * Serves one connection. The connection is closed when the returned promise settles.
+ * @param context its `signal` is aborted when the reactor drains: the handler should then finish soon.
  */
 export type Handler<C extends Connection = Connection> = (
   connection: C,

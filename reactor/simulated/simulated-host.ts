@@ -40,7 +40,7 @@ export interface HostOptions {
   readonly receiveBuffer?: number | undefined;
 }
 
-/** The addresses of a host in the place of an option. */
+/** The rule for an option that takes the addresses of a host. */
 export const addressList = listOf(
   thing(
     'an IPv4 or IPv6 address',
@@ -249,12 +249,12 @@ export class SimulatedHost implements SystemCalls {
     return fd;
   }
 
-  /** An endpoint has become ready. @internal */
+  /** Called when an endpoint has become ready. @internal */
   ready(endpoint: Endpoint, readiness: number): void {
     if (this.#endpoints.get(endpoint.fd) === endpoint) this.selector.report(endpoint.fd, readiness);
   }
 
-  /** Runs `task` when `bytes` have come over `link`. @internal */
+  /** Runs `task` when `bytes` bytes have arrived over `link`. @internal */
   carry(link: Link, bytes: number, task: () => void): void {
     this.#network.carry(this, link, bytes, task);
   }

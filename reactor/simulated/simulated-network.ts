@@ -30,7 +30,7 @@ export const NAME_RULES = {
 
 /** The clock and timers of a network. */
 export interface Clockwork {
-  /** Virtual milliseconds. */
+  /** The virtual time in milliseconds. */
   now(): number;
   /**
    * Runs `task` after `ms` milliseconds of virtual time. `task` must not settle promises.

@@ -44,7 +44,7 @@ export class SimulatedSelector implements Selector {
     // A simulated world ends when its agenda is empty. Nothing keeps it alive.
   }
 
-  /** Forgets everything. */
+  /** Drops everything. */
   close(): void {
     this.#handles.clear();
     this.#pending.clear();
