@@ -6,14 +6,12 @@ export interface Clock {
   now(): number;
 }
 
-/** The present, and a way to wait. */
+/** A clock with timers. */
 export interface TimeSource extends Clock {
-  /** Runs `task` once, in `ms` milliseconds; never when that is `Infinity`. @returns how to cancel it. */
+  /** Runs `task` once, after `ms` milliseconds; never when `ms` is `Infinity`. @returns a function that cancels it. */
   after(ms: number, task: () => void): () => void;
 }
 
-/**
- * The lateness that a deadline is allowed, in milliseconds: none fires before its moment, none later than this after it
- * while the loop is free.
+/* * How late a deadline may fire, in milliseconds, as long as no code blocks the loop. It never fires early.
  */
 export const TICK_MS = 4;

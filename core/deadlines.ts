@@ -1,21 +1,21 @@
 /**
- * Deadlines in a hierarchical timing wheel: arming and cancelling cost the same however many are armed.
+ * Deadlines in a hierarchical timing wheel. The cost of arming and cancelling does not depend on how many are armed.
  *
  * Theory of operation. Time is cut into ticks of one millisecond. Level 0 has a slot for each of 32 ticks, level 1 for
- * each of 32 spans of 32 ticks, and so on; a deadline lies at the lowest level whose span still tells it from the
- * present: the first base-32 digit, from the top, in which its tick differs from the wheel's. When the wheel reaches a
- * slot of a higher level, that slot's deadlines move down; each moves at most once a level. A bit for each occupied
- * slot makes "when is the next one" a matter of seven words. After G. Varghese and A. Lauck, "Hashed and Hierarchical
- * Timing Wheels", 1987.
+ * each of 32 spans of 32 ticks, and so on. The level of a deadline is the position of the highest base-32 digit in
+ * which its tick differs from the wheel's tick. When the wheel reaches a slot of a higher level, that slot's deadlines
+ * move down; each moves at most once a level. Each level has a word with a bit for each occupied slot, so that finding
+ * the next deadline reads one word a level. After G. Varghese and A. Lauck, "Hashed and Hierarchical Timing Wheels",
+ * 1987.
  */
 
 /** What happens at a deadline. */
 export interface Expirable {
-  /** @param now the moment at which it is told, never before the deadline. */
+  /** Called when the deadline has passed. @param now the present moment, never before the deadline. */
   expire(now: number): void;
 }
 
-/** One moment in a wheel, owned by whoever wants to be told. It may be armed again and again. */
+/** One moment in a wheel. Its owner is notified when the moment comes. It can be armed any number of times. */
 export class Deadline {
   /** The armed moment; `Infinity` while not armed. */
   at = Infinity;
@@ -44,7 +44,7 @@ export class Deadlines {
 
   /**
    * @param now the moment at which the wheel starts, in milliseconds.
-   * @param onArm told the moment of every deadline that is armed, so that whoever sleeps can wake in time.
+   * @param onArm called with the moment of every deadline that is armed, so that a sleeping loop can wake in time.
    */
   constructor(now: number, onArm?: (at: number) => void) {
     this.#tick = Math.floor(now);
@@ -57,27 +57,27 @@ export class Deadlines {
   }
 
   /**
-   * Arms `deadline` for the moment `at`, wherever it was armed before. A moment in the past is due at the next {@link
-   * expire}.
+   * Arms `deadline` for the moment `at`. If it is armed already, it moves. A moment in the past is due at the next
+   * {@link expire}.
    * @throws {RangeError} when `at` is NaN.
    */
   arm(deadline: Deadline, at: number): void {
-    if (Number.isNaN(at)) throw new RangeError('a deadline needs a moment, not NaN');
+    if (Number.isNaN(at)) throw new RangeError('the moment of a deadline must be a number, not NaN');
     if (deadline.slot !== NO_SLOT) this.#unlink(deadline);
     deadline.at = at;
     this.#link(deadline);
     this.#onArm?.(at);
   }
 
-  /** Takes `deadline` out; nothing happens when it is not armed. */
+  /** Disarms `deadline`. Does nothing when it is not armed. */
   cancel(deadline: Deadline): void {
     if (deadline.slot !== NO_SLOT) this.#unlink(deadline);
     deadline.at = Infinity;
   }
 
   /**
-   * A moment before which nothing is due. It is exact within one tick for deadlines of the next 32 ms, and never later
-   * than the earliest deadline for those farther away.
+   * A moment before which no deadline is due. It is exact to one tick for deadlines within the next 32 ms. For later
+   * ones it may be too early, but never too late.
    * @returns milliseconds; `Infinity` when nothing is armed.
    */
   nextAt(): number {
@@ -88,7 +88,7 @@ export class Deadlines {
     return Infinity;
   }
 
-  /** Tells each deadline whose moment is not after `now`, in the order of their ticks. */
+  /** Expires each deadline whose moment is not after `now`, in the order of their ticks. */
   expire(now: number): void {
     const target = Math.floor(now);
     for (let due = this.#nextDue(target); due !== undefined; due = this.#nextDue(target)) {
@@ -125,8 +125,8 @@ export class Deadlines {
   }
 
   #link(deadline: Deadline): void {
-    // Rounded up, so that none is due before its moment; bounded, so that the farthest wait at the rim and move down
-    // later.
+    // Rounded up, so that no deadline is due before its moment. Bounded: a deadline beyond the limit waits there and
+    // moves to its own slot later.
     const tick = Math.min(Math.max(Math.ceil(deadline.at), this.#tick), this.#tick + FARTHEST);
     let level = 0;
     let digits = tick;
@@ -164,7 +164,7 @@ export class Deadlines {
     this.#size--;
   }
 
-  /** @returns the first occupied slot at `level`; -1 without one. All lie at or after the wheel's own digit. */
+  /** @returns the first occupied slot at `level`, or -1. No occupied slot lies before the wheel's own digit. */
   #firstSlot(level: number): number {
     const bits = this.#occupied[level];
     return bits === 0 ? -1 : 31 - Math.clz32(bits & -bits);
@@ -178,8 +178,8 @@ export class Deadlines {
 }
 
 const SLOTS = 32;
-// 32^9 ms are a thousand years, more than any clock shows. What lies farther off than 32^7 ms (397 days) waits at that
-// rim.
+// 32^9 ms are a thousand years, more than any clock shows. A deadline more than 32^7 ms (397 days) away waits at that
+// limit first.
 const LEVELS = 9;
 const FARTHEST = SLOTS ** 7 - 1;
 const SPANS = Array.from({ length: LEVELS }, (_, level) => SLOTS ** level);

@@ -1,4 +1,4 @@
-/** The error family. Each has a stable `code`; what an operation had achieved is on the error. */
+/** The classes of errors. Each error has a stable `code`, and carries the progress of the operation that failed. */
 
 import type { TimeoutMode } from './timeouts.ts';
 import type { Want } from './want.ts';
@@ -19,22 +19,25 @@ export type OperationName =
   | 'requestClientCertificate'
   | 'updateKeys';
 
-/** What an operation had achieved when it failed. */
+/** How far an operation had come when it failed. */
 export interface Progress {
-  /** The index of the last byte sent, `first - 1` when none was. On sends. */
+  /** Of a send: the index of the last byte sent, or `first - 1` when none was. */
   last?: number;
   /**
-   * The bytes not sent: a view, or a list of views after a send of several pieces. Nothing is copied; `send` takes
-   * either. On sends.
+   * Of a send: the bytes not sent, as a view, or as a list of views after a send of several pieces. Nothing is copied.
+   * `send` takes either form.
    */
   rest?: Uint8Array | readonly Uint8Array[];
-  /** The bytes gathered, no longer in the connection: pass them back as `prefix`, or `unread` them. On receives. */
+  /**
+   * Of a receive: the bytes gathered. They are no longer in the connection: pass them back as `prefix`, or call
+   * `unread` with them.
+   */
   partial?: Uint8Array;
 }
 
-/** The base of every error that wantio makes. */
+/** The base class of every error that wantio creates. */
 export class WantioError extends Error implements Progress {
-  /** Stable, for programs: `ERR_WANTIO_…`, or the system's own such as `ECONNRESET`. */
+  /** A stable code for programs: `ERR_WANTIO_…`, or the system's own, such as `ECONNRESET`. */
   readonly code: string;
   /** The operation that failed. */
   operation?: OperationName;
@@ -70,7 +73,7 @@ export class OperationTimeoutError extends WantioError {
   }
 }
 
-/** The connection is closed, or closed before the operation was complete. */
+/** The connection was closed already, or it closed before the operation was complete. */
 export class ClosedError extends WantioError {
   constructor(message: string, options?: ErrorOptions) {
     super('ERR_WANTIO_CLOSED', message, options);
@@ -82,7 +85,7 @@ export class ClosedError extends WantioError {
 }
 
 /**
- * The stream ended without the goodbye that the protocol demands, so that bytes may be missing: TLS without
+ * The stream ended without the message by which its protocol ends, so bytes may be missing: over TLS, without a
  * close_notify.
  */
 export class TruncatedError extends WantioError {
@@ -95,9 +98,9 @@ export class TruncatedError extends WantioError {
   }
 }
 
-/** Another operation of the same direction is still running. Nothing was done. */
+/** The call was refused because another operation of the same direction is still running. Nothing was done. */
 export class BusyError extends WantioError {
-  /** @param why what is in the way; unless given, an operation of the same direction. */
+  /** @param why the reason in words; by default, that an operation of the same direction is running. */
   constructor(
     operation: OperationName,
     running: OperationName,
@@ -112,9 +115,9 @@ export class BusyError extends WantioError {
   }
 }
 
-/** The peer sent more than the bound that the named option sets. */
+/** A message is longer than the bound that the named option sets. */
 export class BoundsError extends WantioError {
-  /** The option by which the bound is set. */
+  /** The name of the option that sets the bound. */
   readonly option: string;
   /** The bound, in bytes. */
   readonly limit: number;
@@ -142,9 +145,9 @@ export class AbortError extends WantioError {
   }
 }
 
-/** The operating system refused a call. `code` is its name for the reason, such as `ECONNRESET`. */
+/** A system call failed. `code` is the system's name for the reason, such as `ECONNRESET`. */
 export class SystemError extends WantioError {
-  /** The positive number of the reason. */
+  /** The errno, as a positive number. */
   readonly errno: number;
   readonly syscall: string;
 

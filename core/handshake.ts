@@ -1,4 +1,4 @@
-/** Handshake as a step. */
+/** The step of a handshake. */
 
 import type { Step } from './operation.ts';
 import type { Transport } from './transport.ts';
@@ -18,7 +18,7 @@ export class HandshakeStep implements Step<void> {
   }
 
   result(): void {
-    // There is nothing to tell but that it is done.
+    // A handshake has no result.
   }
 
   progress(): number {

@@ -1,9 +1,9 @@
-/** A limit on how long nothing may happen. */
+/** A limit on the time without any activity. */
 
 import type { TimeSource } from './clock.ts';
 
 /**
- * Expires when nothing has happened for `idleMs`. What happens costs no timer: the watch looks again at the earliest
+ * Expires when there was no activity for `idleMs`. Activity costs no timer: the watch only checks again at the earliest
  * moment at which the limit could have passed.
  */
 export class IdleWatch {
@@ -15,7 +15,7 @@ export class IdleWatch {
 
   /**
    * @param idleMs in milliseconds; `Infinity` for no limit.
-   * @param lastAt when something happened last, by the clock of `time`.
+   * @param lastAt returns the moment of the last activity, by the clock of `time`.
    * @param expire called once, unless {@link stop} is called before.
    */
   constructor(time: TimeSource, idleMs: number, lastAt: () => number, expire: () => void) {

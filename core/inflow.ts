@@ -1,10 +1,12 @@
-/** The receiving side of a connection: its transport, what has come and not been taken, and whether more will come. */
+/**
+ * The receiving side of a connection: its transport, the bytes received but not yet taken, and whether it has ended.
+ */
 
 import { InputBuffer } from './input-buffer.ts';
 import type { Transport } from './transport.ts';
 import { END } from './want.ts';
 
-/** Where receives take their bytes from. */
+/** The source of bytes for receives. */
 export class Inflow {
   readonly input = new InputBuffer();
   /** Whether the end was read. */
@@ -24,7 +26,7 @@ export class Inflow {
     return count;
   }
 
-  /** Reads once into `into`, past the buffer, which must be empty; @returns a count > 0, `END`, or a want. */
+  /** Reads once into `into`, bypassing the buffer, which must be empty; @returns a count > 0, `END`, or a want. */
   pullInto(into: Uint8Array): number {
     if (this.ended) return END;
     const count = this.transport.read(into);
@@ -34,5 +36,5 @@ export class Inflow {
   }
 }
 
-// One for all: it is empty again before anyone else can run.
+// Shared by all connections: its bytes are copied before any other code can run.
 const scratch = new Uint8Array(64 * 1024);

@@ -1,8 +1,9 @@
-/** Received bytes that nobody has taken yet. */
+/** Received bytes that no receive has taken yet. */
 
 /**
- * A queue of bytes in one piece of memory. Appending, taking and searching are linear in the bytes moved, however they
- * arrive: a search begins where the last one for the same byte ended. An empty queue holds no memory.
+ * A queue of bytes in one piece of memory. The cost of appending, taking and searching is linear in the bytes moved,
+ * whatever pieces they arrive in: a search begins where the last one for the same byte ended. An empty queue holds no
+ * memory.
  */
 export class InputBuffer {
   #bytes = NOTHING;
@@ -57,7 +58,8 @@ export class InputBuffer {
 
   /** Removes and returns the first `count` bytes, which the caller owns. `count` is at most `length`. */
   take(count: number): Uint8Array<ArrayBuffer> {
-    // All of much is given away with its memory: a copy could need as much again, just when something has failed.
+    // When all of a large queue is taken, its memory goes with it. A copy would need as much memory again, and this
+    // happens just when an operation has failed.
     const isGiven = count === this.length && count >= GIVEN_AWAY_FROM && count * 2 >= this.#bytes.length;
     const taken = isGiven
       ? this.#bytes.subarray(this.#start, this.#end)
@@ -66,7 +68,7 @@ export class InputBuffer {
     return taken;
   }
 
-  /** Removes bytes from the front into `into`; @returns how many. */
+  /** Moves bytes from the front into `into`; @returns how many. */
   takeInto(into: Uint8Array): number {
     const count = Math.min(into.length, this.length);
     into.set(this.#bytes.subarray(this.#start, this.#start + count));
@@ -74,7 +76,7 @@ export class InputBuffer {
     return count;
   }
 
-  /** Forgets everything. */
+  /** Drops all bytes. */
   clear(): void {
     this.#drop(this.length);
   }
@@ -87,7 +89,7 @@ export class InputBuffer {
     this.#searchedFor = -1;
   }
 
-  /** Moves the content so that `before` bytes fit in front of it and `after` bytes behind; grows by doubling. */
+  /** Moves the content so that `before` bytes fit in front of it and `after` bytes behind it. Grows by doubling. */
   #makeRoom(before: number, after: number): void {
     const { length } = this;
     const needed = before + length + after;

@@ -1,10 +1,10 @@
-/** Waiting for a signal together with many others. */
+/** One listener on an `AbortSignal`, shared by any number of tasks. */
 
 /**
- * Calls `task` once when `signal` is aborted. However many wait for one signal, it has one listener: Node warns of a
- * leak at eleven.
+ * Calls `task` once when `signal` is aborted. All tasks of one signal share one listener, because Node warns of a leak
+ * at eleven listeners.
  * @param signal not aborted yet.
- * @returns how to wait no more.
+ * @returns a function that removes the task.
  */
 export function onAbort(signal: AbortSignal, task: () => void): () => void {
   const waiting = waits.get(signal) ?? listenTo(signal);
@@ -25,7 +25,7 @@ function listenTo(signal: AbortSignal): Wait {
       try {
         task();
       } catch (error) {
-        // As an event target does it: the other listeners are told all the same.
+        // As an EventTarget does: an error in one listener does not keep the others from being called.
         queueMicrotask(() => {
           throw error;
         });
@@ -38,7 +38,7 @@ function listenTo(signal: AbortSignal): Wait {
   return waiting;
 }
 
-/** All who wait for one signal. */
+/** The tasks that wait for one signal. */
 interface Wait {
   readonly tasks: Set<() => void>;
   readonly abort: () => void;

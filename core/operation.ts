@@ -1,4 +1,4 @@
-/** A running operation: a promise of its result that also shows itself while it runs. */
+/** A running operation: a promise of its result, whose state can be seen while it runs. */
 
 import { Observable, Subject } from 'rxjs';
 
@@ -14,7 +14,7 @@ import type { TimeoutMode, Timeouts } from './timeouts.ts';
 import { DONE, wantOf, YIELD } from './want.ts';
 import type { StepCode, Want } from './want.ts';
 
-/** What every operation takes. */
+/** The options that every operation takes. */
 export interface OperationOptions {
   /** Cancels the operation; it rejects with an `AbortError` whose `cause` is the signal's reason. */
   readonly signal?: AbortSignal | undefined;
@@ -27,38 +27,44 @@ export const OPERATION_RULES = { signal, timeouts: timeoutsRule } satisfies Rule
 /** The work of an operation, in steps that never wait. */
 export interface Step<T> {
   readonly name: OperationName;
-  /** Does what can be done now. Throws when it cannot be done at all. */
+  /** Does what can be done now, without waiting. Throws when the operation has failed. */
   attempt(): StepCode | typeof YIELD;
-  /** The result, once `attempt` has returned `DONE`. */
+  /** Returns the result. Called after `attempt` has returned `DONE`. */
   result(): T;
   /** How far it has come: the index of the last byte sent, or the number of bytes gathered. */
   progress(): number;
-  /** Hands over what was achieved, when it fails: called at most once. */
+  /** Returns what was achieved, for the error. Called at most once, when the operation fails. */
   handOver?(): Progress;
-  /** Says that its limit has passed; `true` makes that a result instead of a failure. */
+  /**
+   * Called when a limit has passed. When it returns `true`, the operation succeeds with its result instead of failing.
+   */
   timedOut?(): boolean;
-  /** Gives back what it holds, once settled; after a failure its result was not taken. */
+  /** Releases its resources once the operation has settled. After a failure the result was not taken. */
   release?(failed: boolean): void;
 }
 
-/** Where an operation waits: it knows the time, and wakes the operation when its want may be satisfied. */
+/** The place where an operation waits. It has a clock, and resumes the operation when its want may be satisfied. */
 export interface Venue {
   readonly deadlines: Deadlines;
   now(): number;
-  /** Takes one of the starts of this turn. @returns whether one was left; without one, the operation begins in the next turn. */
+  /**
+   * Counts one start in this turn.
+   * @returns whether the turn allows it; otherwise the operation begins in the next turn.
+   */
   takeStart(): boolean;
   /**
-   * Remember `operation`, and call its `resume` when its `want` may be satisfied; in the next turn when that is `null`.
+   * Keeps `operation`, and calls its `resume` when its `want` may be satisfied; in the next turn when the want is
+   * `null`.
    */
   park(operation: Operation<unknown>): void;
-  /** `operation` is over; forget it. */
+  /** Forgets `operation`, which has settled. */
   settled(operation: Operation<unknown>, error?: Error): void;
 }
 
 /**
- * One handshake, send, receive, connect, accept, select or shutdown, from its start until it is settled. It starts
- * eagerly, and behaves as a Promise: `await` it, or call `then`, `catch` and `finally`. One that fails while nobody
- * looks surfaces as an unhandled rejection.
+ * One handshake, send, receive, connect, accept, select or shutdown, from its start until it settles. It starts at
+ * once, and behaves as a Promise: `await` it, or call `then`, `catch` and `finally`. If it fails and no handler is
+ * attached, the process reports an unhandled rejection.
  */
 export class Operation<T> implements Promise<T> {
   /** What it waits for; `null` while it does not wait. */
@@ -66,7 +72,7 @@ export class Operation<T> implements Promise<T> {
   /** The moment when the present wait began, in the venue's milliseconds. */
   sinceMs = 0;
 
-  /** What the transport had received when the present wait began, for the venue. @internal */
+  /** How many bytes the transport had received when the present wait began. Used by the venue. @internal */
   receivedBefore = 0;
 
   readonly #step: Step<T>;
@@ -76,7 +82,7 @@ export class Operation<T> implements Promise<T> {
   #stopListening: (() => void) | undefined;
   #deadline: Deadline | undefined;
   #waitMode: TimeoutMode = 'block';
-  /** Whether the turn was taken that even a limit of zero grants. */
+  /** Whether the operation has used the one extra turn that a limit of zero allows. */
   #hasLooked = false;
   #state: 'running' | 'fulfilled' | 'rejected' = 'running';
   #value: T | undefined;
@@ -85,7 +91,7 @@ export class Operation<T> implements Promise<T> {
   #deferred: Deferred<T> | undefined;
   #progress: Subject<number> | undefined;
 
-  /** @internal Operations are made by connections, listeners and reactors. */
+  /** @internal Connections, listeners and reactors create operations. */
   constructor(step: Step<T>, venue: Venue, timeouts: Timeouts, signal?: AbortSignal) {
     this.#step = step;
     this.#venue = venue;
@@ -93,7 +99,7 @@ export class Operation<T> implements Promise<T> {
     this.#signal = signal;
   }
 
-  /** Begins; called once by the maker. @internal */
+  /** Begins. The creator calls this once. @internal */
   start(): this {
     if (this.#signal?.aborted === true) this.fail(new AbortError(this.name, this.#signal.reason));
     else if (this.#venue.takeStart()) this.#drive();
@@ -122,7 +128,7 @@ export class Operation<T> implements Promise<T> {
     return this.#step.progress();
   }
 
-  /** The same as {@link last}, told whenever a wait begins or ends; it completes when the operation settles. */
+  /** Emits {@link last} whenever a wait begins or ends. Completes when the operation settles. */
   get progress$(): Observable<number> {
     return new Observable<number>((subscriber) => {
       if (this.settled) {
@@ -136,8 +142,8 @@ export class Operation<T> implements Promise<T> {
   }
 
   /**
-   * Milliseconds that the present wait may still last, and the limit that will end it; `null` while it does not wait or
-   * has no limit.
+   * How long the present wait may still last, in milliseconds, and which limit will end it. It is `null` while the
+   * operation does not wait or has no limit.
    */
   get remaining(): { ms: number; mode: TimeoutMode } | null {
     const deadline = this.#deadline;
@@ -185,7 +191,7 @@ export class Operation<T> implements Promise<T> {
     return 'Operation';
   }
 
-  /** Goes on after a want may have been satisfied. @internal */
+  /** Tries again, because the want may have been satisfied. @internal */
   resume(): void {
     if (this.#state !== 'running') return;
     this.want = null;
@@ -193,17 +199,17 @@ export class Operation<T> implements Promise<T> {
   }
 
   /**
-   * The one loop that every operation runs through: try, wait for exactly one thing, try again. One call is one attempt;
-   * the venue waits, so that this knows neither sockets nor clocks.
+   * The one loop of every operation: try, wait for exactly one thing, try again. One call makes one attempt. The venue
+   * does the waiting, so this class knows neither sockets nor clocks.
    */
   #drive(): void {
     let code;
     let value;
     try {
       code = this.#step.attempt();
-      // What the attempt set off, such as the end of its connection, may have settled it.
+      // The attempt may have settled the operation, for example by closing its connection.
       if (this.settled) return;
-      // A result may fail as well: text longer than a string can be, for one.
+      // Making the result may fail too, for example when the text is longer than a string can be.
       if (code === DONE) value = this.#step.result();
     } catch (error) {
       this.fail(error instanceof Error ? error : new Error(String(error)));
@@ -215,8 +221,8 @@ export class Operation<T> implements Promise<T> {
   }
 
   /**
-   * Waits for `want`, or fails when its limits leave no time. A limit of zero leaves one turn: the selector may not
-   * have been asked since what is wanted came, and a connect to a near host is complete by then.
+   * Waits for `want`, or fails when the limits leave no time. A limit of zero allows one turn: the wanted bytes may
+   * have come since the selector was last asked, and a connect to a near host is complete after one turn.
    */
   #wait(want: Want): void {
     if (this.#budget.isZero && !this.#hasLooked) {
@@ -241,14 +247,14 @@ export class Operation<T> implements Promise<T> {
     }
     this.#listenForAbort();
     this.#progress?.next(this.last);
-    // It may have been cancelled meanwhile, by an observer of the progress for one.
+    // It may have been cancelled by now, for example by an observer of the progress.
     if (this.#state === 'running') this.#venue.park(this);
   }
 
-  /** Gives way after an attempt: goes on in the next turn, inside its total limit. */
+  /** Lets others run after an attempt, and continues in the next turn if the total limit allows. */
   #yield(): void {
     if (this.#deadline !== undefined) this.#venue.deadlines.cancel(this.#deadline);
-    // Giving way to others is no wait: a limit of zero allows it.
+    // Letting others run is not a wait, so a limit of zero allows it.
     if (!this.#budget.unlimited && !this.#budget.isZero) {
       const now = this.#venue.now();
       if (this.#budget.mode(now) === 'total' && this.#budget.waitBudget(now) <= 0) {
@@ -283,12 +289,12 @@ export class Operation<T> implements Promise<T> {
       this.#handOver(error);
     }
     if (this.#deferred !== undefined) this.#deferred.reject(error);
-    // Nobody has looked yet. A rejected promise made now is reported by the process unless somebody looks in time.
+    // No handler is attached yet. Node reports the rejection unless one is attached in time.
     else this.#promise = Promise.reject(error);
     this.#cleanUp(error);
   }
 
-  /** Rejects without having begun: nothing was done, nothing is handed over. @internal */
+  /** Rejects before the operation has begun: nothing was done, so the error carries no progress. @internal */
   refuse(error: WantioError): this {
     this.#state = 'rejected';
     this.#error = error;
@@ -321,7 +327,7 @@ export class Operation<T> implements Promise<T> {
       try {
         this.#venue.settled(this, error);
       } finally {
-        // Told last, so that an observer may begin the next operation; told even if the venue's own observers throw.
+        // Emitted last, so that an observer may begin the next operation. Emitted even if the venue's observers throw.
         const progress = this.#progress;
         this.#progress = undefined;
         progress?.next(this.last);
@@ -331,14 +337,14 @@ export class Operation<T> implements Promise<T> {
   }
 
   /**
-   * Puts on `error` what was achieved. What cannot be handed over, for want of memory perhaps, must not keep the
-   * failure from being told.
+   * Puts the progress on `error`. If that fails, for example for lack of memory, the operation must still reject with
+   * `error`.
    */
   #handOver(error: WantioError): void {
     try {
       Object.assign(error, this.#step.handOver?.());
     } catch (thrown) {
-      // An error that is its own cause could not be printed.
+      // An error that is its own cause cannot be printed.
       if (thrown !== error) error.cause ??= thrown;
     }
   }
@@ -364,13 +370,13 @@ export class Operation<T> implements Promise<T> {
   }
 }
 
-/** The two ends of a promise that somebody has asked for. */
+/** The functions that settle a promise that a caller has asked for. */
 interface Deferred<T> {
   resolve(value: T): void;
   reject(error: Error): void;
 }
 
-/** Limits of a call over the defaults of its connection, limit by limit; one that is `undefined` was not given. */
+/** Overrides the connection's default limits with those of a call, limit by limit. `undefined` means not given. */
 export function mergeTimeouts(defaults: Timeouts, given: Timeouts | undefined): Timeouts {
   if (given === undefined) return defaults;
   return {

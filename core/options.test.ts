@@ -89,9 +89,9 @@ describe('options', () => {
     ).toEqual([
       'TypeError: call has no option "sise"; did you mean size?',
       'TypeError: call has no option "minVersion"; it is called protocols here',
-      `TypeError: call has no option "elephant"; it knows ${Object.keys(RULES).join(', ')}`,
+      `TypeError: call has no option "elephant"; the known options are ${Object.keys(RULES).join(', ')}`,
       'TypeError: call has no option "timeouts.blokMs"; did you mean blockMs?',
-      `TypeError: call has no option "toString"; it knows ${Object.keys(RULES).join(', ')}`,
+      `TypeError: call has no option "toString"; the known options are ${Object.keys(RULES).join(', ')}`,
     ]);
   });
 
@@ -134,9 +134,9 @@ describe('options', () => {
       `TypeError: call: timeouts.totalMs takes ${isMilliseconds}, not "1000"`,
       'TypeError: call: timeouts takes { blockMs, totalMs }, not null',
       'TypeError: call: timeouts takes { blockMs, totalMs }, not 5',
-      'RangeError: call: names takes a list that is not empty, each member text that is not empty, or a function, not a list',
-      'TypeError: call: names[1] takes text that is not empty, not 7',
-      'TypeError: call: names[0] takes text that is not empty, not undefined',
+      'RangeError: call: names takes a non-empty list, each member a non-empty string, or a function, not a list',
+      'TypeError: call: names[1] takes a non-empty string, not 7',
+      'TypeError: call: names[0] takes a non-empty string, not undefined',
       'TypeError: call: part takes a part, not an object',
     ]);
   });
@@ -144,8 +144,8 @@ describe('options', () => {
   it('that may be secret are not shown in the message, and neither is PEM in any option', () => {
     const pem = '-----BEGIN PRIVATE KEY-----\nsecret';
     for (const given of [{ key: 'hunter2' }, { key: pem }, { mode: pem }, { key: 4711 }])
-      expect(refusalOf(given)).toMatch(/not (?:text|a number) \(not shown\)$/);
-    expect(refusal(pem)).toBe('TypeError: call takes its options as an object, not text (not shown)');
+      expect(refusalOf(given)).toMatch(/not (?:a string|a number) \(not shown\)$/);
+    expect(refusal(pem)).toBe('TypeError: call takes its options as an object, not a string (not shown)');
   });
 
   it('that decide about trust are refused when they are undefined, also inside other options', () => {

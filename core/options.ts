@@ -1,23 +1,24 @@
 /**
- * Options are inputs too: an unknown name, a value of the wrong type or out of range is refused where it is given,
- * before anything is begun. A table has a rule for each option, and its type follows from the type of the options: the
- * compiler refuses an option without a rule, and a rule without an option.
+ * Checks of options. A call refuses an unknown name, and a value of the wrong type or out of range, before it begins
+ * anything. A table has a rule for each option. Its type follows from the type of the options: the compiler refuses an
+ * option without a rule, and a rule without an option.
  */
 
-/** What an option takes. */
+/** The values that an option takes. */
 export interface Rule {
-  /** In words, as they stand after "takes". */
+  /** A description of the values, as it stands in messages after "takes". */
   readonly takes: string;
-  /** @returns whether `value` is that; `'range'` when it is of the right type and out of range. */
+  /** @returns whether the option takes `value`; `'range'` when the type is right but the value is out of range. */
   readonly judge: (value: unknown) => boolean | 'range';
-  /** What an object of options in it takes. */
+  /** The rules for the members of the value, when it is an object of options. */
   readonly within?: Table | undefined;
-  /** What each member of a list in it must be. */
+  /** The rule for each member of the value, when it is a list. */
   readonly each?: Rule | undefined;
-  /** Messages do not show what was given. */
+  /** Whether messages hide the value that was given. */
   readonly isSecret?: boolean;
   /**
-   * It decides about trust: a missing piece of configuration must not drop it, so it is refused when it is `undefined`.
+   * Whether the option decides about trust. Such an option is refused when it is `undefined`, because a missing piece
+   * of configuration must not switch off a check without an error.
    */
   readonly decidesTrust?: boolean;
   readonly isRequired?: boolean;
@@ -26,28 +27,28 @@ export interface Rule {
 /** Rules by the names of options. */
 export type Table = Readonly<Record<string, Rule>>;
 
-/** A rule for each option of `O`, and no other; of a union, for each option of its members. */
+/** A rule for each option of `O`, and no others. For a union: for each option of its members. */
 export type Rules<O> = { readonly [K in O extends unknown ? keyof O : never]-?: Rule };
 
 /**
- * Checks the options of a call. Nothing is allocated when they are right.
- * @param call how messages name the call.
- * @throws {TypeError} for no object, an unknown name, and a value of the wrong type.
- * @throws {RangeError} for a value that is out of range.
+ * Checks the options of a call. Allocates nothing when they are right.
+ * @param call the name of the call, for messages.
+ * @throws {TypeError} when `given` is not an object, has an unknown name, or has a value of the wrong type.
+ * @throws {RangeError} when a value is out of range.
  */
 export function checkOptions(call: string, given: unknown, rules: Table): void {
   if (!isOptions(given)) throw new TypeError(`${call} takes its options as an object, not ${shown(given)}`);
   checkNames(call, '', given, rules);
 }
 
-/** Checks an argument, which must be there. @throws {TypeError | RangeError} like {@link checkOptions}. */
+/** Checks an argument that is not optional. @throws {TypeError | RangeError} like {@link checkOptions}. */
 export function checkArgument(call: string, name: string, value: unknown, rule: Rule): void {
   if (value === undefined) throw refusal(call, name, value, rule, false);
   checkValue(call, '', name, value, rule);
 }
 
 function checkNames(call: string, parent: string, given: object, rules: Table): void {
-  // Inherited options count: what is read is what is checked. What somebody has added to all objects is no option.
+  // Inherited names are checked too, because calls read them too. A property added to Object.prototype is no option.
   for (const name in given) {
     if (Object.hasOwn(rules, name) || (!Object.hasOwn(given, name) && name in Object.prototype)) continue;
     throw new TypeError(
@@ -75,7 +76,7 @@ function checkValue(call: string, parent: string, name: string, value: unknown, 
 }
 
 function checkEach(call: string, path: string, list: readonly unknown[], rule: Rule): void {
-  // A hole in a list is a member that is not there.
+  // By index, because forEach would skip the holes of a list. A hole is refused as undefined.
   for (let at = 0; at < list.length; at++) checkArgument(call, `${path}[${String(at)}]`, list[at], rule);
 }
 
@@ -94,22 +95,22 @@ function refusal(
   return verdict === 'range' ? new RangeError(message) : new TypeError(message);
 }
 
-// What rules are made of.
+// Parts of rules.
 
-/** The same rule for an option that decides about trust. */
+/** The same rule, for an option that decides about trust. */
 export const trust = (rule: Rule): Rule => ({ ...rule, decidesTrust: true });
-/** The same rule for an option whose value is not shown. */
+/** The same rule, for an option whose value messages must not show. */
 export const secret = (rule: Rule): Rule => ({ ...rule, isSecret: true });
-/** The same rule for an option that must be there. */
+/** The same rule, for an option that is required. */
 export const required = (rule: Rule): Rule => ({ ...rule, isRequired: true });
 
-/** What `judge` finds right; `takes` says it in words. */
+/** A rule for the values for which `judge` returns `true`. `takes` describes them. */
 export const thing = (takes: string, judge: Rule['judge']): Rule => ({ takes, judge });
 
 /** `true` or `false`. */
 export const flag = thing('true or false', (value) => typeof value === 'boolean');
-/** Text that is not empty. */
-export const text = thing('text that is not empty', (value) => typeof value === 'string' && (value !== '' || 'range'));
+/** A non-empty string. */
+export const text = thing('a non-empty string', (value) => typeof value === 'string' && (value !== '' || 'range'));
 /** A function. */
 export const func = thing('a function', (value) => typeof value === 'function');
 /** A `Uint8Array`, which a `Buffer` is. */
@@ -120,7 +121,7 @@ export const signal = thing(
   (value) => value instanceof AbortSignal,
 );
 
-/** A number for which `isIn` holds. */
+/** A number for which `isIn` returns `true`. */
 export const number = (takes: string, isIn: (value: number) => boolean): Rule =>
   thing(takes, (value) => typeof value === 'number' && (isIn(value) || 'range'));
 
@@ -129,14 +130,14 @@ export const milliseconds = number(
   'a number of milliseconds (negative or Infinity: no limit)',
   (value) => !Number.isNaN(value),
 );
-/** How long something takes, or is to last. */
+/** A span of time that is not a limit. */
 export const duration = number(
   'a number of milliseconds of at least 0, and finite',
   (value) => value >= 0 && value < Infinity,
 );
 /** A limit that cannot be switched off by a negative number. */
 export const span = number('a number of milliseconds above 0, or Infinity for no limit', (value) => value > 0);
-/** A limit that there must be. */
+/** A limit that cannot be switched off at all. */
 export const finiteSpan = number(
   'a number of milliseconds above 0 and below 2^31',
   (value) => value > 0 && value < 2 ** 31,
@@ -167,18 +168,18 @@ export function oneOf(...words: readonly string[]): Rule {
   );
 }
 
-/** An object of options. `takes` says more than their names, where these do not say enough. */
+/** An object of options. `takes` describes it where the names of the options do not say enough. */
 export function group(rules: Table, takes = `{ ${Object.keys(rules).join(', ')} }`): Rule {
   return { takes, judge: isOptions, within: rules };
 }
 
-/** A list of what `each` takes, with at least `least` members. */
+/** A list with at least `least` members, each of which `each` takes. */
 export function listOf(each: Rule, least = 0): Rule {
-  const takes = `a list${least > 0 ? ' that is not empty' : ''}, each member ${each.takes}`;
+  const takes = `${least > 0 ? 'a non-empty list' : 'a list'}, each member ${each.takes}`;
   return { takes, judge: (value) => Array.isArray(value) && (value.length >= least || 'range'), each };
 }
 
-/** What one of `rules` takes. */
+/** A value that at least one of `rules` takes. */
 export function either(...rules: readonly Rule[]): Rule {
   return {
     takes: rules.map(({ takes }) => takes).join(', or '),
@@ -196,7 +197,7 @@ export function either(...rules: readonly Rule[]): Rule {
   };
 }
 
-/** An object with such methods: a part of wantio, or what somebody has made in its place. */
+/** An object with these methods: one of wantio's own, or a user's replacement for it. */
 export function partWith(takes: string, ...methods: readonly string[]): Rule {
   return thing(takes, (value) => isObject(value) && methods.every((method) => typeof value[method] === 'function'));
 }
@@ -205,12 +206,12 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null;
 }
 
-/** Whether it can be an object of options, and is no list, promise, map, date or the like, which have none. */
+/** Whether `value` can be an object of options. Lists, promises, maps, dates and the like cannot. */
 function isOptions(value: unknown): value is object {
   return isObject(value) && Object.prototype.toString.call(value) === '[object Object]';
 }
 
-// What messages show.
+// Values in messages.
 
 function shown(value: unknown): string {
   switch (typeof value) {
@@ -234,7 +235,7 @@ function hidden(value: unknown): string {
 
 function kindOf(value: unknown): string {
   if (value === null) return 'null';
-  if (typeof value === 'string') return 'text';
+  if (typeof value === 'string') return 'a string';
   if (Array.isArray(value)) return 'a list';
   if (typeof value !== 'object') return `a ${typeof value}`;
   if ('then' in value) return 'a Promise: await it first';
@@ -243,7 +244,7 @@ function kindOf(value: unknown): string {
   return name === 'Object' ? 'an object' : `an object of ${name}`;
 }
 
-/** The nearest of the known names, or the one that another library's name stands for. */
+/** A hint: the known name that is most similar to `name`, or the one for which another library has `name`. */
 function meant(name: string, known: readonly string[]): string {
   const translated = ELSEWHERE[name.toLowerCase()];
   const here = translated?.find((each) => known.includes(each));
@@ -257,10 +258,10 @@ function meant(name: string, known: readonly string[]): string {
       near = each;
       least = apart;
     }
-  return near === undefined ? `; it knows ${known.join(', ')}` : `; did you mean ${near}?`;
+  return near === undefined ? `; the known options are ${known.join(', ')}` : `; did you mean ${near}?`;
 }
 
-/** How many letters must be changed, added or left out to make one word of another (Levenshtein). */
+/** How many letters must be changed, added or removed to turn one word into the other (Levenshtein). */
 function distance(one: string, other: string): number {
   let row = Array.from({ length: other.length + 1 }, (_, index) => index);
   for (let at = 1; at <= one.length; at++) {
@@ -273,7 +274,8 @@ function distance(one: string, other: string): number {
 }
 
 const SHOWN_AT_MOST = 60;
-// Names of node:tls, LuaSec and others, in lower case; the first one that the call knows is meant.
+// Names of options in node:tls, LuaSec and others, in lower case, with wantio's names for them. The hint gives the
+// first one that the call knows.
 const ELSEWHERE: Readonly<Record<string, readonly string[] | undefined>> = {
   minversion: ['protocols'],
   maxversion: ['protocols'],

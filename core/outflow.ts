@@ -1,11 +1,11 @@
-/** The sending side of a connection: its transport, and how much went out. */
+/** The sending side of a connection: its transport, and how many bytes it has accepted. */
 
 import type { Transport } from './transport.ts';
 import type { StepCode } from './want.ts';
 
-/** Where sends put their bytes. */
+/** The destination of bytes for sends. */
 export class Outflow {
-  /** Bytes that the transport accepted so far. */
+  /** How many bytes the transport has accepted so far. */
   total = 0;
   readonly transport: Transport;
 
@@ -13,14 +13,14 @@ export class Outflow {
     this.transport = transport;
   }
 
-  /** Offers bytes; @returns a count ≥ 0 that was accepted, or a want. */
+  /** Offers bytes to the transport; @returns the count ≥ 0 that it accepted, or a want. */
   write(from: Uint8Array): number {
     const count = this.transport.write(from);
     if (count > 0) this.total += count;
     return count;
   }
 
-  /** Moves what is held below; `DONE` when nothing is. */
+  /** Moves accepted bytes that layers below still hold. @returns `DONE` when they hold none. */
   flush(): StepCode {
     return this.transport.flush();
   }

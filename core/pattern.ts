@@ -1,4 +1,4 @@
-/** What `receive` gathers: a line, everything, a number of bytes, or whatever is there. */
+/** The patterns of `receive`: a line, everything, a number of bytes, or any bytes. */
 
 import { BoundsError } from './errors.ts';
 import type { InputBuffer } from './input-buffer.ts';
@@ -9,24 +9,25 @@ import type { InputBuffer } from './input-buffer.ts';
  */
 export type PatternName = '*l' | '*a' | '*s' | number;
 
-/** What a pattern's receive resolves to: text for a line, bytes otherwise. */
+/** The result of a receive with pattern `P`: a string for a line, bytes otherwise. */
 export type Received<P extends PatternName> = P extends '*l' ? string : Uint8Array;
 
-/** A rule that says when enough has come. It must give the same whatever pieces the bytes came in. */
+/** Decides when enough bytes have come. The result must not depend on the pieces in which the bytes came. */
 export interface Pattern<T> {
-  /** The bound that holds when the caller sets none, in bytes. */
+  /** The bound in bytes when the caller sets none. */
   readonly defaultMaxBytes: number;
   /**
-   * Looks at what has come.
+   * Looks at the bytes that have come.
    * @param ended whether nothing more will come.
-   * @returns how many bytes {@link take} will remove; -1 while more must come; -2 when that cannot come any more.
+   * @returns how many bytes {@link take} will remove; {@link MORE} while more must come; {@link TOO_EARLY} when more
+   * must come but the stream has ended.
    */
   measure(input: InputBuffer, ended: boolean, maxBytes: number): number;
-  /** Removes the measured bytes and makes the result of them. */
+  /** Removes the measured bytes and turns them into the result. */
   take(input: InputBuffer, count: number): T;
   /**
-   * How much of an unfinished input belongs to this receive and is handed over when it fails; it never exceeds the
-   * bound.
+   * How many bytes of an unfinished input belong to this receive. They go to the error when it fails. Never more than
+   * the bound.
    */
   readonly partialOf: (input: InputBuffer, maxBytes: number) => number;
 }
@@ -40,9 +41,9 @@ export function patternOf(name: PatternName): Pattern<string | Uint8Array> {
   throw new RangeError(`receive takes '*l', '*a', '*s' or a number of bytes ≥ 0, not ${String(name)}`);
 }
 
-/** {@link Pattern.measure}: more must come. */
+/** Result of {@link Pattern.measure}: more must come. */
 export const MORE = -1;
-/** {@link Pattern.measure}: the end came too early. */
+/** Result of {@link Pattern.measure}: the stream ended too early. */
 export const TOO_EARLY = -2;
 
 const LINE: Pattern<string> = {
@@ -61,7 +62,7 @@ const LINE: Pattern<string> = {
       const text = line.toString('utf8');
       return text.includes('\r') ? text.replaceAll('\r', '') : text;
     } catch (error) {
-      // A bound above the longest string of JavaScript lets this happen; the bytes can still be received as bytes.
+      // The line is longer than a string can be, and the bound allowed it. It can still be received as bytes.
       input.prepend(bytes);
       throw error;
     }
@@ -117,7 +118,7 @@ function exactly(wanted: number): Pattern<Uint8Array> {
       return input.length >= wanted ? wanted : ended ? TOO_EARLY : MORE;
     },
     take: (input, count) => input.take(count),
-    // What is refused for its size gathers nothing, whatever has come already.
+    // A receive that is refused for its size gathers nothing.
     partialOf: (input, maxBytes) => (wanted > maxBytes ? 0 : Math.min(input.length, wanted)),
   };
 }

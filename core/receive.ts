@@ -1,4 +1,4 @@
-/** Receiving as a step: gather until the pattern has enough. */
+/** The steps of receives. */
 
 import { ClosedError } from './errors.ts';
 import type { Progress } from './errors.ts';
@@ -9,7 +9,7 @@ import type { Pattern } from './pattern.ts';
 import { DONE, END, YIELD } from './want.ts';
 import type { StepCode } from './want.ts';
 
-/** Gathers what `pattern` asks for. The bytes stay in the connection until all are there, or the operation fails. */
+/** Receives until the pattern has enough. The bytes stay in the connection until then, or until the operation fails. */
 export class ReceiveStep<T> implements Step<T> {
   readonly name = 'receive';
   readonly #inflow: Inflow;
@@ -57,14 +57,14 @@ export class ReceiveStep<T> implements Step<T> {
   }
 
   handOver(): Progress {
-    // What is there belongs to this receive only if it has looked at it.
+    // Without an attempt, the bytes in the connection do not belong to this receive.
     this.#taken = this.#begun ? this.progress() : 0;
     return { partial: this.#inflow.input.take(this.#taken) };
   }
 }
 
 /**
- * Receives what is there, at least one byte, straight into the caller's memory; resolves to the count, 0 at the end.
+ * Receives any bytes, at least one, straight into the caller's memory. Resolves to the count, which is 0 at the end.
  */
 export class ReceiveIntoStep implements Step<number> {
   readonly name = 'receive';
@@ -133,5 +133,5 @@ export class SkipStep implements Step<number> {
   }
 }
 
-// The share of one operation in one turn.
+// An operation that has moved this many bytes lets others run before it continues.
 const BYTES_PER_ATTEMPT = 1024 * 1024;

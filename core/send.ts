@@ -1,4 +1,4 @@
-/** Sending as a step: from a first byte to a last one, resumed where it stopped. */
+/** The step of a send: from a first byte to a last one. Each attempt continues where the one before stopped. */
 
 import type { Progress } from './errors.ts';
 import type { Step } from './operation.ts';
@@ -6,21 +6,21 @@ import type { Outflow } from './outflow.ts';
 import { YIELD } from './want.ts';
 import type { StepCode } from './want.ts';
 
-/** What can be sent: bytes, text (as UTF-8), or several of them one after the other. */
+/** What can be sent: bytes, a string (as UTF-8), or a list of them, sent one after the other. */
 export type Sendable = string | Uint8Array | readonly (string | Uint8Array)[];
 
-/** Which part of the data to send; both indexes count bytes and are inclusive. */
+/** Which part of the data to send. Both indexes count bytes, and both are inclusive. */
 export interface SendRange {
   /**
-   * The first byte to send; 0 by default. It may equal the length: then nothing is sent, and what is held below is
-   * flushed.
+   * The first byte to send; 0 by default. It may equal the length: then the send only flushes bytes that were accepted
+   * before.
    */
   readonly first?: number | undefined;
   /** The last byte to send; the last one of the data by default. */
   readonly last?: number | undefined;
 }
 
-/** Sends a range of bytes and resolves to the index of the last byte once nothing is held below any more. */
+/** Sends a range of bytes. Resolves to the index of the last byte, once the layers below hold no bytes back. */
 export class SendStep implements Step<number> {
   readonly name = 'send';
   readonly #outflow: Outflow;
@@ -82,7 +82,7 @@ export class SendStep implements Step<number> {
   }
 
   /**
-   * Makes the piece that holds byte `at` the current one. `at` never goes back, and lies before the end of the data.
+   * Makes the piece that holds byte `at` the current one. `at` never decreases, and lies before the end of the data.
    */
   #seek(at: number): void {
     let piece = this.#pieces[this.#piece];
@@ -100,7 +100,7 @@ export class SendStep implements Step<number> {
   }
 }
 
-/** Text becomes bytes; small neighbours become one piece, so that they leave in one write and one TLS record. */
+/** Encodes strings, and joins small neighbours into one piece, so that they leave in one write and one TLS record. */
 function piecesOf(data: Sendable): readonly Uint8Array[] {
   if (typeof data === 'string') return [Buffer.from(data)];
   if (data instanceof Uint8Array) return [data];
@@ -125,7 +125,7 @@ function piecesOf(data: Sendable): readonly Uint8Array[] {
   return pieces;
 }
 
-// What TLS seals at a time; a copy of that much costs less than another record and another system call.
+// As much as TLS encrypts at a time. Copying that much costs less than another record and another system call.
 const GATHERED = 64 * 1024;
-// The share of one operation in one turn.
+// An operation that has moved this many bytes lets others run before it continues.
 const BYTES_PER_ATTEMPT = 1024 * 1024;

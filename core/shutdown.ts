@@ -1,4 +1,4 @@
-/** Shutdown as a step: a goodbye said, heard, or both. */
+/** The step of a shutdown: half-closes this side, waits for the peer's half-close, or both. */
 
 import type { Inflow } from './inflow.ts';
 import type { Step } from './operation.ts';
@@ -6,12 +6,12 @@ import type { Outflow } from './outflow.ts';
 import { DONE, END } from './want.ts';
 import type { StepCode } from './want.ts';
 
-/** A side of a connection that can end while the other goes on. */
+/** A direction of a connection, which can end while the other stays open; or both. */
 export type Direction = 'send' | 'receive' | 'both';
 
 /**
- * `'send'` says that nothing more will be sent. `'receive'` waits until the peer has said so and drops what still
- * comes, up to a bound. `'both'` does one after the other.
+ * `'send'` tells the peer that nothing more will be sent. `'receive'` waits until the peer says so, and drops the data
+ * that still come, up to a bound. `'both'` does the one, then the other.
  */
 export class ShutdownStep implements Step<void> {
   readonly name = 'shutdown';
@@ -22,8 +22,8 @@ export class ShutdownStep implements Step<void> {
   #dropped = 0;
 
   /**
-   * @param shakesHands whether a handshake that is not complete is completed first; without it there is nothing to say
-   * goodbye in.
+   * @param shakesHands whether to complete an unfinished handshake first. Before its end, TLS cannot send a
+   * close_notify.
    */
   constructor(inflow: Inflow, outflow: Outflow, direction: Direction, shakesHands = true) {
     this.#inflow = inflow;
@@ -46,7 +46,7 @@ export class ShutdownStep implements Step<void> {
   }
 
   result(): void {
-    // There is nothing to tell but that it is done.
+    // A shutdown has no result.
   }
 
   progress(): number {
@@ -66,5 +66,5 @@ export class ShutdownStep implements Step<void> {
   }
 }
 
-// Enough for what a decent peer has on its way when it learns of the goodbye.
+// Enough for the data that a normal peer has on their way when it learns of the half-close.
 const DROPPED_AT_MOST = 256 * 1024;

@@ -1,16 +1,16 @@
-/** Block and total timeouts, and the budget they leave for the next wait. */
+/** Block and total timeouts, and the time that they leave for the next wait. */
 
 import { group, milliseconds } from './options.ts';
 import type { Rules } from './options.ts';
 
 /**
- * The two limits of an operation, in milliseconds. `Infinity` and negative values mean no limit; 0 means: try, let the
- * selector be asked once, try again, and do not wait.
+ * The two limits of an operation, in milliseconds. `Infinity` and negative values mean no limit. With 0 the operation
+ * does not wait: it tries, lets the loop ask the selector once, and tries again.
  */
 export interface Timeouts {
-  /** The longest single wait. It starts anew at each wait. */
+  /** The longest single wait. It is counted from the start of each wait. */
   readonly blockMs?: number | undefined;
-  /** The longest whole call. It starts with the call and never anew. */
+  /** The longest that the whole call may take. It is counted from the start of the call. */
   readonly totalMs?: number | undefined;
 }
 
@@ -18,7 +18,7 @@ export const TIMEOUT_RULES = { blockMs: milliseconds, totalMs: milliseconds } sa
 /** Timeouts in the place of an option. */
 export const timeoutsRule = group(TIMEOUT_RULES);
 
-/** Which of the two limits. */
+/** The name of one of the two limits. */
 export type TimeoutMode = 'block' | 'total';
 
 /** The limits of one running operation, counted from its start. */
@@ -28,7 +28,7 @@ export class TimeoutBudget {
   readonly #totalMs: number;
 
   /**
-   * @param timeouts the limits, copied.
+   * @param timeouts the limits. They are copied.
    * @param startedAt the moment the operation started, in the clock's milliseconds.
    * @throws {RangeError} when a limit is NaN.
    */
@@ -39,7 +39,7 @@ export class TimeoutBudget {
   }
 
   /**
-   * The longest that a wait beginning at `now` may last: the block limit or what is left of the total, whichever is
+   * The longest that a wait beginning at `now` may last: the block limit, or the rest of the total limit if that is
    * less.
    * @returns milliseconds ≥ 0; `Infinity` without a limit.
    */
@@ -48,17 +48,17 @@ export class TimeoutBudget {
     return Math.max(0, Math.min(this.#blockMs, left));
   }
 
-  /** Which limit ends a wait that begins at `now`. When both would at the same moment, the total does. */
+  /** Which limit ends a wait that begins at `now`. When both end at the same moment, it is the total limit. */
   mode(now: number): TimeoutMode {
     return this.#endsAt - now <= this.#blockMs ? 'total' : 'block';
   }
 
-  /** The limit of a mode in milliseconds, for messages. */
+  /** The limit of `mode` in milliseconds, for messages. */
   limitMs(mode: TimeoutMode): number {
     return mode === 'block' ? this.#blockMs : this.#totalMs;
   }
 
-  /** Whether a limit is zero: try once, do not wait. */
+  /** Whether a limit is zero, so that the operation must not wait. */
   get isZero(): boolean {
     return this.#blockMs === 0 || this.#totalMs === 0;
   }
@@ -70,12 +70,13 @@ export class TimeoutBudget {
 }
 
 /**
- * @returns a limit in milliseconds; `Infinity` for none: undefined or negative.
- * @throws {TypeError | RangeError} when it is no number, or NaN; `name` says which.
+ * @param name the name of the limit, for messages.
+ * @returns the limit in milliseconds; `Infinity` when `ms` is undefined or negative.
+ * @throws {TypeError | RangeError} when `ms` is not a number, or NaN.
  */
 export function limit(ms: number | undefined, name: string): number {
   if (ms === undefined) return Infinity;
-  // Checked where it was given; but an object can be changed after that, and arithmetic goes on with text and null.
+  // Checked when it was set. But the object may have been changed since, and arithmetic accepts strings and null.
   if (typeof ms !== 'number')
     throw new TypeError(
       `${name} must be a number of milliseconds, not ${typeof ms === 'string' ? JSON.stringify(ms) : String(ms)}`,

@@ -4,27 +4,29 @@ import { oneOf, partWith, text, trust } from './options.ts';
 import type { Rules } from './options.ts';
 import type { Transport } from './transport.ts';
 
-/** What a layer is told about the connection that it is laid over. */
+/** Facts about a connection, for the layer that is laid over it. */
 export interface LayerOptions {
-  /** The name of the peer, by which a client checks it. */
+  /** The name of the peer. A client checks the certificate of the server against it. */
   readonly serverName?: string | undefined;
-  /** Where the peer was connected to, as `host:port` or a path: what a client knows it by. */
+  /**
+   * The address that a client connected to, as `host:port` or a path. It identifies the peer, for example for sessions.
+   */
   readonly peer?: string | undefined;
-  /** Which end began the connection. */
+  /** Whether this side is the client or the server. */
   readonly role: 'client' | 'server';
 }
 
-/** What may be said when a layer is laid over a connection; the rest is known from the connection. */
+/** The facts that a caller may give when it lays a layer over a connection. The rest comes from the connection. */
 export type LayingOptions = Partial<Pick<LayerOptions, 'role' | 'serverName'>>;
 
 export const LAYING_RULES = { role: oneOf('client', 'server'), serverName: trust(text) } satisfies Rules<LayingOptions>;
 
-/** A layer in the place of an option. */
+/** The rule for an option that takes a layer. */
 export const layerRule = trust(partWith('a layer, such as a TlsContext', 'transport', 'connection'));
 
 /**
- * Makes a transport over a transport, and a connection of its own type over that. `B` is the reactor's basis for a
- * connection (readiness, deadlines, addresses); the layer passes it on unseen.
+ * Makes a transport over a transport, and a connection of its own type over that. `B` is what the reactor provides for
+ * a connection (readiness, deadlines, addresses). The layer passes it on without using it.
  */
 export interface TransportLayer<C, B = unknown> {
   /** @returns the transport that carries bytes over `below`, which it owns from now on. */
@@ -32,8 +34,8 @@ export interface TransportLayer<C, B = unknown> {
   /** @returns a connection over that transport. */
   connection(transport: Transport, basis: B, options: LayerOptions): C;
   /**
-   * After the handshake of `failed` has ended with `error`.
-   * @returns the layer that makes up for it over a new connection; `undefined`, as without this method, when none does.
+   * Called after the handshake of `failed` has failed with `error`.
+   * @returns the layer to retry with, over a new connection; `undefined` for no retry.
    */
   redial?(failed: Transport, error: unknown): TransportLayer<C, B> | undefined;
 }

@@ -1,4 +1,4 @@
-/** The seam under every connection: a non-blocking byte channel whose calls all return at once. */
+/** The interface under every connection: a non-blocking byte channel. */
 
 import type { StepCode } from './want.ts';
 
@@ -6,8 +6,8 @@ import type { StepCode } from './want.ts';
  * A non-blocking byte channel. Every call returns at once with a number: a count of bytes, or one of the codes of
  * `want.ts`. Failures are thrown.
  *
- * A want is a promise about readiness: after `WANT_READ` (`WANT_WRITE`) the transport has drained the layer below it,
- * so that the next readiness of that kind will be told. Whoever gets one may sleep.
+ * A want is a promise about readiness: before it returns `WANT_READ` (`WANT_WRITE`), the transport has drained (filled)
+ * the layer below, so that the next readiness of that kind will be reported. A caller that gets a want may sleep.
  */
 export interface Transport {
   /**
@@ -17,22 +17,22 @@ export interface Transport {
   read(into: Uint8Array): number;
 
   /**
-   * Accepts bytes for sending. What it accepted is never to be offered again.
+   * Accepts bytes for sending. The caller must not offer accepted bytes again.
    * @returns a count ≥ 0 (0 is neither an end nor a want: try again later), or a want.
    */
   write(from: Uint8Array): number;
 
-  /** Agrees with the peer before data can flow. `DONE` at once where there is nothing to agree on. */
+  /** Runs the handshake that must come before data. A transport without a handshake returns `DONE` at once. */
   handshake(): StepCode;
 
-  /** Moves bytes that were accepted but are still held here to the layer below. `DONE` when none is left. */
+  /** Moves accepted bytes that are still held here to the layer below. Returns `DONE` when none is left. */
   flush(): StepCode;
 
-  /** Says that nothing more will be sent, after all that was accepted; `DONE` when it is said. Reading goes on. */
+  /** Half-closes the channel, after all accepted bytes. Returns `DONE` when that is sent. Reads still work. */
   shutdown(): StepCode;
 
   /**
-   * What ended the channel for both directions, once something has. Bytes that came before it are read first: see
+   * The error that ended the channel for both directions, if any did. Bytes that came before it are read first: see
    * `hasBuffered`.
    */
   readonly failure: Error | undefined;
@@ -40,21 +40,21 @@ export interface Transport {
   /** Whether a `read` may succeed although the layer below is not readable. */
   readonly hasBuffered: boolean;
 
-  /** Whether accepted bytes are still held here, waiting for the layer below to be writable. */
+  /** Whether accepted bytes are still held here until the layer below is writable. */
   readonly hasUnflushed: boolean;
 
   /**
-   * How many bytes have come in at the bottom. When it has grown since an operation began to wait to read, somebody
-   * else has read, and what that operation waits for may have come with it.
+   * How many bytes the lowest layer has received. When the number has grown since an operation began to wait to read,
+   * another operation has read, and the awaited bytes may have come too.
    */
   readonly received: number;
 
-  /** Registers what to call when a look-up that paused the handshake has been answered. */
+  /** Registers a function to call when a look-up that paused the handshake has been answered. */
   onLookupAnswered(wake: () => void): void;
 
-  /** Lets go of the channel. Nothing more is sent; what the kernel holds still goes out. Idempotent. */
+  /** Closes the channel. Sends nothing more, but bytes that the kernel holds still go out. Idempotent. */
   close(): void;
 
-  /** Breaks the channel now, so that the peer sees a reset where the ground knows one. Idempotent. */
+  /** Breaks the channel now. The peer sees a reset, if the platform's sockets have one. Idempotent. */
   abort(): void;
 }

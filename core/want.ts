@@ -1,28 +1,28 @@
-/** What an operation waits for, and the numbers by which transports say it without allocating. */
+/** What an operation waits for, and the result codes of transports. They are numbers, so that no call allocates. */
 
 /**
- * What an operation waits for before it can go on. `'lookup'` is a handshake paused for an answer from elsewhere,
- * such as a session store.
+ * What an operation waits for before it can continue. `'lookup'` means that the handshake is paused until an
+ * asynchronous answer comes, for example from a session store.
  */
 export type Want = 'read' | 'write' | 'lookup';
 
 /** The stream ended cleanly: there is no more to read. */
 export const END = -1;
-/** Nothing can be done until the channel is readable. */
+/** The call can do nothing until the channel is readable. */
 export const WANT_READ = -2;
-/** Nothing can be done until the channel is writable. */
+/** The call can do nothing until the channel is writable. */
 export const WANT_WRITE = -3;
-/** Nothing can be done until a look-up is answered. */
+/** The call can do nothing until a look-up is answered. */
 export const WANT_LOOKUP = -4;
 /** The step is complete. */
 export const DONE = -5;
-/** No want, and not done: the step gave way to others and goes on in the next turn. */
+/** Neither complete nor waiting: the step lets others run, and continues in the next turn. */
 export const YIELD = -6;
 
 /** A want, as transports return it. */
 export type WantCode = typeof WANT_READ | typeof WANT_WRITE | typeof WANT_LOOKUP;
 
-/** A step's answer: complete, or what it wants before it can go on. */
+/** The result of a step: complete, or the want that stops it. */
 export type StepCode = typeof DONE | WantCode;
 
 /** @returns the word for a want code. */

@@ -23,7 +23,7 @@ import { SELF_SIGNED_RULES, selfSigned } from '../protocols/tls/certificates/sel
 import { CLIENT_SESSIONS_RULES, ClientSessions } from '../protocols/tls/sessions/client-sessions.ts';
 import { FILE_STORE_RULES, FileSessionStore } from '../protocols/stores/files/file-store.ts';
 import { LMDB_STORE_RULES, LmdbSessionStore } from '../protocols/stores/lmdb-store.ts';
-import { MEMORY_STORE_RULES, MemorySessionStore } from '../protocols/stores/memory/memory-store.ts';
+import { MEMORY_STORE_RULES, MemorySessionStore } from '../protocols/stores/memory-store.ts';
 import { REDIS_STORE_RULES, RedisSessionStore } from '../protocols/stores/redis-store.ts';
 import { SERVER_STORE_RULES, SessionServerStore } from '../protocols/stores/session-server/session-server-store.ts';
 import {

@@ -1,4 +1,4 @@
-/** What a reactor stands on: real descriptors and time, or simulated ones. */
+/** The platform of a reactor: real descriptors and time, or simulated ones. */
 
 import type { Clock } from '../core/clock.ts';
 import { func, partWith, required } from '../core/options.ts';
@@ -7,21 +7,24 @@ import type { Address } from './addresses/address.ts';
 import type { Selector } from './selector.ts';
 import type { SystemCalls } from './system-calls.ts';
 
-/** The seams of one reactor, bundled. Everything above is the same code on every ground. */
+/** Everything that one reactor needs from its platform. The code above is the same on every ground. */
 export interface Ground {
   readonly clock: Clock;
   readonly selector: Selector;
   readonly calls: SystemCalls;
   /**
-   * Finds the addresses of a name.
-   * @param host in A-labels and lower case, with a dot at its end where one was given.
-   * @param signal when it is aborted nobody waits for the answer any more.
-   * @throws {SystemError} when there is none.
+   * Looks up the addresses of a name.
+   * @param host in A-labels and lower case. It ends with a dot if the caller gave one.
+   * @param signal aborted when the answer is no longer needed.
+   * @throws {SystemError} when the name has no address.
    */
   lookUp(host: string, port: number, signal: AbortSignal): Promise<readonly Address[]>;
-  /** Runs `task` soon, outside of any handler, after the continuations of whatever runs now. */
+  /** Runs `task` soon, in a macrotask of its own, so that pending continuations of promises run before it. */
   defer(task: () => void): void;
-  /** Runs `task` once the clock has reached `at`; @returns how to cancel it. It does not keep the process alive. */
+  /**
+   * Runs `task` when the clock has reached `at`. It does not keep the process alive.
+   * @returns a function that cancels it.
+   */
   wakeAt(at: number, task: () => void): () => void;
 }
 

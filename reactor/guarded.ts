@@ -1,6 +1,6 @@
-/** Code of users that is called in the middle of our own. */
+/** Protection against exceptions of users' code that wantio calls, such as event listeners. */
 
-/** Runs `task`; what it throws surfaces from a microtask of its own, after whatever goes on now. */
+/** Runs `task`. If it throws, the error is thrown again from a microtask, so that the caller continues undisturbed. */
 export function guarded(task: () => void): void {
   try {
     task();
@@ -9,7 +9,7 @@ export function guarded(task: () => void): void {
   }
 }
 
-/** Throws from a microtask of its own: where a closure for {@link guarded} would be made too often. */
+/** Throws `error` from a microtask. For hot code, where the closure for {@link guarded} would cost too much. */
 export function surface(error: unknown): void {
   queueMicrotask(() => {
     throw error;

@@ -1,27 +1,28 @@
-/** A descriptor as its selector and its owner share it. */
+/** A descriptor, as the selector and the owner of the descriptor share it. */
 
-/** What a handle is ready for, as bits that are added together. */
+/** The kinds of readiness, as bits of `Handle.readiness`. */
 export const READABLE = 1;
 /** See {@link READABLE}. */
 export const WRITABLE = 2;
-/** The peer has ended or the descriptor failed: short counts no longer mean that nothing is left. */
+/** The peer has ended or the descriptor failed. From then on, a short read does not mean that nothing is left. */
 export const HANGUP = 4;
-/** The connection was reset or broke; what had come before can still be received. */
+/** The connection was reset or broke. Data that came before can still be received. */
 export const BROKEN = 8;
 
-/** Who is told that a handle has news. */
+/** The owner of a handle. */
 export interface HandleOwner {
-  /** Uses `handle.readiness`. Called once in a turn at most. */
+  /** Called, at most once a turn, when `handle.readiness` has changed. */
   dispatch(): void;
 }
 
 /**
- * One registered descriptor. Its readiness is set by the selector and cleared by whoever learns, from a system call,
- * that it is used up. Numbers of descriptors come again; the generation tells one use of a number from the next.
+ * One registered descriptor. The selector sets bits of its readiness. The code that learns from a system call that
+ * nothing is left clears them. The system reuses the numbers of closed descriptors; the generation distinguishes one
+ * use of a number from the next.
  */
 export class Handle {
   readonly fd: number;
-  /** Given by the selector at registration. */
+  /** Set by the selector at registration. */
   generation = 0;
   readiness = 0;
   owner: HandleOwner | undefined;

@@ -1,10 +1,10 @@
 /**
  * The select-style loop.
  *
- * Theory of operation. A turn asks the selector for news, dispatches each handle that has some (once), resumes the
+ * Theory of operation. A turn asks the selector for new readiness, dispatches each ready handle once, resumes the
  * operations that yielded or were woken, and expires deadlines. A turn runs when the selector wakes the loop, when the
  * timer of the next deadline fires, or in the next iteration of Node's event loop while work is left. It asks the
- * selector first, even when only a deadline is due: data that arrived while the process was busy then wins over the
+ * selector first, even when only a deadline is due. So data that arrived while the process was busy win over the
  * deadline. An exception of a handler ends neither the turn nor the loop. A turn is one macrotask, so the continuations
  * of the promises that it settles run after it and before the next turn.
  */
@@ -21,13 +21,15 @@ import { ReadyQueue } from './ready-queue.ts';
 import { Roster } from './roster.ts';
 import type { OpenConnection, RosterKinds } from './roster.ts';
 
-/** The work of an operation that belongs to no connection: it wakes its operation by itself. */
+/** The step of an operation that belongs to no connection. It must wake its operation itself. */
 export interface LoopStep<T> extends Step<T> {
   /** Called once, before the first attempt. */
   runsIn(operation: Operation<unknown>): void;
 }
 
-/** Turns, time, and what keeps the process alive. Connections and listeners know the loop; the reactor is its face. */
+/**
+ * Runs the turns, keeps the time, and keeps the process alive. Connections and listeners use it; users see the reactor.
+ */
 export class Loop implements Venue {
   readonly ground: Ground;
   readonly deadlines: Deadlines;
@@ -41,9 +43,9 @@ export class Loop implements Venue {
   readonly #yielded: Operation<unknown>[] = [];
   readonly #drain = new AbortController();
   #handshakeSteps = 0;
-  /** How many things are open. */
+  /** How many things are open: connections, listeners, operations and others. */
   #holds = 0;
-  /** How many of them let the process exit. */
+  /** How many of these let the process exit. */
   #unrefs = 0;
   #ref = true;
   #scheduled = false;
@@ -59,7 +61,7 @@ export class Loop implements Venue {
     this.deadlines = new Deadlines(ground.clock.now(), (at) => {
       if (at < this.#timerAt) this.#setTimer(at);
     });
-    // Every handler of a server may listen to it.
+    // Every handler of a server may listen to it, and Node would warn of a leak.
     setMaxListeners(0, this.#drain.signal);
     ground.selector.onReady(() => {
       this.#schedule();
@@ -71,7 +73,7 @@ export class Loop implements Venue {
     return this.ground.clock.now();
   }
 
-  /** Runs `task` in `ms` milliseconds; @returns how to cancel it. */
+  /** Runs `task` after `ms` milliseconds. @returns a function that cancels it. */
   after(ms: number, task: () => void): () => void {
     if (ms === Infinity) return () => undefined;
     const deadline = new Deadline({ expire: task });
@@ -87,7 +89,10 @@ export class Loop implements Venue {
     this.#schedule();
   }
 
-  /** Takes one of the handshake steps of this turn; each costs some hundred microseconds. @returns whether one was left. */
+  /**
+   * Counts one handshake step in this turn; each takes some hundred microseconds.
+   * @returns whether the turn allows it.
+   */
   takeHandshakeStep(): boolean {
     return this.#handshakeSteps-- > 0;
   }
@@ -105,7 +110,7 @@ export class Loop implements Venue {
     return this.#adopt(step, options).start();
   }
 
-  /** Starts an operation in the next turn, when the selector has been asked. */
+  /** Starts an operation in the next turn, after the selector was asked. */
   runNextTurn<T>(step: LoopStep<T>, options: OperationOptions): Operation<T> {
     return this.#adopt(step, options).startNextTurn();
   }
@@ -135,14 +140,14 @@ export class Loop implements Venue {
     this.closed('operation', operation);
   }
 
-  /** Resumes a parked operation after the present batch. */
+  /** Resumes a parked operation, after the handles of this turn. */
   wake(operation: Operation<unknown>): void {
     if (!this.#parked.delete(operation)) return;
     this.#yielded.push(operation);
     this.#schedule();
   }
 
-  // What is open, and keeps the process alive.
+  // Open things, and keeping the process alive.
 
   opened<K extends keyof RosterKinds>(kind: K, part: RosterKinds[K]): void {
     this.roster.add(kind, part);
@@ -163,13 +168,13 @@ export class Loop implements Venue {
     if (this.#holds === 0) this.#onIdle();
   }
 
-  /** Lets one of the holders keep the process alive again, or no longer. */
+  /** Sets whether one of the open things keeps the process alive. */
   countRef(isRef: boolean): void {
     this.#unrefs += isRef ? -1 : 1;
     this.#applyRef();
   }
 
-  /** Whether anything on this loop keeps the process alive. */
+  /** Sets whether this loop may keep the process alive at all. */
   setRef(isRef: boolean): void {
     this.#ref = isRef;
     this.#applyRef();
@@ -182,12 +187,12 @@ export class Loop implements Venue {
     return this.#drain.signal;
   }
 
-  /** @param reason what the signal's listeners are given. */
+  /** @param reason the reason of the `draining` signal. */
   beginDraining(reason: Error): void {
     this.#drain.abort(reason);
   }
 
-  /** Resolves once nothing is open. */
+  /** Resolves when nothing is open. */
   whenIdle(): Promise<void> {
     return new Promise((resolve) => {
       if (this.#holds === 0) resolve();
@@ -195,7 +200,7 @@ export class Loop implements Venue {
     });
   }
 
-  /** Ends the loop: no turn runs after it. */
+  /** Ends the loop. No turn runs after that. */
   stop(): void {
     this.#isStopped = true;
     this.#cancelTimer();
@@ -226,7 +231,7 @@ export class Loop implements Venue {
 
   #expire(): void {
     const now = this.now();
-    // An exception ends the call, but not the other deadlines: the next call expires those.
+    // An exception ends the call of `expire`. The next call expires the other deadlines.
     for (let complete = false; !complete;) {
       try {
         this.deadlines.expire(now);
@@ -266,5 +271,5 @@ function resume(operation: Operation<unknown>): void {
   }
 }
 
-// Some ten milliseconds of work.
+// Together about ten milliseconds of work.
 const HANDSHAKE_STEPS = 32;

@@ -1,4 +1,4 @@
-/** A reactor in the place of an argument. */
+/** The rule for an argument that is a reactor. */
 
 import { partWith } from '../core/options.ts';
 

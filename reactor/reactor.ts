@@ -1,4 +1,4 @@
-/** The reactor: the loop as its users see it, and the factory of connections and listeners. */
+/** The reactor: the public interface of the loop, and the factory of connections and listeners. */
 
 import { EventEmitter } from 'eventemitter3';
 
@@ -26,26 +26,26 @@ import { SELECT_RULES, SELECTION_RULES, SelectStep } from './select.ts';
 import type { Selectable, Selected, Selection, SelectOptions } from './select.ts';
 import { SleepStep } from './sleep.ts';
 
-/** What a reactor tells. */
+/** The events of a reactor. */
 export interface ReactorEvents {
-  /** A handle was told to be ready 64 times while nobody did any input or output on it. */
+  /** A connection was reported as ready 64 times, and no handler did any input or output on it. It is a likely bug. */
   spin: (connection: Connection) => void;
 }
 
-/** How a reactor ends. */
+/** The options of `reactor.close`. */
 export interface CloseOptions {
-  /** How long running work may take to end, in milliseconds; 10 seconds by default. What is left then is aborted. */
+  /** How long running work may take to end, in milliseconds; 10 seconds by default. The rest is aborted. */
   readonly timeoutMs?: number | undefined;
 }
 
 export const CLOSE_RULES = { timeoutMs: milliseconds } satisfies Rules<CloseOptions>;
 
 /**
- * One event loop over non-blocking descriptors, inside of Node's. It keeps the process alive while it has anything
- * open.
+ * An event loop over non-blocking descriptors, inside Node's event loop. It keeps the process alive while it has an
+ * open connection, listener or operation.
  */
 export class Reactor extends EventEmitter<ReactorEvents> {
-  /** What connections, listeners and protocols stand on. @internal */
+  /** The loop, for connections, listeners and protocols. @internal */
   readonly loop: Loop;
   #state: 'open' | 'draining' | 'closed' = 'open';
   #closing: Promise<void> | undefined;
@@ -56,8 +56,8 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   });
 
   /**
-   * @param ground what it stands on: the system's sockets unless given.
-   * @throws {UnsupportedError} where real sockets cannot be had: no Linux, or a worker thread.
+   * @param ground the platform; by default, the sockets of the system.
+   * @throws {UnsupportedError} when real sockets are not available: outside Linux, or in a worker thread.
    */
   constructor(ground: Ground = epollGround()) {
     super();
@@ -69,7 +69,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
 
   /** Every open connection. */
   get connections(): ReadonlySet<Connection> {
-    // Connections alone enter themselves as such.
+    // Only Connection objects add themselves to this set.
     return this.loop.roster.connections as ReadonlySet<unknown> as ReadonlySet<Connection>;
   }
 
@@ -78,7 +78,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     return this.loop.roster.listeners as ReadonlySet<unknown> as ReadonlySet<Listener>;
   }
 
-  /** Aborted when {@link close} begins, so that handlers can stop at a good place. */
+  /** A signal that is aborted when {@link close} begins, so that handlers can finish soon. */
   get draining(): AbortSignal {
     return this.loop.draining;
   }
@@ -89,9 +89,10 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   }
 
   /**
-   * Runs `task` once, in `ms` milliseconds of the reactor's time: virtual time in a simulated world. It does not keep the
-   * process alive. `Infinity` means never.
-   * @returns cancels it.
+   * Runs `task` once, after `ms` milliseconds of the reactor's time, which is virtual in a simulated world. It does not
+   * keep the process alive.
+   * @param ms a number of milliseconds; `Infinity` for never.
+   * @returns a function that cancels it.
    * @throws {TypeError | RangeError} when `ms` is not a number of milliseconds, or `task` is not a function.
    */
   after(ms: number, task: () => void): () => void {
@@ -101,7 +102,8 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   }
 
   /**
-   * Listens on a TCP address or on the path of a Unix socket. Port 0 lets the system choose; see `listener.address`.
+   * Listens on a TCP address or on the path of a Unix socket. With port 0, the system chooses a port; see
+   * `listener.address`.
    * @throws {SystemError} such as `EADDRINUSE`.
    */
   async listen(options: ListenOptions): Promise<Listener> {
@@ -116,9 +118,9 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   }
 
   /**
-   * Connects to a host by name or number, or to a Unix socket: looks the name up, tries its addresses by the rules of
-   * happy eyeballs (RFC 8305), all inside the call's deadlines. What was made is closed when it fails.
-   * @throws {SystemError} such as `ECONNREFUSED` or `ENOTFOUND`, through the operation.
+   * Connects to a host, by name or IP address, or to a Unix socket. It looks the name up and tries its addresses by the
+   * rules of Happy Eyeballs (RFC 8305). The timeouts cover all of this. When it fails, all its sockets are closed.
+   * @returns rejects with a `SystemError` such as `ECONNREFUSED` or `ENOTFOUND` when it fails.
    */
   connect(options: ConnectOptions): Operation<Connection> {
     this.#assertOpen('connect');
@@ -128,15 +130,16 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   }
 
   /**
-   * Connects, lays `layer` over the connection and runs its handshake; what was made is closed when it fails. The block
-   * limit holds for each wait, the total for all of it together. `serverName` is the host unless given.
+   * Connects, lays the layer `options.secure` over the connection, and runs its handshake. When it fails, the
+   * connection is closed. The block limit applies to each wait, the total limit to everything together. `serverName` is
+   * the host by default.
    */
   connectSecure<C extends Connection>(options: ConnectSecureOptions<C>): Operation<C> {
     this.#assertOpen('connect');
     checkOptions('connectSecure', options, CONNECT_SECURE_RULES);
     checkTarget(options);
     if (options.serverName !== undefined) hostName(options.serverName, 'serverName');
-    // The layer makes connections of its own type; without one there would be none to return.
+    // With a layer, the step returns a connection of the layer's type.
     return this.loop.run(
       new ConnectStep(this.loop, options, options.secure, options.serverName) as unknown as LoopStep<C>,
       options,
@@ -144,10 +147,10 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   }
 
   /**
-   * Waits until at least one of the sets is ready, as select(2) does, without its limits. Bytes that were received and
-   * not taken count as readable.
-   * @param ms how long to wait; no limit without it, and 0 only looks.
-   * @returns the ready ones; `timedOut` when none became ready in time.
+   * Waits until at least one member of the sets is ready, like select(2), but without a limit on their number. A
+   * connection with received bytes that no receive has taken counts as readable.
+   * @param ms how long to wait, in milliseconds; 0 does not wait. No limit by default.
+   * @returns resolves to the ready members; `timedOut` is `true` when none became ready in time.
    */
   select<R extends Selectable = never, W extends Selectable = never>(
     selection: Selection<R, W>,
@@ -162,9 +165,9 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   }
 
   /**
-   * Lets `ms` milliseconds of the reactor's time pass: of virtual time in a simulated world. It keeps the process alive
-   * meanwhile.
-   * @throws {AbortError} when the signal is aborted, through the operation.
+   * Waits for `ms` milliseconds of the reactor's time, which is virtual in a simulated world. It keeps the process
+   * alive until then.
+   * @returns rejects with an `AbortError` when the signal is aborted.
    */
   sleep(ms: number, options?: SelectOptions): Operation<void> {
     checkArgument('sleep', 'ms', ms, milliseconds);
@@ -173,26 +176,27 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     return this.loop.run<void>(new SleepStep(), { timeouts: { totalMs: ms }, signal: options?.signal });
   }
 
-  /** Every operation that is running now, with what it waits for. */
+  /** Describes every operation that is running now, and what it waits for. */
   operations(): OperationSnapshot[] {
     return this.loop.roster.snapshots();
   }
 
-  /** Keeps the process alive while anything is open; this is so from the start. */
+  /** Keeps the process alive while anything is open. This is the default. */
   ref(): this {
     this.loop.setRef(true);
     return this;
   }
 
-  /** Lets the process end although something is open. */
+  /** Lets the process exit while something is open. */
   unref(): this {
     this.loop.setRef(false);
     return this;
   }
 
   /**
-   * Drains: stops accepting, tells `draining`, waits until every connection and operation has ended, and aborts what is
-   * left at the deadline. Calling it again waits for the same end; {@link abort} does not wait.
+   * Drains the reactor: closes the listeners, aborts the signal `draining`, and waits until every connection and
+   * operation has ended. When the limit passes, it aborts the rest. A second call waits for the same end. To end at
+   * once, call {@link abort}.
    */
   close(options?: CloseOptions): Promise<void> {
     if (options !== undefined) checkOptions('close', options, CLOSE_RULES);
@@ -200,7 +204,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     return (this.#closing ??= this.#close(timeoutMs));
   }
 
-  /** Breaks every connection now. */
+  /** Closes every listener, resets every connection, and fails every operation now. */
   abort(): void {
     this.loop.roster.abort();
   }

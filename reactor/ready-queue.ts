@@ -1,9 +1,9 @@
-/** The handles that have news, each once, in the order in which the news came. */
+/** The ready handles, each once, in the order in which they became ready. */
 
 import type { Handle } from './handle.ts';
 import type { Batch } from './selector.ts';
 
-/** Two arrays that take turns: while one is dispatched, the other takes what is for the next turn. */
+/** Two arrays that swap roles: while one is dispatched, the other collects handles for the next turn. */
 export class ReadyQueue implements Batch {
   #filling: Handle[] = [];
   #draining: Handle[] = [];
@@ -18,9 +18,7 @@ export class ReadyQueue implements Batch {
     this.#filling.push(handle);
   }
 
-  /**
-   * Calls `use` for each handle that was added before this call; whatever is added meanwhile waits for the next one.
-   */
+  /** Calls `use` for each handle that was added before this call. Handles that `use` adds wait for the next call. */
   drain(use: (handle: Handle) => void): void {
     const handles = this.#filling;
     this.#filling = this.#draining;

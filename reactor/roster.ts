@@ -1,4 +1,4 @@
-/** What is open on a loop. */
+/** The list of everything that is open on a loop. */
 
 import { ClosedError } from '../core/errors.ts';
 import type { OperationName } from '../core/errors.ts';
@@ -7,7 +7,7 @@ import type { TimeoutMode } from '../core/timeouts.ts';
 import type { Want } from '../core/want.ts';
 import type { Address } from './addresses/address.ts';
 
-/** A running operation, as it was when it was asked for. */
+/** A description of a running operation, at the moment of the call. */
 export interface OperationSnapshot {
   readonly name: OperationName;
   /** What it waits for; `null` when it runs in this turn or the next. */
@@ -20,20 +20,20 @@ export interface OperationSnapshot {
   readonly peer: Address | undefined;
 }
 
-/** An open connection, as far as the roster knows it. */
+/** The part of an open connection that the roster uses. */
 export interface OpenConnection {
   readonly operations: readonly Operation<unknown>[];
   readonly remoteAddress: Address | undefined;
   abort(): void;
 }
 
-/** An open listener, as far as the roster knows it. */
+/** The part of an open listener that the roster uses. */
 export interface OpenListener {
   readonly operations: readonly Operation<unknown>[];
   close(): void;
 }
 
-/** The end of a connection that still holds its descriptor. */
+/** An ended connection whose descriptor is still open. */
 export interface OpenLinger {
   abort(): void;
 }
@@ -47,7 +47,7 @@ export interface RosterKinds {
   operation: Operation<unknown>;
 }
 
-/** Lists what is open, by kind. */
+/** Keeps everything that is open, by kind. */
 export class Roster {
   readonly connections = new Set<OpenConnection>();
   readonly listeners = new Set<OpenListener>();

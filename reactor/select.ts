@@ -1,4 +1,4 @@
-/** select(2), without its limits. */
+/** The operation `select`, like select(2). */
 
 import type { Operation } from '../core/operation.ts';
 import { checkArgument, partWith, signal, thing } from '../core/options.ts';
@@ -7,13 +7,11 @@ import { DONE, WANT_READ } from '../core/want.ts';
 import type { StepCode } from '../core/want.ts';
 import type { LoopStep } from './loop.ts';
 
-/** What can be selected on: connections and listeners. */
+/** An object that `select` can wait for: a connection or a listener. */
 export interface Selectable {
-  /**
-   * Whether it can be received from, or accepted from, now. A closed one counts as ready, so that its user finds out.
-   */
+  /** Whether a receive, or an accept, may succeed now. A closed object counts as ready, so that the caller notices. */
   readonly readableNow: boolean;
-  /** Whether it can be sent to now. */
+  /** Whether a send may succeed now. A closed object counts as ready. */
   readonly writableNow: boolean;
   /** @internal */
   watch(operation: Operation<unknown>): void;
@@ -29,30 +27,28 @@ export interface Selection<R extends Selectable = Selectable, W extends Selectab
 
 const selectable = partWith('a connection or a listener', 'watch', 'unwatch');
 const members = thing(
-  'connections and listeners that can be iterated',
+  'an iterable of connections and listeners',
   (value) => typeof value === 'object' && value !== null && Symbol.iterator in value,
 );
 export const SELECTION_RULES = { read: members, write: members } satisfies Rules<Selection>;
 
-/** What ends a select before anything is ready. */
+/** The options of `select` and `sleep`. */
 export interface SelectOptions {
+  /** Cancels the operation. */
   readonly signal?: AbortSignal | undefined;
 }
 
 export const SELECT_RULES = { signal } satisfies Rules<SelectOptions>;
 
-/** The ready ones, in the order in which they were given. */
+/** The ready members, in the order in which they were given. */
 export interface Selected<R extends Selectable = Selectable, W extends Selectable = Selectable> {
   readonly readable: R[];
   readonly writable: W[];
-  /** Whether time ran out before any became ready. */
+  /** Whether the time passed before any member became ready. */
   readonly timedOut: boolean;
 }
 
-/**
- * Waits until a member of either set is ready. It is started in the turn after the call, when the selector has been
- * asked.
- */
+/** Waits until a member of either set is ready. It starts in the turn after the call, after the selector was asked. */
 export class SelectStep<R extends Selectable, W extends Selectable> implements LoopStep<Selected<R, W>> {
   readonly name = 'select';
   readonly #read: readonly R[];

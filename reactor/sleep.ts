@@ -1,16 +1,16 @@
-/** Waiting for time alone. */
+/** The step of `sleep`. */
 
 import { DONE, WANT_READ } from '../core/want.ts';
 import type { StepCode } from '../core/want.ts';
 import type { LoopStep } from './loop.ts';
 
-/** Is done when the limit of its operation has passed. */
+/** Succeeds when the total limit of its operation has passed. */
 export class SleepStep implements LoopStep<undefined> {
   readonly name = 'sleep';
   #isOver = false;
 
   runsIn(): void {
-    // Nothing but time wakes it.
+    // Only the deadline ends it, so there is nothing to wake.
   }
 
   attempt(): StepCode {

@@ -1,4 +1,4 @@
-/** The system calls that sockets need, as one interface that can be wrapped or simulated. */
+/** The system calls of sockets, as one interface, so that they can be wrapped or simulated. */
 
 import { constants } from 'node:os';
 import { getSystemErrorMap } from 'node:util';
@@ -8,8 +8,8 @@ import type { Address } from './addresses/address.ts';
 import type { SocketOptionName } from './connections/socket-options.ts';
 
 /**
- * Non-blocking socket calls. Each returns a number ≥ 0, or a negative errno: nothing is thrown and nothing allocated on
- * the way of the bytes. Descriptors are closed on exec.
+ * Non-blocking socket calls. Each returns a number ≥ 0 or a negative errno, so that reads and writes neither throw nor
+ * allocate. Descriptors are closed on exec.
  */
 export interface SystemCalls {
   /** @returns a new stream socket. */
@@ -20,11 +20,11 @@ export interface SystemCalls {
   listen(fd: number, backlog: number): number;
   /** connect(2); `-EINPROGRESS` while it is under way. */
   connect(fd: number, address: Address): number;
-  /** @returns a new socket; its peer's address is put into `peer`. */
+  /** @returns the descriptor of a new connection. The address of its peer is stored in `peer`. */
   accept(fd: number, peer: { address?: Address | undefined }): number;
-  /** @returns a count; 0 at the end of the stream. */
+  /** @returns the number of bytes received; 0 at the end of the stream. */
   recv(fd: number, into: Uint8Array): number;
-  /** @returns a count. A peer that is gone raises no signal. */
+  /** @returns the number of bytes sent. Never raises SIGPIPE. */
   send(fd: number, from: Uint8Array): number;
   /** @param how 0: no more receiving, 1: no more sending, 2: neither. */
   /** shutdown(2): 0 ends receiving, 1 sending, 2 both. */
@@ -35,52 +35,50 @@ export interface SystemCalls {
   setOption(fd: number, name: SocketOptionName, value: number): number;
   /** @returns the value, or a negative errno. */
   option(fd: number, name: SocketOptionName): number;
-  /** @returns the error that a connect ended with, as a positive errno, 0 for none; it is cleared. */
+  /** @returns the pending error of the socket (SO_ERROR) as a positive errno, 0 for none. The call clears it. */
   pendingError(fd: number): number;
-  /**
-   * @returns how many of the bytes that were sent the peer's system has not acknowledged (SIOCOUTQ), or a negative
-   * errno.
-   */
+  /** @returns how many of the sent bytes the peer's system has not acknowledged yet (SIOCOUTQ), or a negative errno. */
   unacknowledged(fd: number): number;
   /** getsockname(2); `undefined` when the socket has no address. */
   localAddress(fd: number): Address | undefined;
   /**
-   * @returns who is at the other end of a Unix socket, as it was when that end connected or began to listen;
-   * `undefined` for other sockets.
+   * @returns the process at the other end of a Unix socket, as it was when it connected or began to listen; `undefined`
+   * for other sockets.
    */
   peerCredentials(fd: number): PeerCredentials | undefined;
   /** Removes the file of a Unix socket. */
   unlink(path: string): number;
-  /** @returns which file stands at `path`, when it is that of a Unix socket; links are not followed. */
+  /** @returns the file at `path`, if it is the file of a Unix socket. Symbolic links are not followed. */
   socketFile(path: string): SocketFile | undefined;
   /**
-   * Makes or opens a file and takes its lock, which ends when the descriptor is closed or the process dies.
-   * @returns a descriptor; `-EAGAIN` when another has it.
+   * Creates or opens a file and locks it. The lock ends when the descriptor is closed or the process dies.
+   * @returns the descriptor of the file; `-EAGAIN` when another process holds the lock.
    */
   lock(path: string): number;
-  /** @returns a descriptor that is good for nothing but to be closed when descriptors have run out. */
+  /** @returns a descriptor without a use of its own. It is closed when the process needs one and has none left. */
   reserve(): number;
 }
 
 /** The file of a Unix socket. */
 export interface SocketFile {
-  /** Its device and inode, by which it can be told from another file at the same path. */
+  /** Its device and inode. They distinguish it from another file at the same path. */
   readonly id: string;
   /** Its owner. */
   readonly uid: number;
 }
 
-/** The process at the other end of a Unix socket, as the kernel vouches for it. */
+/** The process at the other end of a Unix socket, as the kernel reports it. */
 export interface PeerCredentials {
   readonly pid: number;
-  /** Its effective user. */
+  /** The effective user id. */
   readonly uid: number;
-  /** Its effective group. */
+  /** The effective group id. */
   readonly gid: number;
 }
 
 /**
- * @returns calls that pass every one on to `calls`, for wrappers that change some of them. `calls` may be of a class.
+ * Passes every call on to `calls`, for wrappers that replace some of them. Unlike a spread, it works for instances of
+ * classes too.
  */
 export function passOn(calls: SystemCalls): SystemCalls {
   return {
@@ -107,8 +105,8 @@ export function passOn(calls: SystemCalls): SystemCalls {
 }
 
 /**
- * @returns the error for a negative errno that `syscall` returned. `subject` says what it was about, such as an
- * address.
+ * @param subject what the call was about, such as an address.
+ * @returns the error for a negative errno that `syscall` returned.
  */
 export function systemError(negativeErrno: number, syscall: string, subject?: string): SystemError {
   const [code, description] = getSystemErrorMap().get(negativeErrno) ?? [

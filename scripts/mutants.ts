@@ -62,9 +62,37 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a search skips a byte',
     file: 'core/input-buffer.ts',
-    find: 'this.#searched = found < 0 ? this.#end : from + found;',
-    replace: 'this.#searched = found < 0 ? this.#end : from + found + 1;',
+    find: 'this.#searched = found < 0 ? Math.max(from, this.#end - unfinished) : from + found;',
+    replace: 'this.#searched = found < 0 ? Math.max(from, this.#end - unfinished) : from + found + 1;',
     by: 'core/input-buffer.test.ts',
+  },
+  {
+    name: 'a search misses a delimiter that comes in two pieces',
+    file: 'core/input-buffer.ts',
+    find: 'Math.max(from, this.#end - unfinished)',
+    replace: 'this.#end',
+    by: 'property-tests/operations/receive-fragmentation.test.ts',
+  },
+  {
+    name: 'the bound of receiveUntil counts a part of the delimiter',
+    file: 'core/pattern.ts',
+    find: 'input.length - (delimiter.length - 1) > maxBytes',
+    replace: 'input.length > maxBytes',
+    by: 'property-tests/operations/receive-fragmentation.test.ts',
+  },
+  {
+    name: 'a skip discards too much',
+    file: 'core/receive.ts',
+    find: 'inflow.input.skip(this.#wanted - this.#skipped)',
+    replace: 'inflow.input.skip(this.#wanted)',
+    by: 'property-tests/operations/receive-fragmentation.test.ts',
+  },
+  {
+    name: 'an unsubscribed observable leaves its operation running',
+    file: 'core/operation.ts',
+    find: "if (!this.settled) this.fail(new AbortError(this.name, new Error('its observable was unsubscribed')));",
+    replace: '',
+    by: 'core/operation.test.ts',
   },
   {
     name: 'a search does not restart after a prepend',
@@ -76,8 +104,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'the bound of a line is off by one',
     file: 'core/pattern.ts',
-    find: 'if (length > maxBytes ||',
-    replace: 'if (length >= maxBytes ||',
+    find: 'if (length > maxBytes || (length < 0 && input.length > maxBytes))',
+    replace: 'if (length >= maxBytes || (length < 0 && input.length > maxBytes))',
     by: 'core/pattern.test.ts',
   },
   {
@@ -210,7 +238,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'data after the last flight is not readable',
     file: 'protocols/tls/tls-transport.ts',
-    find: '// Data may have come along with the last flight.\n    this.holds = true;',
+    find: '// Data may have arrived together with the last flight.\n    this.holds = true;',
     replace: 'this.holds = false;',
     by: 'property-tests/tls/handshake.test.ts',
   },
@@ -273,7 +301,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'simulated events of a closed descriptor are delivered',
     file: 'reactor/simulated/simulated-selector.ts',
-    find: '    this.#news.delete(handle);\n',
+    find: '    this.#pending.delete(handle);\n',
     replace: '',
     by: 'property-tests/descriptors/stale-selection.test.ts',
   },
@@ -338,7 +366,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'a write continues before the handshake is complete',
     file: 'protocols/tls/tls-transport.ts',
     find: 'if (!this.rehandshake.isSettled()) {\n      // Only',
-    replace: 'if (this.#saidGoodbye) {\n      // Only',
+    replace: 'if (this.#sentCloseNotify) {\n      // Only',
     by: 'property-tests/tls/rehandshake.test.ts',
   },
   {
@@ -463,8 +491,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'an error overtakes the bytes in a stream',
     file: 'reactor/streams/to-duplex.ts',
-    find: 'if (!this.#hasReader) this.#tell(this.#failure);',
-    replace: 'if (this.#isOver) this.#tell(this.#failure);',
+    find: 'if (!this.#hasReader) this.#report(this.#failure);',
+    replace: 'if (this.#isOver) this.#report(this.#failure);',
     by: 'reactor/streams/to-duplex.test.ts',
   },
   {
@@ -954,8 +982,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a listener's pause is not reset",
     file: 'reactor/listening/listener.ts',
-    find: '    this.#pauseMs = 0;\n    // A connection that has just',
-    replace: '    // A connection that has just',
+    find: '    this.#pauseMs = 0;\n    // A connection that was just',
+    replace: '    // A connection that was just',
     by: 'property-tests/connections/back-to-start.test.ts',
   },
   {
@@ -1031,8 +1059,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'the end of a stream is not readable',
     file: 'reactor/streams/stream-transport.ts',
-    find: '    this.#tell(READABLE | HANGUP);',
-    replace: '    this.#tell(HANGUP);',
+    find: '    this.#report(READABLE | HANGUP);',
+    replace: '    this.#report(HANGUP);',
     by: 'reactor/streams/stream-transport.test.ts',
   },
   {
@@ -1186,9 +1214,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a sealer has one nonce',
     file: 'protocols/tls/sessions/sealer.ts',
-    find: '  /** Seals the parts, one behind the other, for `place`: a version, a nonce, the sealed bytes, a tag. */\n  seal(place: string | Uint8Array, ...parts: readonly Uint8Array[]): Buffer {\n    const nonce = randomBytes(NONCE_BYTES);\n',
+    find: '  seal(place: string | Uint8Array, ...parts: readonly Uint8Array[]): Buffer {\n    const nonce = randomBytes(NONCE_BYTES);\n',
     replace:
-      '  readonly #nonce = randomBytes(NONCE_BYTES);\n\n  /** Seals the parts, one behind the other, for `place`: a version, a nonce, the sealed bytes, a tag. */\n  seal(place: string | Uint8Array, ...parts: readonly Uint8Array[]): Buffer {\n    const nonce = this.#nonce;\n',
+      '  readonly #nonce = randomBytes(NONCE_BYTES);\n\n  seal(place: string | Uint8Array, ...parts: readonly Uint8Array[]): Buffer {\n    const nonce = this.#nonce;\n',
     by: 'property-tests/tls/freshness.test.ts',
   },
   {
@@ -1308,7 +1336,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a key log file is not made private',
     file: 'protocols/tls/key-log.ts',
-    find: '      // Also one that was there before.\n      fchmodSync(this.#file, 0o600);\n',
+    find: '      // The mode of openSync is for a new file only.\n      fchmodSync(this.#file, 0o600);\n',
     replace: '',
     by: 'protocols/tls/sound.test.ts',
   },
@@ -1476,11 +1504,18 @@ export const MUTANTS: readonly Mutant[] = [
     by: 'property-tests/sessions/sessions.test.ts',
   },
   {
-    name: 'a gap in the index hides the key that belongs there',
-    file: 'protocols/stores/memory/memory-store-index.ts',
-    find: 'if (((place - home) & mask) >= ((place - gap) & mask)) {',
-    replace: 'if (((place - home) & mask) > ((place - gap) & mask)) {',
-    by: 'protocols/stores/memory/memory-store.test.ts',
+    name: 'sessions that are used keep expired ones',
+    file: 'protocols/stores/memory-store.ts',
+    find: 'const next = this.#swept++ < this.#entries.size ? this.#sweeping.next() : undefined;',
+    replace: 'const next = this.#swept++ < 0 ? undefined : this.#sweeping.next();',
+    by: 'protocols/stores/memory-store.test.ts',
+  },
+  {
+    name: 'the memory store evicts the most recently used session',
+    file: 'protocols/stores/memory-store.ts',
+    find: 'this.#entries.delete(key);\n    this.#entries.set(key, entry);',
+    replace: '',
+    by: 'protocols/stores/memory-store.test.ts',
   },
   // Bugs about bytes and alerts that a peer sends before it breaks the connection.
   {
@@ -1522,15 +1557,15 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a failing send loses the received bytes',
     file: 'reactor/connections/connection.ts',
-    find: 'if (isOwed) this.#slots',
-    replace: 'if (isOwed && failure === undefined) this.#slots',
+    find: 'if (hasUnread) this.#slots',
+    replace: 'if (hasUnread && failure === undefined) this.#slots',
     by: 'property-tests/connections/order.test.ts',
   },
   {
     name: 'a failed send waits for readable before it reads',
     file: 'reactor/connections/socket-transport.ts',
-    find: '        handle.readiness |= READABLE;\n        // Once',
-    replace: '        // Once',
+    find: '        handle.readiness |= READABLE;\n        // After',
+    replace: '        // After',
     by: 'reactor/connections/socket-transport.test.ts',
   },
   {
@@ -1550,8 +1585,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'peek ignores the end',
     file: 'protocols/tls/tls-transport.ts',
-    find: 'if (this.#ciphertext.ended || this.#peek() || !this.#hears()) break;',
-    replace: 'if (this.#peek() || !this.#hears()) break;',
+    find: 'if (this.#ciphertext.ended || this.#peek() || !this.#receivesMore()) break;',
+    replace: 'if (this.#peek() || !this.#receivesMore()) break;',
     by: 'protocols/tls/last-words.test.ts',
   },
   {
@@ -1578,7 +1613,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a failed write waits for the peer',
     file: 'reactor/streams/to-duplex.ts',
-    find: "else this.#receiving.fail(new ClosedError('receive failed: a write has failed, and what had come is given to the reader'));",
+    find: "else this.#receiving.fail(new ClosedError('receive failed: a write to the stream has failed'));",
     replace: '',
     by: 'property-tests/regressions.test.ts',
   },

@@ -16,7 +16,7 @@ import { TlsContext } from '../protocols/tls/context/context.ts';
 import type { ResumptionPolicy } from '../protocols/tls/sessions/resumption.ts';
 import type { SessionStore } from '../protocols/stores/store.ts';
 import { FileSessionStore } from '../protocols/stores/files/file-store.ts';
-import { MemorySessionStore } from '../protocols/stores/memory/memory-store.ts';
+import { MemorySessionStore } from '../protocols/stores/memory-store.ts';
 import { RedisSessionStore } from '../protocols/stores/redis-store.ts';
 import { TicketKeys } from '../protocols/tls/sessions/ticket-keys.ts';
 

@@ -176,6 +176,6 @@ describe('a simulated socket', () => {
       }
     }).then(nothing, (error: unknown) => {
       // The test closed a descriptor that the reactor owns. The leak check may report that, and nothing else.
-      expect(String(error)).toMatch(/^LeakError: not given back: descriptors? closed that (?:was|were) not open/);
+      expect(String(error)).toMatch(/^LeakError: not released: descriptors? closed that (?:was|were) not open/);
     }));
 });

@@ -29,7 +29,7 @@ it('a DeadlockError names a real timer that the scenario awaits', async () => {
   cancel.abort();
   expect(error).toBeInstanceOf(DeadlockError);
   expect((error as DeadlockError).pending).toEqual(['Timeout']);
-  expect((error as Error).message).toContain('pending outside of the world, whose time does not pass here: Timeout');
+  expect((error as Error).message).toContain('pending outside the world, in real time: Timeout');
 });
 
 it('a DeadlockError does not name a timer that was pending before the world was made', async () => {

@@ -53,7 +53,7 @@ export interface Evidence {
 /** Thrown when something was not released at the end of a run. */
 export class LeakError extends WantioError {
   constructor(leaks: readonly string[]) {
-    super('ERR_WANTIO_LEAK', `not given back: ${leaks.join(', ')}`);
+    super('ERR_WANTIO_LEAK', `not released: ${leaks.join(', ')}`);
   }
 
   static {

@@ -38,13 +38,13 @@ describe('withoutLeaks', () => {
     );
     await expect(leak).rejects.toBeInstanceOf(LeakError);
     await expect(leak).rejects.toThrow(
-      /^not given back: the connection with 127\.0\.0\.1:\d+, the connection with 127\.0\.0\.1:\d+, the operation receive, which wants to read$/,
+      /^not released: the connection with 127\.0\.0\.1:\d+, the connection with 127\.0\.0\.1:\d+, the operation receive, which wants to read$/,
     );
   });
 
   it('names descriptors that were not closed, or were closed although they were not open', async () => {
     await expect(withoutLeaks((reactor) => Promise.resolve(reactor.loop.ground.calls.socket('IPv4')))).rejects.toThrow(
-      /^not given back: 1 descriptors \(\d+\)$/,
+      /^not released: 1 descriptors \(\d+\)$/,
     );
     await expect(
       withoutLeaks((reactor) => Promise.resolve(reactor.loop.ground.calls.close(1_000_000))),
@@ -53,7 +53,7 @@ describe('withoutLeaks', () => {
 
   it('counts the deadlines and TLS objects that are left', async () => {
     await expect(withoutLeaks((reactor) => Promise.resolve(reactor.after(60_000, () => undefined)))).rejects.toThrow(
-      'not given back: 1 deadlines',
+      'not released: 1 deadlines',
     );
     const { certificate, key } = selfSigned();
     const context = await TlsContext.server({ certificate: { pem: certificate }, key: { pem: key } });
@@ -65,7 +65,7 @@ describe('withoutLeaks', () => {
         client.abort();
         server.abort();
       }),
-    ).rejects.toThrow('not given back: 1 TLS objects');
+    ).rejects.toThrow('not released: 1 TLS objects');
     transport?.close();
     context.close();
   });

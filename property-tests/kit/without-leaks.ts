@@ -29,7 +29,7 @@ export const LEAK_RULES = { timeoutMs: finiteSpan, wrap: func } satisfies Rules<
  * @throws {LeakError} which names everything that is left.
  */
 export async function withoutLeaks<T>(use: (reactor: Reactor) => Promise<T>, options: LeakOptions = {}): Promise<T> {
-  checkArgument('withoutLeaks', 'what uses the reactor', use, func);
+  checkArgument('withoutLeaks', 'the function', use, func);
   checkOptions('withoutLeaks', options, LEAK_RULES);
   const { timeoutMs = 3_000, wrap = (ground: Ground): Ground => ground } = options;
   const ledger = new Ledger();

@@ -9,7 +9,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import { FileSessionStore } from '../../protocols/stores/files/file-store.ts';
-import { MemorySessionStore } from '../../protocols/stores/memory/memory-store.ts';
+import { MemorySessionStore } from '../../protocols/stores/memory-store.ts';
 import { SessionServerStore } from '../../protocols/stores/session-server/session-server-store.ts';
 import { SessionServer } from '../../protocols/stores/session-server/session-server.ts';
 import { StoreError } from '../../protocols/stores/store-error.ts';

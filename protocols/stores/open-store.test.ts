@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { Reactor } from '../../reactor/reactor.ts';
 import { FileSessionStore } from './files/file-store.ts';
 import { LmdbSessionStore } from './lmdb-store.ts';
-import { MemorySessionStore } from './memory/memory-store.ts';
+import { MemorySessionStore } from './memory-store.ts';
 import { openSessionStore } from './open-store.ts';
 import { RedisSessionStore } from './redis-store.ts';
 import { SessionServerStore } from './session-server/session-server-store.ts';

@@ -7,7 +7,7 @@ import { reactorRule } from '../../reactor/reactor-rule.ts';
 import type { Reactor } from '../../reactor/reactor.ts';
 import { FileSessionStore } from './files/file-store.ts';
 import { LmdbSessionStore } from './lmdb-store.ts';
-import { MemorySessionStore } from './memory/memory-store.ts';
+import { MemorySessionStore } from './memory-store.ts';
 import { RedisSessionStore } from './redis-store.ts';
 import { SessionServerStore } from './session-server/session-server-store.ts';
 import type { TakingSessionStore } from './store.ts';

@@ -4,11 +4,11 @@ import { OPENSSL_NPN_NEGOTIATED } from './constants.ts';
 import { openssl } from './openssl.ts';
 import type { Pointer } from './openssl.ts';
 
-/** Chooses one of the protocols that the client offers; `undefined` for none of them. */
+/** Chooses one of the protocols that the client offers, or returns `undefined` to choose none. */
 export type ApplicationProtocolChooser = (offered: readonly string[]) => string | undefined;
 
 /**
- * Names as the wire has them, each after its length.
+ * Encodes names in wire format: each after its length.
  * @throws {RangeError} when a name is empty or has more than 255 bytes.
  */
 export function encodeProtocols(names: readonly string[]): Uint8Array {
@@ -22,7 +22,7 @@ export function encodeProtocols(names: readonly string[]): Uint8Array {
   );
 }
 
-/** The opposite; it ends at the first name that is cut off. */
+/** Decodes names from wire format. It stops at the first name that is empty or cut off. */
 export function decodeProtocols(bytes: Uint8Array): string[] {
   const names: string[] = [];
   for (let at = 0; at < bytes.length;) {
@@ -35,9 +35,9 @@ export function decodeProtocols(bytes: Uint8Array): string[] {
 }
 
 /**
- * Answers OpenSSL with the first of `names` that is offered. `names` must stay referenced until OpenSSL has copied the
- * answer.
- * @returns whether there is one.
+ * Answers OpenSSL with the first of `names` that the client offers. `names` must stay referenced until OpenSSL has
+ * copied the answer.
+ * @returns whether there is such a name.
  */
 export function selectProtocol(
   names: Uint8Array,

@@ -1,4 +1,4 @@
-/** What ties a protocol above to this very TLS connection (RFC 5929 and 9266). */
+/** Channel bindings: values that tie a protocol above to one TLS connection (RFC 5929 and 9266). */
 
 import { createHash } from 'node:crypto';
 
@@ -8,13 +8,13 @@ import { openssl } from './openssl.ts';
 import type { Pointer } from './openssl.ts';
 import { refused, TlsError } from './tls-error.ts';
 
-/** `'tls-exporter'` names the connection, `'tls-server-end-point'` the server's certificate. */
+/** `'tls-exporter'` identifies the connection, `'tls-server-end-point'` the server's certificate. */
 export type ChannelBinding = 'tls-exporter' | 'tls-server-end-point';
 
 /**
- * Derives bytes from the secrets of the connection, which both sides can and nobody else (RFC 5705 and 8446, section
- * 7.5).
- * @throws {TlsError} when the handshake had no extended master secret, without which two connections may have the same
+ * Derives bytes from the secrets of the connection (RFC 5705 and 8446, section 7.5). Only the two peers can derive
+ * them.
+ * @throws {TlsError} when a TLS 1.2 handshake had no extended master secret: then two connections may have the same
  * secrets.
  * @throws {RangeError} when `length` is not 1…8160.
  */
@@ -25,19 +25,19 @@ export function exportKeyingMaterial(
   context: Uint8Array | undefined,
 ): Uint8Array {
   const ssl = openssl();
-  // HKDF gives no more than 255 digests.
+  // HKDF derives at most 255 digests.
   if (!Number.isInteger(length) || length < 1 || length > 255 * 32)
-    throw new RangeError(`exportKeyingMaterial gives 1…8160 bytes, not ${String(length)}`);
+    throw new RangeError(`exportKeyingMaterial returns 1…8160 bytes, not ${String(length)}`);
   if (
     ssl.SSL_version(connection) < c.VERSIONS['TLSv1.3'] &&
     ssl.SSL_ctrl(connection, c.SSL_CTRL_GET_EXTMS_SUPPORT, 0, 0) !== 1
   ) {
-    throw new TlsError('exportKeyingMaterial refused: the peer knows no extended master secret (RFC 7627)', {
+    throw new TlsError('exportKeyingMaterial refused: the handshake had no extended master secret (RFC 7627)', {
       reason: 'no extended master secret',
     });
   }
   const [out, name] = [new Uint8Array(length), Buffer.from(label)];
-  // A context of no bytes is another one than none, under TLS 1.2.
+  // Under TLS 1.2 an empty context differs from no context.
   const done = ssl.SSL_export_keying_material(
     connection,
     out,
@@ -53,8 +53,8 @@ export function exportKeyingMaterial(
 }
 
 /**
- * The binding of RFC 5929, section 4.1: the digest of the certificate, by its signature's own digest unless that is too
- * weak.
+ * The binding of RFC 5929, section 4.1: the digest of the certificate. It uses the digest algorithm of the
+ * certificate's signature, or SHA-256 when that is too weak.
  */
 export function serverEndPoint(certificate: Certificate): Uint8Array {
   const digest = /sha(384|512|224)/i.exec(certificate.signatureName)?.[1];

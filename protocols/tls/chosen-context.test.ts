@@ -9,7 +9,7 @@ import type { TlsContext } from './context/context.ts';
 import type { TlsServerOptions } from './context/options.ts';
 import { SERVER_RULES } from './context/option-rules.ts';
 import { ClientSessions } from './sessions/client-sessions.ts';
-import { MemorySessionStore } from '../stores/memory/memory-store.ts';
+import { MemorySessionStore } from '../stores/memory-store.ts';
 import { Authority } from '../testing/tls/authority.ts';
 import { abort, securePair } from '../testing/tls/pair.ts';
 import { withSecureReactor } from '../testing/tls/secure-reactor.ts';

@@ -1,8 +1,9 @@
 /**
- * The sealed side of a TLS connection: two memory BIOs, and the transport below that fills one and empties the other.
+ * The encrypted side of a TLS connection: two memory BIOs, and the transport below, which fills one and empties the
+ * other.
  *
- * What OpenSSL has sealed is taken out, goes to the transport below, and what that does not take waits here; it is
- * never sealed again. What is received goes in, as much as one read gives.
+ * Bytes that OpenSSL has encrypted ("sealed") go to the transport below. Those that it does not accept are buffered
+ * here and are never encrypted again. Received bytes go to OpenSSL, as many as one read returns.
  */
 
 import type { Transport } from '../../core/transport.ts';
@@ -13,29 +14,29 @@ import { openssl } from './openssl.ts';
 import type { OpenSsl, Pointer } from './openssl.ts';
 import { TlsError } from './tls-error.ts';
 
-/** The BIOs of one SSL object, which owns them, and what is on its way between them and the transport below. */
+/** The BIOs of one SSL object, which owns them, and the bytes between them and the transport below. */
 export class Ciphertext {
   readonly below: Transport;
-  /** The transport below has ended. */
+  /** Whether the transport below has ended. */
   ended = false;
-  /** Nothing that OpenSSL seals from now on goes out: the goodbye is the last record (RFC 8446, section 6.1). */
+  /** Whether nothing more is sent: close_notify must be the last record (RFC 8446, section 6.1). */
   isFinal = false;
-  /** The first bytes from the peer, kept when they look like anything but TLS. */
+  /** The first bytes from the peer, kept only when they do not look like TLS. */
   firstBytes: Uint8Array | undefined;
-  /** What the transport below has thrown: it takes nothing any more. */
+  /** The error that a write to the transport below has thrown: it accepts nothing more. */
   sendFailure: Error | undefined;
 
   readonly #openssl: OpenSsl = openssl();
   #ssl: Pointer = 0;
   #readBio: Pointer = 0;
   #writeBio: Pointer = 0;
-  /** Sealed bytes that were taken out of the write BIO and not yet accepted below. */
+  /** Encrypted bytes from the write BIO that the transport below has not accepted yet. */
   #pending: Uint8Array | undefined;
   #looksAtFirst = true;
-  /** What has come in, while another SSL object may yet have to be given it again. */
+  /** The received bytes, as long as another SSL object may have to read them again. */
   #recorded: Uint8Array[] | undefined;
   #recordedBytes = 0;
-  /** The most that each BIO has held since it was made. */
+  /** The largest content of each BIO since it was made, in bytes. */
   #opened = 0;
   #sealed = 0;
 
@@ -43,7 +44,7 @@ export class Ciphertext {
     this.below = below;
   }
 
-  /** Begins to serve `ssl` with BIOs of its own; what was recorded comes in again. */
+  /** Gives `ssl` new BIOs, and the recorded bytes to read again. */
   attach(ssl: Pointer): void {
     this.#ssl = ssl;
     this.#readBio = memoryBio(this.#openssl);
@@ -54,33 +55,36 @@ export class Ciphertext {
     this.#recorded = undefined;
   }
 
-  /** The SSL object is gone, and the BIOs with it. */
+  /** The SSL object and its BIOs are freed. */
   detach(): void {
     this.#ssl = this.#readBio = this.#writeBio = 0;
     this.#pending = this.#recorded = undefined;
   }
 
-  /** Records what comes in from now on. */
+  /** Records received bytes from now on. */
   record(): void {
     this.#recorded = [];
   }
 
-  /** Ends that. */
+  /** Stops recording, and drops the record. */
   recordNoMore(): void {
     this.#recorded = undefined;
   }
 
-  /** Whether something has come in that OpenSSL has not looked at. */
+  /** Whether there are received bytes that OpenSSL has not read. */
   get holds(): boolean {
     return this.#openssl.BIO_ctrl_pending(this.#readBio) > 0;
   }
 
-  /** How many sealed bytes wait here for the transport below. */
+  /** How many encrypted bytes are buffered here for the transport below. */
   get pendingBytes(): number {
     return this.#pending?.length ?? 0;
   }
 
-  /** Moves what OpenSSL has sealed to the transport below. @throws what the transport below threw, every time. */
+  /**
+   * Moves encrypted bytes from OpenSSL to the transport below.
+   * @throws the error of the transport below, every time.
+   */
   seal(): StepCode {
     if (this.sendFailure !== undefined) throw this.sendFailure;
     const sealed = (scratch[depth] ??= new Uint8Array(SCRATCH_BYTES));
@@ -99,7 +103,7 @@ export class Ciphertext {
           this.#pending = undefined;
           continue;
         }
-        // What comes out of the shared buffer must be kept; what was kept already is only shortened.
+        // Copy the rest: the buffer is shared. A rest that was copied before is only shortened.
         const rest = written > 0 ? bytes.subarray(written) : bytes;
         this.#pending = this.#pending === undefined ? rest.slice() : rest;
         if (written <= 0) return written === 0 ? WANT_WRITE : (written as StepCode);
@@ -113,14 +117,14 @@ export class Ciphertext {
     }
   }
 
-  /** Like {@link seal}, for readers: a peer that takes nothing any more may still have sent something. */
+  /** Like {@link seal}, for reads: a peer that accepts nothing more may still have sent something. */
   trySeal(): StepCode {
     if (this.#pending === undefined && (this.isFinal || this.#openssl.BIO_ctrl_pending(this.#writeBio) === 0))
       return DONE;
     return this.sealOrNote();
   }
 
-  /** Like {@link seal}; what the transport below throws is only noted, in {@link sendFailure}. */
+  /** Like {@link seal}, but an error of the transport below is only recorded, in {@link sendFailure}. */
   sealOrNote(): StepCode {
     try {
       return this.seal();
@@ -130,15 +134,16 @@ export class Ciphertext {
   }
 
   /**
-   * Moves what one read gives from the transport below to OpenSSL, the end too; `DONE` when there is something to look
-   * at.
-   * @throws what the transport below throws. @throws {TlsError} when more is recorded than a client can have to say.
+   * Moves the result of one read, bytes or the end, from the transport below to OpenSSL.
+   * @returns `DONE` when OpenSSL has something to read, otherwise what the transport below wants.
+   * @throws the error of the transport below.
+   * @throws {TlsError} when more bytes are recorded than a client hello can have.
    */
   feed(): StepCode {
     const count = this.below.read(opened);
     if (count === END) {
       this.ended = true;
-      // From now on an empty BIO means the end, not "try again".
+      // From now on an empty BIO means the end, not "retry".
       this.#openssl.BIO_ctrl(this.#readBio, c.BIO_C_SET_BUF_MEM_EOF_RETURN, 0, null);
     } else if (count < 0) return count as StepCode;
     else {
@@ -150,7 +155,9 @@ export class Ciphertext {
     return DONE;
   }
 
-  /** A memory BIO keeps the size of its largest content: an empty one that held more than `keep` bytes is replaced. */
+  /**
+   * Replaces empty BIOs that have held more than `keep` bytes: a memory BIO never shrinks below its largest content.
+   */
   deflate(keep: number): void {
     if (this.#opened > keep && !this.holds) {
       this.#opened = 0;
@@ -163,7 +170,7 @@ export class Ciphertext {
     }
   }
 
-  /** They may come one by one. */
+  /** Inspects the first bytes, which may arrive one by one. */
   #lookAtFirst(count: number): void {
     const first = Buffer.concat([
       this.firstBytes ?? NOTHING,
@@ -178,10 +185,9 @@ export class Ciphertext {
     recorded.push(bytes);
     this.#recordedBytes += bytes.length;
     if (this.#recordedBytes > HELLO_AT_MOST)
-      throw new TlsError(
-        `handshake failed: the first message of the client is longer than ${String(HELLO_AT_MOST)} bytes`,
-        { reason: 'excessive message size' },
-      );
+      throw new TlsError(`handshake failed: the client hello is longer than ${String(HELLO_AT_MOST)} bytes`, {
+        reason: 'excessive message size',
+      });
   }
 }
 
@@ -191,18 +197,18 @@ function memoryBio(ssl: OpenSsl): Pointer {
   return bio;
 }
 
-// Shared by all connections: it is used up before anyone else can run.
+// Shared by all connections: its content is consumed before any other code runs.
 const opened = new Uint8Array(64 * 1024);
-// Ciphertext on its way down, one buffer for each layer of TLS over TLS: the layer below fills its own while this one
-// waits.
+// Buffers for ciphertext on its way down. With TLS over TLS each layer needs its own: the layer below fills its buffer
+// while this one is in use.
 const scratch: Uint8Array[] = [];
 let depth = 0;
-// What is sealed at most, and what four records add to it.
+// The most plaintext that one write encrypts (64 KiB), and the overhead of its four records.
 const SCRATCH_BYTES = 72 * 1024;
 // A client hello of 16 KiB in fragments of a few bytes; OpenSSL bounds the message itself.
 const HELLO_AT_MOST = 160 * 1024;
 const NOTHING = new Uint8Array(0);
-// Enough to tell what else it is.
+// Enough to recognise another protocol.
 const FIRST_BYTES = 16;
 // Content types of RFC 8446, section 5.1.
 const RECORD_ALERT = 21;

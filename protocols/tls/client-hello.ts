@@ -1,4 +1,4 @@
-/** The first message of a client. */
+/** Reads the client hello, the first message of a client. */
 
 import { readHostName } from '../../reactor/addresses/host-name.ts';
 import { decodeProtocols } from './alpn.ts';
@@ -6,28 +6,28 @@ import * as c from './constants.ts';
 import { openssl } from './openssl.ts';
 import type { Pointer } from './openssl.ts';
 
-/** The first message of a client, as far as it matters for choosing. Nothing in it is proved. */
+/** The parts of the client hello by which a context can be chosen. Nothing in it is authenticated. */
 export interface ClientHello {
   /**
-   * The name that it asks for: in lower case and A-labels, without a dot at its end. What no host can be named is here
-   * as it came, in lower case.
+   * The requested name (SNI), in lower case and A-labels, without a dot at its end. A name that is not a valid host
+   * name is unchanged except for lower case.
    */
   readonly serverName: string | undefined;
-  /** The application protocols that it offers, the preferred one first. */
+  /** The offered application protocols, the preferred one first; at most 64. */
   readonly alpn: readonly string[];
 }
 
-/** A client hello with what only the machinery looks at. */
+/** A client hello with the fields that only this library uses. */
 export interface ParsedHello extends ClientHello {
-  /** The identities of the shared keys and sessions that it offers under TLS 1.3. */
+  /** The identities of the offered shared keys and sessions (TLS 1.3). */
   readonly identities: readonly Uint8Array[];
-  /** The id of the session that it offers under TLS 1.2. */
+  /** The id of the offered session (TLS 1.2). */
   readonly sessionId: Uint8Array;
-  /** Whether it speaks TLS 1.3: such clients make an id up when they offer no session (RFC 8446, appendix D.4). */
+  /** Whether it offers TLS 1.3: such clients make up an id when they offer no session (RFC 8446, appendix D.4). */
   readonly makesUpIds: boolean;
 }
 
-/** Reads the client hello that OpenSSL is looking at; inside its client hello callback only. */
+/** Reads the client hello. Call it only inside OpenSSL's client hello callback. */
 export function parseHello(connection: Pointer): ParsedHello {
   const name = extension(connection, c.TLSEXT_TYPE_SERVER_NAME);
   const alpn = extension(connection, c.TLSEXT_TYPE_ALPN);
@@ -51,7 +51,7 @@ function extension(connection: Pointer, type: number): Uint8Array | undefined {
   return length[0] === 0n ? new Uint8Array(0) : ssl.copyOf(address[0], Number(length[0]));
 }
 
-/** RFC 6066, section 3: a list of one entry, which is of the type host_name. OpenSSL itself refuses what is not so. */
+/** RFC 6066, section 3: a list of one entry of the type host_name. OpenSSL itself refuses any other form. */
 function parseServerName(bytes: Uint8Array): string | undefined {
   const length = bytes.length >= 5 ? uint16(bytes, 3) : 0;
   if (length === 0 || bytes[2] !== c.TLSEXT_NAMETYPE_HOST_NAME || 5 + length > bytes.length) return undefined;
@@ -66,7 +66,7 @@ function offersTls13(bytes: Uint8Array): boolean {
   return false;
 }
 
-/** RFC 8446, section 4.2.11: each identity after its length, and followed by the age of its ticket. */
+/** RFC 8446, section 4.2.11: each identity follows its length and is followed by the age of its ticket. */
 function parseIdentities(bytes: Uint8Array): Uint8Array[] {
   const identities: Uint8Array[] = [];
   const end = bytes.length < 2 ? 0 : Math.min(bytes.length, 2 + uint16(bytes, 0));
@@ -79,11 +79,11 @@ function parseIdentities(bytes: Uint8Array): Uint8Array[] {
   return identities;
 }
 
-// What OpenSSL writes into, taken out again at once.
+// Shared out parameters of OpenSSL's functions: each value is read right after the call.
 const address = new BigUint64Array(1);
 const length = new BigUint64Array(1);
 const uint16 = (bytes: Uint8Array, at: number): number => bytes[at] * 256 + bytes[at + 1];
-/** How many of the identities that a client offers are looked at; the rest is ignored. */
+/** How many of the offered identities are read; the rest is ignored. */
 export const IDENTITIES_AT_MOST = 4;
-// More than anybody has use for.
+// More than any real client offers.
 const PROTOCOLS_AT_MOST = 64;

@@ -1,4 +1,4 @@
-/** Numbers of OpenSSL 3's public headers (ssl.h, bio.h, x509_vfy.h), under the names that they have there. */
+/** Numbers of OpenSSL 3's public headers (ssl.h, bio.h, x509_vfy.h), under their names there. */
 
 export const SSL_ERROR_NONE = 0;
 export const SSL_ERROR_WANT_READ = 2;
@@ -46,7 +46,7 @@ export const SSL_SESS_CACHE_NO_AUTO_CLEAR = 0x80;
 export const SSL_SESS_CACHE_NO_INTERNAL_LOOKUP = 0x100;
 export const SSL_SESS_CACHE_NO_INTERNAL_STORE = 0x200;
 
-/** What OpenSSL counts of sessions. */
+/** Commands that read OpenSSL's counts of sessions. */
 export const SSL_CTRL_SESS_NUMBER = 20;
 export const SSL_CTRL_SESS_CONNECT = 21;
 export const SSL_CTRL_SESS_CONNECT_GOOD = 22;
@@ -67,7 +67,7 @@ export const SSL_VERIFY_CLIENT_ONCE = 4;
 
 export const BIO_C_SET_BUF_MEM_EOF_RETURN = 130;
 
-/** What the info callback tells of: a handshake that begins, an alert and its direction. */
+/** What the info callback reports: a handshake that begins or ends, an alert and its direction. */
 export const SSL_CB_HANDSHAKE_START = 0x10;
 export const SSL_CB_HANDSHAKE_DONE = 0x20;
 export const SSL_CB_ALERT = 0x4000;
@@ -77,7 +77,7 @@ export const SSL_CLIENT_HELLO_SUCCESS = 1;
 export const SSL_CLIENT_HELLO_ERROR = 0;
 export const SSL_CLIENT_HELLO_RETRY = -1;
 
-/** What a ticket was found to be, and what is to be done with it. */
+/** The state of a ticket, and what OpenSSL must do with it. */
 export const SSL_TICKET_NO_DECRYPT = 4;
 export const SSL_TICKET_SUCCESS = 5;
 export const SSL_TICKET_SUCCESS_RENEW = 6;
@@ -85,7 +85,7 @@ export const SSL_TICKET_RETURN_IGNORE_RENEW = 2;
 export const SSL_TICKET_RETURN_USE = 3;
 export const SSL_TICKET_RETURN_USE_RENEW = 4;
 
-/** Goodbyes that were sent and received. */
+/** The state in which close_notify was sent and received. */
 export const SSL_SENT_AND_RECEIVED_SHUTDOWN = 3;
 
 export const SSL_KEY_UPDATE_NONE = -1;
@@ -120,7 +120,7 @@ export const ALERT_BAD_CERTIFICATE_STATUS_RESPONSE = 113;
 export const ALERT_CERTIFICATE_REQUIRED = 116;
 export const ALERT_NO_APPLICATION_PROTOCOL = 120;
 
-/** Classes of objects that OpenSSL tells of as they are made and freed (crypto.h), but for certificates. */
+/** Classes of objects whose creation and release OpenSSL can report (crypto.h), except certificates. */
 export const CRYPTO_EX_INDEX = { SSL: 0, SSL_CTX: 1, SSL_SESSION: 2, X509_STORE: 4, BIO: 12 } as const;
 
 export const NID_sha256 = 672;
@@ -135,11 +135,11 @@ export const X509_V_OK = 0;
 export const X509_V_ERR_HOSTNAME_MISMATCH = 62;
 export const X509_V_ERR_IP_ADDRESS_MISMATCH = 64;
 
-/** Reasons of errors: an alert from the peer is this plus the alert's number. */
+/** Reasons of errors. The reason of an alert from the peer is this offset plus the alert's number. */
 export const SSL_AD_REASON_OFFSET = 1000;
 export const SSL_R_HTTP_REQUEST = 156;
 export const SSL_R_HTTPS_PROXY_REQUEST = 155;
 export const ERR_LIB_SSL = 20;
 
-/** Versions of the protocol as they stand on the wire. */
+/** Versions of the protocol, by their numbers on the wire. */
 export const VERSIONS = { TLSv1: 0x301, 'TLSv1.1': 0x302, 'TLSv1.2': 0x303, 'TLSv1.3': 0x304 } as const;

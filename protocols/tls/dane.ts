@@ -1,4 +1,4 @@
-/** Certificates proved by the DNS (DANE, RFC 6698 and 7671). */
+/** Verifies certificates by records of the DNS (DANE, RFC 6698 and 7671). */
 
 import * as c from './constants.ts';
 import { openssl } from './openssl.ts';
@@ -6,7 +6,7 @@ import type { Pointer } from './openssl.ts';
 import { letWildcardCover } from './server-name.ts';
 import { refused, takeErrorQueue } from './tls-error.ts';
 
-/** A TLSA record. Whether the DNS that it came from can be trusted (DNSSEC) is for the caller to know. */
+/** A TLSA record. The caller must make sure that it comes from a trusted DNS (DNSSEC). */
 export interface TlsaRecord {
   /** 0 PKIX-TA, 1 PKIX-EE, 2 DANE-TA, 3 DANE-EE. */
   readonly usage: 0 | 1 | 2 | 3;
@@ -17,16 +17,15 @@ export interface TlsaRecord {
   readonly data: Uint8Array;
 }
 
-/** The record that proved the peer's certificate. */
+/** The record that verified the peer's certificate. */
 export interface TlsaMatch extends TlsaRecord {
-  /** How far up the chain the proved certificate stands; 0 is the peer's own. */
+  /** The position of the matching certificate in the chain; 0 is the peer's own. */
   readonly depth: number;
 }
 
 /**
- * Lets `records` decide about the certificate of `name`. Records that OpenSSL cannot use are left out, as RFC 7671
- * wants it;
- * @throws {TlsError} when none is left, or the name is refused.
+ * Verifies the certificate of `name` by `records`. Records that OpenSSL cannot use are skipped, as RFC 7671 requires.
+ * @throws {TlsError} when no usable record is left, or OpenSSL refuses the name.
  */
 export function requireTlsa(connection: Pointer, name: string, records: readonly TlsaRecord[]): void {
   const ssl = openssl();
@@ -42,8 +41,8 @@ export function requireTlsa(connection: Pointer, name: string, records: readonly
 }
 
 /**
- * @returns the record that proved the peer; `undefined` when none did, because the authorities were enough or DANE is
- * not used.
+ * @returns the record that verified the peer; `undefined` when none did, because the authorities did or DANE is not
+ * used.
  */
 export function tlsaMatch(connection: Pointer): TlsaMatch | undefined {
   const ssl = openssl();

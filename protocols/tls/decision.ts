@@ -1,4 +1,4 @@
-/** What a server decides about a client hello before it answers. */
+/** A server's decision about a client hello, before it answers. */
 
 import type { TimeSource } from '../../core/clock.ts';
 import { IDENTITIES_AT_MOST } from './client-hello.ts';
@@ -9,21 +9,21 @@ import type { PresharedKey } from './psk.ts';
 import type { ResumptionMiss } from './sessions/resumption.ts';
 import { andThen } from './thenable.ts';
 
-/** What was decided before the server answers. */
+/** The decision about one client hello. */
 export interface Decision {
-  /** The context that was chosen; its settings are asked for when they are used, for it may be closed meanwhile. */
+  /** The chosen context. Its settings are read only when they are used, because it may be closed in between. */
   readonly chosen: SettingsOwner | undefined;
-  /** The chosen application protocol, where somebody chose. */
+  /** The application protocol, if a function chose one. */
   readonly alpn: string | undefined;
   readonly staple: Uint8Array | undefined;
-  /** Shared keys by the identity that was offered. */
+  /** The shared keys of the offered identities. */
   readonly keys: ReadonlyMap<string, PresharedKey>;
-  /** The stored session that was found, with its id; or why there is none. */
+  /** The stored session with its id, or why none was found. */
   readonly session:
     { readonly id: Uint8Array; readonly der: Uint8Array } | { readonly miss: ResumptionMiss } | undefined;
 }
 
-/** Whether connections of a context must pause in the client hello. */
+/** Whether connections of a context must pause at the client hello for a decision. */
 export function mustDecide({ choose, alpn, staple, pskServer, vault }: ContextSettings): boolean {
   return (
     vault !== undefined ||
@@ -34,7 +34,10 @@ export function mustDecide({ choose, alpn, staple, pskServer, vault }: ContextSe
   );
 }
 
-/** Asks everybody who has a say. @returns the decision, as a Promise only when somebody takes his time. */
+/**
+ * Asks the functions and the store of a context.
+ * @returns the decision, as a Promise only when one of them returns one.
+ */
 export function decide(settings: ContextSettings, hello: ParsedHello, time: TimeSource): Decision | Promise<Decision> {
   if (settings.choose === undefined) return prepare(settings, undefined, hello, time);
   return andThen(settings.choose({ serverName: hello.serverName, alpn: hello.alpn }), (chosen) =>
@@ -64,14 +67,14 @@ function prepare(
   );
 }
 
-/** A choice that is none must not mean the context that was not chosen. */
+/** Checks the caller's choice: an invalid one must not silently mean the present context. */
 function settingsOf(chosen: SettingsOwner): ContextSettings {
   const settings = chosen.settings as ContextSettings | undefined;
-  if (settings?.role !== 'server') throw new TypeError('chooseContext must give a TlsContext.server, or undefined');
+  if (settings?.role !== 'server') throw new TypeError('chooseContext must return a TlsContext.server, or undefined');
   return settings;
 }
 
-/** Asks the store for what the client offers: ids of ours only, and of the first few. */
+/** Asks the store for the offered session, if one of the first few ids has the vault's mark. */
 function sessionOf(
   { vault, scope }: ContextSettings,
   { identities, sessionId, serverName, makesUpIds }: ParsedHello,
@@ -87,7 +90,7 @@ function sessionOf(
   );
 }
 
-/** A client may offer many identities, most of them sessions: the first few are asked for. */
+/** Looks up the keys of the first few identities. A client may offer many, most of them sessions. */
 function keysOf(
   find: NonNullable<ContextSettings['pskServer']>,
   identities: readonly Uint8Array[],

@@ -1,18 +1,18 @@
 /**
- * All calls into the OpenSSL that Node.js carries.
+ * All calls into the OpenSSL that is part of Node.js.
  *
- * The functions are taken from the running process at first use: importing this file works everywhere, and no second
- * libssl comes in. Pointers are numbers here (user space lies below 2^53), 0 is NULL. The manual pages of OpenSSL say
- * what each function does; what it takes and gives is said by its declaration.
+ * The functions are looked up in the running process at first use. So importing this file works everywhere, and no
+ * second libssl is loaded. Pointers are numbers (user space lies below 2^53); 0 is NULL. OpenSSL's manual pages
+ * describe the functions; the declarations here give the types of their arguments and results.
  */
 
 import koffi from 'koffi';
 
 import { UnsupportedError } from '../../core/errors.ts';
 
-/** An address in C's memory; 0 for none. */
+/** An address in C's memory; 0 is NULL. */
 export type Pointer = number;
-/** Bytes that C reads or writes during the call only. */
+/** Bytes that C reads or writes only during the call. */
 type Bytes = Uint8Array;
 
 /** The C type of a callback that {@link F} implements. */
@@ -36,9 +36,9 @@ export type OpenSsl = ReturnType<typeof declare>;
 let loaded: OpenSsl | undefined;
 
 /**
- * The functions of the process's OpenSSL.
- * @throws {UnsupportedError} when the process does not carry OpenSSL 3 (Bun and Electron carry BoringSSL), or hides a
- * function.
+ * @returns the functions of the process's OpenSSL.
+ * @throws {UnsupportedError} when the process does not have OpenSSL 3 (Bun and Electron have BoringSSL), or does not
+ * export a function.
  */
 export function openssl(): OpenSsl {
   return (loaded ??= load());
@@ -60,20 +60,20 @@ function load(): OpenSsl {
   const found = ssl.OpenSSL_version(0);
   if (!found.includes(version))
     throw new UnsupportedError(
-      `the process says that it carries OpenSSL ${version}, but its functions are those of ${found}`,
+      `process.versions says OpenSSL ${version}, but the OpenSSL functions in the process are those of ${found}`,
     );
   return ssl;
 }
 
 function declare(library: ReturnType<typeof koffi.load>) {
-  // The binding is untyped; each declaration says what the function takes and gives.
+  // The binding is untyped; the declarations give the types.
   const func = <A extends unknown[], R>(prototype: string): ((...args: A) => R) => library.func(prototype);
   const free = (name: string): ((object: Pointer) => void) => func<[Pointer], void>(`void ${name}(uintptr_t)`);
 
   const type = <F>(prototype: string): CallbackType<F> =>
     koffi.pointer(koffi.proto(prototype)) as unknown as CallbackType<F>;
   const callbacks = {
-    /** Where the state machine is, and which alerts went by. */
+    /** Reports the state of the handshake, and alerts. */
     info: type<(ssl: Pointer, where: number, result: number) => void>('void (uintptr_t, int, int)'),
     keyLog: type<(ssl: Pointer, line: string) => void>('void (uintptr_t, const char*)'),
     verify: type<(accepted: number, storeContext: Pointer) => number>('int (int, uintptr_t)'),
@@ -128,18 +128,18 @@ function declare(library: ReturnType<typeof koffi.load>) {
       (parent: Pointer, item: Pointer, data: Pointer, index: number, argument: number, more: Pointer) => void
     >('void (uintptr_t, uintptr_t, uintptr_t, int, long, uintptr_t)'),
   };
-  /** A function that takes callbacks; each comes from {@link register} and lives as long as the process. */
+  /** A function that takes callbacks, which come from {@link register} and live as long as the process. */
   const taking = <A extends unknown[], R = void>(
     name: string,
     result: string,
     parameters: readonly unknown[],
   ): ((...args: A) => R) => library.func(name, result, parameters as never);
-  // Not koffi.decode with an array type: each array type stays in memory for ever.
+  // Not koffi.decode with an array type: koffi never frees array types.
   const copyFrom = func<[Bytes, Pointer, number], Pointer>('uintptr_t memcpy(uint8_t*, uintptr_t, size_t)');
 
   return {
     callbacks,
-    /** Makes a function callable by C, for the life of the process. */
+    /** Makes a function callable by C, for as long as the process lives. */
     register: <F>(callback: CallbackType<F>, handler: F): Registered<F> =>
       koffi.register(handler as never, callback as never) as unknown as Registered<F>,
 
@@ -231,8 +231,8 @@ function declare(library: ReturnType<typeof koffi.load>) {
       callbacks.pskFind,
     ]),
     /**
-     * `kind` is one of the CRYPTO_EX_INDEX_… numbers; both callbacks are called for each object of it that is made or
-     * freed from now on.
+     * `kind` is one of the CRYPTO_EX_INDEX_… numbers. From now on the callbacks are called for each object of that kind
+     * that is made or freed.
      */
     CRYPTO_get_ex_new_index: taking<[number, number, null, unknown, null, unknown], number>(
       'CRYPTO_get_ex_new_index',
@@ -278,7 +278,7 @@ function declare(library: ReturnType<typeof koffi.load>) {
     SSL_shutdown: func<[Pointer], number>('int SSL_shutdown(uintptr_t)'),
     SSL_get_error: func<[Pointer, number], number>('int SSL_get_error(uintptr_t, int)'),
     SSL_ctrl: func<[Pointer, number, number, Pointer], number>('long SSL_ctrl(uintptr_t, int, long, uintptr_t)'),
-    /** For questions that are answered with an address. */
+    /** `SSL_ctrl` for commands that return an address. */
     SSL_ctrl_address: func<[Pointer, number, number, BigUint64Array], number>(
       'long SSL_ctrl(uintptr_t, int, long, uint64_t*)',
     ),
@@ -409,8 +409,8 @@ function declare(library: ReturnType<typeof koffi.load>) {
     SSL_CIPHER_find: func<[Pointer, Bytes], Pointer>('uintptr_t SSL_CIPHER_find(uintptr_t, uint8_t*)'),
     SSL_CIPHER_get_protocol_id: func<[Pointer], number>('uint16_t SSL_CIPHER_get_protocol_id(uintptr_t)'),
     /**
-     * @returns a copy in OpenSSL's own memory, for those who free it themselves. The last two arguments are a file and
-     * a line.
+     * @returns a copy in OpenSSL's memory, for functions that free their argument. The last two arguments are a file
+     * and a line.
      */
     CRYPTO_memdup: func<[Bytes, number, string, number], Pointer>(
       'uintptr_t CRYPTO_memdup(uint8_t*, size_t, const char*, int)',
@@ -445,14 +445,14 @@ function declare(library: ReturnType<typeof koffi.load>) {
 
     OPENSSL_sk_new_null: func<[], Pointer>('uintptr_t OPENSSL_sk_new_null()'),
     OPENSSL_sk_push: func<[Pointer, Pointer], number>('int OPENSSL_sk_push(uintptr_t, uintptr_t)'),
-    /** Frees the stack, not what is in it. */
+    /** Frees the stack, not its items. */
     OPENSSL_sk_free: free('OPENSSL_sk_free'),
     OPENSSL_sk_num: func<[Pointer], number>('int OPENSSL_sk_num(uintptr_t)'),
     OPENSSL_sk_value: func<[Pointer, number], Pointer>('uintptr_t OPENSSL_sk_value(uintptr_t, int)'),
 
     /**
-     * The last argument is the password, as for private keys: a PEM that says it is encrypted would make OpenSSL ask on
-     * the terminal.
+     * The last argument is the password, as for private keys: for a PEM that claims to be encrypted, OpenSSL would
+     * otherwise ask on the terminal.
      */
     PEM_read_bio_X509: func<[Pointer, null, null, string], Pointer>(
       'uintptr_t PEM_read_bio_X509(uintptr_t, void*, void*, const char*)',
@@ -462,7 +462,8 @@ function declare(library: ReturnType<typeof koffi.load>) {
     ),
     PEM_write_bio_X509: func<[Pointer, Pointer], number>('int PEM_write_bio_X509(uintptr_t, uintptr_t)'),
     /**
-     * Without a callback the last argument is the password. It is never null here: OpenSSL would ask on the terminal.
+     * Without a callback the last argument is the password. It is never null here: OpenSSL would then ask on the
+     * terminal.
      */
     PEM_read_bio_PrivateKey: func<[Pointer, null, null, string], Pointer>(
       'uintptr_t PEM_read_bio_PrivateKey(uintptr_t, void*, void*, const char*)',
@@ -507,7 +508,7 @@ function declare(library: ReturnType<typeof koffi.load>) {
 
     d2i_X509_AUX: func<[null, BigUint64Array, number], Pointer>('uintptr_t d2i_X509_AUX(void*, uint64_t*, long)'),
     d2i_X509_CRL: func<[null, BigUint64Array, number], Pointer>('uintptr_t d2i_X509_CRL(void*, uint64_t*, long)'),
-    /** The second argument points to the address of the bytes, and is moved behind what was read. */
+    /** The second argument points to the address of the bytes; OpenSSL advances it past the bytes that it has read. */
     d2i_X509: func<[null, BigUint64Array, number], Pointer>('uintptr_t d2i_X509(void*, uint64_t*, long)'),
     X509_check_ca: func<[Pointer], number>('int X509_check_ca(uintptr_t)'),
     X509_get_issuer_name: func<[Pointer], Pointer>('uintptr_t X509_get_issuer_name(uintptr_t)'),
@@ -554,7 +555,7 @@ function declare(library: ReturnType<typeof koffi.load>) {
       'void X509_ALGOR_get0(uint64_t*, void*, void*, uintptr_t)',
     ),
 
-    /** @returns where `bytes` lie, for C to write through a pointer to it. They must stay referenced meanwhile. */
+    /** @returns the address of `bytes`. The caller must keep a reference to them while C uses the address. */
     addressOf: (bytes: Bytes): bigint => koffi.address(bytes),
     /** Copies bytes into C's memory: destination, source, length. */
     copyTo: func<[Pointer, Bytes, number], Pointer>('uintptr_t memcpy(uintptr_t, uint8_t*, size_t)'),

@@ -1,4 +1,4 @@
-/** Whether the peer of a complete handshake is who it must be. */
+/** Checks the peer's certificate after a handshake. */
 
 import { certificateOf } from './certificates/certificate.ts';
 import { checkPeer } from './certificates/check-peer.ts';
@@ -10,8 +10,9 @@ import type { Pointer } from './openssl.ts';
 import { CertificateError } from './tls-error.ts';
 
 /**
- * Checks the peer against what is expected of it. The peer may be another one after each handshake.
- * @throws {CertificateError}
+ * Checks the peer against the option `expect`. Each handshake of a connection needs this check, because the peer can
+ * present another certificate.
+ * @throws {CertificateError} when the peer is not the expected one.
  */
 export function checkExpected(ssl: Pointer, options: TlsConnectionOptions, settings: ContextSettings): void {
   const expect = options.expect ?? settings.expect;
@@ -19,8 +20,9 @@ export function checkExpected(ssl: Pointer, options: TlsConnectionOptions, setti
 }
 
 /**
- * Checks a session that was not made in this context: its peer was checked elsewhere, perhaps under another name.
- * @throws {CertificateError}
+ * Checks the certificate in a resumed session that the caller gave: the connection that made it may have accepted
+ * another name or other errors.
+ * @throws {CertificateError} when this context does not accept the certificate.
  */
 export function checkGivenSession(
   ssl: Pointer,

@@ -1,12 +1,12 @@
-/** Keys that both sides have shared before, instead of certificates. */
+/** Pre-shared keys (PSK), instead of certificates. */
 
 import { thing } from '../../core/options.ts';
 import { openssl } from './openssl.ts';
 import type { Pointer } from './openssl.ts';
 import { refused } from './tls-error.ts';
 
-// 128 bits, for what is shorter can be tried out; and PSK_MAX_PSK_LEN of ssl.h before 3.0, so that old peers take the
-// key.
+// At least 128 bits, because shorter keys can be found by trial. At most PSK_MAX_PSK_LEN of ssl.h before 3.0, so that
+// old peers accept the key.
 const KEY_AT_LEAST = 16;
 const KEY_AT_MOST = 256;
 const LENGTHS = `${String(KEY_AT_LEAST)}…${String(KEY_AT_MOST)}`;
@@ -14,43 +14,43 @@ const LENGTHS = `${String(KEY_AT_LEAST)}…${String(KEY_AT_MOST)}`;
 /** A shared key. */
 export interface PresharedKey {
   /**
-   * At least 16 random bytes (128 bits): anything that can be guessed can be tried out by whoever listens. At most 256.
+   * 16…256 random bytes. It must be random: an eavesdropper can find a guessable key by trial.
    */
   readonly key: Uint8Array;
   /**
-   * The digest that the key belongs to under TLS 1.3; SHA-256 unless given. A server without certificates chooses a
-   * suite of SHA-256 for a client with a key, so that one with keys of SHA-384 has to allow `TLS_AES_256_GCM_SHA384`
+   * The digest of the key under TLS 1.3; SHA-256 by default. A server without certificates chooses a cipher suite with
+   * SHA-256 for a client with a key. So a server with SHA-384 keys must set `ciphersuites` to `TLS_AES_256_GCM_SHA384`
    * only.
    */
   readonly digest?: 'sha256' | 'sha384' | undefined;
 }
 
-/** A shared key and the name by which the server knows it. */
+/** A shared key and its identity, the name by which the server finds it. */
 export interface PskIdentity extends PresharedKey {
   readonly identity: string;
 }
 
 /**
- * A client's key, or who has it. Asked before the handshake, where it may take its time, and once more when a TLS 1.2
- * server gives a `hint`: then the answer must come at once.
+ * A client's key, or a function that returns it. The function is called before the handshake, where it may return a
+ * Promise. It is called again when a TLS 1.2 server sends a `hint`; then it must not return a Promise.
  */
 export type PskClient = PskIdentity | ((hint: string | undefined) => PskIdentity | Promise<PskIdentity>);
 
 /**
- * Finds the key of a client; `undefined` refuses it. Under TLS 1.3 the answer may take its time, under TLS 1.2 it must
- * come at once: a Promise ends the handshake with an error. Any client may ask for any identity.
+ * Returns the key of an identity; `undefined` refuses the client. Under TLS 1.3 it may return a Promise. Under TLS 1.2
+ * it must not: a Promise fails the handshake. A client can send any identity.
  */
 export type PskServer = (
   identity: string,
 ) => Uint8Array | PresharedKey | undefined | Promise<Uint8Array | PresharedKey | undefined>;
 
-/** A shared key in the place of an option. */
+/** The rule for an option that is a shared key. */
 export const sharedKey = thing(
   `${LENGTHS} random bytes (a Uint8Array)`,
   (value) => value instanceof Uint8Array && (hasSensibleLength(value) || 'range'),
 );
 
-/** @throws {RangeError} when the key has no sensible length. */
+/** @throws {RangeError} when the key does not have 16…256 bytes. */
 export function presharedKey(given: Uint8Array | PresharedKey): PresharedKey {
   const shared = given instanceof Uint8Array ? { key: given } : given;
   if (!hasSensibleLength(shared.key))
@@ -59,8 +59,8 @@ export function presharedKey(given: Uint8Array | PresharedKey): PresharedKey {
 }
 
 /**
- * Makes the session by which OpenSSL knows a shared key under TLS 1.3.
- * @returns the session; the caller's to free or to give away. 0 when the cipher suite is not at hand.
+ * Makes the session that represents a shared key in OpenSSL under TLS 1.3.
+ * @returns the session, which the caller frees or passes on; 0 when the cipher suite is not enabled.
  */
 export function sessionOf(connection: Pointer, { key, digest }: PresharedKey): Pointer {
   const ssl = openssl();
@@ -80,7 +80,7 @@ function hasSensibleLength({ length }: Uint8Array): boolean {
   return length >= KEY_AT_LEAST && length <= KEY_AT_MOST;
 }
 
-/** @returns the identity as text; `undefined` when it is not UTF-8, and so nobody's. */
+/** @returns the identity as text; `undefined` when it is not UTF-8, so that no key can have it. */
 export function identityOf(bytes: Uint8Array): string | undefined {
   const text = Buffer.from(bytes).toString();
   return Buffer.from(text).equals(bytes) ? text : undefined;

@@ -51,7 +51,7 @@ describe('the error message', () => {
       const error = await told;
       expect(error).toBeInstanceOf(ClosedError);
       expect(error.message).toBe(
-        'handshake failed: the peer has closed the connection in the middle of it (close_notify)',
+        'handshake failed: the peer closed the connection before it was complete (close_notify)',
       );
       socket.destroy();
     }));
@@ -102,11 +102,11 @@ describe('the error message', () => {
     expect(() => Certificate.loadAll(Buffer.from(Certificate.load(certificate).der))).toThrow('it seems to be DER');
   });
 
-  it('for an encrypted key without a password says that it is locked', async () => {
+  it('for an encrypted key without a password says that it is encrypted', async () => {
     const { certificate, key } = selfSigned();
     const locked = execFileSync('openssl', ['pkcs8', '-topk8', '-passout', 'pass:x1'], { input: key }).toString();
     const outcome = messageOf(TlsContext.server({ certificate: { pem: certificate }, key: { pem: locked } }));
-    expect(await outcome).toBe('the private key is locked: give its `password`');
+    expect(await outcome).toBe('the private key is encrypted: give its `password`');
     (await TlsContext.server({ certificate: { pem: certificate }, key: { pem: locked }, password: 'x1' })).close();
   });
 
@@ -122,10 +122,10 @@ describe('the error message', () => {
       const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
       listener.serve({}, () => undefined);
       expect(() => listener.serve({}, () => undefined)).toThrow(
-        new BusyError('accept', 'accept', 'the listener serves already, and takes every connection'),
+        new BusyError('accept', 'accept', 'the listener already passes every connection to the handler of serve()'),
       );
       expect(() => listener.serve({}, () => undefined)).toThrow(
-        'accept refused: the listener serves already, and takes every connection',
+        'accept refused: the listener already passes every connection to the handler of serve()',
       );
       listener.close();
     }));

@@ -1,11 +1,10 @@
 /**
- * Everything that happens in the middle of a TLS connection: renegotiations, key updates, and demands for a client
- * certificate.
+ * Handshakes in the middle of a TLS connection: renegotiations, key updates, and requests for a client certificate.
  *
- * Theory of operation. A handshake in the middle makes progress only in SSL_read, because the peer's data may come
- * first, which OpenSSL takes for a fault inside a write. So the transport reads ahead here until the handshake is
- * complete; the data it meets wait in a bounded surplus for the next reads. A renegotiation begins at the end of a
- * record and never inside another handshake: OpenSSL would half forget it.
+ * Theory of operation. Such a handshake makes progress only in SSL_read: the peer's data may arrive first, and inside a
+ * write OpenSSL reports them as an error. So the transport reads ahead until the handshake is complete, and buffers the
+ * data for the next reads, up to a bound (the surplus). A renegotiation begins at the end of a record and never inside
+ * another handshake: OpenSSL would lose track of it.
  */
 
 import { BoundsError, ClosedError } from '../../core/errors.ts';
@@ -22,20 +21,20 @@ import { openssl } from './openssl.ts';
 import type { Ssl } from './ssl.ts';
 import { refused, TlsError } from './tls-error.ts';
 
-/** The transport, as a handshake in its middle sees it. */
+/** The transport whose handshakes these are. */
 export interface RehandshakeOwner {
-  /** Whether OpenSSL may hold more than was read. */
+  /** Whether OpenSSL may hold more data than was read. */
   holds: boolean;
-  /** What is thrown on a closed connection. */
+  /** The error that ended the connection, if it has ended. */
   readonly failure: Error | undefined;
   handshake(): StepCode;
   seal(): StepCode;
   feed(): StepCode;
-  /** Makes the failure of a call. */
+  /** @returns the error of a call that has failed. */
   fail(): Error;
-  /** Notes that the peer's data were decrypted. */
+  /** Records that data of the peer were decrypted. */
   opened(): void;
-  /** @throws {CertificateError} when the peer is not who it must be. */
+  /** @throws {CertificateError} when the peer is not the expected one. */
   checkPeer(): void;
 }
 
@@ -45,11 +44,11 @@ export class Rehandshake {
   readonly #ssl: Ssl;
   readonly #answers: Answers;
   readonly #maxAheadBytes: number;
-  /** Whether a renegotiation is to begin. */
+  /** Whether a renegotiation must begin at the next opportunity. */
   #isDue = false;
-  /** The client's Finished message before it was asked for a certificate (TLS 1.3). */
+  /** The client's Finished message before the certificate request (TLS 1.3). */
   #finishedBefore: Buffer | undefined;
-  /** Data that came while a handshake was running, for the next reads. */
+  /** Data that arrived during a handshake, for the next reads. */
   #surplus: InputBuffer | undefined;
 
   constructor(owner: RehandshakeOwner, ssl: Ssl, answers: Answers, maxAheadBytes = SURPLUS_AT_MOST) {
@@ -59,10 +58,10 @@ export class Rehandshake {
     this.#maxAheadBytes = maxAheadBytes;
   }
 
-  // Beginning one.
+  // Beginning a handshake.
 
   /**
-   * Makes a renegotiation begin at the next end of a record; {@link proceed} completes it.
+   * Begins a renegotiation at the next end of a record; {@link proceed} completes it.
    * @throws {TlsError} under TLS 1.3.
    */
   renegotiate(): void {
@@ -72,15 +71,15 @@ export class Rehandshake {
         { reason: 'wrong version' },
       );
     const { progress } = this.#answers;
-    // A renegotiation that is under way, begun by an operation that has timed out, is the one that is meant.
+    // An earlier operation that timed out may have begun one that is still running: then that one is completed.
     this.#isDue = !progress.renegotiates;
     progress.renegotiates = true;
   }
 
   /**
-   * Makes new keys for sending, and demands as much of the peer (TLS 1.3); they are in use once the transport is
-   * flushed.
-   * @throws {TlsError}
+   * Makes new keys for sending (TLS 1.3), and with `peerToo` requests the same of the peer. The transport must be
+   * flushed afterwards.
+   * @throws {TlsError} under TLS 1.2, or when OpenSSL refuses.
    */
   updateKeys(peerToo: boolean): void {
     if (!this.#ssl.isTls13)
@@ -94,8 +93,8 @@ export class Rehandshake {
   }
 
   /**
-   * Demands the client's certificate in the middle of the connection; {@link proceed} completes it.
-   * @throws {TlsError} when it cannot be.
+   * Requests the client's certificate; {@link proceed} completes it.
+   * @throws {TlsError} when this side is the client, or OpenSSL refuses.
    */
   requestCertificate(modes: number): void {
     if (this.#ssl.isTls13) this.#requestCertificate(modes);
@@ -111,8 +110,8 @@ export class Rehandshake {
   }
 
   /**
-   * Lets OpenSSL prepare a message of TLS 1.3 for after the handshake, and write it.
-   * @throws {TlsError} when it refuses.
+   * Lets OpenSSL prepare a post-handshake message of TLS 1.3, and write it.
+   * @throws {TlsError} when OpenSSL refuses.
    */
   post(what: string, prepare: () => number): void {
     let prepared = 0;
@@ -130,7 +129,8 @@ export class Rehandshake {
       throw new TlsError('requestClientCertificate refused: this side is the client', { reason: 'wrong role' });
     if (this.#finishedBefore !== undefined && !this.hasCertificate()) return;
     const ssl = openssl();
-    // OpenSSL sends one such message at a time, and an answer to the peer's key update would be it.
+    // OpenSSL sends one post-handshake message at a time. If an answer to the peer's key update is due, send that
+    // first.
     if (ssl.SSL_get_key_update_type(this.#ssl.pointer) !== c.SSL_KEY_UPDATE_NONE) this.updateKeys(false);
     const before = trust.verifyModes;
     this.setVerify(modes);
@@ -143,19 +143,19 @@ export class Rehandshake {
     this.#finishedBefore = peerFinished(this.#ssl.pointer);
   }
 
-  // Completing it.
+  // Completing a handshake.
 
   /** Whether no handshake is running in the middle of the connection. */
   readonly isSettled = (): boolean => this.#ssl.pointer === 0 || !this.#ssl.isShakingHands;
 
-  /** Whether the renegotiation that was begun is complete. */
+  /** Whether no renegotiation is due, pending or running. */
   readonly hasRenegotiated = (): boolean =>
     !this.#isDue &&
     this.#ssl.pointer !== 0 &&
     openssl().SSL_renegotiate_pending(this.#ssl.pointer) === 0 &&
     this.isSettled();
 
-  /** Whether the client has answered the demand for its certificate. */
+  /** Whether the client has answered the certificate request. */
   readonly hasCertificate = (): boolean => {
     if (this.#finishedBefore === undefined) return this.hasRenegotiated();
     if (this.#finishedBefore.equals(peerFinished(this.#ssl.pointer)) || this.#ssl.isShakingHands) return false;
@@ -165,9 +165,10 @@ export class Rehandshake {
   };
 
   /**
-   * Runs the handshake in the middle until `isComplete`, and flushes what belongs to it. Data that come along wait for
+   * Runs the handshake until `isComplete` holds, and flushes its messages. Data that arrive during it are buffered for
    * the next reads.
-   * @throws {BoundsError} when too much of it comes and no operation receives.
+   * @throws {BoundsError} when more than `maxAheadBytes` would be buffered.
+   * @throws {ClosedError} when the peer sends close_notify first.
    */
   proceed(isComplete: () => boolean): StepCode | typeof YIELD {
     if (this.#owner.failure !== undefined) throw this.#owner.failure;
@@ -179,20 +180,19 @@ export class Rehandshake {
         this.settle();
         return DONE;
       }
-      if (more === END)
-        throw new ClosedError('the peer has closed the connection before the new handshake was complete');
+      if (more === END) throw new ClosedError('the peer closed the connection before the new handshake was complete');
       if (feeds === FEEDS_PER_STEP) return YIELD;
       const fed = this.#owner.feed();
       if (fed !== DONE) return fed;
     }
   }
 
-  /** After a call that has not failed: the certificate is checked even if the request for it timed out. */
+  /** Call it after a call that has succeeded: it checks a certificate that arrives after its request has timed out. */
   checkLateCertificate(): void {
     if (this.#finishedBefore !== undefined) this.hasCertificate();
   }
 
-  /** Begins the renegotiation that is due, unless OpenSSL is in the middle of something. */
+  /** Begins a renegotiation that is due, unless OpenSSL is in the middle of a handshake or a record. */
   beginDue(): void {
     if (!this.#isDue) return;
     const ssl = openssl();
@@ -202,7 +202,7 @@ export class Rehandshake {
     if (this.#ssl.run(() => ssl.SSL_renegotiate(this.#ssl.pointer)) <= 0) throw refused('renegotiate');
   }
 
-  /** Notes that a handshake in the middle of the connection is complete, if it is. */
+  /** If the running handshake is complete: counts it, and checks the peer again. */
   settle(): void {
     const { exchange, progress } = this.#answers;
     if (!this.isSettled()) return;
@@ -219,7 +219,7 @@ export class Rehandshake {
       openssl().SSL_set_options(this.#ssl.pointer, c.SSL_OP_NO_RENEGOTIATION);
   }
 
-  // What came along.
+  // The buffered data.
 
   get hasSurplus(): boolean {
     return this.#surplus !== undefined;
@@ -236,20 +236,23 @@ export class Rehandshake {
     this.#surplus = undefined;
   }
 
-  /** Decrypts what OpenSSL holds into the surplus. @returns `END` when the peer has said goodbye, else `WANT_READ`. */
+  /**
+   * Decrypts what OpenSSL holds into the surplus.
+   * @returns `END` after the peer's close_notify, otherwise `WANT_READ`.
+   */
   #readAhead(): typeof END | typeof WANT_READ {
     const data = (ahead ??= new Uint8Array(AHEAD_BYTES));
     for (;;) {
       if ((this.#surplus?.length ?? 0) > this.#maxAheadBytes)
         throw new BoundsError(
-          'what comes before the new handshake is complete, and nobody receives,',
+          'the input that arrived during the new handshake and was not received',
           'maxAheadBytes',
           this.#maxAheadBytes,
         );
       this.beginDue();
       const count = this.#ssl.read(data);
       if (count <= 0) {
-        // A later read gets the same answer.
+        // The next read must ask OpenSSL again, to get the end or the error, too.
         this.#owner.holds = count !== WANT_READ;
         if (count === WANT_READ || count === END) return count;
         throw this.#owner.fail();
@@ -260,7 +263,7 @@ export class Rehandshake {
   }
 }
 
-/** Completes the first handshake if need be, begins another one, and runs that until it is complete and flushed. */
+/** Completes the first handshake if necessary, begins another one, and runs it until it is complete and flushed. */
 export class RehandshakeStep implements Step<void> {
   readonly name: OperationName;
   readonly #transport: Pick<RehandshakeOwner, 'handshake'>;
@@ -287,7 +290,7 @@ export class RehandshakeStep implements Step<void> {
     if (!this.#begun) {
       const code = this.#transport.handshake();
       if (code !== DONE) return code;
-      // A handshake that is running comes to its end first.
+      // A handshake that is already running must end first.
       if (!this.#rehandshake.isSettled()) {
         const settled = this.#rehandshake.proceed(this.#rehandshake.isSettled);
         if (settled !== DONE) return settled;
@@ -299,7 +302,7 @@ export class RehandshakeStep implements Step<void> {
   }
 
   result(): void {
-    // There is nothing to tell but that it is done.
+    // The operation has no result.
   }
 
   progress(): number {
@@ -307,10 +310,10 @@ export class RehandshakeStep implements Step<void> {
   }
 }
 
-// What data that come along with a handshake are decrypted into.
+// The buffer for decrypting data that arrive during a handshake.
 let ahead: Uint8Array | undefined;
 const AHEAD_BYTES = 16 * 1024;
-// As much as one message may have by default.
+// 1 MiB, the default bound of a message.
 const SURPLUS_AT_MOST = 1024 * 1024;
-// After as many reads the others have their turn.
+// After so many reads other connections get their turn.
 const FEEDS_PER_STEP = 16;

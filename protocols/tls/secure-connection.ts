@@ -31,60 +31,65 @@ import type { TlsTransport } from './tls-transport.ts';
 import { verifyErrorName } from './certificates/verify-errors.ts';
 import type { VerifyErrorName } from './certificates/verify-errors.ts';
 
-/** What was agreed on: the fields of LuaSec's `info()`. */
+/** What the two sides negotiated: the fields of LuaSec's `info()`. */
 export interface TlsInfo {
-  /** Such as `TLSv1.3`. */
+  /** The version, such as `TLSv1.3`. */
   readonly protocol: string;
   /** The name of the cipher suite. */
   readonly cipher: string;
-  /** The secret bits of the cipher, and the bits that its algorithm processes. */
+  /** The secret bits of the cipher. */
   readonly bits: number;
+  /** The bits that the cipher's algorithm processes. */
   readonly algbits: number;
-  /** Key exchange, authentication, encryption and digest, as `openssl ciphers -v` has them. */
+  /** The key exchange, as `openssl ciphers -v` shows it (`Kx`). */
   readonly key: string;
+  /** The authentication, as `openssl ciphers -v` shows it (`Au`). */
   readonly authentication: string;
+  /** The encryption, as `openssl ciphers -v` shows it (`Enc`). */
   readonly encryption: string;
+  /** The digest, as `openssl ciphers -v` shows it (`Mac`). */
   readonly mac: string;
-  /** Always false: export ciphers and compression are not offered. */
+  /** Always false: export ciphers are not offered. */
   readonly export: false;
+  /** Always false: compression is not offered. */
   readonly compression: false;
-  /** The application protocol, when one was agreed on. */
+  /** The application protocol (ALPN), if one was negotiated. */
   readonly alpn: string | undefined;
-  /** The name that the client asked for. */
+  /** The name that the client requested (SNI). */
   readonly serverName: string | undefined;
-  /** The group of the key exchange, such as `x25519`, when there was one. */
+  /** The group of the key exchange, such as `x25519`, if there was one. */
   readonly group: string | undefined;
 }
 
-/** What came of looking at the peer's certificates. */
+/** The result of verifying the peer's certificates. */
 export interface Verification {
-  /** Whether the peer has shown a certificate in which nothing was found wrong. */
+  /** Whether the peer has shown a certificate and its verification found no error. */
   readonly ok: boolean;
-  /** OpenSSL's name for the result, without `X509_V_ERR_`; `'OK'` also when there was no certificate to look at. */
+  /** OpenSSL's name of the result, without `X509_V_ERR_`. It is also `'OK'` when there was no certificate to verify. */
   readonly result: VerifyErrorName | 'OK' | undefined;
-  /** Everything that was found wrong and accepted all the same (`dangerouslyAccept`), certificate by certificate. */
+  /** All errors that were found and accepted (`dangerouslyAccept`), certificate by certificate. */
   readonly faults: readonly CertificateFault[];
-  /** The DNS record that proved the certificate, where one did (DANE). */
+  /** The DNS record that verified the certificate, if one did (DANE). */
   readonly tlsa: TlsaMatch | undefined;
 }
 
-/** How much went through a secure connection, for how long, and how often it was refreshed. */
+/** Statistics of a connection, and how often its keys were renewed. */
 export interface SecureStatistics extends ConnectionStatistics {
-  /** Complete renegotiations of either side (TLS 1.2). */
+  /** Completed renegotiations, begun by either side (TLS 1.2). */
   readonly renegotiations: number;
-  /** Key updates that this side has sent by `updateKeys` (TLS 1.3). */
+  /** Key updates that `updateKeys` has sent (TLS 1.3). */
   readonly keyUpdates: number;
 }
 
-/** What `updateKeys` takes. */
+/** The options of `updateKeys`. */
 export interface UpdateKeysOptions extends OperationOptions {
-  /** Whether the peer shall make new keys too; true unless given. */
+  /** Whether the peer must make new keys, too; true by default. */
   readonly peerToo?: boolean | undefined;
 }
 
-/** What `requestClientCertificate` takes. */
+/** The options of `requestClientCertificate`. */
 export interface RequestCertificateOptions extends OperationOptions {
-  /** Whether a client without a certificate may stay; false unless given. */
+  /** Whether a client without a certificate is accepted; false by default. */
   readonly optional?: boolean | undefined;
 }
 
@@ -94,7 +99,7 @@ export const REQUEST_CERTIFICATE_RULES = {
   optional: flag,
 } satisfies Rules<RequestCertificateOptions>;
 
-/** TLS over a connection. The first send, receive or handshake runs the handshake. */
+/** A connection over TLS. Its first send, receive or handshake operation runs the handshake. */
 export class SecureConnection extends Connection {
   readonly #tls: TlsTransport;
   #sessions: Subject<TlsSession> | undefined;
@@ -128,7 +133,10 @@ export class SecureConnection extends Connection {
     return this.#tls.established;
   }
 
-  /** What was agreed on. @throws {ClosedError} before the handshake is complete and after the connection is closed. */
+  /**
+   * What the two sides negotiated: version, cipher, application protocol and more.
+   * @throws {ClosedError} before the handshake is complete and after the connection is closed.
+   */
   info(): TlsInfo {
     const ssl = openssl();
     const connection = this.#ssl('info');
@@ -167,8 +175,10 @@ export class SecureConnection extends Connection {
   }
 
   /**
-   * The peer's certificates, its own first: as it sent them, or as they were verified, up to a trusted one (none when
-   * nothing was verified). @throws {ClosedError} like {@link info}.
+   * The peer's certificates, its own first.
+   * @param which `'sent'`: as the peer sent them. `'verified'`: as they were verified, up to a trusted one; none when
+   * nothing was verified.
+   * @throws {ClosedError} like {@link info}.
    */
   peerChain(which: 'sent' | 'verified' = 'sent'): Certificate[] {
     checkArgument('peerChain', 'the argument', which, oneOf('sent', 'verified'));
@@ -176,7 +186,7 @@ export class SecureConnection extends Connection {
     const connection = this.#ssl('peerChain');
     if (which === 'verified') return chainOf(ssl.SSL_get0_verified_chain(connection));
     const chain = chainOf(ssl.SSL_get_peer_cert_chain(connection));
-    // OpenSSL leaves the client's own certificate out of what a server gets.
+    // On a server OpenSSL leaves the client's own certificate out of the chain.
     const own = this.#tls.settings.role === 'server' ? this.peerCertificate() : undefined;
     return own === undefined ? chain : [own, ...chain];
   }
@@ -187,7 +197,7 @@ export class SecureConnection extends Connection {
     return certificate === 0 ? undefined : certificateOf(certificate);
   }
 
-  /** The same with its chain, the own one first. @throws {ClosedError} like {@link info}. */
+  /** The certificate that this side showed, followed by its chain. @throws {ClosedError} like {@link info}. */
   localChain(): Certificate[] {
     const own = this.localCertificate();
     const address = new BigUint64Array(1);
@@ -195,7 +205,7 @@ export class SecureConnection extends Connection {
     return own === undefined ? [] : [own, ...chainOf(Number(address[0]))];
   }
 
-  /** What came of looking at the peer's certificates. @throws {ClosedError} like {@link info}. */
+  /** The result of verifying the peer's certificates. @throws {ClosedError} like {@link info}. */
   verification(): Verification {
     const ssl = openssl();
     const connection = this.#ssl('verification');
@@ -207,7 +217,8 @@ export class SecureConnection extends Connection {
   }
 
   /**
-   * What the server's authority says about its certificate (OCSP, in DER), where it was asked for and came.
+   * The OCSP response of the authority about the server's certificate (the staple), in DER; `undefined` when it was not
+   * requested or not sent.
    * @throws {ClosedError} like {@link info}.
    */
   ocspStaple(): Uint8Array | undefined {
@@ -223,9 +234,9 @@ export class SecureConnection extends Connection {
   }
 
   /**
-   * Derives `length` bytes from the secrets of the connection, which the peer can derive too and nobody else (RFC
-   * 5705).
-   * @throws {TlsError | RangeError} when the connection or the length is not fit for it.
+   * Derives `length` bytes, 1…8160, from the secrets of the connection (RFC 5705). Only the two peers can derive them.
+   * @throws {TlsError} under TLS 1.2 without an extended master secret.
+   * @throws {RangeError} when `length` is out of range.
    * @throws {ClosedError} like {@link info}.
    */
   exportKeyingMaterial(length: number, label: string, context?: Uint8Array): Uint8Array {
@@ -233,8 +244,10 @@ export class SecureConnection extends Connection {
   }
 
   /**
-   * What ties a protocol above to this connection: `'tls-exporter'` (RFC 9266) or `'tls-server-end-point'` (RFC 5929).
-   * @throws {TlsError} when the connection has none. @throws {ClosedError} like {@link info}.
+   * The channel binding, which ties a protocol above to this connection: `'tls-exporter'` (RFC 9266) or
+   * `'tls-server-end-point'` (RFC 5929).
+   * @throws {TlsError} when the connection has none.
+   * @throws {ClosedError} like {@link info}.
    */
   channelBinding(type: ChannelBinding): Uint8Array {
     checkArgument('channelBinding', 'the type', type, oneOf('tls-exporter', 'tls-server-end-point'));
@@ -246,12 +259,12 @@ export class SecureConnection extends Connection {
     return serverEndPoint(certificate);
   }
 
-  // Handshakes in the middle of the connection. Sends and receives go on meanwhile.
+  // Handshakes in the middle of the connection. Sends and receives continue during them.
 
   /**
-   * Shakes hands anew (TLS 1.2); settles when the new handshake is complete, for which the peer must be receiving. One
-   * that refuses ends the connection. Data that come meanwhile wait to be received; when more than a MiB does, it fails
-   * with a `BoundsError`.
+   * Renegotiates (TLS 1.2): makes a new handshake on this connection. It resolves when that is complete; the peer must
+   * be receiving. A peer that refuses fails the connection. Data that arrive during the handshake are buffered for the
+   * next receive; when more than `maxAheadBytes` (1 MiB by default) are, the operation fails with a `BoundsError`.
    */
   renegotiate(options: OperationOptions = {}): Operation<void> {
     checkOptions('renegotiate', options, OPERATION_RULES);
@@ -270,7 +283,7 @@ export class SecureConnection extends Connection {
     );
   }
 
-  /** Makes new keys (TLS 1.3), for this side or both; settles when that is said. */
+  /** Makes new keys (TLS 1.3) for this side, or for both. It resolves when the message is sent. */
   updateKeys(options: UpdateKeysOptions = {}): Operation<void> {
     checkOptions('updateKeys', options, UPDATE_KEYS_RULES);
     const { peerToo = true } = options;
@@ -291,11 +304,11 @@ export class SecureConnection extends Connection {
   }
 
   /**
-   * Demands the client's certificate now: by post-handshake authentication under TLS 1.3, which the client must have
-   * offered, by a renegotiation under TLS 1.2. Settles when the client has answered, which it can only when it is
-   * receiving. Without a certificate that is trusted the connection ends, unless `optional` is set and the client shows
-   * none.
-   * @throws {TypeError} when the context has no `ca` to verify it by, or is a client's.
+   * Requests the client's certificate now: under TLS 1.3 by post-handshake authentication, which the client must have
+   * offered, under TLS 1.2 by a renegotiation. It resolves when the client has answered; the client must be receiving.
+   * The connection fails when the client shows no certificate or an untrusted one. With `optional`, showing none is
+   * accepted.
+   * @throws {TypeError} when the context has no `ca`, or is a client's.
    */
   requestClientCertificate(options: RequestCertificateOptions = {}): Operation<void> {
     checkOptions('requestClientCertificate', options, REQUEST_CERTIFICATE_RULES);
@@ -305,7 +318,7 @@ export class SecureConnection extends Connection {
     if (settings.role !== 'server') throw new TypeError('requestClientCertificate is for servers');
     if (!settings.trusts)
       throw new TypeError(
-        'requestClientCertificate needs a context with `ca`: the authorities to verify the certificate by',
+        'requestClientCertificate needs a context with `ca`: the authorities that verify the certificate',
       );
     const modes = c.SSL_VERIFY_PEER | (optional ? 0 : c.SSL_VERIFY_FAIL_IF_NO_PEER_CERT);
     return this.runLikeHandshake(
@@ -324,20 +337,20 @@ export class SecureConnection extends Connection {
 
   // Sessions.
 
-  /** Whether the handshake went on with a session, or why it did not. `'off'` before the handshake. */
+  /** Whether the handshake resumed a session, or why it did not. `'off'` before the handshake. */
   get resumption(): Resumption {
     return this.#tls.answers.sessions.resumption;
   }
 
-  /** Whether the handshake went on with a session. */
+  /** Whether the handshake resumed a session. */
   get reused(): boolean {
     return this.resumption === 'resumed';
   }
 
   /**
-   * Each session that another connection can go on with, as it comes: with TLS 1.3 several, and later than the
-   * handshake. A client whose `sessions` are `'off'` is told of none, and a server of stateful ones only. It completes
-   * when the connection is closed.
+   * Emits each session that another connection can resume. TLS 1.3 makes several, and only after the handshake. A
+   * client whose `sessions` are `'off'` emits none; a server emits only stateful ones. It completes when the connection
+   * is closed.
    */
   get session$(): Observable<TlsSession> {
     if (this.#sessions === undefined) {
@@ -352,7 +365,7 @@ export class SecureConnection extends Connection {
   }
 
   /**
-   * The present session. One of TLS 1.3 cannot be gone on with before a ticket has come.
+   * The present session, as a copy. A session of TLS 1.3 cannot be resumed before a ticket has arrived.
    * @throws {ClosedError} like {@link info}.
    */
   get session(): TlsSession | undefined {
@@ -363,9 +376,11 @@ export class SecureConnection extends Connection {
   }
 
   /**
-   * Takes over the session of another connection, with its certificate and key, before the handshake. One whose context
-   * trusted others than this one's is left alone: the handshake is a full one then, and `resumption` is `'scope'`.
-   * @throws {TlsError} when OpenSSL refuses. @throws {ClosedError} when either is closed or this handshake is complete.
+   * Before the handshake: takes over the session of another connection, with its certificate and key. If the contexts
+   * of the two have different trust settings, the session is not offered: the handshake is a full one and `resumption`
+   * is `'scope'`.
+   * @throws {TlsError} when OpenSSL refuses the session.
+   * @throws {ClosedError} when either connection is closed, or this one's handshake has begun.
    */
   copySessionFrom(other: SecureConnection): void {
     checkArgument('copySessionFrom', 'the argument', other, partWith('a SecureConnection', 'info', 'peerChain'));
@@ -386,8 +401,9 @@ export class SecureConnection extends Connection {
   }
 
   /**
-   * The Finished messages of the handshake: what this side sent, and what the peer sent. Each is the other's on the
-   * other side, unless somebody sits in between. @throws {ClosedError} like {@link info}.
+   * The Finished messages of the last handshake: the one that this side sent, and the one that the peer sent. The peer
+   * has the same two, in reverse, unless an attacker sits between the two sides.
+   * @throws {ClosedError} like {@link info}.
    */
   finished(): { readonly local: Uint8Array; readonly remote: Uint8Array } {
     const connection = this.#ssl('finished');

@@ -1,4 +1,4 @@
-/** The names of a server: which context serves which. */
+/** Chooses a server's context by the name that the client requests. */
 
 import { isIP } from 'node:net';
 
@@ -7,7 +7,11 @@ import * as c from './constants.ts';
 import type { Chooser, SettingsOwner } from './context/settings.ts';
 import { TlsError } from './tls-error.ts';
 
-/** @returns the chooser of a server with contexts by name. */
+/**
+ * @param strict whether a client with another name, or none, is refused.
+ * @returns the chooser for the contexts in `names`.
+ * @throws {RangeError} when a name is invalid or listed twice.
+ */
 export function byServerName(names: Readonly<Record<string, SettingsOwner>>, strict: boolean): Chooser {
   const contexts = new Map<string, SettingsOwner>();
   for (const [given, context] of Object.entries(names)) {
@@ -22,7 +26,7 @@ export function byServerName(names: Readonly<Record<string, SettingsOwner>>, str
     if (found === undefined && strict) {
       throw new TlsError(
         serverName === undefined
-          ? 'handshake refused: the client names no server'
+          ? 'handshake refused: the client requests no server name'
           : `handshake refused: there is no server ${JSON.stringify(serverName)}`,
         { reason: 'unrecognized name', sent: c.ALERT_UNRECOGNIZED_NAME },
       );
@@ -32,8 +36,8 @@ export function byServerName(names: Readonly<Record<string, SettingsOwner>>, str
 }
 
 /**
- * @returns a name of `serverNames` in the form in which clients' names are compared.
- * @throws {RangeError} when no client can ask for it.
+ * @returns a name of `serverNames` in the form in which it is compared with clients' names.
+ * @throws {RangeError} when no client can request it.
  */
 export function checkedName(name: string): string {
   const [, star = '', host = ''] = /^(\*\.)?([^]*)$/.exec(name) ?? [];
@@ -43,7 +47,7 @@ export function checkedName(name: string): string {
       ? read.fault
       : isIP(read.name) === 0
         ? undefined
-        : 'clients ask for names only, never for addresses (RFC 6066, section 3)';
+        : 'clients request names only, never addresses (RFC 6066, section 3)';
   if (fault !== undefined)
     throw new RangeError(
       `serverNames takes names such as "example.com" and "*.example.com", not ${JSON.stringify(name)}: ${fault}`,

@@ -1,4 +1,4 @@
-/** The name that a TLS client asks for and expects, in the form of `hostName`. */
+/** The name that a TLS client requests (SNI) and verifies. It is in the form that `hostName` returns. */
 
 import { isIP } from 'node:net';
 
@@ -9,8 +9,8 @@ import type { Pointer } from './openssl.ts';
 import { refused } from './tls-error.ts';
 
 /**
- * Sends `name` in the client hello unless it is an address, which RFC 6066 keeps out of it, and makes OpenSSL compare
- * the certificate with it by `rules` when some are given.
+ * Sends `name` in the client hello, unless it is an address, which RFC 6066 forbids there. With `rules`, OpenSSL
+ * compares the certificate with it.
  * @throws {TlsError} when OpenSSL refuses the name.
  */
 export function expectName(
@@ -41,13 +41,12 @@ export function expectName(
 }
 
 /**
- * Lets a wildcard cover the left-most label of `name` although it has an underscore, which OpenSSL's own comparison
- * refuses.
+ * Lets a wildcard cover the left-most label of `name` even if it has an underscore. OpenSSL's own comparison does not.
  * @throws {TlsError} when OpenSSL has no memory.
  */
 export function letWildcardCover(connection: Pointer, name: string): void {
   const wildcard = wildcardOverUnderscore(name);
-  // As the name of a host a wildcard is equal to that very wildcard in the certificate, and to nothing else.
+  // OpenSSL compares it literally: as an expected name, a wildcard matches only the same wildcard in the certificate.
   if (wildcard !== undefined && openssl().SSL_add1_host(connection, wildcard) <= 0)
     throw refused(`serverName "${name}"`);
 }

@@ -1,10 +1,11 @@
 /**
- * One SSL object, and the calls whose outcome OpenSSL tells in its error queue.
+ * One SSL object, and the calls whose outcome OpenSSL reports through its error queue.
  *
- * Theory of operation. The queue belongs to the thread and is shared with `node:crypto`: it is emptied before a call, and
- * `SSL_get_error` is asked at once after it, before anything else runs. That happens here and nowhere else. While a call
- * is on the stack, callbacks may ask the application; such code may close the connection, but the SSL object must not
- * be freed inside its own callback, so it is freed when the call returns. A second call inside a callback is refused.
+ * Theory of operation. The thread has one error queue, which `node:crypto` also uses. So the queue is emptied before
+ * each call, and `SSL_get_error` is called right after it, before anything else runs. Only this file does that. While a
+ * call is on the stack, callbacks may call functions of the application, which may close the connection. The SSL object
+ * must not be freed inside its own callback, so it is freed when the call returns. A second call inside a callback
+ * throws a `BusyError`.
  */
 
 import { BusyError } from '../../core/errors.ts';
@@ -20,18 +21,18 @@ import { refused } from './tls-error.ts';
 export const FAILED = -7;
 
 /**
- * What came of a call: it is complete; the peer has said goodbye; OpenSSL has used up what it was given; it waits for
- * the answer to the client hello; or it has failed.
+ * The outcome of a call: it is complete (`DONE`); the peer has sent close_notify (`END`); OpenSSL needs more input
+ * (`WANT_READ`); it waits for the decision about the client hello (`WANT_LOOKUP`); or it has failed.
  */
 export type Outcome = typeof DONE | typeof END | typeof WANT_READ | typeof WANT_LOOKUP | typeof FAILED;
 
-/** The connection, as its SSL object sees it. */
+/** The connection that owns an SSL object. */
 export interface SslOwner {
-  /** What is thrown by a call on a closed connection. */
+  /** The error that a call on a closed connection throws. */
   readonly failure: Error | undefined;
-  /** Acts on what was reported during a call, when OpenSSL is no longer on the stack. */
+  /** Acts on OpenSSL's reports after a call, when OpenSSL is no longer on the stack. */
   called(hasFailed: boolean): void;
-  /** Frees the object: it was closed while a call was on the stack. */
+  /** Frees the object, because the connection was closed during a call. */
   free(): void;
 }
 
@@ -48,12 +49,12 @@ export class Ssl {
     this.#owner = owner;
   }
 
-  /** The object, for questions; 0 when there is none. */
+  /** The object, for calls that only read its state; 0 when there is none. */
   get pointer(): Pointer {
     return this.#pointer;
   }
 
-  /** Whether nothing can be asked of it any more. */
+  /** Whether the object is freed, or is freed when the running call returns. */
   get isClosed(): boolean {
     return this.#pointer === 0 || this.#isClosing;
   }
@@ -65,12 +66,12 @@ export class Ssl {
     return this.#pointer;
   }
 
-  /** Lets `answers` answer for it. */
+  /** Makes `answers` answer the callbacks of the object. */
   answerBy(answers: Answers): void {
     answer(this.#pointer, answers);
   }
 
-  /** Frees the object, and its BIOs with it, for another one. */
+  /** Frees the object and its BIOs; another object may follow. */
   discard(): void {
     answerNoMore(this.#pointer);
     this.#openssl.SSL_free(this.#pointer);
@@ -79,8 +80,8 @@ export class Ssl {
 
   /**
    * Frees the object for good.
-   * @param keepsSession whether its session stays usable: OpenSSL drops the session of a connection without goodbyes
-   * from its cache, but a broken wire says nothing against the session.
+   * @param keepsSession whether its session stays usable. OpenSSL drops the session of a connection that ends without
+   * close_notify from its cache, but a lost connection is not a reason to distrust the session.
    * @returns whether it was freed now; otherwise {@link SslOwner.free} is called when the running call returns.
    */
   free(keepsSession: boolean): boolean {
@@ -98,35 +99,35 @@ export class Ssl {
     return this.#leave(this.#outcomeOf(this.#openssl.SSL_do_handshake(this.#pointer)));
   }
 
-  /** @returns a count > 0, or an outcome. */
+  /** @returns the count of bytes, > 0, or an outcome. */
   read(into: Uint8Array): number {
     this.#enter();
     const count = this.#openssl.SSL_read(this.#pointer, into, into.length);
     return this.#leave(count > 0 ? count : this.#outcomeOf(count));
   }
 
-  /** Reads one byte, which stays there. @returns 1, or an outcome. */
+  /** Reads one byte without removing it. @returns 1, or an outcome. */
   peek(): number {
     this.#enter();
     const count = this.#openssl.SSL_peek(this.#pointer, aByte, 1);
     return this.#leave(count > 0 ? count : this.#outcomeOf(count));
   }
 
-  /** @returns a count > 0, or `FAILED`: a memory BIO takes everything. */
+  /** @returns the count of bytes, > 0, or `FAILED`. It never waits, because a memory BIO takes everything. */
   write(from: Uint8Array, length: number): number {
     this.#enter();
     const count = this.#openssl.SSL_write(this.#pointer, from, length);
     return this.#leave(count > 0 ? count : FAILED);
   }
 
-  /** Says goodbye. */
+  /** Sends close_notify. */
   shutdown(): void {
     this.run(() => {
       if (this.#openssl.SSL_shutdown(this.#pointer) < 0) this.#openssl.ERR_clear_error();
     });
   }
 
-  /** Makes a call that reports no outcome. */
+  /** Makes a call whose outcome is not in the error queue. */
   run<T>(call: () => T): T {
     this.#enter();
     const result = call();
@@ -134,7 +135,7 @@ export class Ssl {
     return result;
   }
 
-  // Questions.
+  // State.
 
   get isTls13(): boolean {
     return this.#openssl.SSL_version(this.#pointer) >= c.VERSIONS['TLSv1.3'];
@@ -151,10 +152,10 @@ export class Ssl {
   }
 
   #enter(): void {
-    // A function that was asked, or an observer, may have closed the connection.
+    // A function of the application or an observer may have closed the connection.
     if (this.#pointer === 0) throw this.#owner.failure as Error;
     if (this.#isCalling)
-      throw new BusyError('handshake', 'handshake', 'it was called by a function that this connection is asking');
+      throw new BusyError('handshake', 'handshake', 'it was called inside a callback of this connection');
     this.#isCalling = true;
     if (this.#openssl.ERR_peek_error() !== 0) this.#openssl.ERR_clear_error();
   }

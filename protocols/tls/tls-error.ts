@@ -1,4 +1,4 @@
-/** What OpenSSL and the peer say when TLS fails. */
+/** The errors of TLS, and OpenSSL's error queue. */
 
 import { WantioError } from '../../core/errors.ts';
 import { ERR_LIB_SSL, SSL_AD_REASON_OFFSET, SSL_R_HTTP_REQUEST, SSL_R_HTTPS_PROXY_REQUEST } from './constants.ts';
@@ -8,27 +8,28 @@ import type { VerifyErrorName } from './certificates/verify-errors.ts';
 
 /** One entry of OpenSSL's error queue. */
 export interface TlsErrorEntry {
-  /** The packed number, as `openssl errstr` takes it. */
+  /** The packed error number, as `openssl errstr` takes it. */
   readonly code: number;
-  /** Such as `"SSL routines"`. */
+  /** The library that failed, such as `"SSL routines"`. */
   readonly library: string;
-  /** Such as `"wrong version number"`. */
+  /** The reason, such as `"wrong version number"`. */
   readonly reason: string;
 }
 
-/** TLS failed: by our judgement or the peer's, or because a parameter was refused. */
+/** TLS failed: this side or the peer ended the connection, or OpenSSL refused a parameter. */
 export class TlsError extends WantioError {
-  /** The reason of the first entry of the queue, or our own. */
+  /** The reason: that of the first entry of {@link queue}, or one of wantio's own. */
   readonly reason: string;
+  /** The library of the first entry of {@link queue}. */
   readonly library: string | undefined;
-  /** The number of the alert that ended the connection (RFC 8446, section 6), when it is known. */
+  /** The number of the alert that ended the connection (RFC 8446, section 6), if known. */
   readonly alert: number | undefined;
-  /** Who found fault: the peer, by an alert, or this side. */
+  /** The side that ended the connection: `'remote'` when the peer sent an alert, otherwise `'local'`. */
   readonly side: 'local' | 'remote';
-  /** All that OpenSSL had to say, the first cause first. */
+  /** The entries of OpenSSL's error queue, the first cause first. */
   readonly queue: readonly TlsErrorEntry[];
 
-  /** @param details `sent` is the alert that this side answers with. */
+  /** @param details `sent` is the number of the alert that this side sends. */
   constructor(
     message: string,
     details: { reason?: string; queue?: readonly TlsErrorEntry[]; sent?: number | undefined; cause?: unknown } = {},
@@ -48,7 +49,7 @@ export class TlsError extends WantioError {
   }
 }
 
-/** What is known of a certificate that is not accepted. */
+/** Details about a rejected certificate. See {@link CertificateError}. */
 export interface CertificateErrorDetails {
   readonly result?: number | undefined;
   readonly depth?: number | undefined;
@@ -57,21 +58,21 @@ export interface CertificateErrorDetails {
   readonly field?: string | undefined;
 }
 
-/** The peer's certificate is not acceptable, or is not that of the peer that was expected. */
+/** The peer's certificate is not accepted, or is not the expected one. */
 export class CertificateError extends WantioError {
   /**
-   * OpenSSL's number for the verification's result, an `X509_V_ERR_…`; `undefined` when it is not OpenSSL that refused.
+   * OpenSSL's number of the verification error, an `X509_V_ERR_…`; `undefined` when OpenSSL did not reject it.
    */
   readonly result: number | undefined;
-  /** OpenSSL's name for that number without the prefix, such as `'CERT_HAS_EXPIRED'`. */
+  /** OpenSSL's name of that error without the prefix, such as `'CERT_HAS_EXPIRED'`. */
   readonly reason: VerifyErrorName | undefined;
-  /** Which certificate of the chain: 0 for the peer's own, 1 for its issuer; `undefined` when that is not known. */
+  /** The position of the certificate in the chain: 0 for the peer's own, 1 for its issuer; `undefined` if unknown. */
   readonly depth: number | undefined;
-  /** What was expected, when that is known: a name or a digest. */
+  /** What was expected, if known: a name or a digest. */
   readonly expected: string | undefined;
   /** What the certificate says instead. */
   readonly actual: string | undefined;
-  /** What of the certificate was compared. */
+  /** The field of the certificate that was compared. */
   readonly field: string | undefined;
 
   constructor(
@@ -95,8 +96,8 @@ export class CertificateError extends WantioError {
 }
 
 /**
- * Takes everything out of OpenSSL's error queue. The queue belongs to the whole thread: what is left there would be
- * thrown by the next call of `node:crypto`.
+ * Takes all entries out of OpenSSL's error queue. The whole thread shares the queue: the next call of `node:crypto`
+ * would throw an entry that is left there.
  */
 export function takeErrorQueue(): TlsErrorEntry[] {
   const ssl = openssl();
@@ -111,7 +112,7 @@ export function takeErrorQueue(): TlsErrorEntry[] {
   return entries;
 }
 
-/** @returns the error for a call that OpenSSL refused, its queue taken. `what` says what was tried. */
+/** @param what what was tried. @returns the error for a call that OpenSSL refused. It empties the error queue. */
 export function refused(what: string): TlsError {
   const queue = takeErrorQueue();
   const [{ reason } = { reason: 'refused by OpenSSL' }] = queue;
@@ -119,14 +120,14 @@ export function refused(what: string): TlsError {
 }
 
 /**
- * @returns the option that decides about what OpenSSL refuses, to be put behind its reason; nothing where none does.
+ * @returns text to append to OpenSSL's reason that names the option to change; empty when there is no such option.
  */
 export function hintFor(reason: string): string {
   return TOO_WEAK.test(reason) ? ' for the security level (option dangerouslyLowerSecurityLevel)' : '';
 }
 
-// What OpenSSL says of a key, digest or parameter below the level: "ee key too small", "ca md too weak", "CA signature
-// digest algorithm too weak".
+// OpenSSL's reasons for a key, digest or parameter below the security level: "ee key too small", "ca md too weak", "CA
+// signature digest algorithm too weak".
 const TOO_WEAK = /(?:key too small|md too weak|key too weak|algorithm too weak)$/;
 
 /** Whether OpenSSL recognised plain HTTP where it expected TLS. */

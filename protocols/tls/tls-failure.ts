@@ -1,4 +1,4 @@
-/** Why a TLS connection failed, from what OpenSSL and the first bytes tell. */
+/** Finds out why a TLS connection failed, from OpenSSL's errors and the peer's first bytes. */
 
 import * as c from './constants.ts';
 import { WrongHostError } from './certificates/certificate-error.ts';
@@ -9,25 +9,25 @@ import { openssl } from './openssl.ts';
 import type { Pointer } from './openssl.ts';
 import { CertificateError, hintFor, saysHttp, takeErrorQueue, TlsError } from './tls-error.ts';
 
-/** What is known of the connection that failed. */
+/** What is known about the failed connection. */
 export interface FailureHints {
-  /** What failed: the handshake, or what comes after it. */
+  /** What failed: the handshake, or the connection after it. */
   readonly what: 'handshake' | 'TLS';
   readonly role: 'client' | 'server';
   readonly serverName: string | undefined;
-  /** The alert that this side has answered with, if it was one. */
+  /** The alert that this side has sent, if any. */
   readonly sent: number | undefined;
-  /** What the peer sent first, when it does not look like TLS. */
+  /** The peer's first bytes, when they do not look like TLS. */
   readonly firstBytes: Uint8Array | undefined;
-  /** How far from the peer's own certificate the one is that was refused, when a verify callback has noted it. */
+  /** The position of the rejected certificate in the chain, if known; 0 is the peer's own. */
   readonly depth?: number | undefined;
-  /** Whether the peer could have shown a shared key. */
+  /** Whether this server accepts shared keys. */
   readonly asksForPsk?: boolean | undefined;
-  /** How the name was compared; `'rfc9525'` by default. */
+  /** The rules by which the name was compared; `'rfc9525'` by default. */
   readonly rules?: NameRules | undefined;
 }
 
-/** @returns the typed error; OpenSSL's queue is empty after that. */
+/** @returns the error for the failure. It empties OpenSSL's error queue. */
 export function tlsFailure(connection: Pointer, hints: FailureHints): Error {
   const queue = takeErrorQueue();
   const result = openssl().SSL_get_verify_result(connection);
@@ -45,10 +45,10 @@ export function tlsFailure(connection: Pointer, hints: FailureHints): Error {
       { reason: 'not TLS', queue },
     );
   }
-  // What OpenSSL complains of is that there is no certificate to fall back on.
+  // Without a known shared key OpenSSL falls back to a certificate, and reports that the server has none.
   if (hints.asksForPsk === true && queue.some(({ reason }) => reason === 'no suitable signature algorithm')) {
     return new TlsError(
-      'handshake failed: the client has shown no shared key that is known here (psk identity not found)',
+      'handshake failed: the client offered no shared key that this server knows (psk identity not found)',
       { reason: 'psk identity not found', queue, sent: hints.sent },
     );
   }

@@ -1,12 +1,13 @@
 /**
  * TLS as a transport over any transport.
  *
- * Theory of operation. OpenSSL talks to two memory BIOs: we put received ciphertext into one and take what is to be
- * sent out of the other. A memory BIO never blocks and never wants to write, so the wants are made here: WANT_READ only
- * when the BIO is drained and the transport below has said so itself; WANT_WRITE while sealed bytes are pending that
- * the transport below does not take. What OpenSSL has sealed belongs to this transport, goes out by itself, and is
- * never sealed again: a byte that `write` has counted is as good as sent. Nothing more is sealed, and above a bound
- * nothing more is taken in, while ciphertext is pending: so a peer that sends and does not read cannot make us grow.
+ * Theory of operation. OpenSSL reads and writes two memory BIOs: the transport puts received ciphertext into one and
+ * takes ciphertext to send out of the other. A memory BIO never blocks and never wants to write, so the wants are made
+ * here: WANT_READ only when the BIO is drained and the transport below wants to read; WANT_WRITE while the transport
+ * below does not accept encrypted ("sealed") bytes. Sealed bytes belong to this transport, which sends them without
+ * further calls to `write`, and never seals them again: a byte that `write` has counted will be sent. While sealed
+ * bytes are pending nothing more is sealed, and above a bound nothing more is read. So a peer that sends and does not
+ * read cannot make this side's memory grow.
  */
 
 import type { TimeSource } from '../../core/clock.ts';
@@ -34,44 +35,44 @@ import type { SslOwner } from './ssl.ts';
 import { TlsError } from './tls-error.ts';
 import { tlsFailure } from './tls-failure.ts';
 
-/** What a TLS transport reports, always after the foreign call in which it learned of it. */
+/** Receives the events of a TLS transport, always after the call into OpenSSL in which they occurred. */
 export interface TlsTransportListener {
   established(): void;
   keyLogged(line: string): void;
   sessionMade(session: TlsSession): void;
-  /** The time by which the connection lives. */
+  /** The clock of the connection. */
   readonly time: TimeSource;
 }
 
-/** One TLS connection. Owns its SSL object and the transport below. */
+/** The transport of one TLS connection. It owns its SSL object and the transport below. */
 export class TlsTransport implements Transport, SslOwner, RehandshakeOwner {
   readonly options: TlsConnectionOptions;
-  /** What it answers OpenSSL, and what it was told. */
+  /** The answers to OpenSSL's callbacks, and OpenSSL's reports. */
   readonly answers: Answers;
-  /** The session that it offers, as a client. */
+  /** The session offer of a client. */
   readonly offer: SessionOffer;
   /** Handshakes in the middle of the connection. */
   readonly rehandshake: Rehandshake;
-  /** Whether the read BIO or OpenSSL may hold more than has been read. */
+  /** Whether the read BIO or OpenSSL may hold more data than was read. */
   holds = false;
 
   #failure: Error | undefined;
   readonly #openssl: OpenSsl;
   readonly #ssl: Ssl;
   readonly #ciphertext: Ciphertext;
-  #saidGoodbye = false;
-  /** Whether data of the peer were decrypted. */
+  #sentCloseNotify = false;
+  /** Whether any data of the peer were decrypted. */
   #hasOpened = false;
-  /** Tickets that a client of TLS 1.3 is still to get, before anything else is sent to it. */
+  /** How many tickets a TLS 1.3 client must still get. They are sent before this side's first data. */
   #ticketsDue = 0;
-  #listener: TlsTransportListener = NOBODY;
-  /** Ends the waiting for the last answer. */
+  #listener: TlsTransportListener = NO_LISTENER;
+  /** Cancels the timer of the latest look-up. */
   #cancelQuestion: (() => void) | undefined;
   #wake: () => void = () => undefined;
 
   /**
    * @param offersNone whether a client offers no session, because a connection that offered one has failed.
-   * @throws {TlsError} when OpenSSL has no memory, or refuses the name.
+   * @throws {TlsError} when OpenSSL has no memory, or refuses the name or the session.
    */
   constructor(below: Transport, settings: ContextSettings, options: TlsConnectionOptions, offersNone = false) {
     this.#openssl = openssl();
@@ -82,7 +83,7 @@ export class TlsTransport implements Transport, SslOwner, RehandshakeOwner {
       now: () => this.#listener.time.now(),
       after: (ms, task) => (this.#cancelQuestion = this.#listener.time.after(ms, task)),
       wake: () => {
-        // The connection may have been closed in between.
+        // The connection may have been closed before the answer arrived.
         if (this.#ssl.pointer !== 0) this.#wake();
       },
     });
@@ -93,29 +94,29 @@ export class TlsTransport implements Transport, SslOwner, RehandshakeOwner {
     living++;
   }
 
-  /** What ended it for both directions, once something has. */
+  /** The error that ended both directions of the connection; `undefined` while it is open. */
   get failure(): Error | undefined {
-    // An error takes its time to make, and most connections are closed without anybody asking.
+    // Made on demand: an error is expensive, and most connections are closed without an operation that needs it.
     if (this.#ssl.isClosed) this.#failure ??= new ClosedError('the connection is closed');
     return this.#failure;
   }
 
-  /** The settings that hold for it: those of its context, or of the one that was chosen. */
+  /** The settings of the connection: those of its context, or of the chosen one. */
   get settings(): ContextSettings {
     return this.answers.exchange.settings;
   }
 
-  /** The SSL object, for questions; 0 when closed. */
+  /** The SSL object, for calls that only read its state; 0 when closed. */
   get ssl(): Pointer {
     return this.#ssl.pointer;
   }
 
-  /** Whether the handshake is complete, and its last flight is out or data have come from the peer behind it. */
+  /** Whether the handshake is complete, and its last flight was sent or the peer has sent data after it. */
   get established(): boolean {
     return this.answers.progress.established;
   }
 
-  /** Sets whom to report to. */
+  /** Sets the listener. */
   listen(listener: TlsTransportListener): void {
     this.#listener = listener;
   }
@@ -130,7 +131,7 @@ export class TlsTransport implements Transport, SslOwner, RehandshakeOwner {
     return this.#ciphertext.pendingBytes > 0 || this.#ciphertext.below.hasUnflushed;
   }
 
-  /** How many sealed bytes wait for the transport below. */
+  /** How many sealed bytes the transport below has not accepted yet. */
   get unflushedBytes(): number {
     return this.#ciphertext.pendingBytes;
   }
@@ -156,7 +157,7 @@ export class TlsTransport implements Transport, SslOwner, RehandshakeOwner {
     for (;;) {
       const chosen = hello.takeChosen();
       if (chosen !== undefined) this.#switchTo(chosen);
-      // The decision stands: what has come in is not needed a second time.
+      // The present context stays, so no other SSL object has to read the received bytes again.
       else if (hello.hasDecided) this.#ciphertext.recordNoMore();
       const outcome = this.#ssl.handshake();
       if (outcome === WANT_LOOKUP) {
@@ -165,26 +166,26 @@ export class TlsTransport implements Transport, SslOwner, RehandshakeOwner {
       }
       if (outcome === END)
         throw (this.#failure = new ClosedError(
-          `handshake failed: the peer has ${this.answers.progress.alert?.number === USER_CANCELED ? 'cancelled it and ' : ''}closed the connection in the middle of it (close_notify)`,
+          `handshake failed: the peer ${this.answers.progress.alert?.number === USER_CANCELED ? 'cancelled it and ' : ''}closed the connection before it was complete (close_notify)`,
         ));
       if (outcome === FAILED) throw this.fail();
       const flushed = this.#ciphertext.sealOrNote();
       if (flushed !== DONE) return flushed;
       const { sendFailure } = this.#ciphertext;
-      // When the last flight is lost, data from the peer show that the handshake is complete all the same.
+      // If sending the last flight has failed, data from the peer still prove that the handshake is complete.
       if (outcome === DONE && (sendFailure === undefined || this.#peek())) {
-        // An answer has thrown, and OpenSSL has gone on without it.
+        // An answer has thrown, but OpenSSL has completed the handshake without it.
         if (exchange.error !== undefined) throw this.fail();
         this.#establish();
         // A listener may have closed it.
         if (this.#ssl.pointer === 0) throw this.failure as Error;
         return DONE;
       }
-      // OpenSSL has used up what it was given: only the transport below can have more.
+      // OpenSSL has read all of its input: only the transport below can have more.
       this.holds = false;
       const fed = this.feed();
       if (fed === DONE) continue;
-      // The peer has said nothing more before it broke the connection.
+      // The peer sent nothing more before it broke the connection.
       if (sendFailure !== undefined) throw (this.#failure = sendFailure);
       return fed;
     }
@@ -196,7 +197,7 @@ export class TlsTransport implements Transport, SslOwner, RehandshakeOwner {
       const code = this.handshake();
       if (code !== DONE) return code;
     }
-    // What came before a failure is read before it.
+    // Data that arrived before a failure are read before it is reported.
     if (this.rehandshake.hasSurplus) return this.rehandshake.takeSurplus(into);
     this.#assertOpen();
     for (let feeds = 0; ; feeds++) {
@@ -204,7 +205,8 @@ export class TlsTransport implements Transport, SslOwner, RehandshakeOwner {
         this.rehandshake.beginDue();
         const count = this.#ssl.read(into);
         if (count > 0) {
-          // One call reads one record at most. A full buffer may have left some of it; else the BIO knows what is left.
+          // One call reads at most one record. If it filled the buffer, OpenSSL may hold the rest; otherwise only the
+          // BIO can hold more.
           this.holds = count === into.length || this.#ciphertext.holds;
           if (!this.#hasOpened) this.opened();
           return count;
@@ -214,11 +216,11 @@ export class TlsTransport implements Transport, SslOwner, RehandshakeOwner {
         if (count !== WANT_READ) throw this.fail();
         this.#ciphertext.deflate(KEPT_AT_MOST);
       }
-      // What OpenSSL answered by itself, such as a key update, goes out; a read never waits for it, but too much of it
-      // stops the intake.
+      // Send what OpenSSL has written by itself, such as the answer to a key update. A read does not wait for that, but
+      // when too many such bytes are pending, it reads nothing more.
       if (this.#ciphertext.trySeal() !== DONE && this.#ciphertext.pendingBytes > PENDING_AT_MOST) return WANT_WRITE;
-      // Records without data, such as key updates, may come without end: the others have their turn, and this goes on
-      // in the next.
+      // A peer can send records without data, such as key updates, endlessly: give other connections a turn, and
+      // continue in the next one.
       if (feeds === FEEDS_PER_READ) return WANT_READ;
       const fed = this.feed();
       if (fed !== DONE) return fed;
@@ -232,14 +234,15 @@ export class TlsTransport implements Transport, SslOwner, RehandshakeOwner {
       if (code !== DONE) return code;
     }
     this.#assertOpen();
-    if (this.#saidGoodbye) throw new ClosedError('send refused: this side has said that it sends nothing more');
+    if (this.#sentCloseNotify) throw new ClosedError('send refused: this side has sent close_notify');
     if (this.#ciphertext.pendingBytes > 0 || this.#ciphertext.sendFailure !== undefined) {
       const flushed = this.seal();
       if (flushed !== DONE) return flushed;
     }
     if (from.length === 0) return 0;
     if (!this.rehandshake.isSettled()) {
-      // Only a read may continue it: data of the peer may come first, which OpenSSL takes for a fault inside a write.
+      // Only a read can continue it: data of the peer may arrive first, and OpenSSL reports them as an error inside a
+      // write.
       const code = this.rehandshake.proceed(this.rehandshake.isSettled);
       if (code !== DONE) return code === YIELD ? 0 : code;
     }
@@ -257,17 +260,17 @@ export class TlsTransport implements Transport, SslOwner, RehandshakeOwner {
   }
 
   shutdown(): StepCode {
-    // A listener may have closed it when the handshake was complete.
+    // A listener may have closed the connection when the handshake was complete.
     if (this.#ssl.pointer === 0) throw this.failure as Error;
-    if (this.established && this.#failure === undefined && !this.#saidGoodbye) {
+    if (this.established && this.#failure === undefined && !this.#sentCloseNotify) {
       if (!this.rehandshake.isSettled()) {
-        // No goodbye can be said in the middle of a handshake.
+        // close_notify cannot be sent in the middle of a handshake.
         const code = this.rehandshake.proceed(this.rehandshake.isSettled);
         if (code !== DONE) return code === YIELD ? WANT_READ : code;
       }
       const flushed = this.flush();
       if (flushed !== DONE) return flushed;
-      this.#saidGoodbye = true;
+      this.#sentCloseNotify = true;
       this.#ssl.shutdown();
       this.seal();
       this.#ciphertext.isFinal = true;
@@ -288,7 +291,7 @@ export class TlsTransport implements Transport, SslOwner, RehandshakeOwner {
 
   /**
    * Takes over the session of another connection, with its certificate and key.
-   * @throws {TlsError} when OpenSSL refuses.
+   * @throws {TlsError} when OpenSSL refuses the session.
    * @throws {ClosedError} when the handshake has begun.
    */
   copySession(from: TlsTransport): void {
@@ -301,7 +304,7 @@ export class TlsTransport implements Transport, SslOwner, RehandshakeOwner {
     if (this.#failure !== undefined || this.#ssl.pointer === 0) throw this.failure as Error;
   }
 
-  /** Makes the SSL object. @throws {TlsError} when OpenSSL has no memory, or refuses the name. */
+  /** Makes the SSL object. @throws {TlsError} when OpenSSL has no memory, or refuses the name or the session. */
   #begin(settings: ContextSettings): void {
     const ssl = this.#ssl.create(settings.pointer);
     this.#ciphertext.attach(ssl);
@@ -322,7 +325,7 @@ export class TlsTransport implements Transport, SslOwner, RehandshakeOwner {
     this.#openssl.SSL_set_connect_state(ssl);
     if (tlsa !== undefined) {
       requireTlsa(ssl, serverName, tlsa);
-      // Records prove who the server is only if it is asked for the proof.
+      // TLSA records are checked only when OpenSSL verifies the server's certificate.
       this.rehandshake.setVerify(verifyModes | c.SSL_VERIFY_PEER);
     }
     expectName(ssl, serverName, verifiesName && tlsa === undefined ? nameRules : undefined);
@@ -330,10 +333,10 @@ export class TlsTransport implements Transport, SslOwner, RehandshakeOwner {
     this.offer.begin(ssl);
   }
 
-  /** Starts over with another context, as if the client had come there: a new SSL object reads what it has said. */
+  /** Restarts the handshake with the chosen context: a new SSL object reads the client's bytes again. */
   #switchTo(settings: ContextSettings): void {
     if (settings.role !== this.settings.role)
-      throw (this.#failure = new TlsError(`handshake failed: the chosen context is one for a ${settings.role}`, {
+      throw (this.#failure = new TlsError(`handshake failed: the chosen context is for a ${settings.role}`, {
         reason: 'wrong role',
       }));
     this.#ssl.discard();
@@ -353,20 +356,20 @@ export class TlsTransport implements Transport, SslOwner, RehandshakeOwner {
     const { isTls13 } = this.#ssl;
     this.answers.complete(reused, isTls13);
     const { resumption } = this.answers.sessions;
-    // One that has failed was counted then.
+    // A failed one was already counted when it failed.
     if (resumption !== 'failed') settings.sessions.counts.count(resumption);
     if (settings.role === 'server' && settings.resumption !== 'off' && isTls13)
       this.#ticketsDue = reused ? Math.min(1, settings.tickets) : settings.tickets;
     this.#ciphertext.recordNoMore();
-    // Data may have come along with the last flight.
+    // Data may have arrived together with the last flight.
     this.holds = true;
     this.#ciphertext.deflate(0);
     this.#listener.established();
   }
 
   /**
-   * Gives a client of TLS 1.3 its tickets: as late as its first data, so that one that never reads cannot hold up a
-   * handshake.
+   * Sends a TLS 1.3 client its tickets. It waits for this side's first data, so that a client that never reads cannot
+   * hold up the handshake.
    */
   #giveTickets(): void {
     const count = this.#ticketsDue;
@@ -379,7 +382,7 @@ export class TlsTransport implements Transport, SslOwner, RehandshakeOwner {
     });
   }
 
-  // For its parts.
+  // For the parts of this transport (`SslOwner`, `RehandshakeOwner`).
 
   checkPeer(): void {
     try {
@@ -395,14 +398,14 @@ export class TlsTransport implements Transport, SslOwner, RehandshakeOwner {
     this.offer.accepted();
   }
 
-  /** Acts on what OpenSSL has reported. What users are to hear goes out later, when the bytes that came along are out. */
+  /** Acts on OpenSSL's reports. Listeners are notified later, in a microtask. */
   called(hasFailed: boolean): void {
     if (!hasFailed) this.rehandshake.checkLateCertificate();
     const { exchange, progress, sessions } = this.answers;
     if (!exchange.hasNews) return;
     exchange.hasNews = false;
     if (progress.hasLines || sessions.hasMade) queueMicrotask(this.#report);
-    // The caller deals with a call that has failed, and with the error queue.
+    // After a failed call the caller handles the failure and the error queue.
     if (!progress.established || hasFailed) return;
     if (progress.isHandshaking) this.rehandshake.settle();
     if (exchange.error !== undefined) throw this.fail();
@@ -425,7 +428,10 @@ export class TlsTransport implements Transport, SslOwner, RehandshakeOwner {
     }
   };
 
-  /** Lets more ciphertext come in; `DONE` when OpenSSL may go on. */
+  /**
+   * Reads more ciphertext.
+   * @returns `DONE` when OpenSSL has something to read, otherwise the want of the transport below.
+   */
   feed(): StepCode {
     if (this.#ciphertext.ended) throw this.fail();
     try {
@@ -437,26 +443,31 @@ export class TlsTransport implements Transport, SslOwner, RehandshakeOwner {
   }
 
   /**
-   * Sends what is sealed. When the transport below takes nothing more, the peer may have said why: then that is thrown,
-   * unless data come first, which are for the reads.
-   * @throws {Error}
+   * Sends sealed bytes. When a write to the transport below has failed, the peer may have sent an alert that says why.
+   * So it first reads what the peer has sent, up to 64 KiB, but stops at data, which are left for the reads.
+   * @throws {TlsError} with the peer's alert, if it is found.
+   * @throws the error of the transport below otherwise.
    */
   seal(): StepCode {
     const flushed = this.#ciphertext.sealOrNote();
     const { sendFailure } = this.#ciphertext;
     if (sendFailure === undefined) return flushed;
     const { received } = this;
-    while (this.received - received < HEARD_AT_MOST && !this.rehandshake.hasSurplus && this.#failure === undefined) {
-      if (this.#ciphertext.ended || this.#peek() || !this.#hears()) break;
+    while (
+      this.received - received < ALERT_SEARCH_BYTES &&
+      !this.rehandshake.hasSurplus &&
+      this.#failure === undefined
+    ) {
+      if (this.#ciphertext.ended || this.#peek() || !this.#receivesMore()) break;
     }
     throw sendFailure;
   }
 
   /**
-   * Whether more has come in of what the peer said before it broke the connection. How it broke is for the reads:
-   * nothing has failed by it yet.
+   * @returns whether there are more bytes that the peer sent before it broke the connection. An error of this read is
+   * ignored: a later read reports it.
    */
-  #hears(): boolean {
+  #receivesMore(): boolean {
     try {
       return this.#fed() === DONE;
     } catch {
@@ -471,8 +482,8 @@ export class TlsTransport implements Transport, SslOwner, RehandshakeOwner {
   }
 
   /**
-   * Whether data of the peer are there, which stay there.
-   * @throws {Error} when the peer has ended the connection by an alert.
+   * @returns whether data of the peer can be read; they stay there.
+   * @throws {Error} when the peer has ended the connection with an alert.
    */
   #peek(): boolean {
     const outcome = this.#ssl.peek();
@@ -480,7 +491,10 @@ export class TlsTransport implements Transport, SslOwner, RehandshakeOwner {
     return outcome > 0;
   }
 
-  /** Makes the failure, takes the error queue with it, and gives the alert a chance to go out. */
+  /**
+   * Ends the connection after a failed call: empties the error queue, and tries to send the alert.
+   * @returns the error.
+   */
   fail(): Error {
     const { exchange, progress } = this.answers;
     const { settings } = this;
@@ -491,12 +505,12 @@ export class TlsTransport implements Transport, SslOwner, RehandshakeOwner {
     try {
       this.#ciphertext.seal();
     } catch {
-      // The peer is gone: there is nobody left to be told.
+      // The transport below accepts nothing more, so the alert is lost.
     }
     return this.#failure;
   }
 
-  /** Why OpenSSL or the transport below has failed. */
+  /** @returns the reason why OpenSSL or the transport below has failed. */
   #reason(): Error {
     const { progress, trust } = this.answers;
     const { settings } = this;
@@ -515,22 +529,21 @@ export class TlsTransport implements Transport, SslOwner, RehandshakeOwner {
       return new TruncatedError('the peer closed the connection without close_notify; bytes may be missing');
     return (
       this.#ciphertext.sendFailure ??
-      new ClosedError('handshake failed: the peer closed the connection in the middle of it')
+      new ClosedError('handshake failed: the peer closed the connection before it was complete')
     );
   }
 
   #mayBlameSession(failure: Error, established: boolean): boolean {
     if (!mayBlameSession(failure)) return false;
     if (!established) return true;
-    // A server may refuse when the client's handshake is complete: in a resumed handshake of either version the client
-    // is not the first to be done. Then what the server says comes before any data.
+    // A server may refuse the session after the client's handshake is complete. Its alert then arrives before any data.
     return !this.#hasOpened && this.answers.sessions.resumption === 'resumed';
   }
 
   /**
-   * OpenSSL takes a session out of its own cache when an alert ends a handshake with it. Under TLS 1.2 ids cross in the
-   * clear, so that a stranger could erase the session of another client: it is put back unless the peer has proved that
-   * it has the key.
+   * Puts a session back that OpenSSL has removed from its cache because an alert ended its handshake. Under TLS 1.2 the
+   * ids are not encrypted, so a stranger could otherwise remove the session of another client. It is not put back after
+   * the peer has proved that it has the session's key.
    */
   #restoreSession(): void {
     const { settings } = this;
@@ -549,19 +562,19 @@ export class TlsTransport implements Transport, SslOwner, RehandshakeOwner {
   }
 }
 
-/** How many TLS connections hold memory of OpenSSL's. */
+/** How many TLS connections hold memory of OpenSSL. */
 export function livingTlsTransports(): number {
   return living;
 }
 
-/** What is no memory must not reach a foreign call, which would end in the middle. */
+/** Throws before the call into C: an argument that is not bytes would throw in the middle of it. */
 function assertBytes(bytes: unknown): asserts bytes is Uint8Array {
-  if (!(bytes instanceof Uint8Array)) throw new TypeError('bytes are a Uint8Array or a Buffer');
+  if (!(bytes instanceof Uint8Array)) throw new TypeError('bytes must be a Uint8Array or a Buffer');
 }
 
 let living = 0;
-// A transport without a connection lives by the process's time.
-const NOBODY: TlsTransportListener = {
+// A transport without a connection uses the process's clock.
+const NO_LISTENER: TlsTransportListener = {
   established: () => undefined,
   keyLogged: () => undefined,
   sessionMade: () => undefined,
@@ -575,13 +588,13 @@ const NOBODY: TlsTransportListener = {
     },
   },
 };
-// Four records, which one system call takes.
+// Four records, which one system call can send.
 const SEALED_AT_MOST = 64 * 1024;
-// RFC 8446, section 6.1: it comes before the goodbye.
+// RFC 8446, section 6.1: this alert precedes close_notify.
 const USER_CANCELED = 90;
 const FEEDS_PER_READ = 16;
-// An alert, and what OpenSSL may have to read before it.
-const HEARD_AT_MOST = 64 * 1024;
+// An alert, and the records that OpenSSL may have to read before it.
+const ALERT_SEARCH_BYTES = 64 * 1024;
 const PENDING_AT_MOST = 64 * 1024;
-// More than a handshake flight; a connection that moved more gives the memory back when it falls idle.
+// More than a handshake flight. A connection that has held more frees the memory when it becomes idle.
 const KEPT_AT_MOST = 32 * 1024;

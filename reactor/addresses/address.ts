@@ -8,17 +8,17 @@ import { hostName } from './host-name.ts';
 import { canonicalAddress } from './ip-address.ts';
 
 /**
- * Where a socket is: an internet address, or a path in the file system (empty for an unnamed Unix socket). A path that
- * begins with a zero is an abstract name of Linux, which no file stands for: `\0name`.
+ * The address of a socket: an internet address, or a path in the file system (empty for an unnamed Unix socket). A path
+ * that begins with a zero byte, as in `\0name`, is an abstract name of Linux, which has no file.
  */
 export type Address =
   | { readonly family: 'IPv4' | 'IPv6'; readonly host: string; readonly port: number }
   | { readonly family: 'unix'; readonly path: string };
 
-/** Where to listen or to connect: a host (name or number) and a port, or the path of a Unix socket. */
+/** Where to listen or to connect: a host (a name or an IP address) and a port, or the path of a Unix socket. */
 export type Target = { readonly host: string; readonly port: number } | { readonly path: string };
 
-/** Of an address, which may be given wherever a target is. */
+/** The rules for a target. They include `family`, because an `Address` may be given as a target. */
 export const TARGET_RULES = {
   host: text,
   port: count(0, 65_535),
@@ -26,7 +26,7 @@ export const TARGET_RULES = {
   family: oneOf('IPv4', 'IPv6', 'unix'),
 } satisfies Rules<Target | Address>;
 
-/** @returns the address that `host` spells as a number, in its canonical text; `undefined` when it is a name. */
+/** @returns the address if `host` is an IP address, in its canonical text; `undefined` if it is a name. */
 export function numericAddress(host: string, port: number): Address | undefined {
   const address = canonicalAddress(host);
   return address === undefined ? undefined : { family: isIPv6(address) ? 'IPv6' : 'IPv4', host: address, port };
@@ -43,9 +43,10 @@ export function formatAddress(address: Address | Target | undefined): string {
 }
 
 /**
- * Reads `HOST:PORT`, `[IPv6]:PORT`, the path of a Unix socket (which holds a `/`), or its abstract name (which begins
- * with an `@`).
- * @throws {RangeError} when it is none of them. @throws {TypeError} when it is no text.
+ * Parses `HOST:PORT`, `[IPv6]:PORT`, the path of a Unix socket (it must contain a `/`), or an abstract name after an
+ * `@`.
+ * @throws {RangeError} when `target` has none of these forms.
+ * @throws {TypeError} when `target` is not a string.
  */
 export function parseTarget(target: string): Target {
   checkArgument('parseTarget', 'the target', target, text);
@@ -61,23 +62,25 @@ export function parseTarget(target: string): Target {
   return { host, port };
 }
 
-/** Whether it is a Unix socket's; a path that is `undefined` was not given. */
+/** Whether `target` is that of a Unix socket. A `path` of `undefined` counts as not given. */
 export function isPath(target: Target): target is { readonly path: string } {
   return (target as { readonly path?: unknown }).path !== undefined;
 }
 
 /**
- * @throws {RangeError} when no host can have the name, the port is not a whole number of 0…65535, or no socket can have
- * the path.
+ * Checks a target.
+ * @throws {TypeError} when it has a host and a path.
+ * @throws {RangeError} when the name is not valid for a host, the port is not a whole number of 0…65535, or the path is
+ * not valid for a socket.
  */
 export function checkTarget(target: Target): void {
   if (isPath(target)) {
     if ('host' in target && target.host !== undefined)
-      throw new TypeError('a target is a host and a port, or a path: not both');
+      throw new TypeError('a target takes a host and a port, or a path, but not both');
     if (typeof target.path !== 'string' || target.path === '')
       throw new RangeError('path must be the path of a Unix socket');
     const isAbstract = target.path.startsWith('\0');
-    // C ends a path at a zero; an abstract name ends where its address does.
+    // In C, a path ends at the first zero byte. The end of an abstract name is given by the length of its address.
     if (!isAbstract && target.path.includes('\0'))
       throw new RangeError(
         `path cannot be ${JSON.stringify(target.path)}: a path ends at a zero byte; only an abstract name begins with one`,
@@ -93,7 +96,7 @@ export function checkTarget(target: Target): void {
     throw new RangeError(`port must be a whole number of 0…65535, not ${String(target.port)}`);
 }
 
-/** Messages and logs show control characters as what they are. */
+/** Escapes control characters, for messages and logs. */
 function printable(text: string): string {
   return text.replace(
     /[\0-\x1f\x7f-\x9f]/g,

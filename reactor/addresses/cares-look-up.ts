@@ -1,4 +1,4 @@
-/** Name look-up by asking the name servers directly (c-ares). */
+/** Name look-ups that ask the name servers directly (c-ares). */
 
 import { Resolver } from 'node:dns/promises';
 
@@ -6,17 +6,17 @@ import { AbortError, SystemError } from '../../core/errors.ts';
 import type { Address } from './address.ts';
 
 /**
- * Finds the addresses of a name by asking the name servers that the system is configured with, IPv6 before IPv4. It
- * holds no thread and can be cancelled, unlike the system's own look-up, but it reads no hosts file and knows nothing
- * of other sources (nsswitch.conf(5)) but `localhost`.
- * @throws {SystemError} `ENOTFOUND`, `ENODATA`, `ETIMEOUT` and their like, when there is no address of either family.
+ * Looks up the addresses of a name at the name servers in the system's configuration. IPv6 addresses come before IPv4.
+ * Unlike the system's own look-up, it needs no thread and can be cancelled. But it reads no hosts file and none of the
+ * other sources of nsswitch.conf(5); only `localhost` works without a server.
+ * @throws {SystemError} such as `ENOTFOUND`, `ENODATA` or `ETIMEOUT` when the name has no address of either family.
  * @throws {AbortError} when `signal` is aborted.
  * @example
  * const reactor = new Reactor({ ...epollGround(), lookUp: caresLookUp });
  */
 export async function caresLookUp(host: string, port: number, signal: AbortSignal): Promise<readonly Address[]> {
   if (signal.aborted) throw new AbortError('look-up', signal.reason);
-  // RFC 6761, section 6.3: it is never asked for.
+  // RFC 6761, section 6.3: localhost must not be asked for.
   if (/^(?:.*\.)?localhost\.?$/i.test(host))
     return [
       { family: 'IPv6', host: '::1', port },
@@ -39,7 +39,7 @@ export async function caresLookUp(host: string, port: number, signal: AbortSigna
     const reasons = answers
       .filter((answer) => answer.status === 'rejected')
       .map(({ reason }) => reason as NodeJS.ErrnoException);
-    // That there is no address of one family says nothing of the other, for which the servers may have failed.
+    // ENODATA of one family says nothing about the other, so an error of the servers goes first.
     const { code = 'ENODATA', errno = 0 } = reasons.find((reason) => reason.code !== 'ENODATA') ?? {};
     throw new SystemError(
       code,

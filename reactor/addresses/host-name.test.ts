@@ -68,7 +68,7 @@ describe('the name of a host', () => {
       expect(readHostName(text), text).toHaveProperty('fault');
       expect(() => hostName(text, 'serverName'), text).toThrow(RangeError);
     }
-    expect(() => hostName('a b', 'serverName')).toThrow('serverName cannot be "a b": a name has no " " in it');
+    expect(() => hostName('a b', 'serverName')).toThrow('serverName cannot be "a b": a name cannot contain " "');
     expect(() => hostName('0x7f.1', 'host')).toThrow(
       'host cannot be "0x7f.1": it is another spelling of the address 127.0.0.1',
     );

@@ -1,8 +1,8 @@
-/** Internet addresses as text: read, and written in the one form that the system's own functions write. */
+/** Parses IP addresses, and formats them in the same way as the system's own functions. */
 
 import { isIP } from 'node:net';
 
-/** @returns the eight words of an IPv6 address, which must be valid and without its zone. */
+/** @returns the eight 16-bit words of an IPv6 address, which must be valid and without a zone. */
 export function wordsOf(host: string): number[] {
   // The last 32 bits may be written as an IPv4 address (RFC 4291, section 2.2).
   const plain = host.replace(
@@ -19,8 +19,8 @@ export function wordsOf(host: string): number[] {
 }
 
 /**
- * The canonical text of RFC 5952: the longest run of two or more zero words becomes `::`, and an IPv4 address that is
- * mapped or embedded stays one (section 5), as inet_ntop(3) has it.
+ * Formats an address in the canonical text of RFC 5952: the longest run of two or more zero words becomes `::`. A
+ * mapped or embedded IPv4 address keeps its dots (section 5), as in inet_ntop(3).
  */
 export function textOf(words: readonly number[]): string {
   let runStart = -1;
@@ -37,7 +37,7 @@ export function textOf(words: readonly number[]): string {
   return `${hex.slice(0, runStart).join(':')}::${hex.slice(runStart + runLength).join(':')}`;
 }
 
-/** @returns an address in its canonical text, its zone kept; `undefined` when `host` is no address. */
+/** @returns the canonical text of an address, with its zone; `undefined` when `host` is not an address. */
 export function canonicalAddress(host: string): string | undefined {
   const version = isIP(host);
   if (version !== 6) return version === 0 ? undefined : host;

@@ -1,4 +1,4 @@
-/** Name look-up through the system's resolver. */
+/** Name look-ups through the system's resolver. */
 
 import { lookup } from 'node:dns/promises';
 
@@ -9,17 +9,17 @@ import type { Address } from './address.ts';
 
 let abandoned = 0;
 
-/** How many look-ups still hold a thread although their caller has given them up. */
+/** @returns how many look-ups still occupy a thread although their caller has cancelled them. */
 export function abandonedLookUps(): number {
   return abandoned;
 }
 
 /**
- * Finds the addresses of a name, in the order of the system's preference. getaddrinfo(3) cannot be cancelled and holds
- * a thread of the pool, which file access and crypto need as well: two run at a time. One that is given up makes room
- * for the next, although its thread stays busy until the system answers.
- * @throws {SystemError} `ENOTFOUND` and its like. @throws {AbortError} when `signal` is aborted.
- * @throws {UnsupportedError} when look-ups that were given up hold every thread.
+ * Looks up the addresses of a name, in the order of the system's preference. getaddrinfo(3) cannot be cancelled, and it
+ * occupies a thread of the pool that file access and crypto need too. So only two look-ups run at a time. When one is
+ * cancelled, the next one starts, although the thread stays busy until the system answers.
+ * @throws {SystemError} such as `ENOTFOUND`. @throws {AbortError} when `signal` is aborted.
+ * @throws {UnsupportedError} when cancelled look-ups occupy every thread of the pool.
  */
 export async function lookUp(host: string, port: number, signal: AbortSignal): Promise<readonly Address[]> {
   const found = await queue
@@ -34,7 +34,7 @@ function resolve(host: string, signal: AbortSignal): Promise<{ address: string; 
   const threads = Number(process.env.UV_THREADPOOL_SIZE ?? POOL_THREADS);
   if (abandoned >= threads) {
     throw new UnsupportedError(
-      `look-up refused: ${String(abandoned)} look-ups that were given up hold every thread (UV_THREADPOOL_SIZE ${String(threads)}); a ground with lookUp: caresLookUp needs none`,
+      `look-up refused: ${String(abandoned)} cancelled look-ups still occupy all threads of the pool (UV_THREADPOOL_SIZE ${String(threads)}); use a ground with lookUp: caresLookUp, which needs no thread`,
     );
   }
   return new Promise((done, fail) => {
@@ -59,5 +59,5 @@ function resolve(host: string, signal: AbortSignal): Promise<{ address: string; 
 }
 
 const queue = new PQueue({ concurrency: 2 });
-// libuv's own default.
+// The default of libuv.
 const POOL_THREADS = 4;

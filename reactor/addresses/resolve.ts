@@ -1,4 +1,4 @@
-/** From a host to its addresses. */
+/** Finds the addresses of a host. */
 
 import { ClosedError } from '../../core/errors.ts';
 import type { Ground } from '../ground.ts';
@@ -7,7 +7,7 @@ import type { Address } from './address.ts';
 import { lookUpName } from './host-name.ts';
 
 /**
- * Finds the addresses of a host, at least one. A number is its own address and needs no look-up.
+ * Finds the addresses of a host, at least one. An IP address needs no look-up.
  * @throws {SystemError | ClosedError} when the host has no address.
  */
 export async function resolve(

@@ -1,4 +1,4 @@
-/** One socket on its way to one address. */
+/** One attempt to connect one socket to one address. */
 
 import type { SystemError } from '../../core/errors.ts';
 import { formatAddress, numericAddress } from '../addresses/address.ts';
@@ -11,8 +11,8 @@ import { applyOptions, SocketTransport } from '../connections/socket-transport.t
 import { EAGAIN, EINPROGRESS, EINTR, systemError } from '../system-calls.ts';
 
 /**
- * Owns its descriptor until it is taken as {@link socket} or closed. It is registered after connect(2) has returned: a
- * socket that was never connected looks hung up to epoll.
+ * Owns its descriptor until the caller takes {@link socket} or closes the attempt. The descriptor is registered after
+ * connect(2) has returned, because epoll reports a hangup for a socket that was never connected.
  */
 export class ConnectAttempt implements HandleOwner {
   readonly #loop: Loop;
@@ -25,7 +25,7 @@ export class ConnectAttempt implements HandleOwner {
   #failure: SystemError | undefined;
   #taken = false;
 
-  /** @throws {SystemError} when it fails at once. */
+  /** @throws {SystemError} when the attempt fails at once. */
   constructor(loop: Loop, address: Address, options: ConnectOptions, wake: () => void) {
     this.#loop = loop;
     this.address = address;
@@ -45,13 +45,15 @@ export class ConnectAttempt implements HandleOwner {
     }
   }
 
-  /** The connected socket, which is the caller's from now on. Only after {@link poll} has returned `null`. */
+  /** The connected socket. The caller owns it from now on. Valid only after {@link poll} has returned `null`. */
   get socket(): SocketTransport {
     this.#taken = true;
     return this.#socket as SocketTransport;
   }
 
-  /** @returns the error that it ended with; `null` when it is connected; `undefined` while it is on its way. */
+  /**
+   * @returns the error when the attempt has failed; `null` when it is connected; `undefined` while it is in progress.
+   */
   poll(): SystemError | null | undefined {
     if (this.#failure !== undefined) {
       this.close();
@@ -79,7 +81,7 @@ export class ConnectAttempt implements HandleOwner {
 
   #bind(host: string): void {
     const local = numericAddress(host, 0);
-    if (local === undefined) throw new RangeError(`localAddress must be an address, not "${host}"`);
+    if (local === undefined) throw new RangeError(`localAddress must be an IP address, not "${host}"`);
     const result = this.#loop.ground.calls.bind(this.#handle.fd, local);
     if (result < 0) throw systemError(result, 'bind', host);
   }
@@ -88,12 +90,12 @@ export class ConnectAttempt implements HandleOwner {
     const { calls, selector } = this.#loop.ground;
     const { fd } = this.#handle;
     const result = calls.connect(fd, this.address);
-    // A Unix socket whose listener has a full backlog says so, and tells nobody when there is room again.
+    // The backlog of the listener is full. For Unix sockets, the kernel does not report when it has room again.
     if (result === -EAGAIN && this.address.family === 'unix') {
       this.#retryLater();
       return;
     }
-    // One that a signal has interrupted goes on as well; a second call would find it under way, or done.
+    // A connect that a signal has interrupted continues in the kernel. A second call would only find it in progress.
     if (result < 0 && result !== -EINPROGRESS && result !== -EINTR) throw this.#error(result);
     selector.register(this.#handle);
     this.#socket = new SocketTransport(calls, selector, this.#handle, this.address);

@@ -1,4 +1,4 @@
-/** Where to connect to, and how. */
+/** The options of `connect` and `connectSecure`. */
 
 import { OPERATION_RULES } from '../../core/operation.ts';
 import type { OperationOptions } from '../../core/operation.ts';
@@ -12,11 +12,11 @@ import type { ConnectionBasis } from '../connections/connection-basis.ts';
 import { SOCKET_RULES } from '../connections/socket-options.ts';
 import type { SocketOptions } from '../connections/socket-options.ts';
 
-/** Where to connect to, and how. */
+/** Where to connect to, and options of the socket and the operation. */
 export type ConnectOptions = Target &
   SocketOptions &
   OperationOptions & {
-    /** The own address to connect from, as a number; the system's choice unless given. */
+    /** The local IP address to connect from; by default, the system chooses it. */
     readonly localAddress?: string | undefined;
   };
 
@@ -27,11 +27,11 @@ export const CONNECT_RULES = {
   localAddress: text,
 } satisfies Rules<ConnectOptions | Address>;
 
-/** Where to connect to, how, and what to lay over the connection. */
+/** The options of `connect`, and the layer to lay over the connection. */
 export type ConnectSecureOptions<C = unknown> = ConnectOptions & {
   /** The layer, such as a `TlsContext`. */
   readonly secure: TransportLayer<C, ConnectionBasis>;
-  /** The name that the peer must have; the host unless given. */
+  /** The name that the certificate of the peer must have; the host by default. */
   readonly serverName?: string;
 };
 

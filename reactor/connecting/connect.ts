@@ -1,6 +1,6 @@
 /**
- * Connecting: look-up, then the addresses one after the other with a head start for each (RFC 8305, "happy eyeballs"),
- * then the layer's handshake; all of it one operation with one deadline.
+ * Connecting: the look-up, then the addresses one after the other with a head start for each (RFC 8305, "Happy
+ * Eyeballs"), then the layer's handshake. All of this is one operation with one deadline.
  */
 
 import type { SystemError } from '../../core/errors.ts';
@@ -20,7 +20,9 @@ import type { ConnectionBasis } from '../connections/connection-basis.ts';
 import type { Loop, LoopStep } from '../loop.ts';
 import type { SocketTransport } from '../connections/socket-transport.ts';
 
-/** The addresses of a target are tried in turn, overlapping; the first that answers wins and the others are closed. */
+/**
+ * Tries the addresses of a target in order, with overlap. The first that connects wins; the other sockets are closed.
+ */
 export class ConnectStep implements LoopStep<Connection> {
   readonly name = 'connect';
   readonly #loop: Loop;
@@ -78,7 +80,7 @@ export class ConnectStep implements LoopStep<Connection> {
     this.#lookUp.abort();
     this.#cancelHeadStart?.();
     for (const attempt of this.#attempts) attempt.close();
-    // One that has failed by itself may still have an alert on its way.
+    // A connection that has failed by itself is closed already. It may still send an alert, so it is not aborted.
     if (failed && this.#connection?.closed === false) this.#connection.abort();
   }
 
@@ -167,7 +169,7 @@ export class ConnectStep implements LoopStep<Connection> {
         : layered(this.#layer, this.#socket, basis, options);
   }
 
-  /** Runs the layer's handshake step by step, woken by whatever happens on the connection. */
+  /** Runs the layer's handshake step by step. Changes of the connection's readiness wake the operation. */
   #shakeHands(): StepCode {
     const connection = this.#connection as Connection;
     let code;
@@ -185,7 +187,7 @@ export class ConnectStep implements LoopStep<Connection> {
     return code;
   }
 
-  /** Connects once more, to where a peer has answered, for what `layer` makes up for. */
+  /** Connects once more to the address that has answered, and retries the handshake with `layer`. */
   #redial(failed: Connection, layer: TransportLayer<Connection, ConnectionBasis>): StepCode {
     if (this.#operation !== undefined) failed.unwatch(this.#operation);
     failed.abort();
@@ -199,7 +201,7 @@ export class ConnectStep implements LoopStep<Connection> {
   }
 }
 
-/** Families take turns, beginning with that of the first address (RFC 8305, section 4). */
+/** Alternates between the address families, beginning with that of the first address (RFC 8305, section 4). */
 function interleaved(addresses: readonly Address[]): Address[] {
   const first = addresses.filter((address) => address.family === addresses[0]?.family);
   const second = addresses.filter((address) => address.family !== addresses[0]?.family);

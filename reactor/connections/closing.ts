@@ -1,4 +1,4 @@
-/** The ends of a connection that take time: a polite close, and a break that lets the sent data arrive first. */
+/** The two ways to end a connection that take time: `close`, and `breakOff`, which lets the sent data arrive first. */
 
 import { ClosedError } from '../../core/errors.ts';
 import { Operation } from '../../core/operation.ts';
@@ -10,17 +10,17 @@ import { ProgressWatch } from './progress-watch.ts';
 import type { CloseLimits } from './progress-watch.ts';
 import type { Slots } from './slots.ts';
 
-/** The connection, as its end sees it. */
+/** The part of a connection that its end uses. */
 export interface ClosingOwner {
   readonly closed: boolean;
   abort(reason?: Error): void;
-  /** @param lingers the limits within which the descriptor lingers; by the error unless given. */
+  /** @param lingers how long the descriptor may linger; by default, `error` decides. */
   destroy(error?: Error, lingers?: CloseLimits): void;
   /** Calls `task` once, when the connection is closed. */
   onceClosed(task: () => void): void;
 }
 
-/** One end of one connection, from its beginning until the connection is destroyed. */
+/** The end of one connection, from the call of `close` or `breakOff` until the connection is destroyed. */
 export class Closing {
   readonly #owner: ClosingOwner;
   readonly #slots: Slots;
@@ -35,19 +35,19 @@ export class Closing {
     this.#limits = limits;
   }
 
-  /** Says goodbye, and waits for the peer's. */
+  /** Half-closes the connection, and waits for the peer's half-close. */
   async politely(): Promise<void> {
     const { inflow, outflow } = this.#slots;
     const watch = await this.#leaveWith(new ShutdownStep(inflow, outflow, 'both', false), 'closed');
-    // The peer sent more than a close reads. The kernel holds the rest and answers it with a reset at the close of the
-    // descriptor: that reset must not destroy data on their way to the peer.
+    // The peer sent more than a close reads. When the descriptor is closed, the kernel drops the rest and sends a
+    // reset. That reset would destroy data that are still on their way to the peer.
     if (!inflow.ended) await this.#acknowledged(watch);
     this.#owner.destroy();
   }
 
-  /** Lets the sent data arrive, and breaks the connection then. */
+  /** Lets the sent data arrive, then breaks the connection. */
   async byBreaking(reason: Error | undefined): Promise<void> {
-    // A send of nothing is complete when nothing is held below any more.
+    // A send of nothing is complete when the transport holds no bytes any more.
     const watch = await this.#leaveWith(new SendStep(this.#slots.outflow, NOTHING, undefined), 'broken off');
     await this.#acknowledged(watch);
     if (this.#owner.closed) return;
@@ -56,12 +56,14 @@ export class Closing {
     else this.#owner.destroy(reason, this.#limits);
   }
 
-  /** The connection is destroyed: no limit holds any more. */
+  /** Called when the connection is destroyed: stops the limits. */
   stop(): void {
     this.#watch?.stop();
   }
 
-  /** Ends running operations, lets a running send finish, and runs `last`; failures of both do not stop the end. */
+  /**
+   * Fails the running receive and handshake, lets a running send finish, then runs `last`. Ignores failures of both.
+   */
   async #leaveWith(last: Step<unknown>, how: string): Promise<ProgressWatch> {
     const slots = this.#slots;
     let running = slots.sending;

@@ -1,4 +1,4 @@
-/** What every connection stands on, and how a layer such as TLS is laid over it. */
+/** The basis of every connection, and how a layer such as TLS is laid over it. */
 
 import type { LayerOptions, LayingOptions, TransportLayer } from '../../core/transport-layer.ts';
 import type { Transport } from '../../core/transport.ts';
@@ -6,14 +6,14 @@ import type { Address } from '../addresses/address.ts';
 import type { Loop } from '../loop.ts';
 import type { ConnectionSocket } from './connection-socket.ts';
 
-/** What every connection stands on, handed from layer to layer. */
+/** What every connection needs from the reactor. Each layer passes it on to the one above. */
 export interface ConnectionBasis {
   /** @internal */
   readonly loop: Loop;
   /** @internal */
   readonly socket: ConnectionSocket;
   readonly role: 'client' | 'server';
-  /** The name or number that was connected to, in the form of `hostName`. */
+  /** The host name or address that the client connected to, as `hostName` returns it. */
   readonly host?: string | undefined;
 }
 
@@ -24,15 +24,15 @@ export function layered<C>(
   basis: ConnectionBasis,
   options: LayingOptions = {},
 ): C {
-  const told: LayerOptions = {
+  const layerOptions: LayerOptions = {
     role: options.role ?? basis.role,
     serverName: options.serverName ?? (basis.role === 'client' ? basis.host : undefined),
     peer: peerOf(basis, basis.socket.remoteAddress),
   };
-  return layer.connection(layer.transport(below, told), basis, told);
+  return layer.connection(layer.transport(below, layerOptions), basis, layerOptions);
 }
 
-/** What a client knows its peer by. */
+/** The address that identifies the peer of a client. */
 function peerOf({ role, host }: ConnectionBasis, address: Address | undefined): string | undefined {
   if (role === 'server' || address === undefined) return undefined;
   return address.family === 'unix' ? address.path : `${host ?? address.host}:${String(address.port)}`;

@@ -1,4 +1,4 @@
-/** What a connection emits, what its operations take, and the rules for that. */
+/** The events of a connection, the options of its operations, and the rules for these options. */
 
 import { OPERATION_RULES } from '../../core/operation.ts';
 import type { OperationOptions } from '../../core/operation.ts';
@@ -7,49 +7,54 @@ import type { Rules } from '../../core/options.ts';
 import type { SendRange } from '../../core/send.ts';
 import { SOCKET_OPTION_NAMES } from './socket-options.ts';
 
-/** What a connection tells once or seldom. */
+/** The events of a connection. */
 export interface ConnectionEvents {
-  /** The connection is closed and its descriptor given back; with the error that closed it, if one did. */
+  /** The connection is closed, with the error that closed it, if one did. */
   close: (error?: Error) => void;
   /**
-   * The peer has said that it sends nothing more, whether anybody receives or not. What it sent before can still be
-   * received, and it may still be listening. Told once, also when it has happened before anybody listened for it.
+   * The peer has half-closed the connection: it sends nothing more. The event does not need a running receive. Data
+   * sent before can still be received, and the peer may still receive data. Emitted once. When the half-close came
+   * before the first listener, it is emitted after that listener is added.
    */
   end: () => void;
   /**
-   * The peer reset the connection, or the network broke it, whether anybody receives or not. What came before can still
-   * be received. Told once, also when it has happened before anybody listened for it.
+   * The peer reset the connection, or the network broke it. The event does not need a running receive. Data that came
+   * before can still be received. Emitted once. When the break came before the first listener, it is emitted after that
+   * listener is added.
    */
   broken: (error: Error) => void;
   /** The handshake of a layer such as TLS is complete. */
   secure: () => void;
-  /** A secret of a layer such as TLS, as a line for decrypting captures; only of those that were asked to tell. */
+  /**
+   * A secret of a layer such as TLS, as a line for a program that decrypts captures. Only if the layer was asked for
+   * it.
+   */
   keylog: (line: string) => void;
 }
 
-/** How much went through a connection, and for how long. */
+/** The number of bytes that went through a connection, and its age. */
 export interface ConnectionStatistics {
   readonly bytesIn: number;
   readonly bytesOut: number;
-  /** Milliseconds since it was opened. */
+  /** The age of the connection, in milliseconds. */
   readonly ageMs: number;
 }
 
-/** What `receive` takes. */
+/** The options of `receive`. */
 export interface ReceiveOptions extends OperationOptions {
-  /** Bytes that count as received before all others, such as an earlier failure's `partial`. */
+  /** Bytes to receive before all others, such as the `partial` of an earlier failure. */
   readonly prefix?: Uint8Array | undefined;
-  /** The bound of what is gathered, in bytes: 64 KiB for a line, 16 MiB for `'*a'` unless given. */
+  /** The most that the receive gathers, in bytes. By default 64 KiB for a line and 16 MiB for `'*a'`. */
   readonly maxBytes?: number | undefined;
 }
 
-/** What `handshake` takes. */
+/** The options of `handshake`. */
 export interface HandshakeOptions extends OperationOptions {
-  /** Leaves the connection open when the handshake times out or is cancelled, to be gone on with later. */
+  /** Leaves the connection open when the handshake times out or is cancelled, so that it can be continued later. */
   readonly keepOpen?: boolean | undefined;
 }
 
-// Where the data end, and so which index is too far, the send knows.
+// The send itself checks that the index lies within the data.
 const index = number('a whole number', Number.isInteger);
 const maxBytes = number('a number of bytes of at least 1', (value) => value >= 1);
 /** How much `tryReceive` takes at most. */
@@ -65,7 +70,7 @@ export const HANDSHAKE_RULES = { ...OPERATION_RULES, keepOpen: flag } satisfies 
 /** Text or bytes. */
 export const piece = either(
   bytes,
-  thing('text', (value) => typeof value === 'string'),
+  thing('a string', (value) => typeof value === 'string'),
 );
 /** What `send` takes. */
 export const sendable = either(piece, listOf(piece));

@@ -1,4 +1,4 @@
-/** What a connection stands on at the bottom: a transport whose readiness is told, with addresses and options. */
+/** The lowest transport of a connection. It has a handle for readiness, addresses and options. */
 
 import type { Transport } from '../../core/transport.ts';
 import type { Address } from '../addresses/address.ts';
@@ -8,28 +8,31 @@ import type { PeerCredentials } from '../system-calls.ts';
 
 /** The lowest transport of a connection: a socket of the system's, or one of Node's own streams. */
 export interface ConnectionSocket extends Transport {
-  /** Its readiness. Whoever sets a bit gives the handle a place in the reactor's ready queue. */
+  /** Its readiness. Code that sets a bit must also add the handle to the reactor's ready queue. */
   readonly handle: Handle;
   readonly localAddress: Address | undefined;
   readonly remoteAddress: Address | undefined;
-  /** Who is at the other end of a Unix socket, where the system tells. */
+  /** The process at the other end of a Unix socket, if the system knows it. */
   readonly peerCredentials: PeerCredentials | undefined;
 
   /**
-   * @throws {SystemError | UnsupportedError} when the option or its value is refused.
+   * @throws {SystemError | UnsupportedError} when the socket refuses the option or its value.
    * @throws {ClosedError} once closed.
    */
   setOption(name: SocketOptionName, value: number): void;
 
-  /** @throws {SystemError | UnsupportedError} when the option cannot be told. @throws {ClosedError} once closed. */
+  /** @throws {SystemError | UnsupportedError} when the option cannot be read. @throws {ClosedError} once closed. */
   option(name: SocketOptionName): number;
 
-  /** How many bytes the peer's system has taken of what was sent. */
+  /** How many of the sent bytes the peer's system has acknowledged. */
   readonly acknowledged: number;
 
-  /** How many bytes it has not taken yet; 0 once it never will, because the socket is closed or broken. */
+  /**
+   * How many of the sent bytes it has not acknowledged yet; 0 when the socket is closed or broken, because it never
+   * will.
+   */
   readonly unacknowledged: number;
 
-  /** What broke it, if anything did. Reading delivers all that came before that, and then fails with it. */
+  /** The error that broke the socket, if any did. Reads deliver all bytes that came before it, then fail with it. */
   brokenBy(): Error | undefined;
 }

@@ -1,6 +1,6 @@
 /**
- * A connection: the face of one transport. It is longer than other files because it is the one surface that users see;
- * the operations behind it are in `slots.ts`, its ends in `closing.ts` and `ends.ts`.
+ * A connection: the public interface of one transport. This file is longer than others because it holds everything that
+ * users call. The running operations are in `slots.ts`; the ways to end are in `closing.ts` and `ends.ts`.
  */
 
 import { EventEmitter } from 'eventemitter3';
@@ -64,8 +64,8 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
   readonly #openedAt: number;
   #timeouts: Timeouts = {};
   #isRef = true;
-  /** Whether a layer above has it now. */
-  #isGiven = false;
+  /** Whether a layer such as TLS has taken the connection over. */
+  #isTakenOver = false;
   #closedBy: Error | undefined;
   #closing: Closing | undefined;
   #closed: Promise<void> | undefined;
@@ -87,8 +87,8 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
   /**
    * Sends `data`, or the part of it from byte `first` to byte `last`. The bytes must not change until the operation
    * settles.
-   * @returns resolves to the index of the last byte sent, once nothing of it is held back below. A failure carries
-   * `last` and `rest`: send again from `last + 1`.
+   * @returns resolves to the index of the last byte sent, once the kernel has accepted all bytes. An error carries
+   * `last` and `rest`: to retry, send from `last + 1`.
    * @throws {RangeError} when the range lies outside of the data.
    */
   send(data: Sendable, options?: SendRange & OperationOptions): Operation<number> {
@@ -99,8 +99,8 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
 
   /**
    * Receives what `pattern` asks for: `'*l'` a line (text without its LF and with every CR removed), `'*a'` everything
-   * until the end, `'*s'` some bytes (none at the end), or that many bytes. A failure carries the gathered bytes as
-   * `partial`: pass them back as `prefix`, or {@link unread} them.
+   * until the end, `'*s'` some bytes (none at the end), or a number for that many bytes. An error carries the gathered
+   * bytes as `partial`: pass them back as `prefix`, or call {@link unread} with them.
    * @throws {RangeError} when the pattern or `maxBytes` is not valid.
    */
   receive<P extends PatternName = '*l'>(pattern?: P, options?: ReceiveOptions): Operation<Received<P>> {
@@ -139,7 +139,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
     return this.#begin(new SkipStep(this.#slots.inflow, count), options, RECEIVE);
   }
 
-  /** Receives what is there, at least one byte, into the caller's memory; resolves to the count, 0 at the end. */
+  /** Receives any bytes, at least one, into the caller's memory. Resolves to the count, which is 0 at the end. */
   receiveInto(into: Uint8Array, options?: OperationOptions): Operation<number> {
     checkArgument('receiveInto', 'the memory', into, bytes);
     if (options !== undefined) checkOptions('receiveInto', options, OPERATION_RULES);
@@ -147,9 +147,9 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
   }
 
   /**
-   * Runs the layer's handshake; a plain connection has none and is done at once. Sends and receives run it by
-   * themselves. On fatal errors the connection is closed, on timeout and cancel too, unless `keepOpen` is set or a
-   * limit of zero asks for one try.
+   * Runs the layer's handshake. A plain connection has none, so the operation succeeds at once. Sends and receives run
+   * the handshake by themselves. A fatal error closes the connection. A timeout or a cancel closes it too, unless
+   * `keepOpen` is set or a limit is zero.
    */
   handshake(options?: HandshakeOptions): Operation<void> {
     if (options !== undefined) checkOptions('handshake', options, HANDSHAKE_RULES);
@@ -159,13 +159,14 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
     return this.#begin(new HandshakeStep(this.transport), options, HANDSHAKE);
   }
 
-  /** Runs a layer's own step beside sends and receives, in the place of the handshake. @internal */
+  /** Runs a layer's own step, in the slot of the handshake, so that it can run beside sends and receives. @internal */
   protected runLikeHandshake(step: Step<void>, options: OperationOptions | undefined): Operation<void> {
     return this.#begin(step, options, HANDSHAKE);
   }
 
   /**
-   * The layer's handshake is complete, whoever has completed it: who waits for just that is done, whatever comes next.
+   * Called when the layer's handshake is complete. A waiting `handshake` operation succeeds now, although another
+   * operation has completed the handshake, and whatever happens to the connection later.
    * @internal
    */
   protected handshakeIsComplete(): void {
@@ -173,7 +174,11 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
     if (handshaking?.name === 'handshake' && handshaking.want !== null) handshaking.succeed(undefined);
   }
 
-  /** Says that nothing more will be sent, waits until the peer says so, or both. */
+  /**
+   * Half-closes the connection, waits until the peer does, or both.
+   * @param what `'send'` tells the peer that nothing more will be sent, `'receive'` waits until the peer has said so
+   * and drops the data that still come, `'both'` does both.
+   */
   shutdown(what: Direction = 'send', options?: OperationOptions): Operation<void> {
     checkArgument('shutdown', 'the direction', what, direction);
     if (options !== undefined) checkOptions('shutdown', options, OPERATION_RULES);
@@ -185,11 +190,12 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
   }
 
   /**
-   * Ends the connection politely: lets a running send finish, says goodbye, waits for the peer's end while dropping
-   * what still comes (so that no reset destroys the last data on their way), then closes. A running receive fails. It
-   * goes on as long as the peer takes what it was sent, within the limits; then the connection is closed all the same.
-   * @param options how long that may take: 30 seconds, of which at most 2 without progress, unless given.
-   * @returns resolves when the descriptor is given back.
+   * Closes the connection gracefully. It lets a running send finish, half-closes the connection, waits for the peer's
+   * half-close, then closes the descriptor. It drops data that still come while it waits, because unread data would
+   * make the kernel send a reset, which destroys the last data on their way. A running receive fails. When a limit
+   * passes, the connection is closed all the same.
+   * @param options how long the close may take: by default 30 seconds, with at most 2 without progress.
+   * @returns resolves when the descriptor is closed.
    */
   close(options?: ConnectionCloseOptions): Promise<void> {
     const limits = closeLimits(options);
@@ -197,13 +203,12 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
   }
 
   /**
-   * Ends the connection so that the peer knows that bytes are missing, but not before it has what was accepted for it:
-   * lets a running send finish and waits until the peer's system has taken everything, within the limits; then it
-   * resets the connection, or ends it without the goodbye of its protocol (over TLS without close_notify). A running
-   * receive fails.
+   * Ends the connection in such a way that the peer knows that bytes are missing. It first delivers the accepted bytes:
+   * it lets a running send finish, and waits within the limits until the peer's system has acknowledged everything.
+   * Then it resets the connection; over TLS, it ends without a close_notify instead. A running receive fails.
    * @param options how long that may take, as for {@link close}.
-   * @param reason what the connection's operations, its `closeReason` and its `signal` are told.
-   * @returns resolves when the descriptor is given back.
+   * @param reason the `closeReason`, the reason of `signal`, and the `cause` of the errors of later operations.
+   * @returns resolves when the descriptor is closed.
    */
   breakOff(options?: ConnectionCloseOptions, reason?: Error): Promise<void> {
     const limits = closeLimits(options);
@@ -212,7 +217,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
 
   /**
    * Breaks the connection now: the peer sees a reset. Running operations fail.
-   * @param reason what they, the connection's `closeReason` and its `signal` are told.
+   * @param reason the `closeReason`, the reason of `signal`, and the `cause` of operations that fail.
    */
   abort(reason?: Error): void {
     this.#linger?.abort();
@@ -221,12 +226,12 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
     this.#destroy(reason, null);
   }
 
-  /** Lets the connection keep the process alive while it is open; this is so from the start. */
+  /** Keeps the process alive while the connection is open. This is the default. */
   ref(): this {
     return this.#setRef(true);
   }
 
-  /** Lets the process end although the connection is open. */
+  /** Lets the process exit while the connection is open. */
   unref(): this {
     return this.#setRef(false);
   }
@@ -237,11 +242,11 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
   }
 
   /**
-   * Lines until the peer ends. An end in the middle of a line is a `ClosedError`; the unfinished bytes stay in the
-   * connection.
+   * Receives lines until the peer ends. When it ends in the middle of a line, the iteration throws a `ClosedError`, and
+   * the unfinished bytes stay in the connection.
    */
   lines(options?: Omit<ReceiveOptions, 'prefix'>): AsyncGenerator<string, void, undefined> {
-    // Here, because a generator begins with its first line.
+    // Checked here, because the body of a generator runs only when the first line is asked for.
     if (options !== undefined) checkOptions('lines', options, LINES_RULES);
     return this.#messages(() => this.receive('*l', options));
   }
@@ -275,7 +280,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
     }
   }
 
-  /** Bytes as they come, until the peer ends. */
+  /** Receives bytes as they come, until the peer ends. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
     for (;;) {
       const bytes = await this.receive('*s');
@@ -287,8 +292,9 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
   // Steps that never wait.
 
   /**
-   * Receives what is there, up to `atMost` bytes.
-   * @returns the bytes; `END` at the end, or a want: try again when the connection is ready for it.
+   * Receives the bytes that are there now, up to `atMost`.
+   * @param atMost a number of bytes of at least 1; 64 KiB by default.
+   * @returns the bytes, `END` at the end, or a want: try again when the connection is ready for that.
    */
   tryReceive(atMost = TRY_BYTES): Uint8Array | typeof END | WantCode {
     if (!(Number.isSafeInteger(atMost) && atMost >= 1)) checkArgument('tryReceive', 'maxBytes', atMost, wholeBytes);
@@ -299,13 +305,13 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
   }
 
   /**
-   * Receives what is there into `into`;
-   * @returns the count, `END`, or a want.
+   * Receives the bytes that are there now into `into`.
+   * @returns the count, `END` at the end, or a want: try again when the connection is ready for that.
    * @throws {RangeError} when `into` is empty.
    */
   tryReceiveInto(into: Uint8Array): number {
     if (!(into instanceof Uint8Array)) checkArgument('tryReceiveInto', 'the memory', into, bytes);
-    // A system call with no room returns 0, which is how the end looks.
+    // A system call with an empty buffer returns 0, like one at the end.
     if (into.length === 0) throw new RangeError('tryReceiveInto needs room for at least one byte');
     this.#assertFree('receive', this.#slots.receiving);
     const { input } = this.#slots.inflow;
@@ -314,7 +320,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
 
   /**
    * Offers bytes for sending.
-   * @returns how many were taken, which may be 0; or a want. What was taken goes out by itself.
+   * @returns how many bytes were accepted, which may be 0, or a want. Accepted bytes go out without another call.
    */
   trySend(from: Uint8Array): number {
     if (!(from instanceof Uint8Array)) checkArgument('trySend', 'the data', from, bytes);
@@ -326,7 +332,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
     }
   }
 
-  /** Runs the handshake as far as it goes now; @returns `DONE` or a want. It never closes on a want. */
+  /** Runs the handshake as far as possible now. @returns `DONE`, or a want, which leaves the connection open. */
   tryHandshake(): StepCode {
     this.#assertFree('handshake', undefined);
     try {
@@ -336,7 +342,9 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
     }
   }
 
-  /** Puts bytes back, to be received next. */
+  /**
+   * Puts bytes back in front of all others. The next receive gets them. Does nothing once the connection is closing.
+   */
   unread(given: Uint8Array): void {
     checkArgument('unread', 'the data', given, bytes);
     if (this.#slots.state !== 'open') return;
@@ -348,32 +356,34 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
   // Readiness.
 
   /**
-   * Emits this connection, once in a turn at most, while bytes or the end can be received. A hint: a try may still
-   * want.
+   * Emits this connection, at most once a turn, while bytes or the end can be received. It is a hint: a try may still
+   * return a want.
    */
   get readable$(): Observable<this> {
     return this.#slots.readable() as Observable<this>;
   }
 
-  /** Emits this connection, once in a turn at most, while it takes bytes. A hint: a try may still want. */
+  /**
+   * Emits this connection, at most once a turn, while it accepts bytes. It is a hint: a try may still return a want.
+   */
   get writable$(): Observable<this> {
     return this.#slots.writable() as Observable<this>;
   }
 
-  /** Tells each wait of an operation as it begins. */
+  /** Emits each wait of an operation when it begins. */
   get wants$(): Observable<Wanting> {
     return this.#slots.wants();
   }
 
-  /** Why the last operation or try could not go on at once: LuaSec's `want()`. */
+  /** Returns what the last operation or try had to wait for, like LuaSec's `want()`. */
   want(): Want | 'nothing' {
     return this.#slots.lastWant ?? 'nothing';
   }
 
   /**
-   * Aborted when the connection is closed by either side or breaks, whether anybody receives or not; the reason is what
-   * ended it, or a `ClosedError`. A peer that only says that it sends nothing more does not abort it: see the event
-   * `'end'`.
+   * A signal that is aborted when this side closes the connection or when it breaks. It does not need a running
+   * receive. Its reason is the error that ended the connection, or a `ClosedError`. A half-close by the peer does not
+   * abort it: see the event `'end'`.
    */
   get signal(): AbortSignal {
     return this.#lazyEnds.signal(() => (this.closed ? this.#goneReason : undefined));
@@ -408,7 +418,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
     return this;
   }
 
-  /** Whether a receive may succeed now; buffered bytes and the end count. */
+  /** Whether a receive may succeed now. Buffered bytes and the end count. */
   get readableNow(): boolean {
     return this.#slots.readableNow;
   }
@@ -421,8 +431,8 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
   // The connection itself.
 
   /**
-   * The limits of operations that bring none of their own; copied when an operation starts.
-   * @throws {TypeError | RangeError} for what is none.
+   * The default limits of operations. An operation copies them when it starts.
+   * @throws {TypeError | RangeError} when a limit is not valid.
    */
   get timeouts(): Timeouts {
     return this.#timeouts;
@@ -433,7 +443,10 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
     this.#timeouts = timeouts;
   }
 
-  /** Sets one limit of the operations to come; negative or `Infinity` for none. LuaSec's `settimeout`. */
+  /**
+   * Sets one of the default limits, for the operations that start from now on, like LuaSec's `settimeout`.
+   * @param ms the limit in milliseconds; negative or `Infinity` for none.
+   */
   setTimeout(ms: number, mode: TimeoutMode = 'block'): void {
     checkArgument('setTimeout', 'ms', ms, milliseconds);
     checkArgument('setTimeout', 'the mode', mode, timeoutMode);
@@ -441,8 +454,8 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
   }
 
   /**
-   * Lays a protocol such as TLS over this connection and returns the connection above it. This one is no longer usable
-   * by itself. Bytes that were received and not taken go to the layer.
+   * Lays a protocol such as TLS over this connection, and returns the connection of that layer. From then on, only the
+   * returned connection is usable. Received bytes that no receive has taken go to the layer.
    * @throws {BusyError} while an operation is running.
    */
   secure<C extends Connection>(layer: TransportLayer<C, ConnectionBasis>, options?: LayingOptions): C {
@@ -453,13 +466,13 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
     const below = inflow.input.length > 0 ? new InflowTransport(inflow) : this.transport;
     const above = layered(layer, below, this.basis, options);
     above.#timeouts = this.#timeouts;
-    this.#isGiven = true;
+    this.#isTakenOver = true;
     this.#leave(undefined);
     this.basis.loop.closed('connection', this);
     return above;
   }
 
-  /** The operations that are running on it. @internal */
+  /** The operations that are running on the connection. @internal */
   get operations(): Operation<unknown>[] {
     return this.#slots.running;
   }
@@ -473,21 +486,21 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
   }
 
   /**
-   * Who is at the other end of a Unix socket, as the kernel vouches for it; `undefined` on other sockets and once
-   * closed.
+   * The process at the other end of a Unix socket, as the kernel reports it. `undefined` on other sockets and once the
+   * connection is closed.
    */
   get peerCredentials(): PeerCredentials | undefined {
     return this.basis.socket.peerCredentials;
   }
 
-  /** Sets an option of the socket. @throws {SystemError} when the kernel refuses. */
+  /** Sets an option of the socket. @throws {SystemError} when the kernel refuses the option or its value. */
   setOption(name: SocketOptionName, value: number | boolean): void {
     checkArgument('setOption', 'the name', name, socketOption);
     checkArgument('setOption', name, value, socketValue);
     this.basis.socket.setOption(name, Number(value));
   }
 
-  /** Reads an option of the socket. @throws {SystemError} when the kernel refuses. */
+  /** Reads an option of the socket. @throws {SystemError} when the kernel refuses the option. */
   option(name: SocketOptionName): number {
     checkArgument('option', 'the name', name, socketOption);
     return this.basis.socket.option(name);
@@ -501,15 +514,17 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
     };
   }
 
-  /** The error that closed it, if one did. */
+  /** The error that closed the connection, if one did. */
   get closeReason(): Error | undefined {
-    // An error takes its time to make, and hardly anybody asks.
-    if (this.#isGiven)
-      this.#closedBy ??= new ClosedError('the connection was given to the layer above it; use that one');
+    // Created on demand: errors are expensive, and few callers read this.
+    if (this.#isTakenOver)
+      this.#closedBy ??= new ClosedError(
+        'a layer has taken the connection over; use the connection that secure() returned',
+      );
     return this.#closedBy;
   }
 
-  /** Whether a layer of the connection encrypts: one over TLS says so. */
+  /** Whether a layer of the connection, such as TLS, encrypts it. */
   get encrypted(): boolean {
     return false;
   }
@@ -518,9 +533,9 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
     return this.#slots.state === 'closed';
   }
 
-  // What follows is for the parts of a connection.
+  // For the parts of a connection.
 
-  /** Wakes `operation`, a select, when this connection has news. @internal */
+  /** Wakes `operation`, a select, when the readiness of this connection has changed. @internal */
   watch(operation: Operation<unknown>): void {
     this.#slots.watch(operation);
   }
@@ -541,13 +556,13 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
   }
 
   /**
-   * Ends the connection by a failure of both directions: at once, or when a receive meets it behind all that came
-   * before. @internal
+   * Ends the connection after a failure of both directions. When received bytes are left, it ends only after a receive
+   * has taken them and met the failure. @internal
    */
   endBy(failure: Error): void {
     const { inflow, state } = this.#slots;
-    const isOwed = state === 'open' && (inflow.input.length > 0 || this.transport.hasBuffered);
-    if (isOwed) this.#slots.enqueue();
+    const hasUnread = state === 'open' && (inflow.input.length > 0 || this.transport.hasBuffered);
+    if (hasUnread) this.#slots.enqueue();
     else this.#destroy(failure);
   }
 
@@ -594,13 +609,13 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
     }
   }
 
-  /** Ends the connection when the transport failed for both directions; @returns what to throw. */
+  /** Ends the connection if the transport has failed for both directions. @returns `error`, for the caller to throw. */
   #failed(error: unknown): unknown {
     if (this.transport.failure !== undefined) this.endBy(this.transport.failure);
     return error;
   }
 
-  /** @throws unless a try of that kind may be made now. It counts as an answer to readiness. */
+  /** @throws unless a try of that kind may be made now. The try counts as a response to emitted readiness. */
   #assertFree(name: OperationName, running: Operation<unknown> | undefined): void {
     if (this.#slots.state !== 'open') throw this.#closedError(name, 'refused');
     this.#slots.assertFree(name, running);
@@ -620,14 +635,14 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
     await this.#isGone();
   }
 
-  /** Resolves when the descriptor is given back: later than the end of a connection that lingers. */
+  /** Resolves when the descriptor is closed. It outlives the connection when it lingers. */
   async #isGone(): Promise<void> {
     await this.#linger?.over;
   }
 
   /**
-   * Ends everything at once: operations fail, observables complete, the descriptor is given back, or lingers within
-   * limits (`null`: it does not).
+   * Ends everything at once: operations fail, and observables complete. The descriptor is closed at once when `lingers`
+   * is `null`; otherwise it lingers within these limits.
    */
   #destroy(
     error?: Error,
@@ -656,7 +671,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
   }
 }
 
-// An alert needs no longer than a round trip; what lies before it is waited for while it is taken.
+// An alert needs no more than one round trip. Bytes before it may take longer, as long as the peer acknowledges some.
 const ALERT_LIMITS = closeLimits({ idleMs: 500 });
 const TRY_BYTES = 64 * 1024;
 const CR = 13;

@@ -10,7 +10,10 @@ import type { ConnectionEvents } from './connection-options.ts';
 import type { ConnectionSocket } from './connection-socket.ts';
 import type { Slots } from './slots.ts';
 
-/** Reports each end once, also when it happened before the first listener came. Made for the first that listens. */
+/**
+ * Reports each end once, even when it came before the first listener. Created for the first listener, because most
+ * connections have none.
+ */
 export class Ends {
   readonly #connection: EventEmitter<ConnectionEvents>;
   readonly #slots: Slots;
@@ -26,7 +29,7 @@ export class Ends {
     this.#socket = socket;
   }
 
-  /** @param closeReason what a closed connection gives as the reason; `undefined` while it is not closed. */
+  /** @param closeReason returns the reason of a closed connection, or `undefined` while it is not closed. */
   signal(closeReason: () => Error | undefined): AbortSignal {
     if (this.#gone === undefined) {
       this.#gone = new AbortController();
@@ -39,19 +42,19 @@ export class Ends {
     return this.#gone.signal;
   }
 
-  /** Lets the next turn report what has happened already. */
+  /** Lets the next turn report ends that have happened already. */
   lookAgain(): void {
     const { handle } = this.#socket;
     if (this.#slots.state !== 'closed' && ((handle.readiness & (BROKEN | HANGUP)) !== 0 || this.#slots.inflow.ended))
       this.#slots.enqueue();
   }
 
-  /** An end that was read may have come without news of the socket: a close_notify of TLS. */
+  /** Reports an end that was read but that the socket does not show, such as a close_notify. */
   lookForReadEnd(): void {
     if (this.#slots.inflow.ended && !this.#isEndReported && this.#connection.listenerCount('end') > 0) this.lookAgain();
   }
 
-  /** Reports the peer's end, and what broke the connection, to those that listen. */
+  /** Reports the peer's end, and the error that broke the connection, if there are listeners. */
   report(): void {
     const isBroken = (this.#socket.handle.readiness & BROKEN) !== 0;
     if (!this.#isEndReported && !isBroken && this.#connection.listenerCount('end') > 0) {
@@ -62,7 +65,7 @@ export class Ends {
     const broken = this.#socket.brokenBy();
     this.#socket.handle.readiness &= ~BROKEN;
     if (broken === undefined) return;
-    // The peer may have said why.
+    // A failure of the transport is more specific: it may be an alert in which the peer gives its reason.
     const error = (this.#brokenBy = this.#slots.transport.failure ?? broken);
     guarded(() => this.#connection.emit('broken', error));
     this.abort(() => error);

@@ -1,10 +1,10 @@
-/** Which of the failures of one connection is told. */
+/** Which of several failures of one connection is reported. */
 
 import { ClosedError, SystemError, TruncatedError, WantioError } from '../../core/errors.ts';
 
 /**
- * Of two failures of one connection the one that says why: an alert of TLS comes behind what the peer has sent, so that
- * a send may have failed before, which only says that the peer is gone.
+ * Chooses the more specific of two failures of one connection. A TLS alert comes after the data of the peer. A send may
+ * have failed before the alert was read, and that failure only says that the peer is gone.
  */
 export function failureReason(first: Error | undefined, next: Error): Error {
   return first === undefined || (first instanceof SystemError && saysWhy(next)) ? next : first;

@@ -1,12 +1,10 @@
-/** A transport that first gives what had been received above it before a layer took it over. */
+/** A transport for a layer over a connection that has received bytes already. */
 
 import type { Inflow } from '../../core/inflow.ts';
 import type { Transport } from '../../core/transport.ts';
 import type { StepCode } from '../../core/want.ts';
 
-/**
- * Reads from the inflow's buffer while that holds anything, then from its transport; all else goes straight through.
- */
+/** Reads first from the buffer of the inflow, then from its transport. All other calls go to the transport. */
 export class InflowTransport implements Transport {
   readonly #inflow: Inflow;
   readonly #below: Transport;

@@ -1,4 +1,4 @@
-/** The last moments of a connection that failed: what it had accepted, and its alert, must reach the peer. */
+/** A descriptor that outlives its failed connection, so that the accepted bytes and the alert reach the peer. */
 
 import type { Transport } from '../../core/transport.ts';
 import { DONE, END } from '../../core/want.ts';
@@ -10,13 +10,13 @@ import type { CloseLimits } from './progress-watch.ts';
 import type { Loop } from '../loop.ts';
 
 /**
- * Keeps a descriptor a little longer than its connection: sends what the transport still holds (a TLS alert), says that
- * nothing more will come, and drops what arrives until the peer ends. Closing at once would make the kernel answer
- * unread bytes with a reset, and a reset destroys the alert on its way. It lasts while the peer takes something, within
- * its limits.
+ * Keeps a descriptor open for a short time after its connection has ended. It sends the bytes that the transport still
+ * holds (such as a TLS alert), half-closes the socket, and drops arriving bytes until the peer ends. If the descriptor
+ * were closed at once, the kernel would answer unread bytes with a reset, and a reset destroys the alert on its way. It
+ * ends when a limit passes.
  */
 export class Linger implements HandleOwner {
-  /** Resolves when the descriptor is given back. */
+  /** Resolves when the descriptor is closed. */
   readonly over: Promise<void>;
   readonly #transport: Transport;
   readonly #socket: ConnectionSocket;
@@ -45,7 +45,7 @@ export class Linger implements HandleOwner {
     if (this.#isOver) return;
     try {
       if (this.#transport.hasUnflushed && this.#transport.flush() !== DONE) {
-        // The system may have taken nothing for want of memory, and will not tell when that is over.
+        // The system may have accepted nothing for lack of memory. It does not report when it has memory again.
         if ((this.#socket.handle.readiness & WRITABLE) !== 0) this.#loop.enqueue(this.#socket.handle);
         return;
       }
@@ -57,12 +57,12 @@ export class Linger implements HandleOwner {
         this.#budget -= count;
       }
     } catch {
-      // The peer is gone: there is nobody left to be told.
+      // The peer is gone, so there is no one to send the rest to.
     }
     this.abort();
   }
 
-  /** Lets go now. */
+  /** Closes the descriptor now. */
   abort(): void {
     if (this.#isOver) return;
     this.#isOver = true;

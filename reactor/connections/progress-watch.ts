@@ -1,4 +1,4 @@
-/** Whether a peer still takes what it was sent, and how long it may take its time. */
+/** Whether the peer still acknowledges the sent bytes, and how long it may take. */
 
 import { checkOptions, group, milliseconds, number } from '../../core/options.ts';
 import type { Rules } from '../../core/options.ts';
@@ -6,15 +6,15 @@ import { limit } from '../../core/timeouts.ts';
 import type { ConnectionSocket } from './connection-socket.ts';
 import type { Loop } from '../loop.ts';
 
-/** How long a connection may take to end. It ends by whichever limit passes first; then what is left is given up. */
+/** How long a connection may take to end. When the first limit passes, the rest of the data is dropped. */
 export interface ConnectionCloseOptions {
-  /** The longest that it may take altogether, in milliseconds; 30 seconds unless given. */
+  /** The longest that the end may take in total, in milliseconds; 30 seconds by default. */
   readonly timeoutMs?: number | undefined;
-  /** The longest that the peer may take nothing, in milliseconds; 2 seconds unless given. */
+  /** The longest time in which the peer may acknowledge nothing, in milliseconds; 2 seconds by default. */
   readonly idleMs?: number | undefined;
   /**
-   * The lowest rate, in bytes per second since the end began, at which a peer must take what is left; it holds after
-   * `idleMs`. 240 unless given, 0 for none.
+   * The lowest average rate at which the peer must acknowledge bytes, in bytes per second since the end began. It
+   * applies after the first `idleMs`. 240 by default; 0 for none.
    */
   readonly minBytesPerSecond?: number | undefined;
 }
@@ -28,14 +28,14 @@ export const CLOSE_RULES = {
 /** The limits of a close in the place of an option. */
 export const closeRule = group(CLOSE_RULES);
 
-/** The same, checked and complete. */
+/** The same limits, checked and with defaults filled in. */
 export interface CloseLimits {
   readonly timeoutMs: number;
   readonly idleMs: number;
   readonly minBytesPerSecond: number;
 }
 
-/** @throws {TypeError | RangeError} when a limit is no number, or the rate is negative. */
+/** @throws {TypeError | RangeError} when a limit is not a number, or the rate is negative. */
 export function closeLimits(options: ConnectionCloseOptions = {}): CloseLimits {
   checkOptions('close', options, CLOSE_RULES);
   const { timeoutMs = CLOSE_MS, idleMs = IDLE_MS, minBytesPerSecond = BYTES_PER_SECOND } = options;
@@ -43,9 +43,9 @@ export function closeLimits(options: ConnectionCloseOptions = {}): CloseLimits {
 }
 
 /**
- * Watches a socket that is ending. Progress is bytes that the peer's system has acknowledged, because a full kernel
- * buffer hides a slow reader: the socket looks idle while megabytes are on their way. What the peer sends is no
- * progress.
+ * Watches a socket that is ending. Progress means that the peer's system has acknowledged bytes. Bytes that the kernel
+ * accepts would be a wrong measure: while its buffer is full, the socket looks idle although megabytes are on their
+ * way. Bytes that the peer sends are no progress.
  */
 export class ProgressWatch {
   /** Whether a limit has passed. */
@@ -72,7 +72,7 @@ export class ProgressWatch {
     this.#wait();
   }
 
-  /** Calls `expire` from now on, instead of what it was made with. */
+  /** Replaces the function that is called when a limit passes. */
   onExpire(expire: () => void): void {
     this.#expire = expire;
   }
@@ -80,8 +80,8 @@ export class ProgressWatch {
   /** Calls `task` once the peer's system has acknowledged all that the socket accepted. */
   whenAcknowledged(task: () => void, afterMs = SHORTEST_POLL_MS): void {
     if (this.#socket.unacknowledged === 0) task();
-    // The system does not tell that moment: it is asked again and again, while a connection is broken off and for no
-    // others.
+    // The system does not report that moment, so the watch polls for it, with growing pauses. Only connections that are
+    // ending do this.
     else
       this.#cancelPoll = this.#loop.after(afterMs, () => {
         this.whenAcknowledged(task, Math.min(LONGEST_POLL_MS, afterMs * 2));
@@ -93,7 +93,7 @@ export class ProgressWatch {
     this.#cancelPoll();
   }
 
-  /** The moment at which the first of the limits passes, unless the peer takes more until then. */
+  /** The moment at which the first limit passes, unless the peer acknowledges more before. */
   #endsAt(): number {
     const { timeoutMs, idleMs, minBytesPerSecond } = this.#limits;
     const takenMs =
@@ -127,9 +127,9 @@ export class ProgressWatch {
 
 const CLOSE_MS = 30_000;
 const IDLE_MS = 2_000;
-// What Microsoft's Kestrel and IIS ask of a reader; far below any link that somebody waits at.
+// The minimum rate of Microsoft's Kestrel and IIS. It is far below the speed of any link in use.
 const BYTES_PER_SECOND = 240;
-// So the idle limit is kept to a quarter of itself, at four system calls in it.
+// The idle limit is exact to a quarter of itself, at the cost of four system calls in that time.
 const LOOKS_PER_IDLE_LIMIT = 4;
 const SHORTEST_POLL_MS = 1;
 const LONGEST_POLL_MS = 100;

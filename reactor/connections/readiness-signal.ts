@@ -5,17 +5,19 @@ import { AsyncResource } from 'node:async_hooks';
 import { Observable } from 'rxjs';
 import type { Subscriber } from 'rxjs';
 
-/** Whose readiness it is. */
+/** The owner of a readiness signal. */
 export interface SignalOwner {
-  /** Looks whether readiness is there already, for somebody who has just begun to wait for it. */
+  /** Called when an observer begins to wait: checks whether the readiness is there already. */
   armed(): void;
 }
 
 /**
- * Hot and shared. Interest is armed while anyone is subscribed; the value is a hint that a try may succeed, and nothing
- * is queued. Emissions that nobody answers with input or output are counted, so that a handler that spins can be told.
+ * Hot and shared by all subscribers. It is armed while it has at least one. A value is a hint that a try may succeed;
+ * values are not queued. It counts the emissions after which no subscriber did input or output, so that a handler that
+ * spins can be reported.
  *
- * A server has one for each connection: it keeps the subscribers itself, which takes less memory than a Subject.
+ * A server has one for each connection. So the class keeps the subscribers itself, which takes less memory than a
+ * Subject.
  */
 export class ReadinessSignal {
   readonly #owner: SignalOwner;
@@ -27,7 +29,7 @@ export class ReadinessSignal {
     this.#owner = owner;
   }
 
-  /** What subscribers see. */
+  /** The observable for subscribers. */
   get observable(): Observable<unknown> {
     return new Observable<unknown>((subscriber) => {
       if (this.#complete) {
@@ -44,20 +46,20 @@ export class ReadinessSignal {
     });
   }
 
-  /** Whether readiness is to be told. */
+  /** Whether readiness is to be emitted. */
   get armed(): boolean {
     return this.#listeners.length > 0 && this.#unanswered < UNANSWERED_AT_MOST;
   }
 
-  /** Tells subscribers; @returns whether that was once too often without an answer. */
+  /** Emits `value`. @returns whether this emission has reached the limit of those without input or output. */
   emit(value: unknown): boolean {
     const spins = ++this.#unanswered === UNANSWERED_AT_MOST;
-    // Whoever subscribes or leaves meanwhile makes a new list.
-    for (const listener of this.#listeners) listener.tell(value);
+    // Subscribing and unsubscribing replace the list, so this loop runs over the old one.
+    for (const listener of this.#listeners) listener.next(value);
     return spins && this.#unanswered === UNANSWERED_AT_MOST;
   }
 
-  /** Input or output was tried. */
+  /** Called when input or output was tried. */
   answered(): void {
     const disarmed = this.#unanswered >= UNANSWERED_AT_MOST;
     this.#unanswered = 0;
@@ -73,7 +75,8 @@ export class ReadinessSignal {
 }
 
 /**
- * A subscriber, called in the asynchronous context of its subscription and not of whatever made the connection ready.
+ * A subscriber. It is called in the asynchronous context of its subscription, not in that of the code that made the
+ * connection ready.
  */
 class Listener extends AsyncResource {
   readonly #subscriber: Subscriber<unknown>;
@@ -83,7 +86,7 @@ class Listener extends AsyncResource {
     this.#subscriber = subscriber;
   }
 
-  tell(value: unknown): void {
+  next(value: unknown): void {
     this.runInAsyncScope(next, this.#subscriber, value);
   }
 
@@ -96,5 +99,5 @@ function next(this: Subscriber<unknown>, value: unknown): void {
   this.next(value);
 }
 
-// Well above what a handler that counts, logs or waits for a condition would let pass.
+// More than a handler that counts, logs or waits for a condition would let pass without input or output.
 const UNANSWERED_AT_MOST = 64;

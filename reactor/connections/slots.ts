@@ -1,9 +1,11 @@
 /**
- * The operations of one connection: which are running, which of them can go on, and who else waits for readiness.
+ * The operations of one connection: which are running, which of them can resume, and which selects and observers wait
+ * for readiness.
  *
  * Theory of operation. At most one operation sends, one receives and one runs the handshake. Each waits here for what
- * it wants. A dispatch, once a turn at most, asks for each kind of work in turn whether it is due, and does it. The same
- * question decides whether the connection needs another turn. So the rule for "due" stands once, in `#isDueFor`.
+ * it wants. A dispatch runs at most once a turn. For each kind of work, it asks whether the work is due, and does it if
+ * it is. The same question decides whether the connection needs another turn. So the rule for "due" stands once, in
+ * `#isDueFor`.
  */
 
 import { type Observable, Subject } from 'rxjs';
@@ -29,13 +31,15 @@ export interface Wanting {
   readonly want: Want;
 }
 
-/** The connection, as its slots see it. */
+/** The part of a connection that its slots use. */
 export interface SlotsOwner extends OpenConnection {
-  /** Called in a turn in which the peer's end, or a break, is known. */
+  /** Called in each turn in which the peer's end or a break is known. */
   reportEnds(): void;
-  /** Called after each operation and each try: it may have read the end. */
+  /** Called after each operation and each try, because it may have read the end. */
   lookForReadEnd(): void;
-  /** Ends the connection by a failure of both directions, but not before the data in front of it. */
+  /**
+   * Ends the connection after a failure of both directions, but not before the data that came before it are received.
+   */
   endBy(failure: Error): void;
   /** Ends the connection now. */
   destroy(error: Error): void;
@@ -48,7 +52,7 @@ export const RECEIVE = 2;
 /** See {@link SEND}. */
 export const HANDSHAKE = 4;
 
-/** Kinds of work, in the order in which a dispatch does them. */
+/** The kinds of work of a dispatch. */
 type Work = 'flush' | 'receive' | 'send' | 'handshake' | 'readable' | 'writable';
 
 /** The slots of one connection. */
@@ -56,11 +60,13 @@ export class Slots implements Venue, HandleOwner, SignalOwner {
   readonly transport: Transport;
   readonly inflow: Inflow;
   readonly outflow: Outflow;
-  /** Set by the connection: operations begin while it is open; while it is closing only those of its end do. */
+  /**
+   * Set by the connection. Users' operations begin only while it is open; while it is closing, only those of its end.
+   */
   state: 'open' | 'closing' | 'closed' = 'open';
-  /** Whether a handshake that fails without the transport's failing leaves the connection open. */
+  /** Whether the connection stays open when a handshake times out or is cancelled, and the transport has not failed. */
   keepOpen = false;
-  /** Why the last operation or try could not go on at once. */
+  /** What the last operation or try had to wait for. */
   lastWant: Want | null = null;
   sending: Operation<unknown> | undefined;
   receiving: Operation<unknown> | undefined;
@@ -68,7 +74,7 @@ export class Slots implements Venue, HandleOwner, SignalOwner {
   readonly #owner: SlotsOwner;
   readonly #loop: Loop;
   readonly #handle: Handle;
-  /** Whether the end was read, and an observer that subscribed after that has yet to be notified. */
+  /** Whether the end was read before an observer subscribed, and that observer was not notified yet. */
   #endIsNews = false;
   #readable: ReadinessSignal | undefined;
   #writable: ReadinessSignal | undefined;
@@ -113,13 +119,13 @@ export class Slots implements Venue, HandleOwner, SignalOwner {
     return operation.start();
   }
 
-  /** @throws {BusyError} when an operation is running where a try wants to. */
+  /** @throws {BusyError} when an operation occupies the slot that a try needs. */
   assertFree(name: OperationName, running: Operation<unknown> | undefined): void {
     if (running !== undefined) throw new BusyError(name, running.name);
     this.answered();
   }
 
-  /** Notes what a try has returned. */
+  /** Records the result of a try. @returns it. */
   note<N extends number>(code: N): N {
     this.lastWant = code < 0 && isWant(code) ? wantOf(code) : null;
     if (code === END) this.#owner.lookForReadEnd();
@@ -157,10 +163,10 @@ export class Slots implements Venue, HandleOwner, SignalOwner {
     const { want } = operation;
     operation.receivedBefore = this.transport.received;
     this.lastWant = want;
-    // The answer that woke it has been used; this is another question.
+    // The answer that resumed the operation is used up. It waits for the answer to a new look-up.
     if (want === 'lookup') this.#lookupAnswered = false;
     if (want !== null) this.#wants?.next({ operation: operation.name, want });
-    // It may be ready again already: another operation moved bytes, or the try gave way before the end.
+    // It may be ready again already: another operation has moved bytes, or the attempt stopped early to let others run.
     if (!operation.settled && this.isDue) this.enqueue();
   }
 
@@ -193,7 +199,7 @@ export class Slots implements Venue, HandleOwner, SignalOwner {
     return this.#wants.asObservable();
   }
 
-  /** Wakes `operation`, a select, when this connection has news. */
+  /** Wakes `operation`, a select, when the readiness of this connection has changed. */
   watch(operation: Operation<unknown>): void {
     (this.#waiters ??= new Set()).add(operation);
   }
@@ -202,19 +208,19 @@ export class Slots implements Venue, HandleOwner, SignalOwner {
     this.#waiters?.delete(operation);
   }
 
-  /** Notifies, in the next turn, an observer that has just subscribed, of readiness that is there already. */
+  /** Called when an observer has subscribed. Readiness that is there already is emitted in the next turn. */
   armed(): void {
     this.#endIsNews = this.inflow.ended;
     if (this.isDue) this.enqueue();
   }
 
-  /** Input or output was tried: observers may be notified again. */
+  /** Called when input or output was tried. Observers may be notified again. */
   answered(): void {
     this.#readable?.answered();
     this.#writable?.answered();
   }
 
-  /** Whether a receive may succeed now; buffered bytes and the end count. */
+  /** Whether a receive may succeed now. Buffered bytes and the end count. */
   get readableNow(): boolean {
     return this.state === 'closed' || this.inflow.ended || this.#hasInput;
   }
@@ -224,7 +230,7 @@ export class Slots implements Venue, HandleOwner, SignalOwner {
     return this.state === 'closed' || (this.#handle.readiness & WRITABLE) !== 0;
   }
 
-  /** Whether anything can be done now. Held-back bytes count: the system may have taken none for want of memory. */
+  /** Whether any work is due. Unflushed bytes count: the system may have accepted none for lack of memory. */
   get isDue(): boolean {
     for (const work of WORK) if (this.#isDueFor(work)) return true;
     return false;
@@ -257,7 +263,7 @@ export class Slots implements Venue, HandleOwner, SignalOwner {
       case 'receive':
         return this.receiving !== undefined && this.#mayResume(this.receiving);
       case 'send':
-        // A shutdown of both directions has both slots, and its turn as a receive.
+        // A shutdown of both directions occupies both slots. It resumes as a receive.
         return this.sending !== undefined && this.sending !== this.receiving && this.#mayResume(this.sending);
       case 'handshake':
         return this.handshaking !== undefined && this.#mayResume(this.handshaking);
@@ -296,7 +302,7 @@ export class Slots implements Venue, HandleOwner, SignalOwner {
     const { readiness } = this.#handle;
     switch (operation.want) {
       case 'read':
-        // Data that wait in the transport are for receives alone; what the others wait for has yet to come.
+        // Data in the transport can only satisfy a receive. Other operations wait for bytes that have not come yet.
         return (
           (readiness & READABLE) !== 0 ||
           (operation === this.receiving && this.#holdsNews) ||
@@ -336,8 +342,8 @@ export class Slots implements Venue, HandleOwner, SignalOwner {
   }
 
   /**
-   * A handshake that one operation or try has brought on is that of all: those that wait for the same bytes must look
-   * again.
+   * All operations share one handshake. When one operation or try has advanced it, the others must try again: the bytes
+   * that they wait for are already read.
    */
   #wakeOthers(): void {
     const waits =
@@ -357,6 +363,7 @@ export class Slots implements Venue, HandleOwner, SignalOwner {
   }
 }
 
+// In the order in which a dispatch does it.
 const WORK: readonly Work[] = ['flush', 'receive', 'send', 'handshake', 'readable', 'writable'];
-// A connection whose every operation succeeds at once still lets the others have their turn.
+// The limit lets other connections run, even when every operation of this one succeeds at once.
 const STARTS_PER_TURN = 32;

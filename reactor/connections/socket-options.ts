@@ -4,8 +4,9 @@ import { count, either, flag, group } from '../../core/options.ts';
 import type { Rules } from '../../core/options.ts';
 
 /**
- * An option of a socket. Booleans are 0 and 1. `keepIdle` and `keepInterval` are seconds, `keepCount` is probes;
- * `sendBuffer` and `receiveBuffer` are bytes (the kernel doubles what is set); `linger` is seconds, -1 for off.
+ * An option of a socket. Booleans are 0 and 1. `keepIdle` and `keepInterval` are in seconds, `keepCount` is a number of
+ * probes. `sendBuffer` and `receiveBuffer` are in bytes; the kernel doubles the value. `linger` is in seconds, -1 for
+ * off.
  */
 export type SocketOptionName = (typeof SOCKET_OPTION_NAMES)[number];
 
@@ -26,20 +27,20 @@ export const SOCKET_OPTION_NAMES = [
 
 /** Options to set on a new socket. */
 export interface SocketOptions {
-  /** Send small pieces at once (TCP_NODELAY); on by default. */
+  /** Whether to send small pieces at once (TCP_NODELAY); on by default. */
   readonly noDelay?: boolean | undefined;
-  /** Probe a silent peer: on with the system's values, or with given ones (seconds, seconds, probes). */
+  /** Whether to probe a silent peer, with the system's values or with these: seconds, seconds, number of probes. */
   readonly keepAlive?:
     boolean | { readonly idle?: number; readonly interval?: number; readonly count?: number } | undefined;
   /** The size of the kernel's buffer for sending, in bytes. */
   readonly sendBuffer?: number | undefined;
   /** The size of the kernel's buffer for receiving, in bytes. */
   readonly receiveBuffer?: number | undefined;
-  /** What closing does with unsent data: wait that many seconds in the background; -1 for the system's way. */
+  /** How many seconds the kernel tries to deliver unsent data after the close; -1 for the system's default. */
   readonly linger?: number | undefined;
 }
 
-// The kernel takes an int.
+// The kernel stores an int.
 const positive = count(1, 2 ** 31 - 1);
 
 type KeepAlive = Exclude<SocketOptions['keepAlive'], boolean | undefined>;
@@ -53,7 +54,7 @@ export const SOCKET_RULES = {
   linger: count(-1, 2 ** 31 - 1),
 } satisfies Rules<SocketOptions>;
 
-/** @returns each option of `options` with its value as the kernel takes it. */
+/** @returns each option of `options`, with its value in the form that the kernel takes. */
 export function optionEntries(options: SocketOptions, family: string): [SocketOptionName, number][] {
   const entries: [SocketOptionName, number][] = [];
   const internet = family !== 'unix';

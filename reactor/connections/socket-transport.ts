@@ -16,8 +16,8 @@ import { EAGAIN, EINTR, ENOBUFS, ENOMEM, ENOTCONN, EPIPE, systemError } from '..
 import type { PeerCredentials, SystemCalls } from '../system-calls.ts';
 
 /**
- * Owns one connected descriptor, from its registration until it is closed. No call is made while the handle's readiness
- * says that it would be in vain.
+ * Owns one connected descriptor, from its registration until it is closed. It makes no system call while the readiness
+ * of the handle says that the call cannot succeed.
  */
 export class SocketTransport implements ConnectionSocket {
   readonly hasBuffered = false;
@@ -28,9 +28,9 @@ export class SocketTransport implements ConnectionSocket {
   readonly remoteAddress: Address | undefined;
   readonly #calls: SystemCalls;
   readonly #selector: Selector;
-  /** What broke the connection, as an errno: the system tells it once, and to a read it then looks like an end. */
+  /** The errno that broke the connection. It is kept because the system reports it only once; later reads return 0. */
   #brokenBy = 0;
-  /** Whether a send has heard EPIPE: it has taken the reason, or there was none left. */
+  /** Whether a send has failed with EPIPE: the system had no more specific error, or had reported it already. */
   #isSendRefused = false;
   #sent = 0;
   #sendShut = false;
@@ -55,7 +55,7 @@ export class SocketTransport implements ConnectionSocket {
         return count;
       }
       if (count === 0) {
-        // EPIPE is what a reset behind the peer's end leaves: the end is true.
+        // EPIPE is the error of a reset that came after the peer's end. Then the end is genuine.
         if (this.#brokenBy !== 0 && this.#brokenBy !== EPIPE)
           throw (this.failure = this.#error(this.#brokenBy, 'recv'));
         return END;
@@ -77,14 +77,14 @@ export class SocketTransport implements ConnectionSocket {
         return count;
       }
       if (count === -EAGAIN) handle.readiness &= ~WRITABLE;
-      // The system is short of memory for a moment, and will not tell when it is over.
+      // The system is short of memory for the moment. It does not report when it has memory again.
       else if (count === -ENOBUFS || count === -ENOMEM || (count === -EINTR && tries === TRIES)) return 0;
       else if (count !== -EINTR) {
         if (count === -EPIPE) this.#isSendRefused = true;
         else this.#brokenBy = -count;
-        // What came before it can be read at once, before the selector tells so.
+        // Data that came before the error can be read at once, before the selector reports them.
         handle.readiness |= READABLE;
-        // Once the reason was told, the system says EPIPE.
+        // After the system has reported the reason once, it returns EPIPE.
         throw this.#error(this.#brokenBy === 0 ? EPIPE : this.#brokenBy, 'send');
       }
     }
@@ -164,7 +164,7 @@ export class SocketTransport implements ConnectionSocket {
   option(name: SocketOptionName): number {
     this.#assertOpen('option');
     const value = this.#calls.option(this.handle.fd, name);
-    // -1 is how `linger` says off.
+    // For `linger`, -1 means off.
     if (value < -1 || (value === -1 && name !== 'linger')) throw systemError(value, 'getsockopt', name);
     return value;
   }
@@ -173,13 +173,13 @@ export class SocketTransport implements ConnectionSocket {
     return systemError(-errno, syscall, formatAddress(this.remoteAddress));
   }
 
-  /** The number of a closed descriptor may be that of another socket by now. */
+  /** The number of a closed descriptor may belong to another socket by now. */
   #assertOpen(what: string): void {
     if (this.#closed) throw new ClosedError(`${what} refused: the connection is closed`);
   }
 }
 
-// A call that is interrupted that often in a row is tried again in the next turn, so that the others have theirs.
+// After this many interruptions in a row, the call is tried again in the next turn, so that other connections can run.
 const TRIES = 8;
 
 /** Sets the options of a new socket. @throws {SystemError} when the kernel refuses one. */

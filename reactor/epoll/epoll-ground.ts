@@ -1,4 +1,4 @@
-/** Real descriptors, real time. */
+/** The ground with real descriptors and real time. */
 
 import { systemClock } from '../clock.ts';
 import type { Ground } from '../ground.ts';
@@ -8,9 +8,9 @@ import { EpollSelector } from './epoll-selector.ts';
 import { libc } from './libc.ts';
 
 /**
- * The ground of a reactor over real sockets.
- * @param wrap puts something between the reactor and the system's socket calls, such as an injector of faults.
- * @throws {UnsupportedError} where there is no epoll, or in a worker thread.
+ * Makes the ground for a reactor over real sockets.
+ * @param wrap wraps the system calls of sockets, for example to inject faults.
+ * @throws {UnsupportedError} on a platform without epoll, or in a worker thread.
  */
 export function epollGround(wrap: (calls: SystemCalls) => SystemCalls = (calls) => calls): Ground {
   return {
@@ -29,5 +29,5 @@ export function epollGround(wrap: (calls: SystemCalls) => SystemCalls = (calls) 
   };
 }
 
-// setTimeout counts in 31 bits; waking early is harmless.
+// The longest delay of setTimeout. Waking early is harmless.
 const LONGEST_MS = 2 ** 31 - 1;

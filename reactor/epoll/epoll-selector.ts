@@ -1,11 +1,11 @@
 /**
  * The selector for real descriptors: one edge-triggered epoll instance, woken through Node's event loop.
  *
- * Theory of operation. Each descriptor is registered once, for both directions; there is no epoll_ctl on the way of the
- * bytes. The epoll descriptor is itself watched by one libuv poll handle, so an idle reactor costs nothing, and the
- * many events of one wake cost one entry into JavaScript. That entry only defers the turn: code that runs inside a
- * foreign callback would see its promises stall (Node ≥ 26.4), while an immediate drains ticks and microtasks on every
- * version.
+ * Theory of operation. Each descriptor is registered once, for both directions, so that reads and writes need no call
+ * of epoll_ctl. One libuv poll handle watches the epoll descriptor itself. So an idle reactor costs nothing, and all
+ * events of one wake-up need only one call into JavaScript. That call only defers the turn to an immediate. In code
+ * that runs inside a foreign callback, promises would stall (Node ≥ 26.4); an immediate drains ticks and microtasks in
+ * every version.
  */
 
 import { isMainThread } from 'node:worker_threads';
@@ -18,7 +18,7 @@ import { ENOSPC, EPERM, systemError } from '../system-calls.ts';
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EVENT_BYTES, EVENT_DATA, libc } from './libc.ts';
 import type { PollCalls, UvPoll } from './libc.ts';
 
-/** Tells the readiness of real descriptors. */
+/** Reports the readiness of real descriptors. */
 export class EpollSelector implements Selector {
   readonly #calls: PollCalls;
   readonly #epoll: number;
@@ -30,8 +30,8 @@ export class EpollSelector implements Selector {
   #wake: () => void = () => undefined;
 
   /**
-   * @throws {UnsupportedError} where there is no epoll, or in a worker thread, whose event loop cannot be watched.
-   * @throws {SystemError} when descriptors have run out.
+   * @throws {UnsupportedError} on a platform without epoll, or in a worker thread, whose event loop cannot be reached.
+   * @throws {SystemError} when the process has no descriptor left.
    */
   constructor(calls: PollCalls = libc()) {
     if (!isMainThread)
@@ -61,7 +61,7 @@ export class EpollSelector implements Selector {
       throw systemError(
         result,
         'epoll_ctl',
-        'the user watches as many descriptors as fs.epoll.max_user_watches allows',
+        'this user has reached the limit of watched descriptors, fs.epoll.max_user_watches',
       );
     if (result < 0) throw systemError(result, 'epoll_ctl');
     this.#handles[handle.fd] = handle;
@@ -79,7 +79,7 @@ export class EpollSelector implements Selector {
       const count = this.#calls.epollWait(this.#epoll, this.#events, MAX_EVENTS);
       for (let word = 0; word < count * EVENT_WORDS; word += EVENT_WORDS) {
         const handle = this.#handles[words[word + DATA_WORD]];
-        // The number may have been given to another socket since the event came.
+        // The descriptor was closed after the event came, and its number may belong to another socket now.
         if (handle === undefined || handle.generation !== words[word + DATA_WORD + 1]) continue;
         handle.readiness |= readinessOf(words[word]);
         batch.add(handle);
@@ -112,7 +112,7 @@ function readinessOf(events: number): number {
 }
 
 const MAX_EVENTS = 512;
-// Enough for some thousand connections in one turn; more wait for the next one.
+// Together 4096 events in one turn. The rest wait for the next turn.
 const MAX_ROUNDS = 8;
 const EVENT_WORDS = EVENT_BYTES / 4;
 const DATA_WORD = EVENT_DATA / 4;

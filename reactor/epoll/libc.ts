@@ -1,7 +1,7 @@
 /**
- * All calls into the system: sockets, epoll, and the two or three of libuv that let Node's event loop wake us.
+ * All calls into the system: sockets, epoll, and the functions of libuv by which Node's event loop wakes the reactor.
  *
- * The functions are taken from the running process; nothing is compiled and nothing else is loaded. They are looked up
+ * The functions come from the running process: nothing is compiled, and no other library is loaded. They are resolved
  * at first use, so that importing this file works on every platform.
  */
 
@@ -16,13 +16,13 @@ import { ENODEV } from '../system-calls.ts';
 import type { PeerCredentials, SystemCalls } from '../system-calls.ts';
 import { decodeAddress, encodeAddress } from './sockaddr.ts';
 
-/** The calls of epoll(7) and of libuv's poll handle. Those that can fail return a negative errno. */
+/** The calls of epoll(7) and of libuv's poll handle. Calls that can fail return a negative errno. */
 export interface PollCalls {
   epollCreate(): number;
-  /** Edge-triggered, for both directions. `generation` comes back with each event. */
+  /** Watches `fd` for both directions, edge-triggered. Each event carries `generation`. */
   epollAdd(epoll: number, fd: number, generation: number): number;
   epollRemove(epoll: number, fd: number): number;
-  /** Fills `events`, which holds {@link EVENT_BYTES} for each; never waits. @returns how many. */
+  /** Fills `events` with up to `max` events of {@link EVENT_BYTES} each. Never waits. @returns the number of events. */
   epollWait(epoll: number, events: Uint8Array, max: number): number;
   /** Calls `wake` whenever `fd` is readable, from Node's event loop. */
   uvPoll(fd: number, wake: () => void): UvPoll;
@@ -37,7 +37,7 @@ export interface UvPoll {
 
 /** The size of `struct epoll_event`: packed on x86-64 only. */
 export const EVENT_BYTES = process.arch === 'x64' ? 12 : 16;
-/** Where its data begin. */
+/** The offset of its data. */
 export const EVENT_DATA = process.arch === 'x64' ? 4 : 8;
 
 /** Bits of epoll(7), from `sys/epoll.h`. */
@@ -64,7 +64,7 @@ function load(): Libc {
   if (process.platform !== 'linux')
     throw new UnsupportedError(`real sockets need Linux (epoll); on ${process.platform} use the simulated network`);
   const library = koffi.load(null);
-  // The binding is untyped; each declaration below says what the function takes and gives.
+  // The binding is untyped. Each declaration below states the types of one function.
   const func = <A extends unknown[], R>(prototype: string): ((...args: A) => R) => library.func(prototype);
 
   const socket = func<[number, number, number], number>('int socket(int, int, int)');
@@ -83,7 +83,7 @@ function load(): Libc {
     'int getsockopt(int, int, int, int32_t*, uint32_t*)',
   );
   const getsockname = func<[number, Uint8Array, Uint32Array], number>('int getsockname(int, uint8_t*, uint32_t*)');
-  // Its third argument is passed like a declared one on x86-64 and arm64.
+  // ioctl is variadic. On x86-64 and arm64, its third argument is passed like a declared one.
   const ioctl = func<[number, number, Int32Array], number>('int ioctl(int, ulong, int32_t*)');
   const eventfd = func<[number, number], number>('int eventfd(uint, int)');
   const open = func<[string, number, number], number>('int open(const char*, int, uint)');
@@ -98,7 +98,7 @@ function load(): Libc {
 
   const name = new Uint8Array(SOCKADDR_BYTES);
   const nameLength = new Uint32Array(1);
-  // The largest is struct ucred.
+  // As long as the largest option, struct ucred.
   const integers = new Int32Array(3);
   const integersLength = new Uint32Array(1);
   const event = new Uint8Array(EVENT_BYTES);
@@ -115,7 +115,7 @@ function load(): Libc {
   const credentials = (fd: number): PeerCredentials | undefined => {
     if (option(fd, SOL_SOCKET, SO_PEERCRED) < 0) return undefined;
     const [pid = 0, uid = 0, gid = 0] = integers;
-    // Other kinds of socket have none: process 0, and -1 for the numbers of nobody.
+    // For other kinds of socket, the kernel returns process 0 and -1 for the ids.
     return pid === 0 && uid === -1 ? undefined : { pid, uid: uid >>> 0, gid: gid >>> 0 };
   };
 
@@ -214,7 +214,7 @@ function uvPollOf(library: ReturnType<typeof koffi.load>): PollCalls['uvPoll'] {
   const unref = func<[Uint8Array], void>('void uv_unref(uint8_t*)');
 
   return (fd, wake) => {
-    // libuv keeps the address: the memory must not move, and must live until libuv has let go of it.
+    // libuv keeps the address, so the memory must not move, and must live until libuv has released the handle.
     const handle = Buffer.allocUnsafeSlow(handleSize(UV_POLL));
     const failed = init(loop(), handle, fd);
     if (failed < 0) throw new UnsupportedError(`uv_poll_init failed (${String(failed)})`);
@@ -228,7 +228,8 @@ function uvPollOf(library: ReturnType<typeof koffi.load>): PollCalls['uvPoll'] {
       },
       close() {
         uvClose(handle, null);
-        // libuv lets go of a closing handle at the end of the loop's present iteration; two immediates lie beyond it.
+        // libuv releases a closing handle at the end of the loop's present iteration. Two immediates are later than
+        // that.
         setImmediate(() =>
           setImmediate(() => {
             koffi.unregister(call);

@@ -1,4 +1,4 @@
-/** `struct sockaddr` of Linux and back. */
+/** Converts addresses to `struct sockaddr` of Linux and back. */
 
 import { networkInterfaces } from 'node:os';
 
@@ -6,13 +6,13 @@ import type { Address } from '../addresses/address.ts';
 import { textOf, wordsOf } from '../addresses/ip-address.ts';
 
 /**
- * @returns the bytes that bind(2) and connect(2) take; `undefined` when its zone is none here. The address's numbers
- * must be valid.
+ * @param address an address whose host and port are valid.
+ * @returns the bytes for bind(2) and connect(2); `undefined` when this host has no interface of that zone.
  */
 export function encodeAddress(address: Address): Uint8Array | undefined {
   if (address.family === 'unix') {
     const path = Buffer.from(address.path);
-    // An abstract name is as long as its address says: a zero at the end would be a part of it (unix(7)).
+    // The length of the address limits an abstract name. A zero byte at the end would be part of the name (unix(7)).
     const bytes = Buffer.alloc(2 + path.length + (path[0] === 0 ? 0 : 1));
     bytes.writeUInt16LE(AF_UNIX, 0);
     path.copy(bytes, 2);
@@ -36,14 +36,14 @@ export function encodeAddress(address: Address): Uint8Array | undefined {
   return bytes;
 }
 
-/** @param length how many of `bytes` the kernel filled. */
+/** @param length how many of `bytes` the kernel has filled. @returns `undefined` for other families. */
 export function decodeAddress(bytes: Uint8Array, length: number): Address | undefined {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (length < 2) return undefined;
   switch (view.getUint16(0, true)) {
     case AF_UNIX: {
       const path = Buffer.from(bytes.subarray(2, length));
-      // The first byte of an abstract name is a zero, and others may be.
+      // The first byte of an abstract name is zero, and others may be zero too.
       const end = path[0] === 0 ? -1 : path.indexOf(0);
       return { family: 'unix', path: path.toString('utf8', 0, end < 0 ? path.length : end) };
     }
@@ -67,7 +67,7 @@ export function decodeAddress(bytes: Uint8Array, length: number): Address | unde
 function scopeId(zone: string): number | undefined {
   if (/^\d+$/.test(zone)) return Number(zone) <= 0xffffffff ? Number(zone) : undefined;
   const addresses = networkInterfaces()[zone];
-  // Addresses of the whole host, such as ::1, have the zone 0.
+  // Addresses without a zone, such as ::1, have the scope 0.
   return addresses === undefined ? undefined : (addresses.find((entry) => entry.family === 'IPv6')?.scopeid ?? 0);
 }
 

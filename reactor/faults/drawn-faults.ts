@@ -1,20 +1,20 @@
-/** Faults that a correct program does not notice, drawn for each call from a seed. */
+/** Faults that a correct program tolerates, drawn at random for each call from a seed. */
 
 import { PASS } from './fault.ts';
 import type { CallContext, Fault, FaultRule } from './fault.ts';
 
-/** A rule that draws, and how to begin again. */
+/** A rule that draws faults, and a way to restart the sequence. */
 export interface DrawnFaults {
   readonly rule: FaultRule;
-  /** How many calls it was asked about. */
+  /** For how many calls the rule was asked. */
   readonly calls: number;
-  /** Draws from now on what `name` gets with this seed, whatever was drawn before. */
+  /** Restarts the sequence. The next faults depend only on the seed and on `name`. */
   restart(name: string): void;
 }
 
 /**
- * One call in four goes wrong: it is interrupted, would block out of the blue, moves less than it could or nothing, or
- * takes its time.
+ * Makes a rule that gives one call in four a fault: the call is interrupted, would block without a reason, moves fewer
+ * bytes than it could or none, or is delayed.
  */
 export function drawnFaults(seed: number): DrawnFaults {
   let state = seed >>> 0;

@@ -1,9 +1,10 @@
 /**
- * Puts faults between a reactor and its ground, real or simulated.
+ * Injects faults between a reactor and its ground, real or simulated.
  *
- * Theory of operation. A selector tells readiness once, and trusts that a call which moved less than it was asked to
- * has used it up. A fault that makes a call want or fall short breaks that trust, for the kernel below knows nothing of
- * it: so the injector tells the readiness again itself, in the next turn or after the fault's delay.
+ * Theory of operation. A selector reports readiness once. A reactor takes it as used up when a call would block or
+ * moves fewer bytes than asked. After a fault with that effect, the descriptor is still ready, but the kernel will not
+ * report it again, because it knows nothing of the fault. So the injector reports the readiness itself, in the next
+ * turn or after the delay of the fault.
  */
 
 import { constants } from 'node:os';
@@ -18,28 +19,28 @@ import type { SystemCalls } from '../system-calls.ts';
 import { faultRule, PASS } from './fault.ts';
 import type { Fault, FaultErrno, FaultRule, FaultyCall } from './fault.ts';
 
-/** Injects faults by a rule, and counts those that really happened. */
+/** Injects faults by a rule, and counts those that had an effect. */
 export class FaultInjector {
   /**
-   * How often each kind of fault happened. A fault that changed nothing (a short count where less was there) does not
-   * count.
+   * How often each kind of fault happened. A fault without an effect does not count, such as a short read when no more
+   * bytes were there.
    */
   readonly happened = new Map<Fault['kind'], number>();
   readonly #rule: FaultRule;
   readonly #indexes = new Map<FaultyCall, number>();
 
-  /** @throws {TypeError} when `rule` is no function; what it returns is checked at each call. */
+  /** @throws {TypeError} when `rule` is not a function. Its results are checked at each call. */
   constructor(rule: FaultRule) {
     checkArgument('new FaultInjector', 'the rule', rule, func);
     this.#rule = rule;
   }
 
-  /** How many faults happened in all. */
+  /** How many faults happened in total. */
   get total(): number {
     return [...this.happened.values()].reduce((sum, count) => sum + count, 0);
   }
 
-  /** @returns `ground` with faults. Several may be wrapped; they share the rule and the counts. */
+  /** @returns `ground` with faults. One injector may wrap several grounds; they share the rule and the counts. */
   wrap(ground: Ground): Ground {
     const selector = new InsistentSelector(ground.selector);
     const later = (ms: number, task: () => void): void => {
@@ -50,11 +51,11 @@ export class FaultInjector {
   }
 
   #faulty(calls: SystemCalls, selector: InsistentSelector, later: (ms: number, task: () => void) => void): SystemCalls {
-    /** Faults that last, by descriptor. */
+    /** The permanent faults, by descriptor. */
     const lasting = new Map<number, 'reset' | 'end' | 'hold'>();
     /**
-     * Descriptors whose peer is gone, as a send was told: what it has sent has come, for nothing overtakes it, so that
-     * no fault holds it back.
+     * Descriptors on which a send has failed because the peer is gone. All data of the peer have come before that, so
+     * faults must not make its reads wait any more.
      */
     const broken = new Set<number>();
 
@@ -64,7 +65,7 @@ export class FaultInjector {
       return count;
     };
 
-    /** Moves bytes with the fault that the rule chooses. */
+    /** Calls `recv` or `send` with the fault that the rule chooses. */
     const move = (call: 'recv' | 'send', fd: number, bytes: Uint8Array): number => {
       const ready = call === 'recv' ? READABLE : WRITABLE;
       const chosen = lasting.has(fd)
@@ -109,8 +110,8 @@ export class FaultInjector {
     };
 
     /**
-     * Fails with the fault that the rule chooses, or makes the call. `stage` acts what belongs to the fault and gives
-     * its result.
+     * Fails with the fault that the rule chooses, or makes the call.
+     * @param stage performs the side effects of the fault, if it has any, and returns the result.
      */
     const attempt = (
       call: FaultyCall,
@@ -136,7 +137,7 @@ export class FaultInjector {
           () => calls.connect(fd, address),
           (errno) => {
             if (errno !== 'EINTR') return undefined;
-            // The kernel goes on with a connect that a signal has interrupted.
+            // The kernel continues a connect that a signal has interrupted.
             const result = calls.connect(fd, address);
             return result === 0 || result === -constants.errno.EINPROGRESS ? -constants.errno.EINTR : result;
           },
@@ -155,7 +156,7 @@ export class FaultInjector {
     const index = this.#indexes.get(call) ?? 0;
     this.#indexes.set(call, index + 1);
     const fault = this.#rule({ call, fd, index, bytes });
-    if (fault !== PASS) checkArgument('FaultInjector', 'what the rule returns', fault, faultRule);
+    if (fault !== PASS) checkArgument('FaultInjector', 'the result of the rule', fault, faultRule);
     return fault;
   }
 
@@ -169,12 +170,12 @@ export class FaultInjector {
   }
 }
 
-/** Whether a read with this fault says that nothing is there yet. */
+/** Whether a read with this fault reports that no data are there yet. */
 function holdsBack(fault: Fault): boolean {
   return fault.kind === 'delay' || fault.kind === 'zero' || (fault.kind === 'errno' && fault.code === 'EAGAIN');
 }
 
-/** A selector that also tells what the injector makes it tell. */
+/** A selector that can also report readiness again. */
 class InsistentSelector implements Selector {
   readonly #selector: Selector;
   readonly #handles = new Map<number, Handle>();
@@ -185,14 +186,14 @@ class InsistentSelector implements Selector {
     this.#selector = selector;
   }
 
-  /** Tells that `fd` is ready, in the next turn. */
+  /** Reports in the next turn that `fd` is ready. */
   again(fd: number, readiness: number): void {
     this.reminder(fd, readiness)();
   }
 
   /**
-   * @returns what tells, in the turn after it is called, that whoever has `fd` now is ready. Its next owner is not
-   * told.
+   * @returns a function that reports in the next turn that `fd` is ready. If `fd` has a new owner by then, it reports
+   * nothing.
    */
   reminder(fd: number, readiness: number): () => void {
     const handle = this.#handles.get(fd);

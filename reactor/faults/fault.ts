@@ -1,12 +1,12 @@
-/** What can go wrong with a system call, as values. */
+/** The faults of system calls, as values. */
 
 import { count, duration, listOf, oneOf, thing } from '../../core/options.ts';
 import type { Rule, Rules } from '../../core/options.ts';
 
-/** A call into which a fault can be put. */
+/** A call that can have a fault. */
 export type FaultyCall = 'accept' | 'connect' | 'recv' | 'send' | 'socket';
 
-/** Errors that a fault may name. */
+/** The errors that a fault can have. */
 export type FaultErrno = (typeof ERRNOS)[number];
 const ERRNOS = [
   'EAGAIN',
@@ -21,9 +21,10 @@ const ERRNOS = [
 ] as const;
 
 /**
- * One fault. `pass`: none. `delay`: the call wants, and the descriptor is ready again after so many milliseconds.
- * `short`: at most so many bytes move. `zero`: nothing moves, without an error. `errno`: the call fails. From then on:
- * `reset`: the connection is broken; `end`: the stream has ended; `hold`: the descriptor is never ready again.
+ * One fault. `pass`: none. `delay`: the call would block, and the descriptor is ready again after `ms` milliseconds.
+ * `short`: at most `bytes` bytes move. `zero`: no bytes move, without an error. `errno`: the call fails. These are
+ * permanent: `reset` (the connection is broken), `end` (the stream has ended), `hold` (the descriptor is never ready
+ * again).
  */
 export type Fault =
   | { readonly kind: 'pass' }
@@ -35,20 +36,20 @@ export type Fault =
   | { readonly kind: 'end' }
   | { readonly kind: 'hold' };
 
-/** What a rule is told of the call that it decides on. */
+/** The call for which a rule chooses a fault. */
 export interface CallContext {
   readonly call: FaultyCall;
   readonly fd: number;
-  /** How many calls of that name were made before, on any descriptor. */
+  /** How many calls of this name were made before, on any descriptor. */
   readonly index: number;
-  /** How many bytes the call offers or has room for. */
+  /** How many bytes a send offers, or a receive has room for. */
   readonly bytes: number;
 }
 
-/** Decides what happens to a call. */
+/** Chooses the fault for a call. */
 export type FaultRule = (context: CallContext) => Fault;
 
-/** Faults for the first calls of each name, in their order; the calls after those pass. */
+/** Faults for the first calls of each name, in order. Later calls pass. */
 export type FaultPlan = Partial<Record<FaultyCall, readonly Fault[]>>;
 
 const PARTS: Readonly<Record<Fault['kind'], readonly [name: string, rule: Rule] | null>> = {
@@ -62,7 +63,7 @@ const PARTS: Readonly<Record<Fault['kind'], readonly [name: string, rule: Rule] 
   hold: null,
 };
 
-/** What a fault takes: its kind, and what belongs to it. */
+/** The rule for a fault. */
 export const faultRule = thing("a fault, such as { kind: 'errno', code: 'EINTR' }", (value) => {
   if (typeof value !== 'object' || value === null || !('kind' in value)) return false;
   const { kind, ...rest } = value as Record<string, unknown>;
@@ -83,7 +84,7 @@ export const FAULT_PLAN_RULES = {
   socket: faults,
 } satisfies Rules<FaultPlan>;
 
-/** @returns the rule that follows a plan. */
+/** @returns a rule that follows `plan`. */
 export function ruleOf(plan: FaultPlan): FaultRule {
   return ({ call, index }) => plan[call]?.[index] ?? PASS;
 }

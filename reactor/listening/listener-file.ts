@@ -1,4 +1,4 @@
-/** The file of a listening Unix socket: whose it is, and when it may be removed. */
+/** The file of a listening Unix socket, and when it may be removed. */
 
 import { resolve } from 'node:path';
 
@@ -8,9 +8,9 @@ import { EADDRINUSE, EAGAIN, ECONNREFUSED, EINTR, EPERM, systemError } from '../
 import type { SystemCalls } from '../system-calls.ts';
 
 /**
- * The file at the path of a listener. In a hot restart the successor takes the path over before the predecessor has
- * gone, so that a file is removed only while it is the very one that this listener has made; and the process may have
- * changed its directory since.
+ * The file at the path of a listener. In a hot restart, the new process takes the path over before the old one ends. So
+ * a listener removes the file only if it is still the one that it created. The path is absolute, because the process
+ * may change its working directory.
  */
 export class ListenerFile {
   readonly #calls: SystemCalls;
@@ -25,12 +25,12 @@ export class ListenerFile {
     this.#path = address.path.startsWith('\0') ? '' : resolve(address.path);
   }
 
-  /** Notes which file is the listener's, once it has been bound. */
+  /** Records the identity of the file, after the socket was bound. */
   claim(): void {
     if (this.#path !== '') this.#id = this.#calls.socketFile(this.#path)?.id;
   }
 
-  /** Removes the file, unless another has taken its place. */
+  /** Removes the file, unless another file has replaced it. */
   remove(): void {
     const id = this.#id;
     this.#id = undefined;
@@ -38,8 +38,8 @@ export class ListenerFile {
   }
 
   /**
-   * Runs `bind` once a stale file is out of its way. It takes the lock first: a socket that is bound and does not
-   * listen yet refuses connections just like one whose process is gone.
+   * Removes a stale file, then runs `bind`. It holds a lock during both, because a socket that is bound but does not
+   * listen yet refuses connections like a stale one.
    * @throws {SystemError} `EADDRINUSE` when another process listens there or is about to; `EPERM` when the file is
    * another user's.
    */
@@ -67,7 +67,7 @@ export class ListenerFile {
     if (file.uid !== process.geteuid?.()) throw systemError(-EPERM, 'unlink', `${this.#path} belongs to another user`);
     const fd = calls.socket('unix');
     if (fd < 0) throw systemError(fd, 'socket');
-    // Where somebody listens it succeeds, or says EAGAIN when the backlog is full.
+    // If a process listens, the connect succeeds, or fails with EAGAIN when the backlog is full.
     let result = calls.connect(fd, this.#address);
     while (result === -EINTR) result = calls.connect(fd, this.#address);
     calls.close(fd);

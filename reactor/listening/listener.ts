@@ -27,19 +27,19 @@ import type { SocketOptions } from '../connections/socket-options.ts';
 import { applyOptions, SocketTransport } from '../connections/socket-transport.ts';
 import { EADDRINUSE, EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC, systemError } from '../system-calls.ts';
 
-/** Where and how to listen. The socket options are those of accepted connections. */
+/** The address to listen on, and options. The socket options apply to accepted connections. */
 export type ListenOptions = Target &
   SocketOptions & {
-    /** How many connections may wait to be accepted; 1024 by default, and no more than the system allows. */
+    /** How many connections may wait to be accepted; 1024 by default. The system may set a lower limit. */
     readonly backlog?: number | undefined;
-    /** Let several processes listen on the same port; the kernel spreads connections over them. */
+    /** Whether several processes may listen on the same port. The kernel spreads connections over them. */
     readonly reusePort?: boolean | undefined;
-    /** Accept no IPv4 on an IPv6 address. */
+    /** Whether to refuse IPv4 connections on an IPv6 address. */
     readonly ipv6Only?: boolean | undefined;
     /**
-     * Replace the socket file that a process which is gone has left at `path`: one of the same user, at which nobody
-     * listens. Processes that do so at the same time take turns by a lock on `PATH.lock`, which stays. Without it, such
-     * a file is EADDRINUSE.
+     * Whether to replace a stale socket file at `path`: a file of the same user on which no process listens, because
+     * the process that created it has died. Processes that do this at the same time take turns with a lock on the file
+     * `PATH.lock`, which is not removed. Without this option, `listen` fails with EADDRINUSE.
      */
     readonly replaceStale?: boolean | undefined;
   };
@@ -53,25 +53,26 @@ export const LISTEN_RULES = {
   replaceStale: flag,
 } satisfies Rules<ListenOptions | Address>;
 
-/** What a listener tells. */
+/** The events of a listener. */
 export interface ListenerEvents {
   /**
-   * The system could not give a descriptor, could not watch it, or refuses to accept: a client was turned away, and
-   * accepting pauses for so long.
+   * The system has no free descriptor, cannot watch one more, or refuses to accept. A client was turned away. The
+   * listener accepts no connection for `pauseMs` milliseconds.
    */
   overload: (error: SystemError, pauseMs: number) => void;
-  /** A served connection failed, or its handler did. The others go on. */
+  /** A served connection failed, or its handler did. Other connections are not affected. */
   clientError: (error: Error, connection: Connection) => void;
   /** The listener is closed. */
   close: () => void;
 }
 
 /**
- * Accepts connections: by {@link serve}, as {@link connections$}, or one at a time. While nobody takes them, they wait
- * in the kernel's backlog. A shortage of descriptors ends neither the listener nor the process.
+ * Accepts connections: with {@link serve}, with {@link connections$}, or one at a time. Connections that the program
+ * does not accept yet wait in the kernel's backlog. A shortage of descriptors ends neither the listener nor the
+ * process.
  */
 export class Listener extends EventEmitter<ListenerEvents> implements Selectable {
-  /** Where it listens; the port that the system chose, when 0 was asked for. */
+  /** The address of the listener. If it was asked for port 0, this has the port that the system chose. */
   readonly address: Address;
 
   readonly #loop: Loop;
@@ -88,7 +89,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements Selectable
   #cancelPause: (() => void) | undefined;
   #closed = false;
 
-  /** @internal Made by `reactor.listen`. @throws {SystemError} such as `EADDRINUSE`. */
+  /** @internal `reactor.listen` creates listeners. @throws {SystemError} such as `EADDRINUSE`. */
   constructor(loop: Loop, address: Address, options: ListenOptions) {
     super();
     this.#loop = loop;
@@ -117,7 +118,8 @@ export class Listener extends EventEmitter<ListenerEvents> implements Selectable
   }
 
   /**
-   * Each accepted connection, while somebody is subscribed; its owner closes it. Completes when the listener is closed.
+   * Accepts connections while it has a subscriber, and emits each. The subscriber must close them. Completes when the
+   * listener is closed.
    */
   readonly connections$: Observable<Connection> = new Observable((subscriber) => {
     const subscription = this.#connections.subscribe(subscriber);
@@ -126,16 +128,18 @@ export class Listener extends EventEmitter<ListenerEvents> implements Selectable
   });
 
   /**
-   * Gives every connection to `handler` and owns its life: accept and handshake inside their deadlines, a polite close
-   * when the handler settles, failures to the `'clientError'` event. No client can end the process or hold up another.
-   * @throws {BusyError} when it serves already.
+   * Accepts every connection and passes it to `handler`. It runs the handshake within its limit, closes the connection
+   * when the handler settles, and reports failures by the event `'clientError'`. No client can end the process or block
+   * another client.
+   * @throws {BusyError} when `serve` was called before.
+   * @throws {ClosedError} when the listener is closed.
    */
   serve<C extends Connection = Connection>(options: ServeOptions<C>, handler: Handler<C>): this {
     checkServing(options, handler);
     if (this.#closed) throw new ClosedError('serve refused: the listener is closed');
     if (this.#server !== undefined)
-      throw new BusyError('accept', 'accept', 'the listener serves already, and takes every connection');
-    // The layer of `options` makes the very type of connection that the handler takes.
+      throw new BusyError('accept', 'accept', 'the listener already passes every connection to the handler of serve()');
+    // The layer of `options` creates connections of the type that the handler takes.
     this.#server = new Server(this.#loop, options, handler as unknown as Handler, {
       failed: (error, connection) => {
         if (this.listenerCount('clientError') === 0) return false;
@@ -150,7 +154,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements Selectable
     return this;
   }
 
-  /** Accepts one connection; it is the caller's to close. */
+  /** Accepts one connection. The caller must close it. */
   accept(options?: OperationOptions): Operation<Connection> {
     if (options !== undefined) checkOptions('accept', options, OPERATION_RULES);
     const operation = new Operation(new AcceptStep(this), this, options?.timeouts ?? {}, options?.signal);
@@ -163,7 +167,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements Selectable
     return operation.start();
   }
 
-  /** Accepts one connection if one waits; `undefined` otherwise. Never waits. */
+  /** Accepts one connection if one is waiting, without waiting itself. @returns `undefined` when none is. */
   tryAccept(): Connection | undefined {
     if (this.#closed) throw new ClosedError('accept refused: the listener is closed');
     const socket = this.#acceptSocket();
@@ -177,14 +181,14 @@ export class Listener extends EventEmitter<ListenerEvents> implements Selectable
       if (fd >= 0) return this.#adopt(fd);
       if (fd === -EAGAIN) handle.readiness &= ~READABLE;
       else if (SHORTAGES.has(-fd)) this.#pause(fd);
-      // Whatever else accept(2) says is about the connection that waited, which is gone; said so often in a row, it is
-      // about all.
+      // Any other error of accept(2) is that of one waiting connection, which is gone. But after this many in a row,
+      // the error must be that of the listener.
       else if (tries === ACCEPTS_PER_TURN) this.#rest(systemError(fd, 'accept4', formatAddress(this.address)));
     }
     return undefined;
   }
 
-  /** Stops listening. What waits in the backlog is refused by the kernel; accepted connections go on. */
+  /** Stops listening. The kernel resets connections that wait in the backlog. Accepted connections stay open. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -221,17 +225,17 @@ export class Listener extends EventEmitter<ListenerEvents> implements Selectable
     return this.#closed;
   }
 
-  /** Whether a connection may wait to be accepted. */
+  /** Whether an accept may succeed now. A closed listener counts as ready. */
   get readableNow(): boolean {
     return this.#closed || ((this.#handle.readiness & READABLE) !== 0 && this.#cancelPause === undefined);
   }
 
-  /** Never, unless closed. */
+  /** False, unless the listener is closed. */
   get writableNow(): boolean {
     return this.#closed;
   }
 
-  // What follows is for the machinery below and beside.
+  // For the other parts of the reactor.
 
   /** @internal */
   get deadlines() {
@@ -255,7 +259,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements Selectable
 
   /** @internal */
   park({ want }: Operation<unknown>): void {
-    // The dispatch of this listener looks for the operation by itself; one that has given way gets another turn.
+    // The dispatch of this listener resumes the operation. One that has yielded needs another turn for that.
     if (want === null || this.readableNow) this.#resume();
   }
 
@@ -289,7 +293,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements Selectable
       this.#loop.enqueue(this.#handle);
   }
 
-  /** Whether somebody takes every connection now. */
+  /** Whether there is a consumer for every connection: a handler of `serve` or a subscriber. */
   get #isTaken(): boolean {
     return this.#server?.hasRoom ?? this.#connections.observed;
   }
@@ -309,14 +313,15 @@ export class Listener extends EventEmitter<ListenerEvents> implements Selectable
     if (options.reusePort === true) check(calls.setOption(fd, 'reusePort', 1), 'setsockopt');
     if (address.family === 'IPv6')
       check(calls.setOption(fd, 'ipv6Only', Number(options.ipv6Only === true)), 'setsockopt');
-    // What the kernel refuses here it would refuse for each accepted connection, where nobody is told.
+    // Set here too, so that `listen` fails when the kernel refuses an option. The failure of an accepted connection
+    // would not be reported.
     applyOptions(calls, fd, options, address.family);
     const bound = calls.bind(fd, address);
     if (bound === -EADDRINUSE && address.family === 'unix')
       throw systemError(
         bound,
         'bind',
-        `${formatAddress(address)}; if the process that made this file is gone, replaceStale: true replaces it`,
+        `${formatAddress(address)}; if the process that created this file has died, set replaceStale: true to replace it`,
       );
     check(bound, 'bind');
     this.#file?.claim();
@@ -334,19 +339,19 @@ export class Listener extends EventEmitter<ListenerEvents> implements Selectable
       applyOptions(calls, fd, this.#options, this.address.family);
       selector.register(handle);
     } catch (error) {
-      // The client has gone already, or the kernel is short of memory or of watches: this connection is lost, the next
-      // may do better.
+      // The client is gone already, or the kernel is short of memory or of watches. This connection is lost; the next
+      // one may succeed.
       calls.close(fd);
       if (error instanceof SystemError && SHORTAGES.has(error.errno)) this.#rest(error);
       return undefined;
     }
     this.#pauseMs = 0;
-    // A connection that has just been accepted has room for sending.
+    // A connection that was just accepted is writable.
     handle.readiness = WRITABLE;
     return new SocketTransport(calls, selector, handle, this.#peer.address);
   }
 
-  /** Turns one client away, so that it is not left waiting, and gives the process time to close something. */
+  /** Turns one client away, so that it does not wait in vain, and gives the process time to close descriptors. */
   #pause(shortage: number): void {
     const { calls } = this.#loop.ground;
     this.#reserve.spend(() => {
@@ -356,7 +361,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements Selectable
     this.#rest(systemError(shortage, 'accept4', formatAddress(this.address)));
   }
 
-  /** Accepts nothing for a while, longer each time until a connection is accepted, and tells why. */
+  /** Pauses accepting and reports why. Each pause is twice as long as the last, until a connection is accepted. */
   #rest(shortage: SystemError): void {
     this.#pauseMs = Math.min(LONGEST_PAUSE_MS, Math.max(SHORTEST_PAUSE_MS, this.#pauseMs * 2));
     this.#cancelPause = this.#loop.after(this.#pauseMs, () => {

@@ -1,8 +1,8 @@
-/** A descriptor kept for the moment when there are no others. */
+/** A descriptor in reserve, for the moment when the process has no others left. */
 
 import type { SystemCalls } from '../system-calls.ts';
 
-/** Holds one descriptor that can be given back to the system for a short while. */
+/** Holds one descriptor, which can be closed for a short time so that a task can use its number. */
 export class ReserveDescriptor {
   readonly #calls: SystemCalls;
   #fd: number;
@@ -12,7 +12,7 @@ export class ReserveDescriptor {
     this.#fd = calls.reserve();
   }
 
-  /** Runs `task`, which takes and gives back one descriptor, with one more to be had. */
+  /** Closes the reserved descriptor and runs `task`, which may open one and must close it again. */
   spend(task: () => void): void {
     this.close();
     task();

@@ -1,4 +1,4 @@
-/** The life of served connections, from accept to close. */
+/** Serves connections, from the accept to the close. */
 
 import { AbortError, BusyError, ClosedError, UnsupportedError, WantioError } from '../../core/errors.ts';
 import { checkArgument, checkOptions, countOrNone, func, span } from '../../core/options.ts';
@@ -14,22 +14,23 @@ import { closeRule } from '../connections/progress-watch.ts';
 import type { ConnectionCloseOptions } from '../connections/progress-watch.ts';
 import type { Loop } from '../loop.ts';
 
-/** How to serve. */
+/** The options of `listener.serve`. */
 export interface ServeOptions<C extends Connection = Connection> {
   /** A layer, such as a `TlsContext`, laid over each connection. */
   readonly secure?: TransportLayer<C, ConnectionBasis> | undefined;
-  /** The limits of each connection's operations. */
+  /** The default limits for the operations of each connection. */
   readonly timeouts?: Timeouts | undefined;
-  /** How long a handshake may take altogether, in milliseconds; 10 seconds by default. */
+  /** How long a handshake may take in total, in milliseconds; 10 seconds by default. */
   readonly handshakeMs?: number | undefined;
   /**
-   * How many connections are served at a time; more wait in the backlog. No limit by default. One whose handler has
-   * settled counts until it is closed, but is dropped for a new one, the oldest first.
+   * How many connections are served at the same time; more wait in the backlog. No limit by default. A connection whose
+   * handler has settled counts until it is closed. But when the limit is reached, a new connection replaces the oldest
+   * of these, which is reset.
    */
   readonly maxConnections?: number | undefined;
-  /** How long a connection may take to close once its handler has settled; see `connection.close`. */
+  /** How long a connection may take to close after its handler has settled; see `connection.close`. */
   readonly close?: ConnectionCloseOptions | undefined;
-  /** How many handshakes may be unfinished; the oldest is dropped for a new one. 1024 by default. */
+  /** How many handshakes may be unfinished; 1024 by default. A new one then replaces the oldest, which is reset. */
   readonly maxHandshakes?: number | undefined;
 }
 
@@ -42,10 +43,10 @@ export const SERVE_RULES = {
   close: closeRule,
 } satisfies Rules<ServeOptions>;
 
-/** @throws {TypeError | RangeError} for what `serve` cannot take. */
+/** Checks the arguments of `serve`. @throws {TypeError | RangeError} when one is not valid. */
 export function checkServing(options: unknown, handler: unknown): void {
   if (typeof options === 'function')
-    throw new TypeError('serve takes its options first, and then the handler: serve({}, handler)');
+    throw new TypeError('serve takes the options first, then the handler: serve({}, handler)');
   checkOptions('serve', options, SERVE_RULES);
   checkArgument('serve', 'the handler', handler, func);
 }
@@ -59,9 +60,9 @@ export type Handler<C extends Connection = Connection> = (
   context: { readonly signal: AbortSignal },
 ) => Promise<void> | void;
 
-/** What the server of a listener reports to it. */
+/** The callbacks by which the server of a listener reports to it. */
 export interface ServerReports {
-  /** A connection failed, or its handler did. @returns whether anybody listened. */
+  /** A connection failed, or its handler did. @returns whether the failure had a listener. */
   failed(error: Error, connection: Connection): boolean;
   /** {@link Server.hasRoom} has become true. */
   roomAgain(): void;
@@ -75,13 +76,13 @@ export class Server {
   readonly #reports: ServerReports;
   readonly #maxConnections: number;
   readonly #handshaking = new Set<Connection>();
-  /** Those whose handler has settled, the oldest first. */
+  /** The connections whose handler has settled, the oldest first. */
   readonly #closing = new Set<Connection>();
   #serving = 0;
 
   constructor(loop: Loop, options: ServeOptions, handler: Handler, reports: ServerReports) {
     this.#loop = loop;
-    // A copy: what was checked is what holds.
+    // A copy, so that the caller cannot change options after they were checked.
     this.#options = { ...options, timeouts: { ...options.timeouts } };
     this.#handler = handler;
     this.#reports = reports;
@@ -108,7 +109,7 @@ export class Server {
       if (secure !== undefined) await this.#handshake(connection);
       await this.#handler(connection, { signal: this.#loop.draining });
     } catch (error) {
-      // A layer that refuses, such as a closed context, has made no connection.
+      // A layer that fails at once, such as a closed context, has created no connection.
       connection ??= new Connection(basis.socket, basis);
       this.#report(error, connection);
     }
@@ -136,7 +137,7 @@ export class Server {
     const handshaking = this.#handshaking;
     if (handshaking.size >= maxHandshakes)
       for (const oldest of handshaking) {
-        // At once: more may be accepted before its handshake has settled.
+        // Removed at once, because more connections may be accepted before its handshake settles.
         handshaking.delete(oldest);
         oldest.abort(
           new ClosedError(
@@ -158,12 +159,12 @@ export class Server {
   #report(error: unknown, connection: Connection): void {
     if (error instanceof AbortError && this.#loop.draining.aborted) return;
     const known = error instanceof Error ? error : new Error(String(error));
-    // What a client does wrong may pass in silence; what the handler does wrong must not.
+    // Errors of clients may go unreported, but errors of the handler must not.
     if (!this.#reports.failed(known, connection) && !isOfClient(known)) process.emitWarning(known);
   }
 }
 
-/** Whether a client can have brought it about: not a call at a wrong moment, nor a connect of the handler's own. */
+/** Whether a client can have caused `error`. A call at a wrong moment and a failed connect come from the handler. */
 function isOfClient(error: Error): boolean {
   if (!(error instanceof WantioError) || error instanceof BusyError || error instanceof UnsupportedError) return false;
   return error.operation !== 'connect' && error.operation !== 'look-up';

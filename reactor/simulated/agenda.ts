@@ -1,14 +1,14 @@
-/** What will happen in a simulated world, in the order in which it will. */
+/** The future events of a simulated world, in order. */
 
-/** A thing to happen at a moment of virtual time. */
+/** An event at a moment of virtual time. */
 export interface Entry {
   readonly at: number;
   readonly run: () => void;
 }
 
 /**
- * A queue of entries by moment; entries of one moment keep the order in which they were added. A binary heap: adding
- * and taking cost the logarithm of the length, and cancelling nothing.
+ * A queue of entries, ordered by moment. Entries of the same moment keep the order in which they were added. It is a
+ * binary heap: the cost of adding and taking is logarithmic in the length, that of cancelling is constant.
  */
 export class Agenda {
   #heap: Slot[] = [];
@@ -18,13 +18,13 @@ export class Agenda {
     return this.#heap.length;
   }
 
-  /** The moment of the first entry that is not cancelled; `Infinity` without one. */
+  /** The moment of the first entry that is not cancelled; `Infinity` if there is none. */
   get nextAt(): number {
     this.#dropCancelled();
     return this.#heap.length === 0 ? Infinity : this.#heap[0].at;
   }
 
-  /** @returns how to cancel it. */
+  /** Adds an entry. @returns a function that cancels it. */
   add(at: number, run: () => void): () => void {
     const slot: Slot = { at, order: this.#order++, run };
     this.#heap.push(slot);

@@ -1,6 +1,6 @@
-/** Bytes on their way through a simulated kernel. */
+/** The buffers of a simulated kernel. */
 
-/** First in, first out; pieces are copied when they enter. */
+/** A queue of bytes. It copies each piece when it is added. */
 export class ByteQueue {
   readonly #pieces: Uint8Array[] = [];
   #start = 0;
@@ -17,7 +17,7 @@ export class ByteQueue {
     this.#length += count;
   }
 
-  /** Moves bytes from the front into `into`; @returns how many. */
+  /** Moves bytes from the front into `into`. @returns how many. */
   shift(into: Uint8Array): number {
     const count = Math.min(into.length, this.#length);
     for (let moved = 0; moved < count;) {
@@ -29,7 +29,7 @@ export class ByteQueue {
     return count;
   }
 
-  /** Moves up to `count` bytes from the front to the end of another queue; @returns how many. */
+  /** Moves up to `count` bytes from the front to the end of another queue. @returns how many. */
   moveTo(other: ByteQueue, count: number): number {
     const moved = Math.min(count, this.#length);
     for (let left = moved; left > 0;) {

@@ -1,12 +1,12 @@
 /**
  * One end of a simulated connection, or a listener.
  *
- * Theory of operation. A socket has a send queue and a receive queue, both bounded. What `send` accepts goes into the
- * send queue; the link carries it, in order, to the peer's receive queue, as much at a time as there is room, each
- * stretch taking the link's latency and the time that its bandwidth needs. Room in the send queue comes back when bytes
- * have arrived, as with TCP's acknowledgements. The end of the stream and a reset travel behind the bytes that have
- * left; a reset throws away what has not left. What has arrived can be received in any case. Readiness is told when it
- * begins, to those who watch.
+ * Theory of operation. A socket has a send queue and a receive queue, both bounded. Bytes that `send` accepts go into
+ * the send queue. The link carries them in segments, in order, to the receive queue of the peer, while that has room.
+ * Each segment takes the latency of the link and the time that its bandwidth needs. A segment occupies room in the send
+ * queue until it has arrived, as with TCP's acknowledgements. The end of the stream and a reset travel behind the bytes
+ * that have left. A reset drops the bytes that have not left. Bytes that have arrived can always be received. Readiness
+ * is reported when it begins, to the selector that watches.
  */
 
 import type { Address } from '../addresses/address.ts';
@@ -15,29 +15,29 @@ import { EAGAIN, ECONNRESET, EPIPE, ENOTCONN } from '../system-calls.ts';
 import { ByteQueue } from './byte-queue.ts';
 import type { Link } from './link.ts';
 
-/** What the kernel of a host does for its sockets. */
+/** The part of a host's kernel that its sockets use. */
 export interface Surroundings {
-  /** Tells that `endpoint` has become ready for something. */
+  /** Reports that `endpoint` has become ready. */
   ready(endpoint: Endpoint, readiness: number): void;
-  /** Runs `task` after the link's latency and the time that `bytes` need. */
+  /** Runs `task` after the latency of the link and the time that `bytes` bytes need. */
   carry(link: Link, bytes: number, task: () => void): void;
 }
 
-/** A stream socket in one of its states. */
+/** A stream socket. */
 export class Endpoint {
-  /** Given when it is accepted; -1 before. */
+  /** The descriptor; -1 before the connection is accepted. */
   fd: number;
   readonly options = new Map<string, number>();
   readonly family: Address['family'];
   state: 'new' | 'listening' | 'connecting' | 'connected' | 'closed' = 'new';
   local: Address | undefined;
   remote: Address | undefined;
-  /** SO_ERROR: told once. */
+  /** SO_ERROR, which is reported only once. */
   pendingError = 0;
-  /** Connections that wait to be accepted; on listeners. */
+  /** Of a listener: the connections that wait to be accepted. */
   readonly backlog: Endpoint[] = [];
   backlogLimit = 0;
-  /** Ends the time in which a connection must be answered. */
+  /** Cancels the timeout of a connect. */
   cancelTimeout: () => void = () => undefined;
 
   readonly #around: Surroundings;
@@ -47,13 +47,13 @@ export class Endpoint {
   readonly #received = new ByteQueue();
   #sendLimit: number;
   #receiveLimit: number;
-  /** Bytes on their way, and what happens when each stretch of them arrives: always the oldest first. */
+  /** The bytes on their way, and a callback for the arrival of each segment, the oldest first. */
   #inTransit = 0;
   readonly #arrivals: (() => void)[] = [];
-  /** Our end has been said; it has left. */
+  /** Whether this side was shut down, and whether its end has left. */
   #sendShut = false;
   #endLeft = false;
-  /** The peer's end has arrived. */
+  /** Whether the peer's end has arrived. */
   #ended = false;
   #reset = false;
 
@@ -65,7 +65,7 @@ export class Endpoint {
     this.#receiveLimit = limits.receive;
   }
 
-  /** Joins both ends of a new connection. */
+  /** Connects this end to the other end of a new connection. */
   join(peer: Endpoint, link: Link): void {
     this.#peer = peer;
     this.#link = link;
@@ -73,7 +73,7 @@ export class Endpoint {
     this.state = 'connected';
   }
 
-  /** The bits that a selector would find set now. */
+  /** The readiness that a selector would find now. */
   get readiness(): number {
     if (this.state === 'listening') return this.backlog.length > 0 ? READABLE : 0;
     if (this.state !== 'connected' && this.pendingError === 0 && !this.#reset) return 0;
@@ -97,7 +97,7 @@ export class Endpoint {
   recv(into: Uint8Array): number {
     if (this.#received.length > 0) {
       const count = this.#received.shift(into);
-      // Room for what waits on the other side.
+      // There is room again for bytes that wait at the peer.
       this.#peer?.continueSending();
       return count;
     }
@@ -142,14 +142,14 @@ export class Endpoint {
   }
 
   /**
-   * The descriptor is given back. Unread bytes and a linger of zero make it a reset, as with TCP; else what was sent
-   * still goes out.
+   * Closes the descriptor. With unread bytes or a linger of zero, it sends a reset, as TCP does. Otherwise the sent
+   * bytes still go out.
    */
   close(): void {
     if (this.state === 'closed') return;
     const connected = this.state === 'connected' && !this.#reset;
     const abort = this.options.get('linger') === 0 || this.#received.length > 0;
-    // Linux breaks off those that nobody has accepted.
+    // Linux resets the connections that were not accepted.
     if (this.state === 'listening')
       for (const waiting of this.backlog.splice(0)) {
         waiting.options.set('linger', 0);
@@ -165,7 +165,7 @@ export class Endpoint {
     }
   }
 
-  /** The connection is refused, broken or reset: `errno` is told once. */
+  /** Breaks the connection, or fails a connect. `errno` is reported once. */
   fail(errno: number): void {
     if (this.#reset) return;
     this.cancelTimeout();
@@ -175,12 +175,12 @@ export class Endpoint {
     this.#around.ready(this, this.readiness);
   }
 
-  /** Connected at last; on the side that asked for it. */
+  /** Called on the connecting side when the connection is complete. */
   connected(): void {
     this.#around.ready(this, this.readiness);
   }
 
-  /** Sets more bytes, and the end behind them, on their way if there is room for them. */
+  /** Sends more bytes, and the end after them, if the peer has room. */
   continueSending(): void {
     const peer = this.#peer;
     const link = this.#link;
@@ -209,7 +209,7 @@ export class Endpoint {
       this.#inTransit -= count;
       if (peer.#reset) return;
       if (peer.state === 'closed') {
-        // Nobody is there to read it: TCP answers with a reset.
+        // The peer has closed its socket. TCP answers with a reset.
         this.fail(ECONNRESET);
         return;
       }
@@ -219,7 +219,7 @@ export class Endpoint {
     });
   }
 
-  /** Nothing overtakes what left before it, even if the link has become faster meanwhile. */
+  /** Delivers in order, even when the link becomes faster while bytes are on their way. */
   #depart(link: Link, bytes: number, arrive: () => void): void {
     this.#arrivals.push(arrive);
     this.#around.carry(link, bytes, () => {

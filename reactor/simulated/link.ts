@@ -1,25 +1,27 @@
-/** What lies between two simulated hosts. */
+/** The link between two simulated hosts. */
 
 import { checkArgument, checkOptions, duration, number } from '../../core/options.ts';
 import type { Rules } from '../../core/options.ts';
 
-/** How a link carries bytes. */
+/** The options of a link. */
 export interface LinkOptions {
-  /** How long a byte is on its way, in milliseconds; 0 by default. */
+  /** How long a byte travels, in milliseconds; 0 by default. */
   readonly latencyMs?: number | undefined;
-  /** Bytes a second in each direction; no limit by default. */
+  /** The bandwidth in each direction, in bytes per second; no limit by default. */
   readonly bandwidth?: number | undefined;
-  /** The most bytes that travel together; 64 KiB by default. With 1 every byte comes alone. */
+  /** The most bytes that travel together; 64 KiB by default. With 1, every byte arrives alone. */
   readonly segment?: number | undefined;
 }
 
 export const LINK_RULES = {
   latencyMs: duration,
-  bandwidth: number('a number of bytes a second above 0, or Infinity for no limit', (value) => value > 0),
+  bandwidth: number('a number of bytes per second above 0, or Infinity for no limit', (value) => value > 0),
   segment: number('a number of bytes of at least 1', (value) => value >= 1),
 } satisfies Rules<LinkOptions>;
 
-/** A path between two hosts, the same in both directions. A partition holds everything back until it heals. */
+/**
+ * A link between two hosts, with the same options in both directions. While it is partitioned, it holds back all bytes.
+ */
 export class Link {
   #latencyMs = 0;
   #bandwidth = Infinity;
@@ -29,8 +31,8 @@ export class Link {
   #partitioned = false;
 
   /**
-   * @throws {TypeError | RangeError} for an option that is unknown, of the wrong type or out of range; so do the
-   * setters.
+   * @throws {TypeError | RangeError} when an option is unknown, of the wrong type or out of range. The setters throw the
+   * same.
    */
   constructor(options: LinkOptions = {}) {
     checkOptions('new Link', options, LINK_RULES);
@@ -40,7 +42,7 @@ export class Link {
     this.segment = segment;
   }
 
-  /** How long a byte that is sent from now on is on its way, in milliseconds. */
+  /** How long a byte travels, in milliseconds. A change applies to bytes sent from now on. */
   get latencyMs(): number {
     return this.#latencyMs;
   }
@@ -50,7 +52,7 @@ export class Link {
     this.#latencyMs = ms;
   }
 
-  /** Bytes a second in each direction from now on. */
+  /** The bandwidth in each direction, in bytes per second. A change applies to bytes sent from now on. */
   get bandwidth(): number {
     return this.#bandwidth;
   }
@@ -60,7 +62,7 @@ export class Link {
     this.#bandwidth = bytes;
   }
 
-  /** The most bytes that travel together from now on. */
+  /** The most bytes that travel together. A change applies to bytes sent from now on. */
   get segment(): number {
     return this.#segment;
   }
@@ -74,12 +76,12 @@ export class Link {
     return this.#partitioned;
   }
 
-  /** Holds back whatever arrives from now on. */
+  /** Holds back everything that arrives from now on. */
   partition(): void {
     this.#partitioned = true;
   }
 
-  /** Lets everything through that was held back, in its order. */
+  /** Delivers everything that was held back, in order. */
   heal(): void {
     this.#partitioned = false;
     for (const deliver of this.#held.splice(0)) deliver();
@@ -92,8 +94,8 @@ export class Link {
   }
 
   /**
-   * Sends `bytes` from one of its ends at `now`, behind what that end sent before.
-   * @returns how long they take until they arrive, in milliseconds.
+   * Reserves bandwidth for `bytes` bytes that one end sends at `now`, after those that it sent before.
+   * @returns how long the bytes take to arrive, in milliseconds.
    */
   take(end: object, bytes: number, now: number): number {
     if (this.bandwidth === Infinity) return this.latencyMs;

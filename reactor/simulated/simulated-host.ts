@@ -1,4 +1,4 @@
-/** A host of a simulated network: its kernel, as a reactor sees it. */
+/** A host of a simulated network: its kernel, behind the interface that a reactor uses. */
 
 import { resolve } from 'node:path';
 
@@ -29,9 +29,9 @@ import { Endpoint } from './endpoint.ts';
 import type { Link } from './link.ts';
 import { SimulatedSelector } from './simulated-selector.ts';
 
-/** What a host has. */
+/** The options of a host. */
 export interface HostOptions {
-  /** Its addresses besides those of its own loopback. */
+  /** The addresses of the host, without those of its loopback. */
   readonly addresses?: readonly string[] | undefined;
   /** How many descriptors its process may have open; no limit by default. */
   readonly descriptors?: number | undefined;
@@ -54,31 +54,31 @@ export const HOST_RULES = {
   receiveBuffer: count(1),
 } satisfies Rules<HostOptions>;
 
-/** The network, as its hosts see it. */
+/** The part of the network that its hosts use. */
 export interface HostNetwork {
-  /** The path of a host to itself. */
+  /** The link of a host to itself. */
   readonly loopback: Link;
-  /** @returns the host that has `address`, seen from another host; `undefined` when none has it. */
+  /** @returns the host that has `address` from the point of view of another host; `undefined` when none has it. */
   pathTo(from: SimulatedHost, address: string): { host: SimulatedHost; link: Link; from: string } | undefined;
-  /** Runs `task` when `bytes` from a host have come over `link`, or when its partition heals. */
+  /** Runs `task` when `bytes` bytes from a host have arrived over `link`, or when its partition heals. */
   carry(from: SimulatedHost, link: Link, bytes: number, task: () => void): void;
-  /** Runs `task` after `ms` of virtual time. @returns how to cancel it. */
+  /** Runs `task` after `ms` milliseconds of virtual time. @returns a function that cancels it. */
   after(ms: number, task: () => void): () => void;
 }
 
-/** The kernel of one host: descriptors, ports, and the calls that work on them. Its errors are those of Linux. */
+/** The kernel of one host: descriptors, ports, and the calls on them. It returns the same errors as Linux. */
 export class SimulatedHost implements SystemCalls {
   readonly name: string;
   readonly addresses: readonly string[];
   readonly selector: SimulatedSelector;
-  /** How many descriptors may be open from now on. */
+  /** How many descriptors may be open. A change does not close any. */
   descriptorLimit: number;
 
   readonly #network: HostNetwork;
   readonly #buffers: { send: number; receive: number };
   readonly #endpoints = new Map<number, Endpoint | undefined>();
   readonly #ports = new Map<string, Endpoint>();
-  /** The files of Unix sockets and of locks by their absolute paths; no endpoint stands behind a lock. */
+  /** The files of Unix sockets and of locks, by absolute path. A lock has no endpoint. */
   readonly #files = new Map<
     string,
     { readonly id: string; readonly endpoint: Endpoint | undefined; lockedBy: number | undefined }
@@ -128,14 +128,14 @@ export class SimulatedHost implements SystemCalls {
     const endpoint = this.#endpoints.get(fd);
     if (endpoint?.local === undefined) return -EINVAL;
     endpoint.state = 'listening';
-    // Linux lets one more wait than it is told.
+    // Linux lets one more connection wait than the backlog says.
     endpoint.backlogLimit = backlog + 1;
     if (!hasFile(endpoint.local)) this.#ports.set(keyOf(endpoint.local), endpoint);
     return 0;
   }
 
   connect(fd: number, given: Address): number {
-    // A zone tells links of one host apart, and here each pair of hosts has one.
+    // A zone distinguishes the links of one host. Here, each pair of hosts has only one link.
     const address = given.family === 'unix' ? given : { ...given, host: given.host.replace(/%.*/, '') };
     const endpoint = this.#endpoints.get(fd);
     if (endpoint === undefined) return -EBADF;
@@ -149,8 +149,8 @@ export class SimulatedHost implements SystemCalls {
     endpoint.cancelTimeout = this.#network.after(SYN_RETRY_MS * (2 ** (SYN_RETRIES + 1) - 1), () => {
       if (endpoint.state === 'connecting') endpoint.fail(ETIMEDOUT);
     });
-    // Where no host is, nobody answers.
-    if (path !== undefined) this.#knock(endpoint, path.host, path.link, address, 0);
+    // Without a host at the address, there is no answer, and the connect times out.
+    if (path !== undefined) this.#sendSyn(endpoint, path.host, path.link, address, 0);
     return -EINPROGRESS;
   }
 
@@ -219,7 +219,7 @@ export class SimulatedHost implements SystemCalls {
     return this.#endpoints.get(fd)?.local;
   }
 
-  /** All programs of a host are one process of one user. */
+  /** All programs of a host count as one process of one user. */
   peerCredentials(fd: number): PeerCredentials | undefined {
     return this.#endpoints.get(fd)?.family === 'unix'
       ? { pid: process.pid, uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 }
@@ -251,7 +251,7 @@ export class SimulatedHost implements SystemCalls {
 
   /** An endpoint has become ready. @internal */
   ready(endpoint: Endpoint, readiness: number): void {
-    if (this.#endpoints.get(endpoint.fd) === endpoint) this.selector.tell(endpoint.fd, readiness);
+    if (this.#endpoints.get(endpoint.fd) === endpoint) this.selector.report(endpoint.fd, readiness);
   }
 
   /** Runs `task` when `bytes` have come over `link`. @internal */
@@ -262,8 +262,8 @@ export class SimulatedHost implements SystemCalls {
   #open(make: (fd: number) => Endpoint | undefined): number {
     if (this.#endpoints.size >= this.descriptorLimit) return -EMFILE;
     let fd = FIRST_DESCRIPTOR;
-    // The lowest free number, as the kernel does: numbers come again soon, and stale events would reach their new
-    // owners.
+    // The lowest free number, as in a real kernel. So numbers are reused soon, and tests find stale events that reach
+    // the new owner of a number.
     while (this.#endpoints.has(fd)) fd++;
     this.#endpoints.set(fd, make(fd));
     return fd;
@@ -279,8 +279,8 @@ export class SimulatedHost implements SystemCalls {
     return 0;
   }
 
-  /** Sends the first segment of a connection, again and again while the backlog is full. */
-  #knock(endpoint: Endpoint, host: SimulatedHost, link: Link, address: Address, tries: number): void {
+  /** Sends the first segment of a connection, and repeats it while the backlog is full. */
+  #sendSyn(endpoint: Endpoint, host: SimulatedHost, link: Link, address: Address, tries: number): void {
     this.carry(link, 0, () => {
       if (endpoint.state !== 'connecting') return;
       const listener = host.#listenerAt(address);
@@ -293,7 +293,7 @@ export class SimulatedHost implements SystemCalls {
       if (listener.backlog.length >= listener.backlogLimit) {
         this.#network.after(SYN_RETRY_MS * 2 ** tries, () => {
           if (endpoint.state !== 'connecting') return;
-          this.#knock(endpoint, host, link, address, tries + 1);
+          this.#sendSyn(endpoint, host, link, address, tries + 1);
         });
         return;
       }
@@ -313,7 +313,7 @@ export class SimulatedHost implements SystemCalls {
       return;
     }
     this.carry(link, 0, () => {
-      // A client that has given up answers with a reset.
+      // A client that no longer connects answers with a reset.
       if (client.state !== 'connecting') {
         server.fail(ECONNRESET);
         return;
@@ -325,7 +325,7 @@ export class SimulatedHost implements SystemCalls {
 
   #listenerAt(address: Address): Endpoint | undefined {
     if (hasFile(address)) {
-      // The file outlives the socket.
+      // The file may outlive its socket.
       const endpoint = this.#files.get(resolve(address.path))?.endpoint;
       return endpoint?.state === 'listening' && this.#endpoints.get(endpoint.fd) === endpoint ? endpoint : undefined;
     }
@@ -349,12 +349,12 @@ export class SimulatedHost implements SystemCalls {
 
 const keyOf = (address: Address): string => (address.family === 'unix' ? address.path : formatAddress(address));
 
-/** Abstract names have no file. */
+/** Whether `address` has a file. Abstract names have none. */
 function hasFile(address: Address): address is Address & { family: 'unix' } {
   return address.family === 'unix' && !address.path.startsWith('\0');
 }
 
-/** Whether an address is that of the host itself, whichever host that is. */
+/** Whether `host` is a loopback address, which means the host itself on every host. */
 export function isLoopback(host: string): boolean {
   return host.startsWith('127.') || host === '::1';
 }

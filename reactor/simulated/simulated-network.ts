@@ -1,4 +1,4 @@
-/** Hosts, the links between them, and the names by which they find each other. */
+/** A simulated network: hosts, the links between them, and their names. */
 
 import { SystemError } from '../../core/errors.ts';
 import { checkArgument, checkOptions, duration, text, thing } from '../../core/options.ts';
@@ -12,29 +12,32 @@ import type { LinkOptions } from './link.ts';
 import { addressList, HOST_RULES, isLoopback, SimulatedHost } from './simulated-host.ts';
 import type { HostNetwork, HostOptions } from './simulated-host.ts';
 
-/** How a name is answered. */
+/** How look-ups of a name are answered. */
 export interface NameOptions {
   /** How long the answer takes, in milliseconds. */
   readonly delayMs?: number | undefined;
-  /** The system's name for a failure, such as `ENOTFOUND` or `EAI_AGAIN`, instead of addresses. */
+  /** The code of the error with which look-ups fail, such as `ENOTFOUND` or `EAI_AGAIN`. */
   readonly failure?: string | undefined;
 }
 
 export const NAME_RULES = {
   delayMs: duration,
   failure: thing(
-    "the system's name for a failure, such as 'ENOTFOUND'",
+    "the code of a system error, such as 'ENOTFOUND'",
     (value) => typeof value === 'string' && (/^E[A-Z_]+$/.test(value) || 'range'),
   ),
 } satisfies Rules<NameOptions>;
 
-/** The clockwork that a network runs on. */
+/** The clock and timers of a network. */
 export interface Clockwork {
   /** Virtual milliseconds. */
   now(): number;
-  /** Runs `task` after `ms` of virtual time; it must not settle promises. @returns how to cancel it. */
+  /**
+   * Runs `task` after `ms` milliseconds of virtual time. `task` must not settle promises.
+   * @returns a function that cancels it.
+   */
   after(ms: number, task: () => void): () => void;
-  /** The same for a task that settles promises. */
+  /** The same, for a task that may settle promises. */
   settleAfter(ms: number, task: () => void): () => void;
 }
 
@@ -42,7 +45,7 @@ const canonical = (address: string): string => canonicalAddress(address) ?? addr
 
 /** A network in memory. */
 export class SimulatedNetwork implements HostNetwork {
-  /** The path of a host to itself. */
+  /** The link of a host to itself. */
   readonly loopback: Link;
   readonly #clockwork: Clockwork;
   readonly #linkOptions: LinkOptions;
@@ -50,18 +53,18 @@ export class SimulatedNetwork implements HostNetwork {
   readonly #links = new Map<string, Link>();
   readonly #names = new Map<string, { addresses: readonly string[]; options: NameOptions }>();
 
-  /** @param link how links behave that are not set apart. */
+  /** @param link the options of all links. A single link can be changed later. */
   constructor(clockwork: Clockwork, link: LinkOptions = {}) {
     this.#clockwork = clockwork;
     this.#linkOptions = link;
     this.loopback = new Link(link);
   }
 
-  /** Adds a host. Its name is found by look-ups, with its addresses. */
+  /** Adds a host. Look-ups of its name find its addresses. */
   addHost(name: string, options: HostOptions = {}): SimulatedHost {
     checkArgument('addHost', 'the name', name, text);
     checkOptions('addHost', options, HOST_RULES);
-    if (this.#hosts.has(name)) throw new RangeError(`there is a host named ${name} already`);
+    if (this.#hosts.has(name)) throw new RangeError(`the network already has a host named ${name}`);
     const addresses = options.addresses?.map(canonical) ?? [`10.0.0.${String(this.#hosts.size + 1)}`];
     const host = new SimulatedHost(name, this, { ...options, addresses });
     this.#hosts.set(name, host);
@@ -70,8 +73,8 @@ export class SimulatedNetwork implements HostNetwork {
   }
 
   /**
-   * Sets what a look-up of `name` finds.
-   * @throws {TypeError | RangeError} for what is no name, no address, or an unknown option.
+   * Sets the answer to look-ups of `name`.
+   * @throws {TypeError | RangeError} when the name, an address or an option is not valid.
    */
   name(name: string, addresses: readonly string[], options: NameOptions = {}): void {
     checkArgument('name', 'the name', name, text);
@@ -80,7 +83,7 @@ export class SimulatedNetwork implements HostNetwork {
     this.#names.set(hostName(name, 'the name'), { addresses: addresses.map(canonical), options });
   }
 
-  /** The link between two hosts, made when first asked for. */
+  /** The link between two hosts. It is created at the first call. */
   link(one: SimulatedHost, other: SimulatedHost): Link {
     if (one === other) return this.loopback;
     const key = [one.name, other.name].sort().join(' ');
@@ -89,7 +92,7 @@ export class SimulatedNetwork implements HostNetwork {
     return link;
   }
 
-  /** @returns the host that has an address, seen from another host; `undefined` when nobody has it. */
+  /** @returns the host that has `address` from the point of view of another host; `undefined` when none has it. */
   pathTo(from: SimulatedHost, address: string): { host: SimulatedHost; link: Link; from: string } | undefined {
     if (isLoopback(address) || from.addresses.includes(address))
       return { host: from, link: this.loopback, from: address };
@@ -100,7 +103,7 @@ export class SimulatedNetwork implements HostNetwork {
     return undefined;
   }
 
-  /** Runs `task` when `bytes` from a host have come over `link`, or when its partition heals. */
+  /** Runs `task` when `bytes` bytes from a host have arrived over `link`, or when its partition heals. */
   carry(from: SimulatedHost, link: Link, bytes: number, task: () => void): void {
     this.#clockwork.after(link.take(from, bytes, this.#clockwork.now()), () => {
       link.pass(task);

@@ -56,7 +56,7 @@ describe('a world', () => {
       { name: 'receive', want: 'read', sinceMs: 10, remaining: null, peer: { host: '10.0.0.2', port: 7 } },
     ]);
     expect((error as Error).message).toContain(
-      'deadlock at 10 ms: nothing is left that could wake\n  receive wants read since 10 ms',
+      'deadlock at 10 ms: no event is left in the world that could wake\n  receive wants read since 10 ms',
     );
   });
 

@@ -1,10 +1,10 @@
 /**
- * A world: hosts with reactors, a network between them, and time that jumps.
+ * A simulated world: hosts with reactors, a network between them, and virtual time.
  *
- * Theory of operation. Everything that will happen lies on one agenda, ordered by its moment. The world takes the first
- * entry, sets the clock to its moment, and runs it. An entry in which a reactor runs is followed by a macrotask of
- * Node's, so that promises which it settled go on before the next entry, as they do in life. When the agenda is empty
- * and somebody still waits, nothing can ever wake them: that is a deadlock, and told as one.
+ * Theory of operation. All future events are on one agenda, ordered by their moments. The world takes the first entry,
+ * sets the clock to its moment, and runs it. After an entry in which a reactor runs, the world waits for a macrotask of
+ * Node's, so that the continuations of settled promises run before the next entry, as they do in reality. When the
+ * agenda is empty and an operation still waits, nothing can ever wake it. The world reports this as a deadlock.
  */
 
 import { WantioError } from '../../core/errors.ts';
@@ -19,31 +19,32 @@ import type { Link, LinkOptions } from './link.ts';
 import type { HostOptions, SimulatedHost } from './simulated-host.ts';
 import { SimulatedNetwork } from './simulated-network.ts';
 
-/** A program for one host. */
+/** A host with its reactor. */
 export interface SimulatedMachine {
   readonly host: SimulatedHost;
   readonly reactor: Reactor;
 }
 
-/** How a world is. */
+/** The options of a world. */
 export interface WorldOptions {
-  /** How links behave unless set apart. */
+  /** The options of all links. A single link can be changed later. */
   readonly link?: LinkOptions | undefined;
-  /** Puts something between each reactor and its host, such as an injector of faults. */
+  /** Wraps the ground of each host, for example to inject faults. */
   readonly wrap?: ((ground: Ground, host: SimulatedHost) => Ground) | undefined;
 }
 
-/** How many steps a run may take. */
+/** The rule for the limit on the number of steps. */
 export const stepsAtMost = count(1);
 export const WORLD_RULES = { link: group(LINK_RULES), wrap: func } satisfies Rules<WorldOptions>;
 
-/** Nothing can happen any more, but somebody still waits. */
+/** No event is left in the world, but something still waits. */
 export class DeadlockError extends WantioError {
+  /** The operations that wait. */
   readonly waiting: readonly OperationSnapshot[];
 
   /**
-   * What is pending outside of the world, by the names of Node's `process.getActiveResourcesInfo`; each time that it
-   * is.
+   * What is pending outside the world, by the names of Node's `process.getActiveResourcesInfo`. A name occurs as often
+   * as the resource.
    */
   readonly pending: readonly string[];
 
@@ -54,11 +55,9 @@ export class DeadlockError extends WantioError {
     super(
       'ERR_WANTIO_DEADLOCK',
       [
-        `deadlock at ${String(now)} ms: nothing is left that could wake`,
-        ...(list.length > 0 ? list : ['  (no operation waits; something outside of the world is awaited)']),
-        ...(pending.length > 0
-          ? [`  pending outside of the world, whose time does not pass here: ${pending.join(', ')}`]
-          : []),
+        `deadlock at ${String(now)} ms: no event is left in the world that could wake`,
+        ...(list.length > 0 ? list : ['  (no operation: the program waits for something outside the world)']),
+        ...(pending.length > 0 ? [`  pending outside the world, in real time: ${pending.join(', ')}`] : []),
       ].join('\n'),
     );
     this.waiting = waiting;
@@ -70,10 +69,10 @@ export class DeadlockError extends WantioError {
   }
 }
 
-/** More happened than was allowed for. */
+/** The world took more steps than the limit allows. */
 export class LivelockError extends WantioError {
   constructor(now: number, steps: number) {
-    super('ERR_WANTIO_LIVELOCK', `livelock: ${String(steps)} steps, and still going on at ${String(now)} ms`);
+    super('ERR_WANTIO_LIVELOCK', `livelock: not finished after ${String(steps)} steps, at ${String(now)} ms`);
   }
 
   static {
@@ -81,7 +80,7 @@ export class LivelockError extends WantioError {
   }
 }
 
-/** Hosts, network and time, in memory. */
+/** Simulated hosts, a network, and virtual time. */
 export class World {
   readonly network: SimulatedNetwork;
   /** How many entries have run. */
@@ -90,7 +89,7 @@ export class World {
   readonly #agenda = new Agenda();
   readonly #machines: SimulatedMachine[] = [];
   readonly #wrap: NonNullable<WorldOptions['wrap']>;
-  /** What was pending outside before the world was made. */
+  /** What was pending outside the world when it was created. */
   readonly #pendingBefore = process.getActiveResourcesInfo();
   #now = 0;
   #inForeground = false;
@@ -109,7 +108,7 @@ export class World {
     );
   }
 
-  /** The virtual time in milliseconds; it begins at 0. */
+  /** The virtual time in milliseconds. It starts at 0. */
   now(): number {
     return this.#now;
   }
@@ -119,7 +118,7 @@ export class World {
     return this.#machines;
   }
 
-  /** Adds a host with a reactor on it. Other hosts find it by its name. */
+  /** Adds a host with a reactor. Look-ups on other hosts find it by its name. */
   machine(name: string, options?: HostOptions): SimulatedMachine {
     const host = this.network.addHost(name, options);
     const ground: Ground = {
@@ -140,7 +139,7 @@ export class World {
     return this.network.link(one.host, other.host);
   }
 
-  /** Lets `ms` of virtual time pass. */
+  /** Resolves after `ms` milliseconds of virtual time. */
   sleep(ms: number): Promise<void> {
     checkArgument('sleep', 'ms', ms, duration);
     return new Promise((resolve) => {
@@ -148,7 +147,10 @@ export class World {
     });
   }
 
-  /** Runs the next entry, jumping to its moment; @returns `false` when there is none. */
+  /**
+   * Runs entries of the agenda, each at its moment, up to the next one that may settle promises.
+   * @returns `false` when the agenda has no such entry.
+   */
   async step(): Promise<boolean> {
     for (;;) {
       const entry = this.#agenda.take(this.#agenda.nextAt);
@@ -157,19 +159,19 @@ export class World {
       this.steps++;
       this.#inForeground = false;
       entry.run();
-      // What the network does by itself runs no code of users: only a reactor's turn can have settled promises.
+      // Entries of the network run no users' code. Only a turn of a reactor can have settled promises.
       if (!this.#inForeground) continue;
       await macrotask();
       return true;
     }
   }
 
-  /** Runs until nothing is left to happen. */
+  /** Runs until no event is left. */
   async drive(): Promise<void> {
     while (await this.step());
   }
 
-  /** Runs until nothing is left to happen. @throws {LivelockError} when that takes more than `steps` steps. */
+  /** Runs until no event is left. @throws {LivelockError} when that takes more than `steps` steps. */
   async driveBounded(steps: number): Promise<void> {
     checkArgument('driveBounded', 'steps', steps, stepsAtMost);
     const limit = this.steps + steps;
@@ -178,9 +180,9 @@ export class World {
 
   /**
    * Runs until `main` settles.
-   * @returns what it resolves to.
-   * @throws {DeadlockError} when nothing is left to happen and it has not settled.
-   * @throws {LivelockError} when it has not after `steps` steps.
+   * @returns the result of `main`.
+   * @throws {DeadlockError} when no event is left, and `main` has not settled.
+   * @throws {LivelockError} when `main` has not settled after `steps` steps.
    */
   async run<T>(main: Promise<T>, steps = 1_000_000): Promise<T> {
     checkArgument('run', 'steps', steps, stepsAtMost);
@@ -190,12 +192,12 @@ export class World {
     };
     main.then(end, end);
     const limit = this.steps + steps;
-    // What has settled already goes on before any time passes.
+    // Continuations of promises that have settled already run before any time passes.
     await macrotask();
     for (let idle = 0; !settled;) {
       if (this.steps > limit) throw new LivelockError(this.#now, steps);
       if (await this.step()) idle = 0;
-      // Something real may be awaited that takes some iterations of the event loop, such as a file.
+      // The program may wait for something real, such as a file, which takes some iterations of the event loop.
       else if (++idle > REAL_ITERATIONS) throw this.#deadlock();
       else await macrotask();
     }

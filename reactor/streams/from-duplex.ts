@@ -1,4 +1,4 @@
-/** Connections over Node's own streams. */
+/** Connections over Node.js streams. */
 
 import type { Duplex } from 'node:stream';
 
@@ -12,13 +12,16 @@ import { reactorRule } from '../reactor-rule.ts';
 import type { Reactor } from '../reactor.ts';
 import { StreamTransport } from './stream-transport.ts';
 
-/** What a stream does not tell of itself. */
+/** The options of `fromDuplex`: facts that a stream does not know itself, and limits. */
 export interface FromDuplexOptions {
-  /** Which end began it, for layers such as TLS: `'server'` unless given, or `'client'` with a `host`. */
+  /**
+   * Whether this side is the client or the server, for layers such as TLS. By default `'client'` with a `host`, else
+   * `'server'`.
+   */
   readonly role?: 'client' | 'server' | undefined;
-  /** The name or number that was connected to: what a client over TLS expects its peer's certificate to be for. */
+  /** The host name or IP address of the server. A client over TLS expects it in the certificate of the server. */
   readonly host?: string | undefined;
-  /** The limits of the connection's operations. */
+  /** The default limits of the connection's operations. */
   readonly timeouts?: Timeouts | undefined;
 }
 
@@ -27,21 +30,21 @@ export const FROM_DUPLEX_RULES = {
   host: trust(text),
   timeouts: timeoutsRule,
 } satisfies Rules<FromDuplexOptions>;
-const duplex = partWith("one of Node's streams for both directions", 'on', 'write', 'read');
+const duplex = partWith('a Duplex stream of Node.js', 'on', 'write', 'read');
 
 /**
- * Makes a connection over one of Node's streams, such as a `net.Socket` that a server of another framework has
- * accepted, or the socket of an `upgrade`. It owns the stream from now on: nobody else reads or writes it. Bytes that
- * the stream holds already, its `unshift`ed head included, are received first. Each direction ends by itself
- * (`allowHalfOpen` is set), whatever the stream was made for.
+ * Makes a connection over a Node.js stream, such as a `net.Socket` that a server of another framework has accepted, or
+ * the socket of an `upgrade`. The connection owns the stream from now on: no other code may read or write it. Bytes
+ * that the stream holds already, including those from `unshift`, are received first. Each direction ends independently:
+ * `allowHalfOpen` is set to `true`.
  *
- * Closing the connection ends the stream and destroys it once it has passed on what it was given; aborting destroys it,
- * with a reset where it is a TCP socket. A failing stream is a `SystemError` such as `ECONNRESET` where its error has
- * such a code, else a `ClosedError` with that error as its cause.
- * @throws {TypeError} when the stream is in object mode, decodes text, or is read by somebody else.
- * @throws {ClosedError} when one of its directions has ended or it was destroyed, or when the reactor is closed or
- * closing.
- * @throws {TypeError | RangeError} for an option that is unknown or wrong.
+ * Closing the connection ends the stream, and destroys it when it has passed on all bytes. Aborting destroys it at
+ * once; a TCP socket is reset. When the stream fails, operations fail with a `SystemError` such as `ECONNRESET` if the
+ * error has such a code, else with a `ClosedError` whose cause is that error.
+ * @throws {TypeError} when the stream is in object mode, decodes text, or has another reader.
+ * @throws {ClosedError} when one direction of the stream has ended or it was destroyed, or when the reactor is closed
+ * or closing.
+ * @throws {TypeError | RangeError} when an option is unknown or not valid.
  * @example
  * createServer((socket) => {
  *   const connection = fromDuplex(reactor, socket).secure(context);

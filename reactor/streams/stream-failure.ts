@@ -1,4 +1,4 @@
-/** What ended one of Node's streams, as one of our errors. */
+/** Turns the error of a Node.js stream into an error of wantio. */
 
 import { constants } from 'node:os';
 
@@ -7,10 +7,10 @@ import type { WantioError } from '../../core/errors.ts';
 import { systemError } from '../system-calls.ts';
 
 /**
- * @param error what the stream was destroyed with; without one it was closed before its end.
- * @param subject what it was about, such as an address.
- * @returns a `SystemError` where the reason is one of the system's, else a `ClosedError`; `error` is its cause. Each
- * call makes a new one, because each operation notes on it how far it has come.
+ * @param error the error that the stream was destroyed with; `undefined` when it was closed before its end.
+ * @param subject what the failed call was about, such as an address.
+ * @returns a `SystemError` if `error` has the code of a system error, else a `ClosedError`. `error` is its cause. Each
+ * call creates a new error, because each operation stores its progress on the error.
  */
 export function streamFailure(error: Error | undefined, subject: string | undefined): WantioError {
   if (error === undefined) return new ClosedError('the stream was closed before its end');
@@ -21,7 +21,8 @@ export function streamFailure(error: Error | undefined, subject: string | undefi
 }
 
 /**
- * Not all errors of Node's that bear the code of a system's also bear its number: `socket hang up` is an ECONNRESET.
+ * Looks up the errno by the code, because some errors of Node.js have the code of a system error but no errno:
+ * `socket hang up` is an ECONNRESET.
  */
 function systemFailure(
   { code, errno, syscall = 'stream', message }: NodeJS.ErrnoException,

@@ -449,12 +449,12 @@ describe('a connection over any Node stream', () => {
         () =>
           fromDuplex(reactor, stream);
       expect(nobody(new PassThrough({ objectMode: true }))).toThrow(
-        new TypeError('fromDuplex refused: the stream is in object mode, and a connection carries bytes'),
+        new TypeError('fromDuplex refused: the stream is in object mode, but a connection carries bytes'),
       );
       expect(nobody(new PassThrough().setEncoding('utf8'))).toThrow(
-        new TypeError('fromDuplex refused: the stream decodes its bytes as utf8; set no encoding'),
+        new TypeError('fromDuplex refused: the stream decodes its bytes as utf8; do not set an encoding'),
       );
-      const read = new TypeError('fromDuplex refused: somebody else reads the stream');
+      const read = new TypeError('fromDuplex refused: other code reads the stream');
       expect(nobody(new PassThrough().resume())).toThrow(read);
       expect(nobody(new PassThrough().on('data', () => undefined).pause())).toThrow(read);
       expect(nobody(new PassThrough().on('readable', () => undefined))).toThrow(read);

@@ -1,14 +1,14 @@
 /**
- * The transport over one of Node's own streams.
+ * The transport over a Node.js stream.
  *
- * Theory of operation. The stream's events are what epoll is to a socket: each sets bits of a handle that has no
- * descriptor and gives it a place in the ready queue; nothing is read or written inside of an event. Reading is in
- * paused mode: a chunk is taken only when somebody reads, so that the stream's own high-water mark holds up the peer;
- * and WANT_READ is returned only when the stream has said that it has nothing, for then it will tell of the next bytes.
- * WANT_WRITE is returned from a write that the stream has answered with `false` until it tells 'drain'.
+ * Theory of operation. The events of the stream do what epoll does for a socket: each sets bits of a handle without a
+ * descriptor, and adds the handle to the ready queue. No event handler reads or writes. The stream is in paused mode:
+ * the transport takes a chunk only for a read, so that the high-water mark of the stream limits the peer. It returns
+ * WANT_READ only after the stream has returned `null`, because only then does the stream emit 'readable' for the next
+ * bytes. After a write that returned `false`, it returns WANT_WRITE until the stream emits 'drain'.
  *
- * A stream that fails is destroyed in both directions at once. What it had handed out or still hands out counts as
- * received before that.
+ * A stream that fails is destroyed in both directions at once. Bytes that were read from it, or that it still returns,
+ * count as received before the failure.
  */
 
 import type { Duplex } from 'node:stream';
@@ -33,10 +33,10 @@ export class StreamTransport implements ConnectionSocket {
   failure: Error | undefined;
   readonly #stream: NodeSocket;
   readonly #loop: Loop;
-  /** What is left of the chunk that the stream has handed out last. */
+  /** The rest of the last chunk that was taken from the stream. */
   #rest: Uint8Array = NOTHING;
   #ended = false;
-  /** The stream was destroyed, or closed before its end; by #error if there is one. */
+  /** Whether the stream was destroyed, or closed before its end. `#error` is the reason, if there is one. */
   #broken = false;
   #error: Error | undefined;
   #sendShut = false;
@@ -45,14 +45,14 @@ export class StreamTransport implements ConnectionSocket {
   #remoteAddress: Address | undefined;
 
   /**
-   * @throws {TypeError} when the stream does not carry plain bytes, or somebody else reads it.
-   * @throws {ClosedError} when either of its directions has ended, or it was destroyed.
+   * @throws {TypeError} when the stream does not carry plain bytes, or has another reader.
+   * @throws {ClosedError} when one direction of the stream has ended, or it was destroyed.
    */
   constructor(loop: Loop, stream: Duplex) {
     assertUsable(stream);
     this.#loop = loop;
     this.#stream = stream;
-    // Ends are independent of each other here, and the connection's user says when to send no more.
+    // In a connection, the directions end independently. The user of the connection ends the sending one.
     stream.allowHalfOpen = true;
     this.handle.readiness = (stream.readableLength > 0 ? READABLE : 0) | (stream.writableNeedDrain ? 0 : WRITABLE);
     this.#remoteAddress = addressOf(this.#stream.remoteAddress, this.#stream.remotePort);
@@ -64,7 +64,7 @@ export class StreamTransport implements ConnectionSocket {
       .on('drain', this.#onDrain);
   }
 
-  /** Whether bytes are left of the last chunk. What the stream still holds itself is told by the handle. */
+  /** Whether bytes are left of the last chunk. Bytes in the stream itself show in the readiness of the handle. */
   get hasBuffered(): boolean {
     return this.#rest.length > 0;
   }
@@ -86,15 +86,16 @@ export class StreamTransport implements ConnectionSocket {
     return WANT_READ;
   }
 
-  /** Takes no more at a time than the stream's high-water mark, or {@link WRITTEN_AT_LEAST} where that is less. */
+  /** Accepts at most the high-water mark of the stream at a time, or {@link WRITTEN_AT_LEAST} if that is more. */
   write(from: Uint8Array): number {
     if (from.length === 0) return 0;
     if (this.#broken || this.#stream.destroyed || this.#stream.errored !== null) throw this.#failure();
-    if (this.#sendShut) throw new ClosedError('send refused: this side has said that it sends nothing more');
-    if (!this.#stream.writable) throw new ClosedError('send refused: the stream was ended by somebody else');
+    if (this.#sendShut) throw new ClosedError('send refused: this side has half-closed the connection');
+    if (!this.#stream.writable)
+      throw new ClosedError('send refused: other code has ended the stream under the connection');
     if ((this.handle.readiness & WRITABLE) === 0) return WANT_WRITE;
     const count = Math.min(from.length, Math.max(this.#stream.writableHighWaterMark, WRITTEN_AT_LEAST));
-    // Copied, because the stream holds on to it, and the caller is free to use its memory again.
+    // Copied, because the stream keeps the chunk, while the caller may reuse its memory.
     this.#sent += count;
     if (!this.#stream.write(Buffer.from(from.subarray(0, count)))) this.handle.readiness &= ~WRITABLE;
     return count;
@@ -120,7 +121,7 @@ export class StreamTransport implements ConnectionSocket {
     // A stream never looks anything up.
   }
 
-  /** Lets go of the stream once it has passed on what it was given; the reactor waits for that, but not long. */
+  /** Ends the stream, and destroys it when it has passed on all bytes, or after a limit. The reactor waits for that. */
   close(): void {
     if (!this.#leave()) return;
     const stream = this.#stream;
@@ -135,7 +136,7 @@ export class StreamTransport implements ConnectionSocket {
       stream.destroy();
       this.#loop.release();
     };
-    const cancel = this.#loop.after(LETTING_GO_MS, finished);
+    const cancel = this.#loop.after(FINISH_MS, finished);
     this.#loop.hold();
     stream.on('finish', finished).on('close', finished);
     stream.end();
@@ -147,12 +148,12 @@ export class StreamTransport implements ConnectionSocket {
     try {
       if (stream.resetAndDestroy !== undefined) stream.resetAndDestroy();
     } catch {
-      // A net.Socket that is no TCP socket has the method, and throws.
+      // A net.Socket over something else than TCP has the method, but throws.
     }
     stream.destroy();
   }
 
-  /** What the stream has passed on; what lies below it is hidden. */
+  /** How many bytes the stream has passed on. What happens to them below the stream is not visible. */
   get acknowledged(): number {
     return this.#sent - this.unacknowledged;
   }
@@ -171,13 +172,13 @@ export class StreamTransport implements ConnectionSocket {
   }
 
   get remoteAddress(): Address | undefined {
-    // A socket that is connecting does not know it yet, one that is destroyed does not know it any more.
+    // Kept, because a destroyed socket has no address. Read again, because a connecting socket has none yet.
     const { remoteAddress, remotePort } = this.#stream;
     return (this.#remoteAddress ??= addressOf(remoteAddress, remotePort));
   }
 
   /**
-   * @throws {UnsupportedError} unless it is one that a `net.Socket` can set, and the stream is one.
+   * @throws {UnsupportedError} unless the stream is a `net.Socket` and has the option.
    * @throws {ClosedError} once closed.
    */
   setOption(name: SocketOptionName, value: number): void {
@@ -188,39 +189,39 @@ export class StreamTransport implements ConnectionSocket {
     else if (name === 'keepIdle' && stream.setKeepAlive !== undefined) stream.setKeepAlive(true, value * 1000);
     else
       throw new UnsupportedError(
-        `setOption refused: one of Node's streams has no option ${name}; a net.Socket has noDelay, keepAlive and keepIdle`,
+        `setOption refused: this stream has no option ${name}; a net.Socket has noDelay, keepAlive and keepIdle`,
       );
   }
 
-  /** @throws {UnsupportedError} always: Node does not tell. @throws {ClosedError} once closed. */
+  /** @throws {UnsupportedError} always, because Node.js cannot read options. @throws {ClosedError} once closed. */
   option(name: SocketOptionName): number {
     if (this.#closed) throw new ClosedError('option refused: the connection is closed');
-    throw new UnsupportedError(`option refused: one of Node's streams does not tell its ${name}`);
+    throw new UnsupportedError(`option refused: the option ${name} of a Node.js stream cannot be read`);
   }
 
-  /** @returns all that the stream has. */
+  /** @returns all bytes that the stream holds. */
   #take(): Uint8Array {
     const stream = this.#stream;
     const chunk = stream.read() as Uint8Array | null;
-    // With a mark of 0 the stream asks for more only when somebody waits for it, and its writer would wait for that to
-    // end a write whose bytes have long been taken, such as TLS's goodbye, after which nobody reads.
+    // With a high-water mark of 0, the stream asks its source for more only on a read. The source may complete a write
+    // only when it is asked. Without this read, the write of a close_notify would never complete: no read follows it.
     if (chunk !== null && stream.readableHighWaterMark === 0) stream.read(0);
     return chunk ?? NOTHING;
   }
 
   readonly #onReadable = (): void => {
-    // Without bytes it is the end that is to be told, and the stream tells it to those who read.
+    // Without bytes, the event announces the end. The stream emits 'end' only after a read.
     if (this.#stream.readableLength === 0) this.#stream.read(0);
-    else this.#tell(READABLE);
+    else this.#report(READABLE);
   };
 
   readonly #onEnd = (): void => {
     this.#ended = true;
-    this.#tell(READABLE | HANGUP);
+    this.#report(READABLE | HANGUP);
   };
 
   readonly #onDrain = (): void => {
-    this.#tell(WRITABLE);
+    this.#report(WRITABLE);
   };
 
   readonly #onError = (error: Error): void => {
@@ -229,24 +230,27 @@ export class StreamTransport implements ConnectionSocket {
   };
 
   readonly #onClose = (): void => {
-    // After both ends it is what was waited for.
+    // After both ends, 'close' is expected. It is no failure.
     if (!this.#ended || !this.#stream.writableFinished) this.#break();
-    else this.#tell(READABLE | WRITABLE);
+    else this.#report(READABLE | WRITABLE);
     this.#stream.off('error', this.#onError).off('close', this.#onClose);
   };
 
   #break(): void {
     this.#broken = true;
-    this.#tell(READABLE | WRITABLE | BROKEN);
+    this.#report(READABLE | WRITABLE | BROKEN);
   }
 
-  #tell(readiness: number): void {
+  #report(readiness: number): void {
     if (this.#closed) return;
     this.handle.readiness |= readiness;
     this.#loop.enqueue(this.handle);
   }
 
-  /** Listens no more, but for errors as long as the stream may have any; @returns whether this was the first call. */
+  /**
+   * Removes the listeners, except those for errors, which the stream may still emit.
+   * @returns whether this was the first call.
+   */
   #leave(): boolean {
     if (this.#closed) return false;
     this.#closed = true;
@@ -266,7 +270,7 @@ export class StreamTransport implements ConnectionSocket {
   }
 }
 
-/** What a `net.Socket` has beyond other streams. */
+/** The members of a `net.Socket` that other streams may lack. */
 interface NodeSocket extends Duplex {
   readonly localAddress?: string;
   readonly localPort?: number;
@@ -279,13 +283,13 @@ interface NodeSocket extends Duplex {
 
 function assertUsable(stream: Duplex): void {
   if (stream.readableObjectMode || stream.writableObjectMode)
-    throw new TypeError('fromDuplex refused: the stream is in object mode, and a connection carries bytes');
+    throw new TypeError('fromDuplex refused: the stream is in object mode, but a connection carries bytes');
   if (stream.readableEncoding !== null)
     throw new TypeError(
-      `fromDuplex refused: the stream decodes its bytes as ${stream.readableEncoding}; set no encoding`,
+      `fromDuplex refused: the stream decodes its bytes as ${stream.readableEncoding}; do not set an encoding`,
     );
   if (stream.readableFlowing === true || stream.listenerCount('data') > 0 || stream.listenerCount('readable') > 0) {
-    throw new TypeError('fromDuplex refused: somebody else reads the stream');
+    throw new TypeError('fromDuplex refused: other code reads the stream');
   }
   if (!stream.readable || !stream.writable)
     throw new ClosedError('fromDuplex refused: the stream has ended or was destroyed', {
@@ -299,7 +303,7 @@ function addressOf(host: string | undefined, port: number | undefined): Address 
 
 const NO_DESCRIPTOR = -1;
 const NOTHING = new Uint8Array(0);
-// What TLS puts into one record.
+// The size of a full TLS record.
 const WRITTEN_AT_LEAST = 16 * 1024;
-// As long as a polite close takes at most.
-const LETTING_GO_MS = 2_000;
+// The default `idleMs` of `connection.close`.
+const FINISH_MS = 2_000;

@@ -1,4 +1,4 @@
-/** Connections as Node's own streams. */
+/** Node.js streams over connections. */
 
 import { Duplex } from 'node:stream';
 
@@ -13,17 +13,17 @@ import type { Connection } from '../connections/connection.ts';
 import { failureReason } from '../connections/failure-reason.ts';
 import type { SocketOptionName } from '../connections/socket-options.ts';
 
-/** How a stream over a connection is. */
+/** The options of `toDuplex`. */
 export interface ToDuplexOptions {
   /**
-   * Whether each direction ends by itself; with `false` the stream ends its own when the peer has ended. Unless given,
-   * `false` for a client, so that a pool does not keep what the server has ended, and `true` for a server, whose client
-   * may half-close and still want the answer.
+   * Whether each direction ends independently. With `false`, the stream ends its writable side when the peer has ended.
+   * By default `false` for a client, so that a pool does not keep a connection that the server has ended, and `true`
+   * for a server, because a client may half-close and still expect the answer.
    */
   readonly allowHalfOpen?: boolean | undefined;
   /**
-   * How many bytes the stream buffers in each direction before it holds up the peer or the writer; Node's own value
-   * unless given.
+   * How many bytes the stream buffers in each direction before the peer or the writer must wait. By default, the value
+   * of Node.js.
    */
   readonly highWaterMark?: number | undefined;
 }
@@ -31,21 +31,22 @@ export interface ToDuplexOptions {
 export const TO_DUPLEX_RULES = { allowHalfOpen: flag, highWaterMark: count(0) } satisfies Rules<ToDuplexOptions>;
 
 /**
- * Makes one of Node's streams over a connection, plain or of a layer such as TLS: for `node:http`, `pipeline` and
- * whatever else takes a socket. The stream owns the connection from now on.
+ * Makes a Node.js stream over a connection, plain or with a layer such as TLS, for `node:http`, `pipeline` and other
+ * code that takes a socket. The stream owns the connection from now on.
  *
- * It receives only while somebody reads, one receive at a time, and each operation runs within the connection's limits.
- * Ending it says goodbye, and reading goes on. Destroying it closes the connection politely, or breaks it when there is
- * an error; it tells `'close'` when the connection is closed. A connection that fails is told as `'error'`, with the
- * connection's own error: also before anybody reads and after the end of the peer, when only a reset can be heard of.
- * **The error comes after all that was received before**, also when it is a write that fails, by a timeout too: a
- * reader who pauses is told when he has read what had come until then. A stream that has no reader is told at once. A
- * connection that is closed from this side destroys the stream without an error.
+ * The stream receives only while it is read, with one receive at a time. Each operation runs within the connection's
+ * limits. Ending the stream half-closes the connection; reading still works. Destroying the stream closes the
+ * connection, or resets it when there is an error. The stream emits `'close'` when the connection is closed. When the
+ * connection fails, the stream emits `'error'` with the connection's own error. It does so even before the first read,
+ * and, for a reset, even after the peer has ended. **The error comes after all data that were received before it**,
+ * also when a write has failed or timed out: a paused reader gets the error after it has read these data. A stream that
+ * was never read emits the error at once. When this side closes the connection, the stream is destroyed without an
+ * error.
  *
- * `node:http` sets the timeouts of requests and of `keepAliveTimeout` on it as on its own sockets. But `headersTimeout`
- * and `requestTimeout` are looked after (every `connectionsCheckingInterval`) only by an HTTP server that listens
- * itself, so that a client which drips its header is bounded by nothing but `blockMs` for each wait: limit it as the
- * sample https-server does.
+ * `node:http` sets the timeouts of requests and `keepAliveTimeout` on the stream, as on its own sockets. But it checks
+ * `headersTimeout` and `requestTimeout` (every `connectionsCheckingInterval`) only in an HTTP server that listens
+ * itself. So for a client that sends its header byte by byte, only `blockMs` applies, to each wait. Limit the header as
+ * the sample https-server does.
  * @throws {ClosedError} when the connection is closed.
  * @example
  * httpServer.emit('connection', toDuplex(connection));
@@ -56,32 +57,32 @@ export function toDuplex<C extends Connection>(connection: C, options: ToDuplexO
   return new ConnectionStream(connection, options);
 }
 
-/** A connection as a stream, with what `node:http` expects of a `net.Socket` besides. */
+/** A stream over a connection, with the members of a `net.Socket` that `node:http` expects. */
 export class ConnectionStream<C extends Connection = Connection> extends Duplex {
-  /** What it stands on; for questions, and not for sending or receiving. */
+  /** The connection of the stream. Use it for information, but not to send or receive. */
   readonly connection: C;
   /** The milliseconds of {@link setTimeout}; 0 for none. */
   timeout = 0;
   #movedAt = 0;
   #isPeerDone = false;
-  /** What ends the stream once all that was received is read. */
+  /** The error that ends the stream after the received data are read. */
   #failure: Error | undefined;
-  /** Whether the stream was ever read, and so may be again. */
+  /** Whether the stream was ever read, so that it may be read again. */
   #hasReader = false;
   #isProbing = false;
-  /** A receive that has not told its result yet: it may be settled, and what it has received is on its way. */
+  /** A receive whose handlers have not run yet. It may have settled already. */
   #receiving: Operation<Uint8Array> | undefined;
-  /** A write has failed: what has come until now is given to the reader, and nothing more is waited for. */
+  /** Whether a write has failed. Then the stream passes on the data that have come, and does not wait for more. */
   #isDraining = false;
-  /** Tells the failure: to the write that has failed, or to the stream. */
-  #tell = (failure: Error): void => {
+  /** Reports the failure: to the callback of the write that has failed, or else by destroying the stream. */
+  #report = (failure: Error): void => {
     this.destroy(failure);
   };
   /** Whether nothing more will be received. */
   #isOver = false;
   #idle: IdleWatch | undefined;
 
-  /** @internal Streams are made by {@link toDuplex}. */
+  /** @internal {@link toDuplex} creates streams. */
   constructor(connection: C, { allowHalfOpen = connection.basis.role === 'server', highWaterMark }: ToDuplexOptions) {
     if (connection.closed)
       throw new ClosedError('toDuplex refused: the connection is closed', { cause: connection.closeReason });
@@ -100,7 +101,7 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
   /** For Node's streams. @internal */
   override _read(): void {
     if (!this.#isProbing) this.#hasReader = true;
-    // From now on it is a receive that hears of it, after all that came before.
+    // From now on, a receive meets the break, after the data that came before it.
     this.connection.off('broken', this.#onBroken);
     if (this.#isDraining) this.#drain();
     else (this.#receiving = this.connection.receive('*s')).then(this.#received, this.#receiveFailed);
@@ -139,9 +140,9 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
         done();
       },
       (error: unknown) => {
-        this.#tell = done;
+        this.#report = done;
         this.#failure ??= error as Error;
-        // What had come before is still to be given, for which somebody must read.
+        // If the stream has a reader, pass on the data that came before.
         if (!this.#hasReader || this.#isPeerDone) this.#fail(this.#failure);
         else this.#beginDraining();
       },
@@ -150,15 +151,12 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
 
   #beginDraining(): void {
     this.#isDraining = true;
-    // One that is settled goes on by itself, and so does one that is ended here.
+    // If there is a receive, its handlers continue, whether it has settled already or fails here.
     if (this.#receiving === undefined) this.#probe();
-    else
-      this.#receiving.fail(
-        new ClosedError('receive failed: a write has failed, and what had come is given to the reader'),
-      );
+    else this.#receiving.fail(new ClosedError('receive failed: a write to the stream has failed'));
   }
 
-  /** Gives what has come, as far as the stream has room; then the failure ends the stream. */
+  /** Passes on the data that have come, if the stream has room. When none are left, the failure ends the stream. */
   #drain(): void {
     let bytes: Uint8Array | number;
     try {
@@ -172,31 +170,31 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
     else this.#fail(this.#failure as Error);
   }
 
-  /** Receives as much as there is room for, without being asked to. */
+  /** Receives without a read by the reader, if the stream has room. */
   #probe(): void {
     this.#isProbing = true;
     this.read(0);
     this.#isProbing = false;
   }
 
-  /** Ends the stream with `error`, or with what has failed before, after what its reader has yet to read. */
+  /** Ends the stream with `error` or with an earlier failure, after its reader has read the received data. */
   #fail(error: Error): void {
     this.#failure = failureReason(this.#failure, error);
     this.#isOver = true;
-    if (!this.#hasReader) this.#tell(this.#failure);
+    if (!this.#hasReader) this.#report(this.#failure);
     else this.#failIfRead();
   }
 
   #failIfRead(): void {
     const failure = this.#failure;
     if (failure === undefined || !this.#isOver || this.readableLength > 0 || this.destroyed) return;
-    // The end of the peer is told before what came after it.
+    // 'end' comes first, because the peer ended before the failure.
     if (this.#isPeerDone && !this.readableEnded)
       this.once('end', () => {
-        this.#tell(failure);
+        this.#report(failure);
       });
-    // A reader gets its chunk first.
-    else process.nextTick(this.#tell, failure);
+    // Later, because the caller of `read` must get its chunk first.
+    else process.nextTick(this.#report, failure);
   }
 
   readonly #received = (bytes: Uint8Array): void => {
@@ -219,7 +217,7 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
       this.#drain();
       return;
     }
-    // When it is being closed from this side it will tell so, and nothing has failed.
+    // This side is closing the connection. That is no failure, and the 'close' event of the connection will follow.
     if (error instanceof ClosedError && this.connection.closeReason === undefined) return;
     this.#fail(error as Error);
   };
@@ -230,23 +228,22 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
     else this.#fail(error);
   };
 
-  /** Hears of a reset while nobody receives: it may have come already. */
+  /** Listens for a reset while no receive is running. The reset may have come already. */
   #listenForBreak(): void {
     this.connection.once('broken', this.#onBroken);
   }
 
   /**
-   * What came before the reset is received first, as far as the stream has room for it; it is a receive then that hears
-   * of the reset.
+   * Receives first the data that came before the reset, if the stream has room. A later receive then meets the reset.
    */
   readonly #onBroken = (error: Error): void => {
     if (this.#isPeerDone) this.#fail(error);
     else this.#probe();
   };
 
-  // What `node:http` calls on its sockets.
+  // Members that `node:http` uses on its sockets.
 
-  /** Whether the connection is one over TLS: by this web frameworks tell `https` from `http`. */
+  /** Whether the connection uses TLS. Web frameworks use this to distinguish `https` from `http`. */
   get encrypted(): boolean {
     return this.connection.encrypted;
   }
@@ -276,8 +273,8 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
   }
 
   /**
-   * Tells `'timeout'` when nothing was sent or received for so long, once until something is; it closes nothing. 0 for
-   * never.
+   * Emits `'timeout'` when nothing was sent or received for `ms` milliseconds, once until something is. It does not
+   * close the stream. 0 switches it off.
    */
   setTimeout(ms: number, listener?: () => void): this {
     this.timeout = ms;
@@ -289,30 +286,30 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
     return this;
   }
 
-  /** Sends small pieces at once, or gathers them; a connection that cannot be told stays as it is. */
+  /** Sets whether small pieces are sent at once. Does nothing if the connection does not support it. */
   setNoDelay(on = true): this {
     return this.#setOption('noDelay', Number(on));
   }
 
-  /** Probes a silent peer; a connection that cannot be told stays as it is. */
+  /** Sets whether to probe a silent peer. Does nothing if the connection does not support it. */
   setKeepAlive(on = false, initialDelayMs = 0): this {
     if (on && initialDelayMs >= 1_000) this.#setOption('keepIdle', Math.floor(initialDelayMs / 1_000));
     return this.#setOption('keepAlive', Number(on));
   }
 
-  /** Lets the connection keep the process alive, as it does from the start. */
+  /** Keeps the process alive while the connection is open. This is the default. */
   ref(): this {
     this.connection.ref();
     return this;
   }
 
-  /** Lets the process end although the connection is open. */
+  /** Lets the process exit while the connection is open. */
   unref(): this {
     this.connection.unref();
     return this;
   }
 
-  /** Ends, and destroys when all is sent. */
+  /** Ends the stream, and destroys it when all data are sent. */
   destroySoon(): void {
     if (this.writable) this.end();
     if (this.writableFinished) this.destroy();
@@ -328,7 +325,7 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
     return this;
   }
 
-  /** Something was sent or received. */
+  /** Called when something was sent or received. */
   #moved(): void {
     if (this.timeout <= 0) return;
     const { loop } = this.connection.basis;

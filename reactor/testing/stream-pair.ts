@@ -20,19 +20,19 @@ export function streamPair(highWaterMark = 16 * 1024): [near: StreamEnd, far: St
 export class StreamEnd extends Duplex {
   peer: StreamEnd | undefined;
   /** Called when this end takes more. */
-  #goOn: (() => void) | undefined;
+  #resume: (() => void) | undefined;
 
   override _read(): void {
-    const goOn = this.#goOn;
-    this.#goOn = undefined;
-    goOn?.();
+    const resume = this.#resume;
+    this.#resume = undefined;
+    resume?.();
   }
 
   override _write(chunk: Uint8Array, _encoding: BufferEncoding, done: (error?: Error) => void): void {
     const { peer } = this;
     if (peer === undefined || peer.destroyed) done(errorOf('EPIPE', -32, 'write'));
     else if (peer.push(chunk)) done();
-    else peer.#goOn = done;
+    else peer.#resume = done;
   }
 
   override _final(done: () => void): void {
@@ -45,7 +45,7 @@ export class StreamEnd extends Duplex {
     // Like a reset of a socket, this loses the bytes that are not received and those that are not sent.
     if (peer !== undefined && !peer.destroyed && !this.writableFinished)
       process.nextTick(() => peer.destroy(errorOf('ECONNRESET', -104, 'read')));
-    this.#goOn = undefined;
+    this.#resume = undefined;
     done(error);
   }
 }

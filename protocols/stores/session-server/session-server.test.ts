@@ -7,7 +7,7 @@ import { compiledOf } from '../../../reactor/testing/compiled.ts';
 import { Reactor } from '../../../reactor/reactor.ts';
 import { withReactor } from '../../../reactor/testing/with-reactor.ts';
 import { Program } from '../../testing/tls/program.ts';
-import { MemorySessionStore } from '../memory/memory-store.ts';
+import { MemorySessionStore } from '../memory-store.ts';
 import { encodeAnswer, encodeRequest } from './session-server-frame.ts';
 import { SessionServerStore } from './session-server-store.ts';
 import { SessionServer } from './session-server.ts';

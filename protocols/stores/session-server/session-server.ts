@@ -9,7 +9,7 @@ import type { Connection } from '../../../reactor/connections/connection.ts';
 import type { Listener } from '../../../reactor/listening/listener.ts';
 import { reactorRule } from '../../../reactor/reactor-rule.ts';
 import type { Reactor } from '../../../reactor/reactor.ts';
-import { MemorySessionStore } from '../memory/memory-store.ts';
+import { MemorySessionStore } from '../memory-store.ts';
 import { FrameChannel } from './session-server-channel.ts';
 import { decodeRequest, encodeAnswer } from './session-server-frame.ts';
 import type { StoreAnswer, StoreRequest } from './session-server-frame.ts';

@@ -1,4 +1,4 @@
-/** All answers of one connection, as the callbacks of OpenSSL find them. */
+/** The answers of one connection to OpenSSL's callbacks. */
 
 import type { ContextSettings } from '../context/settings.ts';
 import { Exchange } from './exchange.ts';
@@ -8,7 +8,7 @@ import { Progress } from './progress.ts';
 import { SessionAnswers } from './sessions.ts';
 import { TrustAnswers } from './trust.ts';
 
-/** What one connection answers OpenSSL, and what it notes of OpenSSL's reports. */
+/** Answers OpenSSL's callbacks for one connection, and records what they report. */
 export class Answers {
   readonly exchange: Exchange;
   readonly hello: HelloAnswers;
@@ -24,10 +24,10 @@ export class Answers {
     this.progress = new Progress(this.exchange);
   }
 
-  /** The first handshake is complete. @param reused whether OpenSSL resumed what it calls a session. */
+  /** The first handshake is complete. @param reused whether OpenSSL reports a resumed session. */
   complete(reused: boolean, isTls13: boolean): void {
     this.progress.complete();
-    // OpenSSL takes a shared key for a session.
+    // OpenSSL reports a shared key (PSK) as a resumed session, too.
     this.sessions.complete(reused && !this.trust.usesPsk, isTls13);
     this.hello.complete();
   }

@@ -1,4 +1,4 @@
-/** What the answers of one connection share. */
+/** The state that all answers of one connection share. */
 
 import type { TimeSource } from '../../../core/clock.ts';
 import type { ContextSettings } from '../context/settings.ts';
@@ -6,16 +6,16 @@ import type { Pointer } from '../openssl.ts';
 import { isThenable } from '../thenable.ts';
 import { TlsError } from '../tls-error.ts';
 
-/** How a connection waits for what it asks others. */
+/** How a connection waits for answers of the application or a store. */
 export interface Lookups extends TimeSource {
-  /** Lets the handshake try again: an answer has come. */
+  /** Continues the handshake, because an answer has arrived. */
   wake(): void;
 }
 
-/** The settings that hold for one connection, what it waits for, and what has failed. */
+/** The settings of one connection, whether it waits for an answer, and its first failure. */
 export class Exchange {
   readonly lookups: Lookups;
-  /** Whether OpenSSL has reported something that must be acted on. */
+  /** Whether OpenSSL has reported something that the transport must act on. */
   hasNews = false;
   #settings: ContextSettings;
   #ssl: Pointer = 0;
@@ -31,28 +31,28 @@ export class Exchange {
     return this.#settings;
   }
 
-  /** The SSL object that asks. */
+  /** The SSL object of the connection. */
   get ssl(): Pointer {
     return this.#ssl;
   }
 
-  /** Whether an answer is awaited. */
+  /** Whether the connection waits for an answer. */
   get isWaiting(): boolean {
     return this.#isWaiting;
   }
 
-  /** What has ended the handshake, or the connection, on this side. */
+  /** The failure on this side that ends the handshake or the connection. */
   get error(): Error | undefined {
     return this.#error;
   }
 
-  /** From now on `settings` hold, for a new SSL object. */
+  /** Begins with a new SSL object and the settings that apply to it. */
   begin(settings: ContextSettings, ssl: Pointer): void {
     this.#settings = settings;
     this.#ssl = ssl;
   }
 
-  /** Notes what an answer has thrown; the first one counts. */
+  /** Records an error of an answer. Only the first failure counts. */
   failed(error: unknown): void {
     this.#error ??=
       error instanceof TlsError
@@ -64,12 +64,12 @@ export class Exchange {
     this.hasNews = true;
   }
 
-  /** Notes a failure as it is, whatever its type; the first one counts. */
+  /** Records a failure unchanged, whatever its type. Only the first failure counts. */
   endBy(error: Error): void {
     this.#error ??= error;
   }
 
-  /** Asks, and notes the answer or the failure; at once, or when it comes. */
+  /** Calls `question`, and passes the answer to `note` or records the failure; at once, or when the Promise settles. */
   ask<T>(question: () => T | Promise<T>, what: string, note: (answer: T) => void): void {
     const fail = (error: unknown): void => {
       this.failed(

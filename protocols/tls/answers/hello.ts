@@ -1,4 +1,4 @@
-/** What a server answers to the client's first message: which context, which protocol, which staple. */
+/** A server's answers to the client hello: which context, which protocol, which staple. */
 
 import { encodeProtocols } from '../alpn.ts';
 import { parseHello } from '../client-hello.ts';
@@ -17,31 +17,31 @@ export class HelloAnswers {
   readonly #exchange: Exchange;
   #hello: ParsedHello | undefined;
   #decision: Decision | undefined;
-  /** Whether the hello is yet to be decided about. */
+  /** Whether OpenSSL waits for a decision that has not begun. */
   #asks = false;
-  /** The protocol that was chosen, as the wire has it. */
+  /** The chosen protocol, in wire format. */
   #chosenProtocol: Uint8Array | undefined;
 
   constructor(exchange: Exchange) {
     this.#exchange = exchange;
   }
 
-  /** What the client has said; `undefined` before, and on clients. */
+  /** The client hello; `undefined` before it arrives, and on clients. */
   get parsed(): ParsedHello | undefined {
     return this.#hello;
   }
 
-  /** The name that the client asks for. */
+  /** The name that the client requests (SNI). */
   get serverName(): string | undefined {
     return this.#hello?.serverName;
   }
 
-  /** The stored session that was found for the client, or why there is none. */
+  /** The stored session that the client offers, or why none was found. */
   get session(): Decision['session'] {
     return this.#decision?.session;
   }
 
-  /** Whether it is decided what to do with the client. */
+  /** Whether the decision about the client hello has been made. */
   get hasDecided(): boolean {
     return this.#decision !== undefined;
   }
@@ -51,7 +51,7 @@ export class HelloAnswers {
     return this.#decision?.keys.get(identity);
   }
 
-  /** Decides about the client hello. @returns whether the decision is there; otherwise the connection is woken by it. */
+  /** Decides about the client hello. @returns whether that is done; otherwise the connection is woken when it is. */
   consider(): boolean {
     const hello = this.#hello;
     if (hello === undefined || !this.#asks) return true;
@@ -68,7 +68,7 @@ export class HelloAnswers {
     return !this.#exchange.isWaiting;
   }
 
-  /** @returns the settings that were chosen instead of the present ones, once. */
+  /** @returns the chosen settings if they differ from the present ones; the next call returns `undefined`. */
   takeChosen(): ContextSettings | undefined {
     const chosen = this.#decision?.chosen;
     if (this.#decision === undefined || chosen === undefined) return undefined;
@@ -76,7 +76,7 @@ export class HelloAnswers {
     try {
       settings = chosen.settings;
     } catch (error) {
-      // The chosen context was closed in between. The handshake must not continue with the one that was not chosen.
+      // The chosen context was closed in between. The handshake must not continue with the present one instead.
       this.#exchange.failed(error);
       return undefined;
     }
@@ -84,7 +84,7 @@ export class HelloAnswers {
     return settings === this.#exchange.settings ? undefined : settings;
   }
 
-  /** Releases what only the first handshake needs. */
+  /** Releases the data that only the first handshake needs. */
   complete(): void {
     if (this.#decision !== undefined) this.#decision = { ...this.#decision, keys: new Map(), session: undefined };
     if (this.#hello !== undefined)
@@ -108,14 +108,14 @@ export class HelloAnswers {
             ? error.alert
             : c.ALERT_INTERNAL_ERROR,
       };
-    // OpenSSL asks again after a pause, after a HelloRetryRequest, and when a renegotiation begins: the first decision
-    // stays.
+    // OpenSSL asks again after a pause, after a HelloRetryRequest, and when a renegotiation begins. The first decision
+    // stays valid.
     this.#hello ??= parseHello(ssl);
     if (this.#decision === undefined && mustDecide(settings)) {
       this.#asks = true;
       return 'wait';
     }
-    // The scope of sessions for the name that this client asks for.
+    // Sessions are valid for the name that the client requests only.
     if (settings.resumption !== 'off')
       openssl().SSL_set_session_id_context(ssl, settings.sessions.scopeFor(this.#hello.serverName), 32);
     return 'go on';

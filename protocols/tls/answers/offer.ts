@@ -1,4 +1,4 @@
-/** The session that a client offers: which one, and what is learned of it. */
+/** Chooses the session that a client offers, and evaluates the result. */
 
 import type { TimeSource } from '../../../core/clock.ts';
 import type { TlsConnectionOptions } from '../context/options.ts';
@@ -9,7 +9,7 @@ import { refused } from '../tls-error.ts';
 import type { Exchange } from './exchange.ts';
 import type { SessionAnswers } from './sessions.ts';
 
-/** What one client offers. It does nothing on servers. */
+/** The session offer of one connection. It does nothing on servers. */
 export class SessionOffer {
   readonly #options: TlsConnectionOptions;
   readonly #exchange: Exchange;
@@ -18,11 +18,11 @@ export class SessionOffer {
   readonly #offersNone: boolean;
   /** The key under which the client's sessions are kept; `undefined` when they are not. */
   #key: string | undefined;
-  /** The id of the session that is offered, in hexadecimal. */
+  /** The id of the offered session, in hexadecimal. */
   #offeredId = '';
   #isGiven = false;
   #isBlamed = false;
-  /** How far a client is with finding a session to offer. */
+  /** The progress of the search for a session to offer. */
   #search: 'not begun' | 'fetching' | 'fetched' | 'done' = 'not begun';
 
   constructor(options: TlsConnectionOptions, exchange: Exchange, sessions: SessionAnswers, offersNone: boolean) {
@@ -32,20 +32,21 @@ export class SessionOffer {
     this.#offersNone = offersNone;
   }
 
-  /** Whether the session comes from the caller, so that its peer was checked elsewhere. */
+  /** Whether the session comes from the caller, so that this context has not checked its peer. */
   get isGiven(): boolean {
     return this.#isGiven;
   }
 
-  /** Whether the session that was offered may have made the connection fail. */
+  /** Whether the offered session may have made the connection fail. */
   get isBlamed(): boolean {
     return this.#isBlamed;
   }
 
-  /** Begins as a client: offers the session that the caller gave. @throws {TlsError} when OpenSSL refuses it. */
+  /** Begins as a client, and offers the session of the caller. @throws {TlsError} when OpenSSL refuses the session. */
   begin(connection: Pointer): void {
     const { serverName = '', peer = '', tlsa, expect, session } = this.#options;
-    // The key names what decided about trust here and is not in the context. DNS records may change at any time.
+    // The key contains the trust settings of the connection in addition to those of the context. With TLSA records no
+    // session is kept, because the records may change at any time.
     if (tlsa === undefined)
       this.#key = `${Buffer.from(this.#exchange.settings.scope).toString('base64url')} ${peer} ${serverName} ${JSON.stringify(expect ?? null)}`;
     if (this.#offersNone) {
@@ -57,7 +58,7 @@ export class SessionOffer {
   }
 
   /**
-   * Offers a session that was kept, unless one is offered already; before the handshake begins.
+   * Before the handshake begins: offers a kept session, unless a session is offered already.
    * @returns whether the handshake can begin; otherwise the connection is woken when it can.
    */
   prepare(connection: Pointer): boolean {
@@ -84,7 +85,11 @@ export class SessionOffer {
     return true;
   }
 
-  /** Takes over the session of another connection, made in `scope`. @throws {TlsError} when OpenSSL refuses. */
+  /**
+   * Offers the session of another connection.
+   * @param scope the trust scope of the other connection.
+   * @throws {TlsError} when OpenSSL refuses.
+   */
   copy(connection: Pointer, from: Pointer, scope: Uint8Array): void {
     const ssl = openssl();
     const session = ssl.SSL_get_session(from);
@@ -101,8 +106,8 @@ export class SessionOffer {
   }
 
   /**
-   * The peer, or OpenSSL, has ended a handshake in which this client may have offered a session: forgets what is kept
-   * for that peer.
+   * The peer or OpenSSL has failed the handshake. If this client offered a session, it removes the kept sessions of
+   * that peer.
    */
   blame(time: TimeSource): void {
     const { settings } = this.#exchange;
@@ -113,19 +118,19 @@ export class SessionOffer {
     if (this.#key !== undefined) settings.clientSessions?.distrust(this.#key, time);
   }
 
-  /** The server has sent data: it accepts the session, if one was offered. */
+  /** The server has sent data: so it has accepted the session, if one was resumed. */
   accepted(): void {
     if (this.#key !== undefined && this.#sessions.resumption === 'resumed')
       this.#exchange.settings.clientSessions?.trust(this.#key);
   }
 
-  /** Keeps a session that this client was given, for the next connection. One that came with a failure is no better. */
+  /** Keeps a new session for the next connection, unless the offered one may have made this connection fail. */
   keep(session: TlsSession, time: TimeSource): void {
     if (this.#key !== undefined && !this.#isBlamed)
       this.#exchange.settings.clientSessions?.made(this.#key, session.copy(), time);
   }
 
-  /** A kept session that cannot be used is no reason to fail. */
+  /** Offers a kept session. One that OpenSSL refuses does not fail the connection. */
   #offerKept(connection: Pointer, session: TlsSession): void {
     try {
       this.#set(connection, session);
@@ -137,7 +142,7 @@ export class SessionOffer {
   }
 
   /**
-   * @returns whether it is offered: not when it has failed before, or was made by a client that trusted others.
+   * @returns whether it is offered: not when it has failed before, or comes from a client with other trust settings.
    * @throws {TlsError} when OpenSSL refuses it.
    */
   #set(connection: Pointer, session: TlsSession): boolean {
@@ -148,7 +153,8 @@ export class SessionOffer {
       this.#sessions.missed('scope');
       return false;
     }
-    // A session that was made on a server has an id context, and OpenSSL refuses a session of another context.
+    // A session that a server made has an id context, and OpenSSL accepts only sessions of the connection's own
+    // context.
     const context = Buffer.from(session.idContext, 'hex');
     if (context.length > 0) ssl.SSL_set_session_id_context(connection, context, context.length);
     if (session.lend((pointer) => ssl.SSL_set_session(connection, pointer)) <= 0)
@@ -158,7 +164,7 @@ export class SessionOffer {
     return true;
   }
 
-  /** Whether a session has made a connection to the same server fail. */
+  /** Whether the session has made a connection to the same server fail. */
   #hasFailed(id: string): boolean {
     const hasFailed = this.#exchange.settings.sessions.failed.has(id, this.#server);
     if (hasFailed) this.#sessions.missed('failed');

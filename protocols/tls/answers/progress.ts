@@ -1,24 +1,24 @@
-/** What OpenSSL reports of the handshakes of one connection: when they begin and end, alerts, and secrets. */
+/** OpenSSL's reports about one connection: handshakes that begin and end, alerts, and secrets for the key log. */
 
 import { ownFinished } from '../finished.ts';
 import { TlsError } from '../tls-error.ts';
 import type { Exchange } from './exchange.ts';
 
-/** How far the handshakes of one connection are. */
+/** The progress of the handshakes of one connection. */
 export class Progress {
   /** Whether the first handshake is complete. */
   established = false;
-  /** Whether this side wants the renegotiation that is to come. */
+  /** Whether this side has asked for a renegotiation that is not complete. */
   renegotiates = false;
-  /** How many renegotiations are complete, whichever side began them (TLS 1.2). */
+  /** How many renegotiations are complete, begun by either side (TLS 1.2). */
   renegotiations = 0;
-  /** The last alert that passed, and its direction. */
+  /** The last alert that was sent or received. */
   alert: { readonly number: number; readonly sent: boolean } | undefined;
   readonly #exchange: Exchange;
   /** Whether a handshake has begun in the middle of the connection, and may not be complete. */
   #isHandshaking = false;
   #byPeer = 0;
-  /** This side's Finished message before the handshake that is running. */
+  /** This side's Finished message before the running handshake. */
   #finished: Buffer | undefined;
   #lines: string[] = [];
 
@@ -34,7 +34,7 @@ export class Progress {
     return this.#lines.length > 0;
   }
 
-  /** @returns what was logged since the last time. */
+  /** @returns the key log lines since the last call. */
   takeLines(): string[] {
     return this.#lines.splice(0);
   }
@@ -46,8 +46,8 @@ export class Progress {
   }
 
   /**
-   * Notes that no handshake is running any more.
-   * @returns whether there was a new one: a mere request for one begins in the same way.
+   * Records that no handshake is running any more.
+   * @returns whether a renegotiation was completed. OpenSSL also reports a beginning for a mere request for one.
    */
   settle(): boolean {
     this.#isHandshaking = false;
@@ -56,7 +56,7 @@ export class Progress {
     if (before?.equals(ownFinished(this.#exchange.ssl)) !== false) return false;
     this.renegotiations++;
     const limit = this.#exchange.settings.peerRenegotiations;
-    // With a limit of 0 OpenSSL refuses them itself.
+    // With a limit of 0 OpenSSL itself refuses renegotiations of the peer.
     if (this.renegotiates || limit === 0 || ++this.#byPeer <= limit) return true;
     this.#exchange.failed(
       new TlsError(

@@ -1,4 +1,4 @@
-/** What decides whether the peer is trusted: faults of its certificates, and shared keys. */
+/** The answers that decide whether the peer is trusted: verification errors and shared keys. */
 
 import { verifyErrorName } from '../certificates/verify-errors.ts';
 import type { VerifyErrorName } from '../certificates/verify-errors.ts';
@@ -9,29 +9,32 @@ import type { Exchange } from './exchange.ts';
 import type { HelloAnswers } from './hello.ts';
 import type { SessionAnswers } from './sessions.ts';
 
-/** What is wrong with one certificate of the peer's chain. */
+/** A verification error of one certificate in the peer's chain. */
 export interface CertificateFault {
-  /** How far up the chain the certificate stands; 0 is the peer's own. */
+  /** The position of the certificate in the chain; 0 is the peer's own. */
   readonly depth: number;
-  /** OpenSSL's name for it, without `X509_V_ERR_`; `undefined` when it is newer than this table. */
+  /** OpenSSL's name of the error, without `X509_V_ERR_`; `undefined` when it is newer than OpenSSL 3.5. */
   readonly reason: VerifyErrorName | undefined;
-  /** OpenSSL's number for it. */
+  /** OpenSSL's number of the error. */
   readonly result: number;
 }
 
-/** The client's own shared key. The bytes of its identity stay where they are until the handshake is complete. */
+/** The client's own shared key. The identity's bytes must not move until the handshake is complete. */
 export interface OwnKey {
   readonly psk: PskIdentity;
   readonly identity: Uint8Array;
 }
 
-/** The trust of one connection in its peer. */
+/** Decides about the trust of one connection in its peer. */
 export class TrustAnswers {
-  /** How the peer's certificate is treated at present: SSL_VERIFY_… bits. */
+  /** How the peer's certificate is verified at present: SSL_VERIFY_… bits. */
   verifyModes: number;
-  /** What was found wrong with the peer's certificates. */
+  /** The verification errors that were found, accepted ones included. */
   readonly faults: CertificateFault[] = [];
-  /** Whether a shared key was found, or offered without a session beside it (TLS 1.3). */
+  /**
+   * Whether a shared key is used. Under TLS 1.3: whether the server found one, or the client offered one and no
+   * session.
+   */
   usesPsk = false;
   readonly #exchange: Exchange;
   readonly #hello: HelloAnswers;
@@ -45,7 +48,7 @@ export class TrustAnswers {
     this.verifyModes = exchange.settings.verifyModes;
   }
 
-  /** Asks for the client's own key, before the handshake. @returns whether there is nothing to wait for. */
+  /** Asks for the client's own key, before the handshake. @returns whether the handshake need not wait for it. */
   prepare(): boolean {
     const { pskClient } = this.#exchange.settings;
     if (pskClient === undefined || this.#ownKey !== undefined || this.#exchange.error !== undefined) return true;
@@ -61,9 +64,9 @@ export class TrustAnswers {
 
   // What OpenSSL asks.
 
-  /** Whether a fault of a certificate is accepted; `depth` 0 is the peer's own. */
+  /** Records a verification error. `depth` 0 is the peer's own certificate. @returns whether the error is accepted. */
   accepts(result: number, depth: number): boolean {
-    // OpenSSL reports the same fault again when it looks at a certificate twice.
+    // OpenSSL reports the same error again when it checks a certificate twice.
     if (!this.faults.some((fault) => fault.depth === depth && fault.result === result)) {
       const reason = verifyErrorName(result);
       this.faults.push({ depth, result, reason: reason === 'OK' ? undefined : reason });
@@ -72,7 +75,7 @@ export class TrustAnswers {
     return accepts === 'all' || accepts.has(result);
   }
 
-  /** The key of a client, for the server. `version` is how the protocol asks. */
+  /** On servers: the key of a client. @param version the protocol whose callback asks. */
   keyOf(identity: Uint8Array, version: 'TLSv1.2' | 'TLSv1.3'): PresharedKey | undefined {
     const name = identityOf(identity);
     if (name === undefined) return undefined;
@@ -84,7 +87,7 @@ export class TrustAnswers {
     const found = this.#exchange.settings.pskServer?.(name);
     if (found === undefined) return undefined;
     if (isThenable(found)) {
-      // Nothing awaits the promise any more.
+      // Nothing awaits this Promise: its rejection must not be unhandled.
       found.then(undefined, () => undefined);
       throw new TypeError(
         'a TLS 1.2 server cannot wait for a shared key: psk must not return a Promise; set protocols.min to TLSv1.3, or answer at once',
@@ -93,7 +96,7 @@ export class TrustAnswers {
     return presharedKey(found);
   }
 
-  /** The own key, for the client. */
+  /** On clients: this side's own key. */
   ownKey(hint: string | undefined): OwnKey | undefined {
     const { pskClient } = this.#exchange.settings;
     if (hint !== undefined && pskClient !== undefined) {
@@ -112,12 +115,12 @@ export class TrustAnswers {
 }
 
 function ownKeyOf(psk: PskIdentity | undefined): OwnKey {
-  if (psk === undefined) throw new Error('psk gives no key');
+  if (psk === undefined) throw new Error('psk returned no key');
   presharedKey(psk);
   const bytes = Buffer.from(psk.identity);
   if (bytes.length === 0 || bytes.length > IDENTITY_AT_MOST || bytes.includes(0))
-    throw new RangeError(`a shared key's identity has 1…${String(IDENTITY_AT_MOST)} bytes and no zero among them`);
-  // OpenSSL keeps the address until the handshake is complete: memory of its own, which nobody moves.
+    throw new RangeError(`a shared key's identity has 1…${String(IDENTITY_AT_MOST)} bytes and no zero byte`);
+  // OpenSSL keeps the address until the handshake is complete, so the bytes need memory that does not move.
   const identity = Buffer.allocUnsafeSlow(bytes.length);
   identity.set(bytes);
   return { psk, identity };

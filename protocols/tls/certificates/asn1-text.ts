@@ -1,22 +1,23 @@
-/** Texts, objects and times out of ASN.1, as OpenSSL holds them. The pointers stay their owners'. */
+/** Reads texts, object identifiers and times from OpenSSL's ASN.1 objects. The callers keep and free the objects. */
 
 import { openssl } from '../openssl.ts';
 import type { Pointer } from '../openssl.ts';
 import { takeErrorQueue } from '../tls-error.ts';
 
 /**
- * How texts of a certificate are given. `'utf8'`: as they are. `'ascii'`: printable ASCII only; the backslash and
- * everything else become, for each byte of their UTF-8 form, a backslash and two hexadecimal digits, as in RFC 4514.
+ * How the texts of a certificate are returned. `'utf8'`: unchanged. `'ascii'`: in printable ASCII; the backslash and
+ * all other characters are written, for each byte of their UTF-8 form, as a backslash and two hexadecimal digits, as in
+ * RFC 4514.
  */
 export type TextEncoding = 'utf8' | 'ascii';
 
-/** What an object identifier stands for. */
+/** An object identifier and OpenSSL's names for it. */
 export interface Asn1Object {
-  /** Dotted, such as `"2.5.4.3"`; empty when OpenSSL finds it too long to be written. */
+  /** The dotted form, such as `"2.5.4.3"`; empty when it is too long for OpenSSL to write. */
   readonly oid: string;
-  /** OpenSSL's long name, such as `"commonName"`; the OID for an object that it does not know. */
+  /** OpenSSL's long name, such as `"commonName"`; the OID when OpenSSL does not know the object. */
   readonly name: string;
-  /** OpenSSL's short name, such as `"CN"`; the OID for an object that it does not know. */
+  /** OpenSSL's short name, such as `"CN"`; the OID when OpenSSL does not know the object. */
   readonly shortName: string;
 }
 
@@ -26,12 +27,12 @@ export function bytesOf(string: Pointer): Uint8Array {
   return ssl.copyOf(ssl.ASN1_STRING_get0_data(string), ssl.ASN1_STRING_length(string));
 }
 
-/** @returns the text of an `ASN1_STRING`, its NULs included. What its type does not allow becomes U+FFFD. */
+/** @returns the text of an `ASN1_STRING`, including NULs. Characters that are invalid for its type become U+FFFD. */
 export function textOf(string: Pointer, encoding: TextEncoding): string {
   return encoded(decoded(openssl().ASN1_STRING_type(string), bytesOf(string)), encoding);
 }
 
-/** @returns `text` in the encoding that is asked for. */
+/** @returns `text` in the requested encoding. */
 export function encoded(text: string, encoding: TextEncoding): string {
   if (encoding === 'utf8') return text;
   return text.replace(/[^\x20-\x7e]|\\/gu, (character) =>
@@ -39,14 +40,14 @@ export function encoded(text: string, encoding: TextEncoding): string {
   );
 }
 
-/** @returns the text in an ASN.1 string with this tag. */
+/** @returns the text of an ASN.1 string with this tag. */
 export function decoded(tag: number, bytes: Uint8Array): string {
   const buffer = Buffer.from(bytes);
   switch (tag) {
     case UTF8_STRING:
       return buffer.toString();
     case BMP_STRING:
-      // Through UTF-8, so that half a surrogate pair does not stay one.
+      // The way through UTF-8 replaces lone surrogates.
       return Buffer.from(
         buffer
           .subarray(0, buffer.length & ~1)
@@ -58,12 +59,12 @@ export function decoded(tag: number, bytes: Uint8Array): string {
         '',
       );
     default:
-      // The others hold ASCII; OpenSSL reads them as Latin-1.
+      // The other types should hold ASCII; OpenSSL reads them as Latin-1.
       return buffer.toString('latin1');
   }
 }
 
-/** @returns what an `ASN1_OBJECT` stands for. */
+/** @returns the identifier and the names of an `ASN1_OBJECT`. */
 export function objectOf(object: Pointer): Asn1Object {
   const ssl = openssl();
   const oid = oidOf(object);
@@ -75,7 +76,7 @@ export function objectOf(object: Pointer): Asn1Object {
   };
 }
 
-/** @returns the moment of an `ASN1_TIME`; an invalid `Date` when it holds none. */
+/** @returns the time of an `ASN1_TIME`; an invalid `Date` when it is not a valid time. */
 export function timeOf(time: Pointer): Date {
   const ssl = openssl();
   const tm = new Int32Array(STRUCT_TM_AT_MOST);
@@ -85,7 +86,7 @@ export function timeOf(time: Pointer): Date {
   }
   const [second, minute, hour, day, month, year] = tm;
   const date = new Date(0);
-  // Not Date.UTC, which takes the years 0 to 99 for 1900 to 1999.
+  // Not Date.UTC, which reads the years 0 to 99 as 1900 to 1999.
   date.setUTCFullYear(1900 + year, month, day);
   date.setUTCHours(hour, minute, second);
   return date;
@@ -113,5 +114,5 @@ const UNIVERSAL_STRING = 28;
 const BMP_STRING = 30;
 const NID_UNDEF = 0;
 const NUMERIC = 1;
-// glibc's has 56 bytes: nine numbers, the offset from UTC and the name of the zone.
+// In 32-bit words, with room to spare. glibc's struct has 56 bytes: nine numbers, the UTC offset, the zone's name.
 const STRUCT_TM_AT_MOST = 32;

@@ -88,9 +88,9 @@ describe('a CA directory', () => {
       const nothing = 'it holds no certificate and no revocation list, neither in PEM nor in DER';
       expect(skippedOf(await secure.client({ ca: { directory: folder } }))).toEqual([
         ['README', nothing],
-        ['dangling', 'the link leads nowhere'],
+        ['dangling', 'it is a broken link'],
         ['empty', nothing],
-        ['fifo', 'it is no regular file'],
+        ['fifo', 'it is not a regular file'],
         ['key.pem', nothing],
         ['link', 'it is a link to a directory'],
         ['noise.der', nothing],

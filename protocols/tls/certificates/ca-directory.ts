@@ -1,4 +1,4 @@
-/** A directory of authorities and revocation lists. */
+/** Reads a directory of authorities and revocation lists. */
 
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -9,14 +9,14 @@ import { pemOf } from './pem-text.ts';
 import { FileError, withAuthorities, withRevocationLists } from './pem.ts';
 import { takeErrorQueue, TlsError } from '../tls-error.ts';
 
-/** A file of a CA directory that was not used. */
+/** A file of a CA directory that was skipped. */
 export interface SkippedFile {
   readonly path: string;
-  /** Why not, for people. */
+  /** The reason, for people to read. */
   readonly why: string;
 }
 
-/** What a directory holds, in PEM. */
+/** The contents of a directory, in PEM. */
 export interface CaDirectory {
   readonly certificates: readonly Uint8Array[];
   readonly revocations: readonly Uint8Array[];
@@ -24,11 +24,11 @@ export interface CaDirectory {
 }
 
 /**
- * Reads every file of a directory: PEM, `TRUSTED CERTIFICATE` blocks too, or DER. What holds neither certificates nor
- * revocation lists is skipped, and so is a link that leads nowhere.
+ * Reads every file of a directory: PEM (`TRUSTED CERTIFICATE` blocks too) or DER. It skips files without certificates
+ * and revocation lists, and broken symbolic links.
  * @throws {FileError} when the directory or a file cannot be read.
- * @throws {TlsError} when it holds no certificate, or a broken certificate or revocation list, with the name of the
- * file.
+ * @throws {TlsError} when the directory has no certificate, more than 4,096 files, or a broken certificate or
+ * revocation list; the message names the directory or the file.
  */
 export async function readCaDirectory(directory: string): Promise<CaDirectory> {
   let names;
@@ -49,7 +49,7 @@ export async function readCaDirectory(directory: string): Promise<CaDirectory> {
     const why =
       entry.isFile() || entry.isSymbolicLink()
         ? await readInto(path, certificates, revocations)
-        : 'it is no regular file';
+        : 'it is not a regular file';
     if (why !== undefined) skipped.push({ path, why });
   }
   if (certificates.length === 0)
@@ -57,7 +57,7 @@ export async function readCaDirectory(directory: string): Promise<CaDirectory> {
   return { certificates, revocations, skipped };
 }
 
-/** @returns why the file is skipped; `undefined` when it is not. */
+/** @returns why the file is skipped; `undefined` when it was read. */
 async function readInto(
   path: string,
   certificates: Uint8Array[],
@@ -68,8 +68,8 @@ async function readInto(
     bytes = await readFile(path);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    // Links that lead nowhere or to a directory are usual in such directories.
-    if (code === 'ENOENT' || code === 'ELOOP') return 'the link leads nowhere';
+    // Broken links and links to directories are common in such directories.
+    if (code === 'ENOENT' || code === 'ELOOP') return 'it is a broken link';
     if (code === 'EISDIR') return 'it is a link to a directory';
     throw new FileError('CA certificates', path, error as NodeJS.ErrnoException);
   }
@@ -96,7 +96,7 @@ async function readInto(
 }
 
 /**
- * @returns a certificate, with what it is trusted for if that follows, or a revocation list in PEM; `undefined` when
+ * @returns the certificate (with its trust settings, if they follow it) or the revocation list as PEM; `undefined` when
  * the bytes are neither.
  */
 function pemFrom(der: Buffer): Buffer | undefined {
@@ -110,7 +110,7 @@ function pemFrom(der: Buffer): Buffer | undefined {
     : undefined;
 }
 
-/** @returns how many bytes were read; 0 when they cannot be. */
+/** @returns how many bytes were parsed; 0 when parsing failed. */
 function parsedBy(
   parse: (made: null, at: BigUint64Array, length: number) => Pointer,
   free: (object: Pointer) => void,
@@ -128,13 +128,13 @@ function parsedBy(
 
 function listOf(skipped: readonly SkippedFile[]): string {
   if (skipped.length === 0) return ': it has no files';
-  const rest = skipped.length - TOLD_AT_MOST;
+  const rest = skipped.length - LISTED_AT_MOST;
   return `: ${skipped
-    .slice(0, TOLD_AT_MOST)
+    .slice(0, LISTED_AT_MOST)
     .map(({ path, why }) => `${path} (${why})`)
     .join(', ')}${rest > 0 ? ` and ${String(rest)} more` : ''}`;
 }
 
 const FILES_AT_MOST = 4096;
-const TOLD_AT_MOST = 8;
+const LISTED_AT_MOST = 8;
 const SEQUENCE = 0x30;

@@ -1,9 +1,9 @@
-/** The kinds of failure that concern whose certificate it is. */
+/** Errors of the check whether the peer's certificate is the expected one. */
 
 import { CertificateError } from '../tls-error.ts';
 import type { CertificateErrorDetails } from '../tls-error.ts';
 
-/** The peer showed no certificate where one was expected. */
+/** The peer showed no certificate, although one was expected. */
 export class NoCertificateError extends CertificateError {
   constructor(message: string, details: CertificateErrorDetails = {}) {
     super(message, details, 'ERR_WANTIO_NO_CERTIFICATE');
@@ -14,7 +14,7 @@ export class NoCertificateError extends CertificateError {
   }
 }
 
-/** The certificate or its key is another one than the pinned one. `field` is `'digest'` or `'publicKeyDigest'`. */
+/** The certificate or its key is not the pinned one. `field` is `'digest'` or `'publicKeyDigest'`. */
 export class WrongCertificateError extends CertificateError {
   constructor(message: string, details: CertificateErrorDetails) {
     super(message, details, 'ERR_WANTIO_WRONG_CERTIFICATE');
@@ -26,7 +26,7 @@ export class WrongCertificateError extends CertificateError {
 }
 
 /**
- * The certificate is that of another host. `field` is `'subjectAltName'` or `'commonName'`, and `actual` what it holds.
+ * The certificate is for another host. `field` is `'subjectAltName'` or `'commonName'`, and `actual` is its content.
  */
 export class WrongHostError extends CertificateError {
   constructor(message: string, details: CertificateErrorDetails) {

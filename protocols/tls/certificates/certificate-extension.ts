@@ -9,21 +9,21 @@ import type { SubjectAltName } from './subject-alt-name.ts';
 import { takeErrorQueue } from '../tls-error.ts';
 
 /**
- * One extension. Its `name` is OpenSSL's long one, such as `"X509v3 Subject Alternative Name"`, its `shortName` is
- * `"subjectAltName"`.
+ * One extension of a certificate. Its `name` is OpenSSL's long name, such as `"X509v3 Subject Alternative Name"`, and
+ * its `shortName` OpenSSL's short one, such as `"subjectAltName"`.
  */
 export interface CertificateExtension extends Asn1Object {
-  /** Whether whoever does not know the extension must refuse the certificate. */
+  /** Whether software that does not know the extension must reject the certificate. */
   readonly critical: boolean;
-  /** Its encoded value. */
+  /** The value in DER. */
   readonly value: Uint8Array;
-  /** What OpenSSL prints for it; the value in hexadecimal for an extension that it does not know or cannot parse. */
+  /** What OpenSSL prints for the value; hexadecimal when OpenSSL does not know the extension or cannot parse it. */
   readonly text: string;
   /** The names, when it is a subjectAltName that can be parsed. */
   readonly subjectAltName?: SubjectAltName;
 }
 
-/** @returns the extensions of an `X509`, which stays its owner's, in their order. */
+/** @returns the extensions of an `X509`, in the certificate's order. The caller still frees the `X509`. */
 export function extensionsOf(certificate: Pointer, encoding: TextEncoding): CertificateExtension[] {
   const ssl = openssl();
   return Array.from({ length: ssl.X509_get_ext_count(certificate) }, (_, index) =>
@@ -31,7 +31,10 @@ export function extensionsOf(certificate: Pointer, encoding: TextEncoding): Cert
   );
 }
 
-/** Whether the subjectAltName speaks of hosts, so that the commonName does not. One that cannot be parsed may do so. */
+/**
+ * Whether the subjectAltName names hosts, so that the commonName must not be compared. One that cannot be parsed counts
+ * as naming hosts, because it may.
+ */
 export function namesHosts(extensions: readonly CertificateExtension[]): boolean {
   const names = extensions.filter(({ oid }) => oid === SUBJECT_ALT_NAME).map(({ subjectAltName }) => subjectAltName);
   return names.some((each) => each === undefined || each.dNSName.length > 0 || each.iPAddress.length > 0);

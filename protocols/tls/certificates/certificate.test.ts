@@ -245,7 +245,7 @@ describe('a certificate', () => {
   });
 
   it('throws for an unknown digest', () => {
-    expect(() => issue().digest('md5' as 'sha1')).toThrow('digest knows sha1, sha256, sha512, not md5');
+    expect(() => issue().digest('md5' as 'sha1')).toThrow('digest takes sha1, sha256, sha512, not md5');
   });
 });
 

@@ -1,4 +1,4 @@
-/** Certificates: what they say, and whose they are. */
+/** Certificates: their contents, and the names that they are valid for. */
 
 import { createHash, X509Certificate } from 'node:crypto';
 import type { X509CheckOptions } from 'node:crypto';
@@ -24,13 +24,14 @@ import { lineOfNames } from './subject-alt-name.ts';
 import { takeErrorQueue } from '../tls-error.ts';
 import { canonical, encodingOf, publicKeyOf, withX509 } from './x509.ts';
 
-/** The digests that a fingerprint is taken with. */
+/** The digest algorithms of fingerprints. */
 export type CertificateDigest = 'sha1' | 'sha256' | 'sha512';
 
 /**
  * How names are compared. `'rfc9525'`: with the subjectAltName only, and a wildcard is a whole left-most label.
- * `'rfc2818'`: as it was done before 2011; a wildcard may be a part of the left-most label, and without a host name or
- * address in the subjectAltName the subject's commonName is compared, which no certificate needs any more.
+ * `'rfc2818'`, the rules from before 2011: a wildcard may be a part of the left-most label, and the subject's
+ * commonName is compared when the subjectAltName has no host name or address. Today's certificates do not need these
+ * rules.
  */
 export type NameRules = 'rfc9525' | 'rfc2818';
 
@@ -38,13 +39,15 @@ export type NameRules = 'rfc9525' | 'rfc2818';
 export interface CertificateKey {
   /** SubjectPublicKeyInfo in PEM. */
   readonly pem: string;
-  /** Such as `'rsa'`, `'ec'` or `'ed25519'`; the algorithm's OID or name when OpenSSL cannot use the key. */
+  /**
+   * The kind of key, such as `'rsa'`, `'ec'` or `'ed25519'`; the algorithm's name or OID when OpenSSL cannot use it.
+   */
   readonly type: string;
-  /** The size of the key; `undefined` when OpenSSL cannot use it. */
+  /** The size of the key in bits; `undefined` when OpenSSL cannot use the key. */
   readonly bits: number | undefined;
 }
 
-/** Options of everything that tells texts. */
+/** Options of methods that return texts. */
 export interface TextOptions {
   /** `'utf8'` by default. */
   readonly encoding?: TextEncoding;
@@ -52,7 +55,7 @@ export interface TextOptions {
 
 /** Options for parsing. */
 export interface LoadOptions {
-  /** How many bytes are parsed at most; 4 MiB by default, some ten times the roots of a browser. */
+  /** The largest input in bytes; 4 MiB by default, about ten times the size of a browser's roots. */
   readonly maxBytes?: number;
 }
 
@@ -75,23 +78,22 @@ const source = secret(
 );
 
 /**
- * A certificate. It is immutable and holds its bytes, no memory of OpenSSL's: it need not be freed. Nothing here says
- * that it can be trusted; that is what a handshake finds out.
+ * A certificate. It is immutable. It holds its bytes and no memory of OpenSSL, so it need not be freed. Its contents
+ * are claims: only a handshake verifies whether a certificate can be trusted.
  */
 export class Certificate {
   readonly #der: Uint8Array;
   #native: X509Certificate | undefined;
 
-  /** @internal `der` is what OpenSSL wrote, and nobody else's. Use {@link load}. */
+  /** @internal `der` must be written by OpenSSL and is taken over without a copy. Use {@link load}. */
   constructor(der: Uint8Array) {
     this.#der = der;
   }
 
   /**
    * Parses a certificate.
-   * @param source PEM, as a text or in bytes, of which the first certificate is taken; or DER. Bytes that begin with
-   * 0x30 are DER.
-   * @throws {TlsError} when it cannot be parsed, or when something follows on the DER.
+   * @param source PEM as text or bytes, whose first certificate is taken; or DER. Bytes that begin with 0x30 are DER.
+   * @throws {TlsError} when it cannot be parsed, or when bytes follow the DER.
    * @throws {BoundsError} when it is longer than `maxBytes`.
    */
   static load(source: string | Uint8Array, options: LoadOptions = {}): Certificate {
@@ -102,10 +104,10 @@ export class Certificate {
   }
 
   /**
-   * Parses each certificate of a chain or a bundle; what stands between them is passed over.
-   * @returns one or more, in their order.
+   * Parses all certificates of a chain or a bundle in PEM. Text between them is ignored.
+   * @returns one or more certificates, in the order of the text.
    * @throws {TlsError} when there is none, or one cannot be parsed.
-   * @throws {BoundsError} when it is longer than `maxBytes`.
+   * @throws {BoundsError} when the text is longer than `maxBytes`.
    */
   static loadAll(pem: string | Uint8Array, options: LoadOptions = {}): Certificate[] {
     return Certificate.#all(bounded(pem, options));
@@ -119,69 +121,69 @@ export class Certificate {
     return all;
   }
 
-  /** Its encoding, a copy. */
+  /** The certificate in DER, as a copy. */
   get der(): Uint8Array {
     return this.#der.slice();
   }
 
-  /** Its encoding in PEM, with a line feed at the end. */
+  /** The certificate in PEM, with a line feed at the end. */
   pem(): string {
     return pemOf('CERTIFICATE', this.#der);
   }
 
-  /** Its fingerprint: the digest of {@link der} in hexadecimal, lower case, without colons. SHA-256 by default. */
+  /** The fingerprint: the digest of {@link der} in lower-case hexadecimal without colons. SHA-256 by default. */
   digest(algorithm: CertificateDigest = 'sha256'): string {
-    if (!DIGESTS.includes(algorithm)) throw new TypeError(`digest knows ${DIGESTS.join(', ')}, not ${algorithm}`);
+    if (!DIGESTS.includes(algorithm)) throw new TypeError(`digest takes ${DIGESTS.join(', ')}, not ${algorithm}`);
     return createHash(algorithm).update(this.#der).digest('hex');
   }
 
   /**
-   * Whose certificate it is: the attributes in their order. Hosts are named by the subjectAltName, in {@link
-   * extensions}.
+   * The attributes of the subject, in the certificate's order. Host names are not here but in the subjectAltName, see
+   * {@link extensions}.
    */
   subject(options: TextOptions = {}): readonly NameAttribute[] {
     const encoding = encodingIn('subject', options);
     return this.#use((x509) => attributesOf(openssl().X509_get_subject_name(x509), encoding));
   }
 
-  /** Who signed it, as it says itself; {@link issued} proves it. */
+  /** The attributes of the issuer, as the certificate claims it; {@link issued} checks the claim. */
   issuer(options: TextOptions = {}): readonly NameAttribute[] {
     const encoding = encodingIn('issuer', options);
     return this.#use((x509) => attributesOf(openssl().X509_get_issuer_name(x509), encoding));
   }
 
-  /** All extensions in their order. */
+  /** All extensions, in the certificate's order. */
   extensions(options: TextOptions = {}): readonly CertificateExtension[] {
     const encoding = encodingIn('extensions', options);
     return this.#use((x509) => extensionsOf(x509, encoding));
   }
 
-  /** The serial number in hexadecimal, upper case, with an even number of digits; a minus before a negative one. */
+  /** The serial number in upper-case hexadecimal with an even number of digits; a negative one begins with a minus. */
   get serial(): string {
     const { serialNumber } = this.#x509Certificate;
     return serialNumber === '0' ? '00' : serialNumber;
   }
 
-  /** The first moment of its life; an invalid `Date` when it tells none. */
+  /** When the certificate becomes valid; an invalid `Date` when it does not say so. */
   get notBefore(): Date {
     return this.#use((x509) => timeOf(openssl().X509_getm_notBefore(x509)));
   }
 
-  /** The last moment of its life; an invalid `Date` when it tells none. */
+  /** When the certificate expires; an invalid `Date` when it does not say so. */
   get notAfter(): Date {
     return this.#use((x509) => timeOf(openssl().X509_getm_notAfter(x509)));
   }
 
   /**
-   * Whether its life, the first and the last second included (RFC 5280, section 4.1.2.5), holds the moment `date`, now
-   * by default. False when it does not tell.
+   * Whether the certificate is valid at `date`, by default now. The first and the last second count as valid (RFC 5280,
+   * section 4.1.2.5). False when the certificate does not say when it is valid.
    */
   validAt(date: Date = new Date()): boolean {
     const second = Math.floor(date.getTime() / 1000) * 1000;
     return this.notBefore.getTime() <= second && second <= this.notAfter.getTime();
   }
 
-  /** The key whose owner it speaks of. */
+  /** The public key in the certificate. */
   publicKey(): CertificateKey {
     const ssl = openssl();
     return this.#use((x509) => {
@@ -197,14 +199,14 @@ export class Certificate {
   }
 
   /**
-   * The SHA-256 digest of the key (of its SubjectPublicKeyInfo) in base64: what a key pin is compared with (RFC 7469).
+   * The SHA-256 digest of the key's SubjectPublicKeyInfo, in base64. Pins of a key are compared with it (RFC 7469).
    */
   publicKeyDigest(): string {
     return this.#use((x509) => createHash('sha256').update(publicKeyOf(x509)).digest('base64'));
   }
 
   /**
-   * What it is signed with, such as `"sha256WithRSAEncryption"` or `"ecdsa-with-SHA256"`; the OID if OpenSSL has no
+   * The signature algorithm, such as `"sha256WithRSAEncryption"` or `"ecdsa-with-SHA256"`; the OID when OpenSSL has no
    * name for it.
    */
   get signatureName(): string {
@@ -217,8 +219,9 @@ export class Certificate {
   }
 
   /**
-   * Whether this certificate's key signed `other`: this one may sign certificates, its name is the other's issuer, and
-   * the signature verifies. Whether this one can be trusted, and whether both are valid now, is another question.
+   * Whether this certificate's key signed `other`: this one may sign certificates, its subject is the issuer of
+   * `other`, and the signature verifies. It checks neither whether this certificate is trusted nor whether both are
+   * valid now.
    */
   issued(other: Certificate): boolean {
     if (this.#use((x509) => openssl().X509_check_ca(x509)) === 0) return false;
@@ -233,9 +236,9 @@ export class Certificate {
   }
 
   /**
-   * Whether it is the certificate of the host `name`. A name in other letters than ASCII is compared in its `xn--`
-   * form, and one dot at the end is ignored. A wildcard may cover a left-most label with an underscore.
-   * @returns the name in the certificate that matches, possibly a wildcard; `undefined` when none does.
+   * Whether the certificate is for the host `name`. A name with non-ASCII letters is compared in its `xn--` form, and
+   * one dot at the end is ignored. A wildcard also covers a left-most label with an underscore.
+   * @returns the matching name in the certificate, possibly a wildcard; `undefined` when none matches.
    */
   checkHost(name: string, given: NameOptions = {}): string | undefined {
     checkOptions('checkHost', given, NAME_RULES);
@@ -249,8 +252,8 @@ export class Certificate {
   }
 
   /**
-   * Whether it is the certificate of an IPv4 or IPv6 address. The zone of an address is ignored.
-   * @returns the address, or `undefined`.
+   * Whether the certificate is for an IPv4 or IPv6 address. The zone of an address is ignored.
+   * @returns the address; `undefined` when it does not match.
    */
   checkIp(address: string): string | undefined {
     const host = canonicalAddress(address)?.replace(/%.*/, '');
@@ -258,8 +261,9 @@ export class Certificate {
   }
 
   /**
-   * Whether it is the certificate of a mail address; upper and lower case differ before the `@` only. The subject's
-   * emailAddress counts under the older rules only. @returns the address, or `undefined`.
+   * Whether the certificate is for a mail address. The part before the `@` is case-sensitive, the part after it is not.
+   * The subject's emailAddress counts under the rules `'rfc2818'` only.
+   * @returns the address; `undefined` when it does not match.
    */
   checkEmail(address: string, options: NameOptions = {}): string | undefined {
     checkOptions('checkEmail', options, NAME_RULES);
@@ -268,18 +272,18 @@ export class Certificate {
     return this.#x509Certificate.checkEmail(address, { subject: rules === 'rfc2818' ? 'default' : 'never' });
   }
 
-  /** Whether both are the same, byte for byte. */
+  /** Whether both certificates have the same bytes. */
   equals(other: Certificate): boolean {
     return Buffer.compare(this.#der, other.#der) === 0;
   }
 
-  /** The same certificate as `node:crypto` shows it. */
+  /** The certificate as an `X509Certificate` of `node:crypto`. */
   toX509Certificate(): X509Certificate {
-    // Not from DER: Node.js looks for PEM first, and would find one that somebody has put into an extension.
+    // Not from DER: Node.js first searches the bytes for PEM, and would find a PEM certificate inside an extension.
     return new X509Certificate(this.pem());
   }
 
-  /** One line for people, in printable ASCII. */
+  /** One line in printable ASCII for people to read. */
   toString(): string {
     return `certificate of ${lineOf(this.subject()) || 'nobody'}, issued by ${lineOf(this.issuer()) || 'nobody'}, serial ${this.serial}`;
   }
@@ -314,18 +318,18 @@ export class Certificate {
     return (this.#native ??= this.toX509Certificate());
   }
 
-  /** Gives an `X509` of it to `use`, and frees it after that. */
+  /** Passes the certificate as an `X509` to `use`, and frees the `X509` afterwards. */
   #use<T>(use: (x509: Pointer) => T): T {
     return withX509(this.#der, use);
   }
 }
 
-/** @returns a copy of OpenSSL's certificate, which stays its owner's. */
+/** @returns a copy of an `X509`, which the caller still frees. */
 export function certificateOf(certificate: Pointer): Certificate {
   return new Certificate(encodingOf(certificate));
 }
 
-/** @returns copies of the certificates in a stack of OpenSSL's, which stays its owner's. A null stack has none. */
+/** @returns copies of the certificates in a stack of `X509`, which the caller still frees. A null stack is empty. */
 export function chainOf(stack: Pointer): Certificate[] {
   if (stack === 0) return [];
   const ssl = openssl();
@@ -349,7 +353,7 @@ function bounded(given: string | Uint8Array, options: LoadOptions): Uint8Array {
 }
 
 /**
- * @returns the name as it stands in certificates; `undefined` when no host has such a name, as when it is an address.
+ * @returns the name in the form that certificates use; `undefined` when it is not a valid host name or is an address.
  */
 function hostOf(name: string): string | undefined {
   const read = readHostName(name);

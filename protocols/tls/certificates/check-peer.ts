@@ -1,4 +1,4 @@
-/** Whose certificate it is: the check after a handshake, by name or by pin. */
+/** Checks after a handshake whether the certificate is the expected one, by name or by pin. */
 
 import { timingSafeEqual } from 'node:crypto';
 import { isIP } from 'node:net';
@@ -13,21 +13,21 @@ import { NoCertificateError, WrongCertificateError, WrongHostError } from './cer
 import { lineOfNames } from './subject-alt-name.ts';
 import { VERIFY_ERRORS } from './verify-errors.ts';
 
-/** What the peer's certificate must be. All that is given must hold; with nothing given it must only be there. */
+/** What the peer's certificate must be. Every given condition must hold; without any, the peer must only show one. */
 export interface PeerExpectation {
-  /** The host name, or the address, that the certificate must be for. */
+  /** The host name or address that the certificate must be for. */
   readonly name?: string | undefined;
   /**
-   * The certificate: its SHA-256 or SHA-512 digest in hexadecimal, with colons or without; or several, of which one
-   * must match.
+   * A pin of the certificate: its SHA-256 or SHA-512 digest in hexadecimal, with or without colons; or several, of
+   * which one must match.
    */
   readonly digest?: string | readonly string[] | undefined;
   /**
-   * The key: the SHA-256 digest of its SubjectPublicKeyInfo in base64, or several, of which one must match. It outlives
-   * a renewal with the same key.
+   * A pin of the key: the SHA-256 digest of its SubjectPublicKeyInfo in base64; or several, of which one must match.
+   * The pin stays valid when the certificate is renewed with the same key.
    */
   readonly publicKeyDigest?: string | readonly string[] | undefined;
-  /** Compares names by RFC 2818 instead of RFC 9525; see the option of the same name of a client's context. */
+  /** Compares names by RFC 2818 instead of RFC 9525; see the option of the same name in the client's context. */
   readonly dangerouslyUseOldNameRules?: boolean | undefined;
 }
 
@@ -40,11 +40,11 @@ export const EXPECTATION_RULES = {
   dangerouslyUseOldNameRules: flag,
 } satisfies Rules<PeerExpectation>;
 
-/** What was found to match; a key is there for each expectation. */
+/** What matched: one field for each given condition. */
 export interface PeerMatch {
   /** The name in the certificate that matches, possibly a wildcard. */
   readonly name?: string;
-  /** Where it stands. */
+  /** Where that name stands. */
   readonly field?: 'subjectAltName' | 'commonName';
   /** The certificate's digest, in lower case without colons. */
   readonly digest?: string;
@@ -52,21 +52,21 @@ export interface PeerMatch {
 }
 
 /**
- * Checks that a certificate is the one that is expected. It does not find out whether the certificate can be trusted:
- * without a pin, do this after a handshake that has verified the peer. Pins are compared in constant time.
- * @param certificate the peer's, or `undefined` when it showed none.
+ * Checks that a certificate is the expected one. It does not check whether the certificate is trusted: without a pin,
+ * call it only after a handshake that has verified the peer. Pins are compared in constant time.
+ * @param certificate the peer's certificate, or `undefined` when the peer showed none.
  * @returns what matched.
  * @throws {NoCertificateError} when there is no certificate.
- * @throws {WrongCertificateError} when no pin is that of the certificate.
+ * @throws {WrongCertificateError} when no pin matches the certificate.
  * @throws {WrongHostError} when the certificate is for other names.
- * @throws {TypeError} when an expectation can never be met: an empty name, or a pin that is no digest.
+ * @throws {TypeError} when no certificate could match: an invalid name, an empty list, or a pin that is not a digest.
  */
 export function checkPeer(certificate: Certificate | undefined, expectation: PeerExpectation = {}): PeerMatch {
   checkOptions('checkPeer', expectation, EXPECTATION_RULES);
   if (certificate !== undefined)
     checkArgument('checkPeer', 'the certificate', certificate, partWith('a Certificate', 'digest', 'checkHost'));
   const { name, digest, publicKeyDigest, dangerouslyUseOldNameRules = false } = expectation;
-  // A pin with a slip of the pen must not wait for an attacker to be noticed.
+  // Pins are validated before anything is compared, so that a mistyped pin is an error at the first call.
   const digests = digest === undefined ? undefined : oneOrMore(digest, 'digest').map(digestOf);
   const keys =
     publicKeyDigest === undefined ? undefined : oneOrMore(publicKeyDigest, 'publicKeyDigest').map(keyDigestOf);
@@ -79,14 +79,14 @@ export function checkPeer(certificate: Certificate | undefined, expectation: Pee
   };
 }
 
-/** @returns the name in the form in which it is compared. @throws {TypeError} when no host can have it. */
+/** @returns the name in its normalised form. @throws {TypeError} when it is not a valid host name or address. */
 export function expectedName(name: string): string {
   const read = readHostName(name);
   if ('fault' in read) throw new TypeError(`name cannot be ${JSON.stringify(name)}: ${read.fault}`);
   return read.name;
 }
 
-/** Where a certificate names its hosts under these rules, and what stands there, in printable ASCII. */
+/** The field in which a certificate names its hosts under these rules, and its content in printable ASCII. */
 export function hostsOf(
   certificate: Certificate,
   rules: NameRules = 'rfc9525',
@@ -137,7 +137,7 @@ function checkDigest(certificate: Certificate, pins: readonly Buffer[]): string 
 function checkKey(certificate: Certificate, pins: readonly Buffer[]): string {
   const actual = certificate.publicKeyDigest();
   const bytes = Buffer.from(actual, 'base64');
-  // Every pin is compared, whichever matches.
+  // Compares every pin, so that the time does not depend on which one matches.
   if (pins.filter((pin) => timingSafeEqual(pin, bytes)).length > 0) return actual;
   const expected = pins.map((pin) => pin.toString('base64'));
   throw new WrongCertificateError(`the certificate's key has the digest ${actual}, not ${expected.join(' or ')}`, {
@@ -149,7 +149,7 @@ function checkKey(certificate: Certificate, pins: readonly Buffer[]): string {
 
 function oneOrMore(pins: string | readonly string[], what: string): readonly string[] {
   const list = typeof pins === 'string' ? [pins] : pins;
-  if (list.length === 0) throw new TypeError(`${what} is an empty list: no certificate would do`);
+  if (list.length === 0) throw new TypeError(`${what} is an empty list: no certificate could match`);
   return list;
 }
 
@@ -166,7 +166,7 @@ function keyDigestOf(pin: string): Buffer {
   return Buffer.from(pin, 'base64');
 }
 
-/** A certificate may name thousands of hosts; a message should not. */
+/** Shortens the names for a message: a certificate may have thousands. */
 function shortened(text: string): string {
   return text.length <= MESSAGE_AT_MOST ? text : `${text.slice(0, MESSAGE_AT_MOST)}…`;
 }

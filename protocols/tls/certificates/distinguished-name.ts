@@ -10,7 +10,7 @@ export interface NameAttribute extends Asn1Object {
   readonly value: string;
 }
 
-/** @returns the attributes of an `X509_NAME`, which stays its owner's, in their order. */
+/** @returns the attributes of an `X509_NAME`, in its order. The caller still owns the `X509_NAME`. */
 export function attributesOf(name: Pointer, encoding: TextEncoding): NameAttribute[] {
   const ssl = openssl();
   return Array.from({ length: ssl.X509_NAME_entry_count(name) }, (_, index) => {
@@ -22,7 +22,10 @@ export function attributesOf(name: Pointer, encoding: TextEncoding): NameAttribu
   });
 }
 
-/** @returns one line for people, such as `C=SE, CN=example.org`, in printable ASCII; from values in UTF-8. */
+/**
+ * @param attributes with values in UTF-8.
+ * @returns one line in printable ASCII for people to read, such as `C=SE, CN=example.org`.
+ */
 export function lineOf(attributes: readonly NameAttribute[]): string {
   return attributes
     .map(

@@ -1,4 +1,4 @@
-/** PEM, written (RFC 7468). */
+/** Writes PEM (RFC 7468). */
 
 /** @returns `der` in PEM under `label`, such as `CERTIFICATE`, with a line feed at its end. */
 export function pemOf(label: string, der: Uint8Array): string {

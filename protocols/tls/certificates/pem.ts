@@ -1,4 +1,4 @@
-/** Certificates and keys as they come: a file, a text, or bytes. */
+/** Reads certificates, keys, revocation lists and DH parameters in PEM, from a file, a text or bytes. */
 
 import { readFile } from 'node:fs/promises';
 
@@ -7,10 +7,10 @@ import { openssl } from '../openssl.ts';
 import type { Pointer } from '../openssl.ts';
 import { refused, takeErrorQueue, TlsError } from '../tls-error.ts';
 
-/** PEM by the path of a file, or itself. */
+/** The path of a file in PEM, or PEM as text or bytes. */
 export type PemSource = { readonly file: string } | { readonly pem: string | Uint8Array };
 
-/** A file of a certificate or key cannot be read. */
+/** A file of a certificate, key or key log cannot be read or opened. */
 export class FileError extends WantioError {
   readonly path: string;
 
@@ -28,7 +28,7 @@ export class FileError extends WantioError {
   }
 }
 
-/** @throws {FileError} when the file cannot be read. `what` names it in messages. */
+/** @param what names the file in messages. @throws {FileError} when the file cannot be read. */
 export async function readPem(source: PemSource, what: string): Promise<Uint8Array> {
   if (!('file' in source)) return typeof source.pem === 'string' ? Buffer.from(source.pem) : source.pem;
   try {
@@ -39,7 +39,7 @@ export async function readPem(source: PemSource, what: string): Promise<Uint8Arr
 }
 
 /**
- * Gives the certificates of `pem` to `use`, and frees them after that.
+ * Passes the certificates in `pem` to `use`, and frees them afterwards.
  * @throws {TlsError} when there is none, or one cannot be parsed.
  */
 export function withCertificates(pem: Uint8Array, what: string, use: (certificates: readonly Pointer[]) => void): void {
@@ -48,8 +48,8 @@ export function withCertificates(pem: Uint8Array, what: string, use: (certificat
 }
 
 /**
- * The same for authorities, whose certificates may say what they are trusted and not trusted for (`BEGIN TRUSTED
- * CERTIFICATE`, as `openssl x509 -trustout` writes it). OpenSSL keeps to it where the certificate is used as an anchor.
+ * Like {@link withCertificates}, for authorities. Their certificates may also have trust settings (`BEGIN TRUSTED
+ * CERTIFICATE`, as `openssl x509 -trustout` writes it). OpenSSL obeys them when the certificate is a trust anchor.
  */
 export function withAuthorities(pem: Uint8Array, what: string, use: (certificates: readonly Pointer[]) => void): void {
   const ssl = openssl();
@@ -57,7 +57,7 @@ export function withAuthorities(pem: Uint8Array, what: string, use: (certificate
 }
 
 /**
- * Gives the lists of revoked certificates of `pem` to `use`, and frees them after that.
+ * Passes the revocation lists in `pem` to `use`, and frees them afterwards.
  * @throws {TlsError} like {@link withCertificates}.
  */
 export function withRevocationLists(pem: Uint8Array, use: (lists: readonly Pointer[]) => void): void {
@@ -73,7 +73,7 @@ export function withRevocationLists(pem: Uint8Array, use: (lists: readonly Point
 }
 
 /**
- * @returns the parameters for ephemeral DH of `pem`; the caller's to free or to give away.
+ * @returns the parameters for ephemeral DH in `pem`. The caller frees them or passes them on.
  * @throws {TlsError} when they cannot be read.
  */
 export function readDhParameters(pem: Uint8Array): Pointer {
@@ -93,13 +93,13 @@ function withEach(
 ): void {
   const kind = block === 'trusted' ? 'certificate' : block;
   const objects: Pointer[] = [];
-  // What others left in the queue would be taken for a fault of this file.
+  // An error that other code left in the queue would be reported as one of this file.
   openssl().ERR_clear_error();
   withBio(pem, (bio) => {
     for (let object = read(bio); object !== 0; object = read(bio)) objects.push(object);
   });
   try {
-    // The last read ends with "no start line", which is how the end of a PEM file looks.
+    // At the end of a PEM file the last read fails with "no start line".
     const [first] = takeErrorQueue();
     if (objects.length === 0)
       throw new TlsError(`the ${source} holds ${whyNone(pem, kind, first?.reason)}`, {
@@ -107,12 +107,12 @@ function withEach(
       });
     if (first !== undefined && first.reason !== 'no start line')
       throw new TlsError(`the ${source} holds a broken ${kind}: ${first.reason}`, { queue: [first] });
-    // OpenSSL passes over a block whose end is missing as if it were not there: a chain must not lose a link, nor a
-    // store a list, unseen.
+    // OpenSSL silently skips a block whose end is missing. That must be an error: a chain would lack a certificate, or
+    // a store a revocation list.
     const begun = textOf(pem).match(BEGINS[block])?.length ?? 0;
     if (objects.length < begun)
       throw new TlsError(
-        `the ${source} holds a broken ${kind}: of ${String(begun)} that begin ${String(objects.length)} can be read`,
+        `the ${source} holds a broken ${kind}: only ${String(objects.length)} of ${String(begun)} can be read`,
       );
     use(objects);
   } finally {
@@ -120,28 +120,27 @@ function withEach(
   }
 }
 
-/** OpenSSL says the same of a file without any block as of one whose blocks it cannot find the end of. */
+/** Why there is no object: OpenSSL gives the same error for a file without blocks and for blocks without an end. */
 function whyNone(pem: Uint8Array, kind: string, reason = 'no start line'): string {
   if (reason !== 'no start line') return `a broken ${kind}: ${reason}`;
   const text = textOf(pem);
   const [block, name] = /-----BEGIN ([^-]*)-----/.exec(text) ?? [];
   if (text.trim() === '') return `no ${kind} in PEM: it is empty`;
-  if (pem[0] === SEQUENCE)
-    return `no ${kind} in PEM: it seems to be DER, and \`openssl x509 -inform der\` makes PEM of it`;
+  if (pem[0] === SEQUENCE) return `no ${kind} in PEM: it seems to be DER; convert it with \`openssl x509 -inform der\``;
   if (block === undefined) return `no ${kind} in PEM: it has no line that begins with -----BEGIN`;
   return /CERTIFICATE|CRL/.test(name) === (kind === 'certificate' || kind === 'revocation list')
     ? `a broken ${kind}: a line in it is damaged, or its end is missing`
     : `no ${kind} in PEM but a ${name}`;
 }
 
-/** Gives the private key of `pem` to `use`, and frees it after that. @throws {TlsError} when it cannot be read. */
+/** Passes the private key in `pem` to `use`, and frees it afterwards. @throws {TlsError} when it cannot be read. */
 export function withPrivateKey(pem: Uint8Array, password: string | undefined, use: (key: Pointer) => void): void {
   const ssl = openssl();
   const key = withBio(pem, (bio) => ssl.PEM_read_bio_PrivateKey(bio, null, null, password ?? ''));
   if (key === 0) {
     const isLocked = /BEGIN ENCRYPTED PRIVATE KEY|Proc-Type: 4,ENCRYPTED/.test(textOf(pem));
     if (isLocked && (password ?? '') === '')
-      throw new TlsError('the private key is locked: give its `password`', {
+      throw new TlsError('the private key is encrypted: give its `password`', {
         reason: 'locked',
         queue: takeErrorQueue(),
       });
@@ -156,7 +155,7 @@ export function withPrivateKey(pem: Uint8Array, password: string | undefined, us
 
 const textOf = (pem: Uint8Array): string => Buffer.from(pem.buffer, pem.byteOffset, pem.length).toString('latin1');
 
-// Where a block begins; a byte order mark may stand before the first. Those of trusted certificates are read as
+// The first line of a block; a byte order mark may precede the first block. Blocks of trusted certificates are read as
 // authorities only.
 const BEGINS = {
   certificate: /^(?:\xef\xbb\xbf)?-----BEGIN (?:X509 )?CERTIFICATE-----/gm,
@@ -165,10 +164,10 @@ const BEGINS = {
 } as const;
 const SEQUENCE = 0x30;
 
-/** Reads from `bytes` through a BIO, which is freed after that. */
+/** Passes a BIO that reads `bytes` to `use`, and frees it afterwards. */
 function withBio<T>(bytes: Uint8Array, use: (bio: Pointer) => T): T {
   const ssl = openssl();
-  // BIO_new_mem_buf keeps the address: the copy is ours, so that nobody moves or changes it.
+  // BIO_new_mem_buf keeps the address of the bytes: they are copied, so that nothing moves or changes them.
   const kept = Buffer.allocUnsafeSlow(Math.max(1, bytes.length));
   kept.set(bytes);
   const bio = ssl.BIO_new_mem_buf(kept, bytes.length);

@@ -1,4 +1,4 @@
-/** A certificate made on the spot, for trying things out. */
+/** Self-signed certificates, for tests and trials. */
 
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { isIP } from 'node:net';
@@ -11,24 +11,25 @@ import type { Pointer } from '../openssl.ts';
 import { withPrivateKey } from './pem.ts';
 import { refused } from '../tls-error.ts';
 
-/** What the certificate says. */
+/** The contents of a self-signed certificate. */
 export interface SelfSignedOptions {
-  /** The host names and addresses it is for; `localhost`, `127.0.0.1` and `::1` by default. */
+  /** The host names and addresses that it is for; `localhost`, `127.0.0.1` and `::1` by default. */
   readonly names?: readonly string[];
-  /** How long it is valid, from an hour ago on; 30 days by default. */
+  /** For how many days it is valid, beginning one hour ago; 30 by default. */
   readonly days?: number;
 }
 
-// ASN.1 knows years of four digits.
+// ASN.1 has years of four digits only, so the validity is bounded.
 export const SELF_SIGNED_RULES = {
   names: listOf(text, 1),
   days: number('a number of days above 0 and of at most 36500', (value) => value > 0 && value <= 36_500),
 } satisfies Rules<SelfSignedOptions>;
 
 /**
- * Makes a key on the curve P-256 and a certificate that is signed by itself. Nobody trusts it unless told to: give
- * `certificate` to the client as its `ca`.
- * @returns both in PEM.
+ * Makes a key on the curve P-256 and a self-signed certificate for it. Peers do not trust such a certificate by
+ * default: pass `certificate` to the client as its `ca`.
+ * @returns the certificate and the key, in PEM.
+ * @throws {RangeError | TypeError} when an option is invalid.
  */
 export function selfSigned(options: SelfSignedOptions = {}): { certificate: string; key: string } {
   checkOptions('selfSigned', options, SELF_SIGNED_RULES);
@@ -62,7 +63,7 @@ function sign(key: Pointer, names: readonly string[], days: number): string {
     ssl.X509_NAME_add_entry_by_txt(subject, 'CN', MBSTRING_UTF8, name, name.length, -1, 0);
     ssl.X509_set_issuer_name(certificate, subject);
     extend(certificate, 'subjectAltName', names.map((each) => `${isIP(each) === 0 ? 'DNS' : 'IP'}:${each}`).join(','));
-    // By this it is told from others of the same name.
+    // The key identifier distinguishes this certificate from others with the same name.
     const id = randomBytes(20).toString('hex');
     extend(certificate, 'subjectKeyIdentifier', id);
     extend(certificate, 'authorityKeyIdentifier', `DER:30168014${id}`);

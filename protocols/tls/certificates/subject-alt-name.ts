@@ -8,7 +8,7 @@ import { openssl } from '../openssl.ts';
 import type { Pointer } from '../openssl.ts';
 import { written } from './x509.ts';
 
-/** The names by their kind, each list in the certificate's order. */
+/** The names by kind, each list in the certificate's order. */
 export interface SubjectAltName {
   readonly dNSName: readonly string[];
   /** In the text form of RFC 5952. */
@@ -19,7 +19,8 @@ export interface SubjectAltName {
   /** OIDs. */
   readonly registeredID: readonly string[];
   /**
-   * Names of other kinds, such as SRVName and xmppAddr: the kind's OID, the encoded value, and its text if it is one.
+   * Names of other kinds, such as SRVName and xmppAddr: the OID of the kind, the value in DER, and its text if the
+   * value is a string.
    */
   readonly otherName: readonly {
     readonly oid: string;
@@ -28,7 +29,7 @@ export interface SubjectAltName {
   }[];
 }
 
-/** @returns what a stack of `GENERAL_NAME`s says, which stays its owner's. Names of X.400 and EDI are left out. */
+/** @returns the names in a stack of `GENERAL_NAME`s, which the caller frees. X.400 and EDI names are left out. */
 export function subjectAltNameOf(names: Pointer, encoding: TextEncoding): SubjectAltName {
   const ssl = openssl();
   const found = {
@@ -72,7 +73,7 @@ export function subjectAltNameOf(names: Pointer, encoding: TextEncoding): Subjec
   return found;
 }
 
-/** @returns one line for people, such as `DNS:example.org, IP:192.0.2.1`, in printable ASCII. */
+/** @returns one line in printable ASCII for people to read, such as `DNS:example.org, IP:192.0.2.1`. */
 export function lineOfNames(names: SubjectAltName): string {
   const list = (label: string, values: readonly string[]): string[] =>
     values.map((value) => `${label}:${encoded(value, 'ascii').replaceAll(',', '\\,')}`);
@@ -91,14 +92,14 @@ export function lineOfNames(names: SubjectAltName): string {
 }
 
 /**
- * @returns the address in four or sixteen bytes in its usual form, `192.0.2.1` or the one of RFC 5952 for IPv6 such as
- * `2001:db8::1`; for another number of bytes, which no address has, `#` and the bytes in hexadecimal.
+ * @returns an address of four bytes as `192.0.2.1`, one of sixteen bytes in the form of RFC 5952 such as `2001:db8::1`.
+ * Any other length is no address: then `#` and the bytes in hexadecimal.
  */
 export function addressOf(bytes: Uint8Array): string {
   if (bytes.length === 4) return bytes.join('.');
   const hex = Buffer.from(bytes).toString('hex');
   if (bytes.length !== 16) return `#${hex}`;
-  // The host of a URL is written in that form.
+  // URL writes an IPv6 host in the form of RFC 5952.
   return new URL(`http://[${(hex.match(/.{4}/g) ?? []).join(':')}]`).hostname.slice(1, -1);
 }
 

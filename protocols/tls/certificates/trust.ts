@@ -1,4 +1,4 @@
-/** The certificate authorities that a context trusts, and the certificates that they have revoked. */
+/** The certificate authorities that a context trusts, and the lists of the certificates that they have revoked. */
 
 import { rootCertificates } from 'node:tls';
 
@@ -12,25 +12,29 @@ import type { PemSource } from './pem.ts';
 import { TlsError } from '../tls-error.ts';
 
 /**
- * Where authorities come from: PEM; a directory whose files are all read, once, in PEM or DER (`context.skippedFiles`
- * lists those that were neither); the roots that Node.js bundles; those of the system (the file that `SSL_CERT_FILE`
- * names, or the bundle of the distribution).
+ * Where authorities come from. PEM; or a directory, of which every file in PEM or DER is read once
+ * (`context.skippedFiles` lists the other files); or `'bundled'`, the roots that Node.js bundles; or `'system'`, the
+ * roots of the system (the file in `SSL_CERT_FILE`, or the bundle of the distribution).
  */
 export type CaSource = PemSource | { readonly directory: string } | 'bundled' | 'system';
 
-/** What was read of them. */
+/** The contents of the authorities and revocation lists of a context. */
 export interface TrustFiles {
   readonly certificates: readonly Uint8Array[];
   readonly revocations: readonly Uint8Array[];
-  /** Whether the bundled roots are all there is, so that their store can be shared. */
+  /** Whether there is nothing but the bundled roots, so that all contexts can share one store. */
   readonly isBundled: boolean;
-  /** Those that a server names to its clients: given one by one, not whole collections. */
+  /** The authorities that a server names in its certificate request: those given as PEM, not whole collections. */
   readonly named: readonly Uint8Array[];
-  /** Files of directories that were not used. */
+  /** The files of directories that were skipped. */
   readonly skipped: readonly SkippedFile[];
 }
 
-/** @throws {FileError} when a file or directory cannot be read. @throws {TlsError} when the system has no roots. */
+/**
+ * Reads authorities and revocation lists.
+ * @throws {FileError} when a file or directory cannot be read.
+ * @throws {TlsError} when the system has no root certificates.
+ */
 export async function readTrust(
   ca: CaSource | readonly CaSource[],
   crls: PemSource | readonly PemSource[] | undefined,
@@ -73,14 +77,14 @@ async function systemRoots(): Promise<Uint8Array> {
     }
   }
   throw new TlsError(
-    `the system has no root certificates where they are expected (${SYSTEM_BUNDLES.join(', ')}): install ca-certificates, or name a file in SSL_CERT_FILE`,
+    `the system has no root certificates (looked for ${SYSTEM_BUNDLES.join(', ')}): install ca-certificates, or set SSL_CERT_FILE to a file`,
   );
 }
 
 let bundled: Pointer | undefined;
 
 /**
- * Gives the store of `files` to `use`, and frees it after that; whoever keeps it takes a reference.
+ * Passes an `X509_STORE` with `files` to `use`, and frees the store afterwards. To keep it, `use` takes a reference.
  * @throws {TlsError} when something cannot be parsed.
  */
 export function withStore(files: TrustFiles, use: (store: Pointer) => void): void {
@@ -113,7 +117,7 @@ function fill(store: Pointer, { certificates, revocations }: TrustFiles): Pointe
   return store;
 }
 
-// Where the distributions keep them: Debian and Alpine, Fedora and RHEL, openSUSE, others.
+// The bundles of the distributions: Debian and Alpine, Fedora and RHEL, openSUSE, others.
 const SYSTEM_BUNDLES = [
   '/etc/ssl/certs/ca-certificates.crt',
   '/etc/pki/tls/certs/ca-bundle.crt',

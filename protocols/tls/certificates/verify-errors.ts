@@ -1,21 +1,21 @@
-/** What OpenSSL calls the results of a verification. */
+/** OpenSSL's names for the results of a verification. */
 
-/** An `X509_V_ERR_…` of OpenSSL 3.0 to 3.5, without that prefix. */
+/** The name of an `X509_V_ERR_…` of OpenSSL 3.0 to 3.5, without that prefix. */
 export type VerifyErrorName = keyof typeof VERIFY_ERRORS;
 
 /**
- * @returns the name of a verification's result: `'OK'` for 0, `undefined` for a number that OpenSSL 3.5 does not know.
+ * @returns the name of a verification result: `'OK'` for 0, `undefined` for a number that OpenSSL 3.5 does not define.
  */
 export function verifyErrorName(result: number): VerifyErrorName | 'OK' | undefined {
   return NAMES.get(result);
 }
 
-/** @returns the number that OpenSSL gives to the result `name`, 0 for `'OK'`. */
+/** @returns OpenSSL's number for the result `name`; 0 for `'OK'`. */
 export function verifyErrorNumber(name: VerifyErrorName | 'OK'): number {
   return name === 'OK' ? 0 : VERIFY_ERRORS[name];
 }
 
-/** The numbers of x509_vfy.h, which do not change from one version to the next; 95 came with OpenSSL 3.2. */
+/** The numbers of x509_vfy.h. They do not change between versions; OpenSSL 3.2 added 95. */
 export const VERIFY_ERRORS = {
   UNSPECIFIED: 1,
   UNABLE_TO_GET_ISSUER_CERT: 2,

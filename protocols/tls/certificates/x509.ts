@@ -1,17 +1,17 @@
-/** OpenSSL's `X509` objects, made for the time of a call. */
+/** OpenSSL's `X509` objects that live during one call only. */
 
 import { openssl } from '../openssl.ts';
 import type { Pointer } from '../openssl.ts';
 import { refused, TlsError } from '../tls-error.ts';
 
 /**
- * Gives an `X509` made from `der`, and the number of bytes that it took, to `use`, and frees it after that. OpenSSL's
- * error queue is empty then.
+ * Parses `der` and passes the `X509`, and the number of bytes that it took, to `use`. Afterwards the `X509` is freed
+ * and OpenSSL's error queue is empty.
  * @throws {TlsError} when `der` cannot be parsed.
  */
 export function withX509<T>(der: Uint8Array, use: (x509: Pointer, length: number) => T): T {
   const ssl = openssl();
-  // What others left in the queue would be taken for a fault of this certificate.
+  // An error that other code left in the queue would be reported as one of this certificate.
   ssl.ERR_clear_error();
   const start = ssl.addressOf(der);
   const end = new BigUint64Array([start]);
@@ -21,25 +21,25 @@ export function withX509<T>(der: Uint8Array, use: (x509: Pointer, length: number
     return use(x509, Number(end[0] - start));
   } finally {
     ssl.X509_free(x509);
-    // Some functions note a fault of an extension, and answer all the same.
+    // Some functions succeed and still add an error about an extension.
     ssl.ERR_clear_error();
   }
 }
 
 /**
- * @returns the one certificate in `der` as OpenSSL writes it.
- * @throws {TlsError} when it cannot be parsed, or something follows on it.
+ * @returns the certificate in `der`, as OpenSSL writes it.
+ * @throws {TlsError} when it cannot be parsed, or bytes follow it.
  */
 export function canonical(der: Uint8Array): Uint8Array {
   return withX509(der, (x509, length) => {
     if (length === der.length) return encodingOf(x509);
-    throw new TlsError(`the certificate cannot be parsed: ${String(der.length - length)} bytes follow on it`, {
+    throw new TlsError(`the certificate cannot be parsed: ${String(der.length - length)} bytes follow it`, {
       reason: 'trailing bytes',
     });
   });
 }
 
-/** @returns an `X509` in DER. */
+/** @returns the `X509` in DER. */
 export function encodingOf(x509: Pointer): Uint8Array {
   const ssl = openssl();
   return written(ssl.i2d_X509_length(x509, null), (end) => ssl.i2d_X509(x509, end));
@@ -53,11 +53,11 @@ export function publicKeyOf(x509: Pointer): Uint8Array {
 }
 
 /**
- * @returns the `length` bytes that an i2d function writes. It moves the pointer that it is given, so it gets one of its
- * own.
+ * @returns the `length` bytes that an i2d function writes. The function advances the pointer that it gets, so it gets
+ * its own.
  */
 export function written(length: number, write: (end: BigUint64Array) => number): Uint8Array {
-  if (length < 0) throw refused('OpenSSL cannot write what it has read');
+  if (length < 0) throw refused('OpenSSL cannot encode what it has parsed');
   const bytes = new Uint8Array(length);
   if (length > 0) write(new BigUint64Array([openssl().addressOf(bytes)]));
   return bytes;

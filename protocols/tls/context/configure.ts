@@ -1,4 +1,4 @@
-/** Puts options into an SSL_CTX of OpenSSL. */
+/** Applies options to an SSL_CTX. */
 
 import { callbacks } from '../callbacks.ts';
 import { mustDecide } from '../decision.ts';
@@ -16,18 +16,18 @@ import { withStore } from '../certificates/trust.ts';
 import type { TrustFiles } from '../certificates/trust.ts';
 import type { LoadedFiles, LoadedIdentity } from './loaded-files.ts';
 
-/** @returns the SSL_VERIFY_… bits of what was asked for. @throws {RangeError} for a word that is not known. */
+/** @returns the SSL_VERIFY_… bits of `verify`. @throws {RangeError} when it is empty or has an unknown word. */
 export function verifyModesOf(verify: VerifyMode | readonly VerifyMode[]): number {
   const words = [verify].flat();
-  if (words.length === 0) throw new RangeError("verify is empty: say 'none' when nobody is to be verified");
-  // Options may come from where no compiler looks, and a word that is not known must not mean "no verification".
+  if (words.length === 0) throw new RangeError("verify is empty: use 'none' for no verification");
+  // Options may come from untyped code, and an unknown word must not mean "no verification".
   assertKnown(VERIFY_MODES, words, 'verify');
   return words.reduce((bits, mode) => bits | VERIFY_MODES[mode], 0);
 }
 
 /**
- * Puts `options` and `files` into the SSL_CTX of `settings`.
- * @throws {TlsError} when OpenSSL refuses something, with its reason.
+ * Applies `options` and `files` to the SSL_CTX of `settings`.
+ * @throws {TlsError} when OpenSSL refuses a value; the message has OpenSSL's reason.
  */
 export function configure(settings: ContextSettings, options: AnyOptions, files: LoadedFiles): void {
   const ssl = openssl();
@@ -35,20 +35,20 @@ export function configure(settings: ContextSettings, options: AnyOptions, files:
   setVersions(context, options);
   setModes(context);
   setAlgorithms(context, options);
-  // A new handshake in the middle of a connection is there to look at certificates anew.
+  // A renegotiation is made to check certificates again, so it must not resume a session.
   let bits =
     c.SSL_OP_NO_COMPRESSION |
     c.SSL_OP_CIPHER_SERVER_PREFERENCE |
     c.SSL_OP_NO_SESSION_RESUMPTION_ON_RENEGOTIATION |
     optionBits(options.options ?? [], options.dangerouslyEnable ?? []);
-  // Tickets are for stateless servers, and for clients, whose servers may be.
+  // Tickets stay on for stateless servers, and for clients, because their server may be stateless.
   if (settings.role === 'server' && settings.resumption !== 'stateless') bits |= c.SSL_OP_NO_TICKET;
   bits |= settings.peerRenegotiations > 0 ? c.SSL_OP_ALLOW_CLIENT_RENEGOTIATION : c.SSL_OP_NO_RENEGOTIATION;
   ssl.SSL_CTX_set_options(context, bits);
   ssl.SSL_CTX_set_verify(context, settings.verifyModes, callbacks().verify);
   ssl.SSL_CTX_set_verify_depth(context, options.depth ?? DEPTH);
   if (options.dangerouslyIgnorePurpose === true)
-    check(ssl.SSL_CTX_set_purpose(context, c.X509_PURPOSE_ANY), 'the purpose cannot be ignored');
+    check(ssl.SSL_CTX_set_purpose(context, c.X509_PURPOSE_ANY), 'dangerouslyIgnorePurpose');
   for (const identity of files.identities) useIdentity(context, identity);
   if (files.trust !== undefined) trust(settings, files.trust, options);
   if (files.dhParameters === undefined) check(ssl.SSL_CTX_ctrl(context, c.SSL_CTRL_SET_DH_AUTO, 1, 0), 'dhParameters');
@@ -56,7 +56,7 @@ export function configure(settings: ContextSettings, options: AnyOptions, files:
     const parameters = readDhParameters(files.dhParameters);
     if (ssl.SSL_CTX_set0_tmp_dh_pkey(context, parameters) <= 0) {
       ssl.EVP_PKEY_free(parameters);
-      throw refused('the DH parameters cannot be used');
+      throw refused('dhParameters cannot be used');
     }
   }
   setSessions(settings, options);
@@ -69,15 +69,12 @@ export function configure(settings: ContextSettings, options: AnyOptions, files:
   if (files.identities.length > 0) ssl.SSL_CTX_set_post_handshake_auth(context, 1);
   if (Array.isArray(options.alpn)) {
     const encoded = encodeProtocols(options.alpn as readonly string[]);
-    // This one function of its family returns 0 for success.
+    // Unlike the other functions of OpenSSL here, this one returns 0 for success.
     if (ssl.SSL_CTX_set_alpn_protos(context, encoded, encoded.length) !== 0) throw refused('alpn');
   }
 }
 
-/**
- * Makes `identity` the one to show, in the place of one with the same kind of key. Connections that have begun keep
- * theirs.
- */
+/** Uses this certificate for new connections, in place of one with the same kind of key. */
 export function useIdentity(context: Pointer, { certificate, key, password }: LoadedIdentity): void {
   const ssl = openssl();
   withCertificates(certificate, 'certificate', ([own, ...issuers]) => {
@@ -105,7 +102,7 @@ function setVersions(context: Pointer, { protocols }: TlsOptions): void {
 
 function setModes(context: Pointer): void {
   const ssl = openssl();
-  // Those of TLS 1.3 are given out later, one by one.
+  // OpenSSL sends none by itself: the transport issues the tickets of TLS 1.3 later, one by one.
   ssl.SSL_CTX_set_num_tickets(context, 0);
   ssl.SSL_CTX_ctrl(context, c.SSL_CTRL_CLEAR_MODE, c.SSL_MODE_ENABLE_PARTIAL_WRITE, 0);
   ssl.SSL_CTX_ctrl(
@@ -128,10 +125,10 @@ function setAlgorithms(context: Pointer, options: AnyOptions): void {
     groups = GROUPS,
     signatureAlgorithms,
   } = options;
-  check(ssl.SSL_CTX_set_cipher_list(context, ciphers), `ciphers "${ciphers}" select nothing`);
+  check(ssl.SSL_CTX_set_cipher_list(context, ciphers), `ciphers "${ciphers}" select no cipher`);
   check(ssl.SSL_CTX_set_ciphersuites(context, ciphersuites), `ciphersuites "${ciphersuites}" are not valid`);
   if ((options.protocols?.max ?? 'TLSv1.3') === 'TLSv1.3' && !hasTls13Suite(context))
-    throw refused(`ciphersuites "${ciphersuites}" select nothing`);
+    throw refused(`ciphersuites "${ciphersuites}" select no cipher suite`);
   check(ssl.SSL_CTX_ctrl_text(context, c.SSL_CTRL_SET_GROUPS_LIST, 0, groups), `groups "${groups}" are not valid`);
   if (signatureAlgorithms !== undefined)
     check(
@@ -170,9 +167,9 @@ function setSessions(settings: ContextSettings, { sessionCache }: AnyOptions): v
   const { pointer, role, resumption, vault, scope, sessionTtlMs, ticketKeys, clientSessions } = settings;
   ssl.SSL_CTX_set_timeout(pointer, sessionTtlMs / 1000);
   if (role === 'server' && resumption !== 'stateful' && sessionCache !== undefined && sessionCache.mode !== 'off')
-    throw new TypeError("sessionCache is for resumption: 'stateful'");
+    throw new TypeError("sessionCache needs resumption: 'stateful'");
   const isOn = role === 'client' ? clientSessions !== undefined : resumption === 'stateful';
-  // What is kept elsewhere is not kept twice.
+  // Sessions in a store or in `ClientSessions` are not kept a second time in OpenSSL.
   const keepsElsewhere = role === 'client' || vault !== undefined;
   setInternalCache(
     pointer,
@@ -193,7 +190,7 @@ function setSessions(settings: ContextSettings, { sessionCache }: AnyOptions): v
   ssl.SSL_CTX_set_session_ticket_cb(pointer, given.ticketMade, given.ticketOpened, 0);
 }
 
-/** Sets the callbacks that this context needs, and no others: each costs a call from C. */
+/** Sets only the callbacks that this context needs: each of them costs a call from C. */
 function listen(settings: ContextSettings): void {
   const ssl = openssl();
   const { pointer, role } = settings;
@@ -224,7 +221,7 @@ function check(result: number, what: string): void {
 function assertKnown(table: object, words: readonly string[], option: string): void {
   for (const word of words)
     if (!Object.hasOwn(table, word))
-      throw new RangeError(`${option} knows ${Object.keys(table).join(', ')}, not ${word}`);
+      throw new RangeError(`${option} takes ${Object.keys(table).join(', ')}, not ${word}`);
 }
 
 const VERIFY_MODES: Record<VerifyMode, number> = {
@@ -237,12 +234,12 @@ const CRL_CHECKS = { leaf: c.X509_V_FLAG_CRL_CHECK, chain: c.X509_V_FLAG_CRL_CHE
 // 112 bits of security: no RSA below 2048 bits, no SHA-1 signatures (SSL_CTX_set_security_level(3)).
 const SECURITY_LEVEL = 2;
 const DEPTH = 9;
-// Versions of Node.js differ in their defaults; these are set for all of them.
+// Set explicitly, because the defaults differ between versions of Node.js.
 const CIPHERS = 'ECDHE+AESGCM:ECDHE+CHACHA20';
-// Those of shared keys that have forward secrecy and authenticated encryption.
+// The PSK ciphers with forward secrecy and authenticated encryption.
 const PSK_CIPHERS =
   'ECDHE-PSK-CHACHA20-POLY1305:DHE-PSK-AES256-GCM-SHA384:DHE-PSK-AES128-GCM-SHA256:DHE-PSK-CHACHA20-POLY1305';
 const CIPHERSUITES = 'TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256';
 const GROUPS = 'X25519:P-256:P-384';
-// The first byte of the numbers of all of them.
+// The first byte of the number of every TLS 1.3 cipher suite.
 const TLS13_SUITES = 0x13;

@@ -297,12 +297,12 @@ it('a context closes no object that it was given', async () => {
 
 describe('a context refuses', () => {
   it.each<[string, Partial<TlsServerOptions>, string]>([
-    ['ciphersuites that select nothing', { ciphersuites: '' }, 'ciphersuites takes text that is not empty'],
-    ['unknown options', { options: ['no_such_thing'] as never }, 'options knows'],
+    ['ciphersuites that select nothing', { ciphersuites: '' }, 'ciphersuites takes a non-empty string'],
+    ['unknown options', { options: ['no_such_thing'] as never }, 'options takes'],
     [
       'options that weaken security outside of dangerouslyEnable',
       { options: ['allow_unsafe_legacy_renegotiation'] as never },
-      'belongs into dangerouslyEnable',
+      'put it into dangerouslyEnable',
     ],
     ['a security level above the highest', { minimumSecurityLevel: 6 as never }, 'minimumSecurityLevel'],
     [
@@ -320,7 +320,7 @@ describe('a context refuses', () => {
     [
       'a sessionStoreKey without a sessionStore',
       { sessionStoreKey: new Uint8Array(32) },
-      'sessionStoreKey is for a sessionStore',
+      'sessionStoreKey needs a sessionStore',
     ],
     ['a minimum version above the maximum', { protocols: { min: 'TLSv1.3', max: 'TLSv1.2' } }, 'is above'],
     ['unknown signature algorithms', { signatureAlgorithms: 'nonsense' }, 'signatureAlgorithms'],
@@ -348,7 +348,7 @@ it('old protocol versions work only with an explicit minimum and the lowest secu
     await talk(...pair);
     abort(...pair);
     await expect(secure.client({ ca, protocols: { min: 'TLSv1', max: 'TLSv1' } })).rejects.toThrow(
-      'protocols.min TLSv1 is broken',
+      'protocols.min TLSv1 is insecure',
     );
   }));
 

@@ -1,4 +1,4 @@
-/** What TLS connections have in common: certificates, trust, versions, ciphers. */
+/** The settings that TLS connections share: certificates, trust, versions, ciphers. */
 
 import { ClosedError } from '../../../core/errors.ts';
 import { checkArgument, checkOptions } from '../../../core/options.ts';
@@ -44,19 +44,20 @@ import { VERIFY_ERRORS, verifyErrorNumber } from '../certificates/verify-errors.
 import type { VerifyErrorName } from '../certificates/verify-errors.ts';
 
 /**
- * A TLS context: made once, shared by many connections, unchangeable. Closing it leaves its connections as they are.
+ * The settings of TLS connections: certificates, trust, versions, ciphers, sessions. Make a context once and share it
+ * among many connections. Only its certificate can be replaced later. Closing it does not close its connections.
  */
 export class TlsContext implements TransportLayer<SecureConnection, ConnectionBasis>, SettingsOwner {
   readonly role: 'client' | 'server';
-  /** Files of the directories in `ca` that were not used, and why. */
+  /** The files in the directories of `ca` that were skipped, and why. */
   readonly skippedFiles: readonly SkippedFile[];
   #settings: ContextSettings | undefined;
 
   /**
-   * A context for accepting. It asks for no client certificate unless `verify` says so.
+   * Makes a context for accepting connections. It requests no client certificate unless `verify` is set.
    * @throws {FileError} when a file cannot be read.
-   * @throws {TlsError} when OpenSSL refuses a parameter, with its reason.
-   * @throws {RangeError | TypeError} when an option makes no sense.
+   * @throws {TlsError} when OpenSSL refuses a parameter; the message has OpenSSL's reason.
+   * @throws {RangeError | TypeError} when an option is invalid.
    */
   static async server(options: TlsServerOptions): Promise<TlsContext> {
     checkServerOptions(options);
@@ -67,10 +68,10 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
   }
 
   /**
-   * A context for connecting. The peer must show a certificate that is trusted and is that of the server's name.
+   * Makes a context for connecting. The server must present a trusted certificate that is valid for its name.
    * @throws {FileError} when a file cannot be read.
-   * @throws {TlsError} when OpenSSL refuses a parameter, with its reason.
-   * @throws {RangeError | TypeError} when an option makes no sense.
+   * @throws {TlsError} when OpenSSL refuses a parameter; the message has OpenSSL's reason.
+   * @throws {RangeError | TypeError} when an option is invalid.
    */
   static async client(options: TlsClientOptions = {}): Promise<TlsContext> {
     checkClientOptions(options);
@@ -82,7 +83,7 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
     this.role = role;
     this.skippedFiles = files.trust?.skipped ?? [];
     const pointer = ssl.SSL_CTX_new(ssl.TLS_method());
-    if (pointer === 0) throw refused('no TLS context');
+    if (pointer === 0) throw refused('the TLS context cannot be created');
     let settings: ContextSettings | undefined;
     try {
       settings = settingsOf(role, pointer, options, files);
@@ -95,7 +96,7 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
     }
     this.#settings = settings;
     const { keyLog, sessions, vault, ticketKeys, ownsTicketKeys, clientSessions, ownsClientSessions } = settings;
-    // Without those who choose, for they may hold on to the context.
+    // Not the whole settings: the caller's functions in them may reference this context and keep it alive.
     abandoned.register(
       this,
       { pointer, keyLog, sessions, vault, ticketKeys, ownsTicketKeys, clientSessions, ownsClientSessions },
@@ -103,13 +104,17 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
     );
   }
 
-  /** What connections take from it. @internal */
+  /** What the connections of this context use. @throws {ClosedError} when the context is closed. @internal */
   get settings(): ContextSettings {
     if (this.#settings === undefined) throw new ClosedError('handshake refused: the TLS context is closed');
     return this.#settings;
   }
 
-  /** @returns this context for connections that differ from others in `options`; to be given wherever a context is. */
+  /**
+   * Adds options for single connections to this context.
+   * @returns a layer that can be passed wherever a context can.
+   * @throws {RangeError | TypeError} when an option is invalid.
+   */
   with(options: TlsConnectionOptions): TransportLayer<SecureConnection, ConnectionBasis> {
     checkOptions('context.with', options, CONNECTION_RULES);
     if (options.serverName !== undefined) hostName(options.serverName, 'serverName');
@@ -117,7 +122,10 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
     return this.#layer({ ...options, expect: normalExpectation(options.expect), ...peer }, false);
   }
 
-  /** A context for another try, without the session that made `failed` fail. See {@link TransportLayer}. */
+  /**
+   * @returns the layer for one more attempt without a session, when the offered session may have made the connection
+   * fail; otherwise `undefined`. See {@link TransportLayer}.
+   */
   redial(failed: Transport, error: unknown): TransportLayer<SecureConnection, ConnectionBasis> | undefined {
     if (!(failed instanceof TlsTransport) || !failed.offer.isBlamed || !mayHelpWithoutSession(error)) return undefined;
     return this.#layer(failed.options, true);
@@ -145,14 +153,15 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
   /** Makes the connection over that. See {@link TransportLayer}. */
   connection(transport: Transport, basis: ConnectionBasis): SecureConnection {
     if (!(transport instanceof TlsTransport))
-      throw new TypeError('a secure connection needs the transport that its context has made');
+      throw new TypeError('a secure connection needs a transport made by a TlsContext');
     return new SecureConnection(transport, basis);
   }
 
   /**
-   * Shows another certificate from now on, in the place of the one with the same kind of key: for renewals. Connections
-   * that have begun their handshake keep the old one.
-   * @throws {FileError | TlsError} when it cannot be read or used; the old one stays then.
+   * Replaces the certificate that has the same kind of key (RSA, ECDSA, …), for example after a renewal. New
+   * connections present the new one; connections that have begun their handshake keep the old one.
+   * @throws {FileError | TlsError} when the certificate or key cannot be read or used; the old one stays in use.
+   * @throws {ClosedError} when the context is closed.
    */
   async replaceCertificate(identity: Identity): Promise<void> {
     checkOptions('replaceCertificate', identity, IDENTITY_RULES);
@@ -160,12 +169,12 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
     useIdentity(this.settings.pointer, loaded);
   }
 
-  /** The sessions that were made in it, and OpenSSL's own cache of them. @throws {ClosedError} when it is closed. */
+  /** The sessions of this context and OpenSSL's internal cache. @throws {ClosedError} when the context is closed. */
   get sessions(): SessionCache {
     return this.settings.sessions;
   }
 
-  /** Gives the context back; connections that use it go on. */
+  /** Releases the context. Its connections stay open. Idempotent. */
   close(): void {
     const settings = this.#settings;
     if (settings === undefined) return;
@@ -193,7 +202,7 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
       (settings.verifiesName || options.tlsa !== undefined) &&
       (serverName === undefined || serverName === '')
     ) {
-      throw new TypeError('a TLS client needs the serverName that the certificate must be for');
+      throw new TypeError('a TLS client needs a serverName: the name that the certificate must be valid for');
     }
     const name = serverName === undefined || serverName === '' ? undefined : hostName(serverName, 'serverName');
     return new TlsTransport(below, settings, { peer, ...options, serverName: name }, offersNone);
@@ -242,14 +251,15 @@ function settingsOf(
 }
 
 /**
- * One name has one spelling from here on: sessions are kept by it too.
- * @throws {TypeError} when no host can have it.
+ * Normalises the expected name, because it is part of the key under which sessions are kept: two spellings would be two
+ * keys.
+ * @throws {TypeError} when `expect.name` is not a valid host name or address.
  */
 function normalExpectation(expect: PeerExpectation | undefined): PeerExpectation | undefined {
   return expect?.name === undefined ? expect : { ...expect, name: expectedName(expect.name) };
 }
 
-/** The peer as connections know it by themselves, however its host is spelt. */
+/** Writes the peer as connections do, so that each spelling of a host gives the same session key. */
 function normalPeer(peer: string): string {
   const [, host = '', port = ''] = /^\[?(.*?)\]?:(\d+)$/.exec(peer) ?? [];
   const read = readHostName(host);
@@ -286,11 +296,11 @@ function sessionsOf(
     sessions,
   } = options;
   if (sessionStore !== undefined && resumption !== 'stateful')
-    throw new TypeError("sessionStore is for resumption: 'stateful'");
+    throw new TypeError("sessionStore needs resumption: 'stateful'");
   if (options.ticketKeys !== undefined && resumption !== 'stateless')
-    throw new TypeError("ticketKeys are for resumption: 'stateless'");
+    throw new TypeError("ticketKeys needs resumption: 'stateless'");
   if (sessionStoreKey !== undefined && sessionStore === undefined)
-    throw new TypeError('sessionStoreKey is for a sessionStore, and there is none');
+    throw new TypeError('sessionStoreKey needs a sessionStore');
   const vault =
     sessionStore === undefined
       ? undefined
@@ -313,20 +323,20 @@ function sessionsOf(
   };
 }
 
-/** @throws {RangeError} for a name that OpenSSL does not give to any fault. */
+/** @throws {RangeError} when OpenSSL has no verification error of that name. */
 function faultOf(name: VerifyErrorName): number {
   if (!Object.hasOwn(VERIFY_ERRORS, name))
     throw new RangeError(
-      `dangerouslyAccept knows 'all' and the names of OpenSSL's X509_V_ERR_… without that prefix, not ${name}`,
+      `dangerouslyAccept takes 'all' or names of OpenSSL's X509_V_ERR_… errors without that prefix, not ${name}`,
     );
   return verifyErrorNumber(name);
 }
 
-/** The names decide first, then the one who chooses. */
+/** `serverNames` decides first; `chooseContext` is asked about the names that it does not list. */
 function chooserOf({ serverNames, strictServerNames, chooseContext }: AnyOptions): Chooser | undefined {
   for (const [name, context] of Object.entries(serverNames ?? {}))
     if (!(context instanceof TlsContext) || context.role !== 'server')
-      throw new TypeError(`serverNames has no TlsContext.server for ${JSON.stringify(name)}`);
+      throw new TypeError(`serverNames must map ${JSON.stringify(name)} to a TlsContext.server`);
   const byName =
     serverNames === undefined
       ? undefined
@@ -344,11 +354,11 @@ async function load(role: 'client' | 'server', options: AnyOptions): Promise<Loa
     ...(options.identities ?? []),
   ];
   const verifies = (modesOf(role, options) & c.SSL_VERIFY_PEER) !== 0;
-  // Roots of the web vouch for hosts; whoever has a host's certificate is not for that reason somebody to let in.
+  // No default: the web's roots vouch for hosts, and a host's certificate must not be enough to get in as a client.
   if (verifies && role === 'server' && options.ca === undefined)
-    throw new TypeError('a server that verifies its clients needs `ca`: the authorities whose clients may come in');
+    throw new TypeError('a server that verifies its clients needs `ca`: the authorities that issue their certificates');
   const { ca = verifies ? 'bundled' : undefined, dhParameters = 'auto' } = options;
-  // One after the other, so that it is always the same file that is complained of first.
+  // One after the other, so that the error always names the same file.
   const loaded = [];
   for (const identity of identities) loaded.push(await loadIdentity(identity));
   return {
@@ -360,7 +370,7 @@ async function load(role: 'client' | 'server', options: AnyOptions): Promise<Loa
 
 async function loadIdentity({ certificate, key, password }: Identity): Promise<LoadedIdentity> {
   const known = typeof password === 'function' ? await password() : password;
-  // Nobody has checked what the function gives.
+  // The result of the caller's function is not checked yet.
   if (known !== undefined) checkArgument('TlsContext', 'password', known, passwordRule);
   return {
     certificate: await readPem(certificate, 'certificate'),
@@ -390,10 +400,10 @@ function release({
 const LOOKUP_MS = 250;
 const TICKETS = 2;
 const SESSION_SECONDS = 7_200;
-// A context that nobody closed is freed when nobody can use it any more.
+// Frees a context that was garbage-collected without being closed.
 const abandoned = new FinalizationRegistry<Belongings>(release);
 
-/** What a context gives back. */
+/** What a context releases when it is closed. */
 type Belongings = Pick<
   ContextSettings,
   | 'pointer'

@@ -1,15 +1,15 @@
-/** What the options of a context name, read from files. */
+/** The contents of the files that a context's options name. */
 
 import type { TrustFiles } from '../certificates/trust.ts';
 
-/** A certificate with its key, read and with its password known. */
+/** The content of a certificate file and its key file, and the key's password. */
 export interface LoadedIdentity {
   readonly certificate: Uint8Array;
   readonly key: Uint8Array;
   readonly password: string | undefined;
 }
 
-/** What the options name, read. */
+/** The contents of all files of a context. */
 export interface LoadedFiles {
   readonly identities: readonly LoadedIdentity[];
   readonly trust: TrustFiles | undefined;

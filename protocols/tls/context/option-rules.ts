@@ -1,4 +1,4 @@
-/** What each option of TLS takes, and which of them decide about trust. */
+/** The rules of the TLS options: which values each option takes, and which options decide about trust. */
 
 import {
   bytes,
@@ -33,13 +33,13 @@ import { secretKey, sessionStore } from '../../stores/store-rules.ts';
 /** The rules of `{ file }`. */
 export const FILE_RULES = { file: required(text) };
 const fileOnly = group(FILE_RULES, '{ file: PATH }');
-// Whether it is text of PEM or the path of a file that was given by itself, it may be a key.
+// Secret, because a wrong value may be a key: a user may pass PEM text by itself.
 const pem = secret(thing('{ file: PATH } or { pem: TEXT }', isPem));
 const authority = secret(either(pem, thing('{ directory: PATH }', isDirectory), oneOf('bundled', 'system')));
 
-/** OpenSSL cuts a password at 1024 bytes, and C at a zero. */
+/** OpenSSL cuts a password off at 1024 bytes, and C at a zero byte. */
 export const password = secret(
-  thing('text of at most 1024 bytes without a zero among them', (value) => {
+  thing('text of at most 1024 bytes without a zero byte', (value) => {
     return typeof value === 'string' && ((Buffer.byteLength(value) <= 1024 && !value.includes('\0')) || 'range');
   }),
 );
@@ -61,13 +61,10 @@ export const CACHE_RULES = {
   size: count(0),
 } satisfies Rules<InternalCacheOptions>;
 
-// OpenSSL's notation can lower the security level by the way.
-const ciphers = thing(
-  'a cipher list of OpenSSL that does not set @SECLEVEL (the option is minimumSecurityLevel)',
-  (value) => {
-    return typeof value === 'string' && ((value !== '' && !/@seclevel/i.test(value)) || 'range');
-  },
-);
+// A cipher list can also lower the security level (@SECLEVEL).
+const ciphers = thing('an OpenSSL cipher list without @SECLEVEL (use minimumSecurityLevel)', (value) => {
+  return typeof value === 'string' && ((value !== '' && !/@seclevel/i.test(value)) || 'range');
+});
 
 export const COMMON_RULES = {
   certificate: trust(pem),
@@ -91,7 +88,7 @@ export const COMMON_RULES = {
   dhParameters: secret(either(pem, oneOf('auto'))),
   minimumSecurityLevel: trust({
     ...count(2, 5),
-    takes: `${count(2, 5).takes} (for less there is dangerouslyLowerSecurityLevel)`,
+    takes: `${count(2, 5).takes} (for a lower level use dangerouslyLowerSecurityLevel)`,
   }),
   dangerouslyLowerSecurityLevel: count(0, 1),
   allowPeerRenegotiations: count(0),
@@ -110,7 +107,7 @@ export const PSK_RULES = {
   digest: trust(oneOf('sha256', 'sha384')),
 } satisfies Rules<PskIdentity>;
 
-const clientMode = { ...oneOf('peer'), takes: "'peer' (for no check at all there is dangerouslyVerifyNobody)" };
+const clientMode = { ...oneOf('peer'), takes: "'peer' (to verify nothing use dangerouslyVerifyNobody)" };
 export const CLIENT_RULES = {
   ...COMMON_RULES,
   verify: trust(clientMode),
@@ -148,7 +145,8 @@ export const SERVER_RULES = {
   tickets: count(0, 16),
 } satisfies Rules<TlsServerOptions>;
 
-// What comes from the DNS may say more than is known here; what OpenSSL cannot use is left out (RFC 7671).
+// Any byte is valid: a record from the DNS may have values unknown here, and OpenSSL skips what it cannot use (RFC
+// 7671).
 export const TLSA_RULES = {
   usage: trust(required(count(0, 255))),
   selector: trust(required(count(0, 255))),
@@ -165,7 +163,7 @@ export const CONNECTION_RULES = {
   maxAheadBytes: count(1),
 } satisfies Rules<TlsConnectionOptions>;
 
-/** @throws {TypeError | RangeError} for options that a client's context cannot take, one by one or together. */
+/** @throws {TypeError | RangeError} when an option of a client's context is invalid, or two of them conflict. */
 export function checkClientOptions(options: TlsClientOptions): void {
   checkOptions('TlsContext.client', options, CLIENT_RULES);
   checkTogether('TlsContext.client', options);
@@ -181,7 +179,7 @@ export function checkClientOptions(options: TlsClientOptions): void {
     throw new TypeError('TlsContext.client takes dangerouslyUseOldNameRules or dangerouslySkipNameCheck, not both');
 }
 
-/** @throws {TypeError | RangeError} for options that a server's context cannot take, one by one or together. */
+/** @throws {TypeError | RangeError} when an option of a server's context is invalid, or two of them conflict. */
 export function checkServerOptions(options: TlsServerOptions): void {
   checkOptions('TlsContext.server', options, SERVER_RULES);
   checkTogether('TlsContext.server', options);
@@ -196,7 +194,7 @@ function checkTogether(
   }
   for (const [name, given] of Object.entries(protocols ?? {})) {
     if (c.VERSIONS[given] >= c.VERSIONS['TLSv1.2'] || dangerouslyLowerSecurityLevel === 0) continue;
-    throw new RangeError(`${call}: protocols.${name} ${given} is broken, and needs dangerouslyLowerSecurityLevel: 0`);
+    throw new RangeError(`${call}: protocols.${name} ${given} is insecure and needs dangerouslyLowerSecurityLevel: 0`);
   }
 }
 

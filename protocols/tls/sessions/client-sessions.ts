@@ -1,4 +1,4 @@
-/** The sessions of a client, by where they can be used again. */
+/** The sessions of clients, by the server that can resume them. */
 
 import type { TimeSource } from '../../../core/clock.ts';
 import { checkOptions, countOrNone, span } from '../../../core/options.ts';
@@ -10,22 +10,25 @@ import type { StoreStatistics } from './store-guard.ts';
 import { clock, secretKey, takingStore } from '../../stores/store-rules.ts';
 import type { TakingSessionStore } from '../../stores/store.ts';
 
-/** How many are kept, and where. */
+/** The options of {@link ClientSessions}. */
 export interface ClientSessionsOptions {
-  /** How many servers; the one that was not used for the longest time goes first. 1,000 by default. */
+  /** For how many servers sessions are kept; 1,000 by default. The least recently used server is dropped first. */
   readonly maxServers?: number | undefined;
-  /** How many sessions of each; 4 by default, and at most 16 of them are shared. */
+  /** How many sessions are kept for each server; 4 by default. At most 16 of them are shared through the store. */
   readonly maxPerServer?: number | undefined;
   /**
-   * Where to share sessions with other processes or hosts, or to keep them beyond this process's life. It stays its
-   * owner's to close.
+   * A store that shares the sessions with other processes or hosts, or keeps them when this process ends. The caller
+   * closes it.
    */
   readonly store?: TakingSessionStore | undefined;
-  /** 32 secret bytes that seal the sessions in the store; the same for all who share it. Must be given with a store. */
+  /**
+   * 32 secret bytes that encrypt the sessions in the store; required with a store. All processes that share the store
+   * need the same bytes.
+   */
   readonly storeKey?: Uint8Array | undefined;
   /** How long a handshake waits for the store, in milliseconds; 250 by default. */
   readonly lookupMs?: number | undefined;
-  /** The wall clock in milliseconds; `Date.now` unless given. */
+  /** The wall clock in milliseconds; `Date.now` by default. */
   readonly now?: (() => number) | undefined;
 }
 
@@ -39,13 +42,13 @@ export const CLIENT_SESSIONS_RULES = {
 } satisfies Rules<ClientSessionsOptions>;
 
 /**
- * Keeps a client's sessions until they are used or too old. Those of TLS 1.3 are given out once, so that nobody who
- * listens can tell by the ticket that two connections are of the same client. Several contexts may share one: their
- * keys tell them apart.
+ * Keeps a client's sessions until they are used or expire. A session of TLS 1.3 is used once only: otherwise an
+ * eavesdropper could see by the ticket that two connections belong to the same client. Several contexts can share one
+ * `ClientSessions`: the keys keep sessions of different trust settings apart.
  *
- * With a store new sessions go there, for whoever connects next; a client that has none of its own takes what is there.
- * One that has taken a session is the only one to use it under TLS 1.3. A store that fails or is late costs a full
- * handshake.
+ * With a store, new sessions go to the store, for the next client that connects. A client without a session of its own
+ * takes the sessions that are in the store. Under TLS 1.3 the client that takes a session is the only one to use it. A
+ * store that fails or is late costs a full handshake.
  */
 export class ClientSessions {
   readonly #maxServers: number;
@@ -53,20 +56,20 @@ export class ClientSessions {
   readonly #now: () => number;
   readonly #lookupMs: number;
   #shared: SharedSessions | undefined;
-  /** By key; the one used last stands last. */
+  /** By key; the most recently used key last. */
   readonly #sessions = new Map<string, TlsSession[]>();
-  /** What is being taken out of the store, by key. */
+  /** The requests to the store that are under way, by key. */
   readonly #taking = new Map<string, Taking>();
-  /** The servers that have refused sessions since they took one last; the one that did so last stands last. */
+  /** By key, how often a server has refused sessions since it last accepted one; the latest refusal last. */
   readonly #refusals = new Map<string, { readonly inRow: number; readonly restsUntil: number }>();
   #closed = false;
 
-  /** @throws {RangeError | TypeError} when an option makes no sense. */
+  /** @throws {RangeError | TypeError} when an option is invalid, or only one of `store` and `storeKey` is given. */
   constructor(options: ClientSessionsOptions = {}) {
     checkOptions('new ClientSessions', options, CLIENT_SESSIONS_RULES);
     const { maxServers = 1_000, maxPerServer = 4, store, storeKey, lookupMs = LOOKUP_MS, now = Date.now } = options;
     if ((store === undefined) !== (storeKey === undefined))
-      throw new TypeError('shared sessions need both a store and its storeKey');
+      throw new TypeError('shared sessions need both a store and a storeKey');
     this.#maxServers = maxServers;
     this.#maxPerServer = maxPerServer;
     this.#now = now;
@@ -77,14 +80,17 @@ export class ClientSessions {
         : new SharedSessions({ store, storeKey, lookupMs, slots: maxPerServer });
   }
 
-  /** How many sessions there are in this process. */
+  /** How many sessions this process holds. */
   get size(): number {
     let size = 0;
     for (const sessions of this.#sessions.values()) size += sessions.length;
     return size;
   }
 
-  /** Keeps a session in this process if it can be used again, and takes it over. @returns whether it is kept. */
+  /**
+   * Keeps a session in this process if it can be resumed. It takes the session over: do not dispose of it.
+   * @returns whether the session is kept.
+   */
   add(key: string, session: TlsSession): boolean {
     if (!this.#isOfUse(session)) {
       session.dispose();
@@ -104,8 +110,9 @@ export class ClientSessions {
   }
 
   /**
-   * The newest session for `key` in this process: a copy, the caller's to dispose of. One of TLS 1.3 is not kept any
-   * more.
+   * Takes the newest session of `key` in this process. The caller disposes of it. A session of TLS 1.3 is removed; one
+   * of an earlier version stays, and the caller gets a copy.
+   * @returns `undefined` when there is none, or the server has refused sessions and is offered none for a while.
    */
   take(key: string): TlsSession | undefined {
     if (this.isResting(key)) return undefined;
@@ -123,29 +130,30 @@ export class ClientSessions {
   }
 
   /**
-   * Keeps a session that was just made, where others can take it too when there is such a place, and takes it over.
+   * Keeps a new session, in the store if there is one. It takes the session over.
    * @internal
    */
   made(key: string, session: TlsSession, time: TimeSource): void {
-    // It would be offered to nobody.
+    // While the server is offered no sessions, keeping one is useless.
     if (this.isResting(key)) session.dispose();
     else if (this.#shared === undefined || !this.#isOfUse(session) || !this.#give(key, session, time))
       this.add(key, session);
-    // It may be used again and again, by this process and the others.
+    // A session before TLS 1.3 can be used many times, so this process keeps it in addition to the store.
     else if (session.protocol !== 'TLSv1.3') this.add(key, session);
     else session.dispose();
   }
 
   /**
-   * Fetches what others have left for `key`; `undefined` when there is no such place, or something is here already.
-   * What comes too late is kept for the next time.
-   * @returns why the store did not answer, if it did not. @internal
+   * Fetches the sessions of `key` from the store. Sessions that arrive too late are kept for the next connection.
+   * @returns `undefined` when there is no store or this process already has a session; otherwise a Promise that
+   * resolves with why the store did not answer, or with `undefined` when it did. @internal
    */
   fetch(key: string, time: TimeSource): Promise<ResumptionMiss | undefined> | undefined {
     const shared = this.#shared;
     if (shared === undefined || this.isResting(key) || this.#newest(key) !== undefined) return undefined;
     return shared.ask(() => {
-      // Many that connect at the same time ask once; but nobody waits for what others wait for in vain.
+      // Connections that begin at the same time share one request, but only for `lookupMs`: later ones must not wait
+      // for a request that hangs.
       const under = this.#taking.get(key);
       if (under !== undefined && time.now() < under.joinedUntil) return under.taken;
       const taking: Taking = { taken: Promise.resolve(), joinedUntil: time.now() + this.#lookupMs, isWanted: true };
@@ -171,14 +179,15 @@ export class ClientSessions {
       return;
     }
     const newest = sessions.at(-1);
-    // One that may be used again and again is for the others as well.
+    // A session before TLS 1.3 can be used many times: put it back for the other processes.
     if (newest !== undefined && newest.protocol !== 'TLSv1.3' && this.#isOfUse(newest)) this.#give(key, newest, time);
     for (const session of sessions) this.add(key, session);
   }
 
   /**
-   * Forgets the sessions of one key, as {@link export} tells it, in this process at once and then in the store.
-   * @throws what the store throws.
+   * Removes the sessions of one key, from this process at once and then from the store.
+   * @param key as {@link export} returns it.
+   * @throws the store's error.
    */
   async forget(key: string): Promise<void> {
     this.#drop(key);
@@ -186,8 +195,9 @@ export class ClientSessions {
   }
 
   /**
-   * Forgets the sessions of one key wherever they are, for one of them has made a connection fail. The store forgets in
-   * its own time. A server that refuses again, and has taken none in between, is offered none for a while. @internal
+   * Removes the sessions of one key everywhere, because one of them may have made a connection fail. The store removes
+   * them in the background. A server that refuses a second time without accepting one in between is offered no session
+   * for a while. @internal
    */
   distrust(key: string, time: TimeSource): void {
     this.#drop(key);
@@ -206,26 +216,25 @@ export class ClientSessions {
       }
   }
 
-  /** The server has taken a session of `key`. @internal */
+  /** The server has accepted a session of `key`. @internal */
   trust(key: string): void {
     this.#refusals.delete(key);
   }
 
-  /** Whether the server has refused so many in a row that it is offered none for a while. @internal */
+  /** Whether the server has refused so often in a row that it is offered no session for a while. @internal */
   isResting(key: string): boolean {
     const leftMs = (this.#refusals.get(key)?.restsUntil ?? -Infinity) - this.#now();
-    // A clock that was set back must not make it last.
+    // A clock that was set back must not prolong the rest.
     return leftMs > 0 && leftMs <= REST_AT_MOST_MS;
   }
 
-  /** Forgets all that are in this process. */
+  /** Removes all sessions from this process. */
   clear(): void {
     for (const key of [...this.#sessions.keys()]) this.#drop(key);
   }
 
   /**
-   * Wipes all that are in this process, and the key to the store, which is its owner's to close. Nothing is kept from
-   * then on.
+   * Wipes all sessions in this process and the store's key. No session is kept afterwards. It does not close the store.
    */
   close(): void {
     this.#closed = true;
@@ -240,26 +249,26 @@ export class ClientSessions {
   }
 
   /**
-   * Resolves when every session that was made so far has come to the store, or was given up: for the end of a process.
+   * Resolves when every session made so far is in the store or is lost. Call it before the process ends.
    */
   async saved(): Promise<void> {
     await this.#shared?.idle();
   }
 
-  /** How the store fared, when there is one. @param now the reactor's time. */
+  /** Counts of the store; `undefined` when there is none. @param now the reactor's time in milliseconds. */
   statistics(now: number): StoreStatistics | undefined {
     return this.#shared?.statistics(now);
   }
 
   /**
-   * All that are in this process with their secrets, for keeping them beyond its life: **as secret as what they
-   * protected.**
+   * Returns all sessions in this process with their secrets, to keep them when it ends. **They are as secret as the
+   * data that they protected.**
    */
   export(): { readonly key: string; readonly der: Uint8Array }[] {
     return [...this.#sessions].flatMap(([key, sessions]) => sessions.map((session) => ({ key, der: session.toDer() })));
   }
 
-  /** Takes in what {@link export} gave; what cannot be read or is too old is left out. @returns how many were kept. */
+  /** Adds sessions that {@link export} returned. Invalid and expired ones are skipped. @returns how many are kept. */
   import(sessions: Iterable<{ readonly key: string; readonly der: Uint8Array }>): number {
     let kept = 0;
     for (const { key, der } of sessions) {
@@ -269,7 +278,7 @@ export class ClientSessions {
     return kept;
   }
 
-  /** The newest that has not expired; those that have are thrown away on the way. */
+  /** @returns the newest session that has not expired. It drops newer sessions that have expired. */
   #newest(key: string): TlsSession | undefined {
     const sessions = this.#sessions.get(key) ?? [];
     for (let session = sessions.at(-1); session !== undefined; session = sessions.at(-1)) {
@@ -281,16 +290,16 @@ export class ClientSessions {
   }
 
   #isOfUse(session: TlsSession): boolean {
-    // A ticket of no lifetime is to be thrown away at once (RFC 8446, section 4.6.1).
+    // A ticket with a lifetime of 0 must be discarded at once (RFC 8446, section 4.6.1).
     const isBornDead = session.hasTicket && session.protocol === 'TLSv1.3' && session.ticketLifetimeHint === 0;
     return !this.#closed && session.resumable && !isBornDead && session.expiresAt.getTime() > this.#now();
   }
 
-  /** @returns whether the store is well enough to try. */
+  /** @returns whether the save to the store was begun. */
   #give(key: string, session: TlsSession, time: TimeSource): boolean {
     const der = session.toDer();
     const given = this.#shared?.give(key, der, session.expiresAt.getTime() - this.#now(), time) ?? false;
-    // It is sealed by now.
+    // The store's value is already encrypted.
     der.fill(0);
     return given;
   }
@@ -309,17 +318,17 @@ function sessionFrom(der: Uint8Array): TlsSession | undefined {
   }
 }
 
-/** Sessions that are being taken out of the store. */
+/** A request for sessions of the store that is under way. */
 interface Taking {
   taken: Promise<void>;
-  /** Until when others wait for the same. */
+  /** Until when other connections wait for this request instead of making their own. */
   readonly joinedUntil: number;
-  /** Whether what comes is kept. */
+  /** Whether the sessions that arrive are kept. */
   isWanted: boolean;
 }
 
 const LOOKUP_MS = 250;
 const REFUSALS_TO_REST = 2;
 const REST_MS = 60_000;
-// As long as sessions live by default.
+// Two hours, the default lifetime of sessions.
 const REST_AT_MOST_MS = 7_200_000;

@@ -1,14 +1,13 @@
 /**
- * The sessions with which connections of one context have failed, so that none is offered to the same server a second
- * time.
+ * The sessions of one context that have made a connection fail, so that none is offered to the same server again.
  */
 
-/** Knows the last sessions that failed, by their id and where they were offered. */
+/** Remembers the latest failed sessions by their id and the server to which they were offered. */
 export class FailedSessions {
-  /** The one that failed last stands last. */
+  /** In the order of the failures, the latest last. */
   readonly #failed = new Set<string>();
 
-  /** @param id the session's id, in hexadecimal. @param server where it was offered. */
+  /** @param id the session's id, in hexadecimal. @param server the server to which it was offered. */
   add(id: string, server: string): void {
     const entry = `${id} ${server}`;
     this.#failed.delete(entry);
@@ -25,5 +24,5 @@ export class FailedSessions {
   }
 }
 
-// As many as there are servers whose sessions are kept.
+// The same as the default number of servers whose sessions are kept (`maxServers`).
 const FAILED_AT_MOST = 1_000;

@@ -1,28 +1,28 @@
-/** What OpenSSL calls about its own cache of sessions. There is one function of each kind for the whole process. */
+/** OpenSSL's callbacks about its internal session cache. Each is registered once for the whole process. */
 
 import { openssl } from '../openssl.ts';
 import type { OpenSsl, Pointer } from '../openssl.ts';
 
-/** Hears of the sessions that leave OpenSSL's own cache of one SSL_CTX. */
+/** Is notified when a session leaves the internal cache of one SSL_CTX. */
 export interface RemovalListener {
-  /** Called in the middle of OpenSSL's work. */
+  /** Called while OpenSSL is on the stack. */
   left(session: Pointer): void;
 }
 
 const listeners = new Map<Pointer, RemovalListener>();
 
-/** Lets `listener` hear of the sessions that leave OpenSSL's own cache of an SSL_CTX. */
+/** Notifies `listener` when a session leaves the internal cache of an SSL_CTX. */
 export function listenForRemovals(context: Pointer, listener: RemovalListener): void {
   listeners.set(context, listener);
   openssl().SSL_CTX_sess_set_remove_cb(context, callbacks().removed);
 }
 
-/** To be called before the SSL_CTX is freed. */
+/** Removes the listener. Call it before the SSL_CTX is freed. */
 export function listenNoMore(context: Pointer): void {
   listeners.delete(context);
 }
 
-/** @returns the sessions in OpenSSL's own cache, which stay its own: use them before anything else is called. */
+/** @returns the sessions in the internal cache. OpenSSL owns them: use them before calling any other function of it. */
 export function cachedSessions(context: Pointer): Pointer[] {
   const found: Pointer[] = [];
   callbacks().collect(openssl().SSL_CTX_sessions(context), found);
@@ -41,7 +41,7 @@ function register(ssl: OpenSsl) {
     collected.push(item);
   });
   return {
-    /** Puts the items of a hash table of OpenSSL's into `into`. */
+    /** Appends the items of one of OpenSSL's hash tables to `into`. */
     collect: (table: Pointer, into: Pointer[]): void => {
       collected = into;
       ssl.OPENSSL_LH_doall(table, each);
@@ -50,7 +50,7 @@ function register(ssl: OpenSsl) {
       try {
         listeners.get(context)?.left(session);
       } catch {
-        // No exception may reach OpenSSL.
+        // An exception must not pass through OpenSSL's C code.
       }
     }),
   };

@@ -1,30 +1,30 @@
-/** OpenSSL's own cache of sessions: inside of one context, and so of one process. */
+/** OpenSSL's internal session cache. It belongs to one context, and so to one process. */
 
 import * as c from '../constants.ts';
 import { openssl } from '../openssl.ts';
 import type { Pointer } from '../openssl.ts';
 
-/** Which sessions OpenSSL's own cache keeps: of nobody, of this side as a client, as a server, or both. */
+/** Which sessions OpenSSL's internal cache keeps: none, those of client connections, of server connections, or both. */
 export type CacheMode = 'off' | 'client' | 'server' | 'both';
 
-/** OpenSSL's own cache: inside of one context, and so of one process. */
+/** The options of OpenSSL's internal session cache, which belongs to one context, and so to one process. */
 export interface InternalCacheOptions {
-  /** Which sessions are kept; those of the context's own role unless given. */
+  /** Which sessions are kept; by default those of the context's own role. */
   readonly mode?: CacheMode | undefined;
-  /** Whether expired ones are cleared out after every 255 handshakes; true by default. */
+  /** Whether expired sessions are removed after every 255 handshakes; true by default. */
   readonly autoClear?: boolean | undefined;
-  /** Whether sessions are looked for in it; true by default. */
+  /** Whether sessions are looked up in it; true by default. */
   readonly lookup?: boolean | undefined;
   /** Whether sessions are put into it; true by default. */
   readonly store?: boolean | undefined;
   /**
-   * How many are too many; 20,480 by default, 0 for no bound. OpenSSL makes room when there would be as many: it keeps
-   * one less.
+   * OpenSSL's bound for the number of sessions; 20,480 by default, 0 for no bound. OpenSSL makes room before the cache
+   * reaches this number, so it keeps at most one session less.
    */
   readonly size?: number | undefined;
 }
 
-/** Sets up OpenSSL's own cache. */
+/** Configures OpenSSL's internal session cache. */
 export function setInternalCache(
   pointer: Pointer,
   role: 'client' | 'server',
@@ -32,7 +32,7 @@ export function setInternalCache(
 ): void {
   const ssl = openssl();
   if (!Object.hasOwn(MODES, mode))
-    throw new RangeError(`the mode of a cache is one of ${Object.keys(MODES).join(', ')}, not ${mode}`);
+    throw new RangeError(`the mode of a session cache is one of ${Object.keys(MODES).join(', ')}, not ${mode}`);
   const bits =
     MODES[mode] |
     (autoClear ? 0 : c.SSL_SESS_CACHE_NO_AUTO_CLEAR) |
@@ -44,10 +44,10 @@ export function setInternalCache(
   ssl.SSL_CTX_ctrl(pointer, c.SSL_CTRL_SET_SESS_CACHE_SIZE, size, 0);
 }
 
-/** @throws {RangeError} */
+/** @throws {RangeError} when `size` is not a whole number ≥ 0. */
 export function checkSize(size: number): void {
   if (!Number.isInteger(size) || size < 0)
-    throw new RangeError(`the size of a cache is a whole number ≥ 0, not ${String(size)}`);
+    throw new RangeError(`the size of a session cache is a whole number ≥ 0, not ${String(size)}`);
 }
 
 const MODES: Record<CacheMode, number> = {

@@ -1,43 +1,44 @@
-/** Whether a connection went on with a session, and if not, why not. */
+/** Whether a connection resumed a session, and if not, why. */
 
-/** How a server deals with sessions. See `TlsServerOptions.resumption`. */
+/** How a server lets clients resume sessions. See `TlsServerOptions.resumption`. */
 export type ResumptionPolicy = 'off' | 'stateful' | 'stateless';
 
-/** Why a full handshake was made. */
+/** Why a connection made a full handshake. */
 export type ResumptionMiss =
   /** Sessions are off. */
   | 'off'
-  /** The client offered none; an id that clients of TLS 1.3 make up is none. */
+  /** The client offered no session. The id that TLS 1.3 clients make up does not count. */
   | 'not offered'
-  /** There is no session of that id, or it was of another server. */
+  /** The server has no session of that id, or another server made it. */
   | 'unknown'
-  /** The ticket was sealed with a key that is not in the ring, or is no ticket of ours. */
+  /** The ticket was sealed with a key that is not in the ring, or by another server. */
   | 'unknown key'
-  /** Its time had passed. */
+  /** The session had expired. */
   | 'expired'
   /**
-   * It was made under other conditions: other authorities, another demand for certificates, other names or protocols.
+   * The session was made under other settings: other authorities, other rules for certificates, other names or
+   * protocols.
    */
   | 'scope'
-  /** It was made for another server name. */
+  /** The session was made for another server name. */
   | 'server name'
-  /** It does not open, or what is in it is no session, or one of another id. */
+  /** The stored value cannot be decrypted, or it is not a session, or it is a session of another id. */
   | 'corrupted'
   /** The store failed. */
   | 'store failed'
   /** The store did not answer in time. */
   | 'store late'
-  /** The store has failed too often lately, and is not asked for a while. */
+  /** The store has failed too often recently and is not asked for a while. */
   | 'store resting'
-  /** OpenSSL refused it: another version, another cipher. */
+  /** OpenSSL did not resume it, for example because the version or the cipher differs. */
   | 'refused'
-  /** The handshake that offered it failed. */
+  /** An earlier handshake that offered a session to this server failed. */
   | 'failed';
 
-/** What came of the wish to go on with a session. */
+/** The outcome of resumption on one connection. */
 export type Resumption = 'resumed' | ResumptionMiss;
 
-/** How often each was the case. */
+/** Counts connections by outcome. */
 export class ResumptionCounts {
   readonly #counts = new Map<Resumption, number>();
 
@@ -45,7 +46,7 @@ export class ResumptionCounts {
     this.#counts.set(what, (this.#counts.get(what) ?? 0) + 1);
   }
 
-  /** Those that were the case at least once. */
+  /** @returns the counts of the outcomes that occurred at least once. */
   snapshot(): Readonly<Partial<Record<Resumption, number>>> {
     return Object.fromEntries(this.#counts);
   }

@@ -1,7 +1,7 @@
 /**
- * The scope of sessions: the digest of all that decided whether a connection could be trusted. A session is gone on
- * with only where it is the same, because a resumed handshake skips the checks that made it (CVE-2025-23419 is what
- * happens otherwise).
+ * The scope of sessions: the digest of all settings that decide whether a peer is trusted. A session is resumed only in
+ * the scope in which it was made, because a resumed handshake skips the checks of the full one (CVE-2025-23419 is such
+ * a bug).
  */
 
 import { createHash, randomBytes } from 'node:crypto';
@@ -12,8 +12,8 @@ import type { LoadedFiles } from '../context/loaded-files.ts';
 import type { AnyOptions } from '../context/options.ts';
 
 /**
- * @returns the digest of what an SSL_CTX with these options trusts, 32 bytes. A renewed certificate for the same names
- * leaves it as it is.
+ * @returns the digest of the trust settings of an SSL_CTX with these options, 32 bytes. On a server, renewing a
+ * certificate for the same names does not change it.
  */
 export function scopeOf(role: 'client' | 'server', options: AnyOptions, files: LoadedFiles): Uint8Array {
   const parts = Object.entries(SCOPE).map(([name, part]) => [
@@ -25,15 +25,15 @@ export function scopeOf(role: 'client' | 'server', options: AnyOptions, files: L
     .digest();
 }
 
-/** What of an option goes into the scope. */
+/** The part of an option that goes into the scope. */
 type Part = (options: AnyOptions, files: LoadedFiles, role: 'client' | 'server') => unknown;
 
-/** The option decides nothing about whom to trust, or decides it anew in each handshake, resumed ones included. */
+/** Marks an option that does not affect trust, or whose check also runs in each resumed handshake. */
 const NO_TRUST = 'no trust';
 
-/** What each option says about trust: one that is new does not compile until somebody says it here. */
+/** The part of each option in the scope. The type makes the compiler demand an entry for every new option. */
 export const SCOPE: { readonly [K in keyof AnyOptions]-?: Part | typeof NO_TRUST } = {
-  // Whose certificates are trusted.
+  // Which certificates are trusted.
   ca: (_, { trust }) => (trust === undefined ? null : blocksOf(trust.certificates)),
   crls: (_, { trust }) => (trust === undefined ? null : blocksOf(trust.revocations)),
   crlCheck: ({ crlCheck }) => crlCheck,
@@ -48,7 +48,7 @@ export const SCOPE: { readonly [K in keyof AnyOptions]-?: Part | typeof NO_TRUST
   psk: ({ psk, ...options }) =>
     typeof psk === 'function' ? madeBy(psk, options) : psk === undefined ? null : [psk.identity, sha256(psk.key)],
 
-  // Who this side is.
+  // The identity of this side.
   certificate: (_, { identities }, role) =>
     role === 'client' ? identities.map(({ certificate }) => Certificate.load(certificate).digest()) : null,
   identities: NO_TRUST,
@@ -57,12 +57,12 @@ export const SCOPE: { readonly [K in keyof AnyOptions]-?: Part | typeof NO_TRUST
   sessionScope: ({ sessionScope }, files, role) => (role === 'client' ? null : (sessionScope ?? namesOf(files))),
   serverNames: ({ serverNames = {} }) => Object.keys(serverNames).map(checkedName).sort(),
   strictServerNames: ({ strictServerNames = false }) => strictServerNames,
-  // Whom it chooses has a scope of its own.
+  // The context that it chooses has its own scope.
   chooseContext: NO_TRUST,
   alpn: ({ alpn, ...options }) => (typeof alpn === 'function' ? madeBy(alpn, options) : alpn),
   dangerouslyIgnoreAlpnMismatch: ({ dangerouslyIgnoreAlpnMismatch = false }) => dangerouslyIgnoreAlpnMismatch,
 
-  // What is weak here must not come in by what was strong enough there.
+  // A session made under weaker algorithms must not be resumed where only stronger ones are allowed.
   protocols: ({ protocols }) => [protocols?.min, protocols?.max],
   minimumSecurityLevel: ({ minimumSecurityLevel }) => minimumSecurityLevel,
   dangerouslyLowerSecurityLevel: ({ dangerouslyLowerSecurityLevel }) => dangerouslyLowerSecurityLevel,
@@ -74,7 +74,7 @@ export const SCOPE: { readonly [K in keyof AnyOptions]-?: Part | typeof NO_TRUST
   signatureAlgorithms: ({ signatureAlgorithms }) => signatureAlgorithms,
   dhParameters: (_, { dhParameters }) => (dhParameters === undefined ? null : blocksOf([dhParameters])),
 
-  // The rest: what is told, how often, how long, and where sessions lie.
+  // The rest: logging, hints and staples, limits, lifetimes, and where sessions are stored.
   allowPeerRenegotiations: NO_TRUST,
   dangerouslyLogKeys: NO_TRUST,
   ocspStaple: NO_TRUST,
@@ -92,8 +92,8 @@ export const SCOPE: { readonly [K in keyof AnyOptions]-?: Part | typeof NO_TRUST
 };
 
 /**
- * What a function decides nobody can know: only the same one decides the same, unless a name for the scope says that
- * others do.
+ * Identifies a function, whose decisions are unknown: only the same function is sure to decide the same. With a
+ * `sessionScope` the user states that all functions in that scope decide the same.
  */
 function madeBy(decides: object, { sessionScope }: AnyOptions): string {
   if (sessionScope !== undefined) return 'as the scope says';
@@ -113,7 +113,7 @@ function namesOf({ identities }: LoadedFiles): string[] {
     .sort();
 }
 
-/** The digests of the PEM blocks, whatever stands between them and in whatever order. */
+/** The digests of the PEM blocks, independent of their order and of the text between them. */
 function blocksOf(pems: readonly Uint8Array[]): string[] {
   const blocks = pems.flatMap(
     (pem) =>

@@ -98,10 +98,10 @@ describe('a name', () => {
 it('a secret must have 32 bytes, and the error names the option', () => {
   for (const length of [0, 16, 31, 33, 64]) {
     expect(() => new Sealer(bytes(length, 1), 'tests')).toThrow(
-      new RangeError(`the key has 32 bytes, not ${String(length)}`),
+      new RangeError(`the key must have 32 bytes, not ${String(length)}`),
     );
     expect(() => new Sealer(bytes(length, 1), 'tests', 'storeKey')).toThrow(
-      new RangeError(`storeKey has 32 bytes, not ${String(length)}`),
+      new RangeError(`storeKey must have 32 bytes, not ${String(length)}`),
     );
   }
 });

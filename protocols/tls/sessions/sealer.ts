@@ -1,12 +1,12 @@
-/** Seals what is kept where others can read and write it. */
+/** Encrypts and authenticates values that are stored where others can read and write them. */
 
 import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:crypto';
 
 import { VALUE_AT_MOST } from '../../stores/store.ts';
 
 /**
- * Seals for one purpose with AES-256-GCM. What was sealed for another purpose, with another secret or for another place
- * does not open.
+ * Seals (encrypts and authenticates) values for one purpose with AES-256-GCM. A value opens only with the same secret,
+ * for the same purpose, and at the same place.
  */
 export class Sealer {
   readonly #sealing: Buffer;
@@ -15,16 +15,20 @@ export class Sealer {
 
   /**
    * @param secret 32 bytes.
-   * @param what how the secret is called where it comes from, for the error.
-   * @throws {RangeError} when it has not 32 bytes.
+   * @param purpose what is sealed: different purposes derive different keys from the secret.
+   * @param what the name of the secret in the error.
+   * @throws {RangeError} when the secret does not have 32 bytes.
    */
   constructor(secret: Uint8Array, purpose: string, what = 'the key') {
-    if (secret.length !== 32) throw new RangeError(`${what} has 32 bytes, not ${String(secret.length)}`);
+    if (secret.length !== 32) throw new RangeError(`${what} must have 32 bytes, not ${String(secret.length)}`);
     this.#sealing = createHmac('sha256', secret).update(`wantio ${purpose}: sealing`).digest();
     this.#naming = createHmac('sha256', secret).update(`wantio ${purpose}: naming`).digest();
   }
 
-  /** Seals the parts, one behind the other, for `place`: a version, a nonce, the sealed bytes, a tag. */
+  /**
+   * Seals the concatenated parts for `place`.
+   * @returns a version, a nonce, the encrypted bytes and a tag.
+   */
   seal(place: string | Uint8Array, ...parts: readonly Uint8Array[]): Buffer {
     const nonce = randomBytes(NONCE_BYTES);
     const cipher = createCipheriv('aes-256-gcm', this.#sealing, nonce).setAAD(Buffer.from(place));
@@ -37,7 +41,7 @@ export class Sealer {
     ]);
   }
 
-  /** Opens what {@link seal} made for `place`; `undefined` for anything else, and once it is closed. */
+  /** Opens a value that {@link seal} made for `place`; `undefined` for any other value, and after {@link close}. */
   open(place: string | Uint8Array, value: unknown): Buffer | undefined {
     if (
       this.#closed ||
@@ -58,12 +62,12 @@ export class Sealer {
     }
   }
 
-  /** 32 bytes that stand for `text`, and that nobody without the secret can tell or make. */
+  /** @returns a name of 32 bytes for `text`. Only holders of the secret can make it or recognise it. */
   name(text: string | Uint8Array): Buffer {
     return createHmac('sha256', this.#naming).update(text).digest();
   }
 
-  /** Wipes the keys. What would be sealed or named after that would be so for everybody. Idempotent. */
+  /** Wipes the keys. Do not call `seal` or `name` afterwards: they would use keys of zeros. Idempotent. */
   close(): void {
     this.#closed = true;
     this.#sealing.fill(0);

@@ -1,4 +1,4 @@
-/** The sessions of a context: OpenSSL's own cache in it, and what is told of them. */
+/** The sessions of a context: OpenSSL's internal cache, events and statistics. */
 
 import { Subject } from 'rxjs';
 import type { Observable } from 'rxjs';
@@ -19,37 +19,41 @@ import type { TicketKeys, TicketStatistics } from './ticket-keys.ts';
 import type { StoreStatistics } from './store-guard.ts';
 import type { Vault } from './vault.ts';
 
-/** Counts of OpenSSL's, since the context was made. */
+/** Counts of a context since it was made. Most are OpenSSL's. */
 export interface SessionStatistics {
-  /** Sessions in OpenSSL's own cache. */
+  /** Sessions in OpenSSL's internal cache. */
   readonly number: number;
-  /** Handshakes begun, completed, and begun anew, as a client. */
+  /** Handshakes that were begun as a client. */
   readonly connect: number;
+  /** Handshakes that were completed as a client. */
   readonly connectGood: number;
+  /** Renegotiations that were begun as a client. */
   readonly connectRenegotiated: number;
-  /** The same as a server. */
+  /** Handshakes that were begun as a server. */
   readonly accept: number;
+  /** Handshakes that were completed as a server. */
   readonly acceptGood: number;
+  /** Renegotiations that were begun as a server. */
   readonly acceptRenegotiated: number;
-  /** Sessions that were gone on with. */
+  /** Sessions that were resumed. */
   readonly hits: number;
-  /** Those of them that came from a store. */
+  /** Sessions from a store that were resumed. */
   readonly callbackHits: number;
-  /** Sessions that clients offered and that were not found. */
+  /** Sessions that clients offered and the server did not find. */
   readonly misses: number;
-  /** Sessions that were found and had expired. */
+  /** Sessions that were found but had expired. */
   readonly timeouts: number;
   /** Sessions that were dropped because the cache was full. */
   readonly cacheFull: number;
-  /** What came of the wish to go on with a session, by outcome. */
+  /** How many connections had each outcome of resumption. */
   readonly resumption: Readonly<Partial<Record<Resumption, number>>>;
-  /** Tickets, when they are used. */
+  /** Counts of tickets; `undefined` when the context makes none. */
   readonly tickets: TicketStatistics | undefined;
-  /** The store, when there is one. */
+  /** Counts of the store; `undefined` when there is none. */
   readonly store: StoreStatistics | undefined;
 }
 
-/** What the cache of a context is made of. */
+/** What a context gives to its cache. */
 export interface SessionCacheParts {
   readonly pointer: Pointer;
   /** The scope of the context, 32 bytes. */
@@ -61,15 +65,15 @@ export interface SessionCacheParts {
 
 /** The sessions of one context. */
 export class SessionCache {
-  /** What came of the wish to go on with sessions. @internal */
+  /** The outcomes of resumption. @internal */
   readonly counts = new ResumptionCounts();
-  /** The sessions that have made a connection fail. @internal */
+  /** The sessions that may have made a connection fail. @internal */
   readonly failed = new FailedSessions();
   readonly #parts: SessionCacheParts;
   readonly #new = new Subject<TlsSession>();
   readonly #removed = new Subject<string>();
   #idContext: Uint8Array = new Uint8Array(0);
-  /** The scopes of connections by server name, as long as they are the names of a few. */
+  /** The scopes of connections by server name; emptied when there are too many names. */
   readonly #scopes = new Map<string | undefined, Uint8Array>();
   #closed = false;
 
@@ -79,17 +83,19 @@ export class SessionCache {
     listenForRemovals(parts.pointer, this);
   }
 
-  /** Each session as it is made; of a server the stateful ones. */
+  /**
+   * Emits a copy of each new session; on a server only stateful ones. The subscriber disposes of the copy.
+   */
   get new$(): Observable<TlsSession> {
     return this.#new.asObservable();
   }
 
-  /** The id of each session that leaves OpenSSL's own cache, in hexadecimal. */
+  /** Emits the id, in hexadecimal, of each session that leaves OpenSSL's internal cache. */
   get remove$(): Observable<string> {
     return this.#removed.asObservable();
   }
 
-  /** Which sessions OpenSSL's own cache keeps. */
+  /** Which sessions OpenSSL's internal cache keeps. */
   get mode(): CacheMode {
     const bits = this.#control(c.SSL_CTRL_GET_SESS_CACHE_MODE, 0) & c.SSL_SESS_CACHE_BOTH;
     return bits === c.SSL_SESS_CACHE_BOTH
@@ -101,7 +107,7 @@ export class SessionCache {
           : 'off';
   }
 
-  /** How many sessions are too many for OpenSSL's own cache, which keeps one less; 0 for no bound. */
+  /** OpenSSL's bound for its internal cache, which keeps at most one session less; 0 for no bound. */
   get size(): number {
     return this.#control(c.SSL_CTRL_GET_SESS_CACHE_SIZE, 0);
   }
@@ -111,7 +117,7 @@ export class SessionCache {
     this.#control(c.SSL_CTRL_SET_SESS_CACHE_SIZE, size);
   }
 
-  /** How long new sessions live, in seconds; at most seven days. */
+  /** How long new sessions can be resumed, in seconds; at most seven days. */
   get timeoutSeconds(): number {
     return openssl().SSL_CTX_get_timeout(this.#pointer);
   }
@@ -120,7 +126,7 @@ export class SessionCache {
     openssl().SSL_CTX_set_timeout(this.#pointer, lifetime(seconds));
   }
 
-  /** @returns whether `session` is now in OpenSSL's own cache and was not before. */
+  /** Adds a session to OpenSSL's internal cache. @returns whether it is there now and was not before. */
   add(session: TlsSession): boolean {
     return session.lend((pointer) => {
       const wasThere = this.#kept(pointer) !== 0;
@@ -129,39 +135,39 @@ export class SessionCache {
   }
 
   /**
-   * Takes a session out of OpenSSL's own cache, so that no connection goes on with it any more;
+   * Removes a session from OpenSSL's internal cache, so that no connection can resume it from there.
    * @returns whether it was there.
    */
   remove(session: TlsSession): boolean {
-    // OpenSSL removes only the very object that it keeps.
+    // OpenSSL removes only the object that it keeps, not an equal one.
     const kept = session.lend((pointer) => this.#kept(pointer));
     return kept !== 0 && openssl().SSL_CTX_remove_session(this.#pointer, kept) === 1;
   }
 
-  /** A session of OpenSSL's own cache by its id, in hexadecimal. */
+  /** @returns a session in OpenSSL's internal cache by its id in hexadecimal, as a copy. */
   get(id: string): TlsSession | undefined {
     const kept = cachedSessions(this.#pointer).find((pointer) => idOf(pointer) === id.toLowerCase());
     return kept === undefined ? undefined : TlsSession.of(kept);
   }
 
-  /** The sessions in OpenSSL's own cache. */
+  /** @returns the sessions in OpenSSL's internal cache, as copies. */
   list(): TlsSession[] {
     return cachedSessions(this.#pointer).map(TlsSession.of);
   }
 
-  /** Removes what has expired at `when` from OpenSSL's own cache. */
+  /** Removes the sessions that have expired at `when` from OpenSSL's internal cache. */
   flushExpired(when = new Date()): void {
     openssl().SSL_CTX_flush_sessions(this.#pointer, Math.max(1, Math.floor(when.getTime() / 1000)));
   }
 
-  /** Empties OpenSSL's own cache: every client has to prove itself again. */
+  /** Empties OpenSSL's internal cache, so that clients make full handshakes again. */
   flushAll(): void {
     openssl().SSL_CTX_flush_sessions(this.#pointer, 0);
   }
 
   /**
-   * Makes a session useless wherever it is kept: in the store and in OpenSSL's own cache. Tickets cannot be revoked.
-   * @throws what the store throws.
+   * Revokes a session: removes it from the store and from OpenSSL's internal cache. Tickets cannot be revoked.
+   * @throws the store's error.
    */
   async revoke(session: TlsSession): Promise<void> {
     this.remove(session);
@@ -169,15 +175,15 @@ export class SessionCache {
   }
 
   /**
-   * Resolves when every session that was made so far has come to the store, or was given up: for the end of a process.
+   * Resolves when every session made so far is in the store or is lost. Call it before the process ends.
    */
   async saved(): Promise<void> {
     await this.#parts.vault?.idle();
   }
 
   /**
-   * What sessions of this context are told by from those of others, beside the digest of its settings and the server's
-   * name; at most 32 bytes.
+   * The session id context, at most 32 bytes. It distinguishes the sessions of this context from those of others, in
+   * addition to the digest of the settings and the server's name.
    */
   get idContext(): Uint8Array {
     return this.#idContext;
@@ -188,8 +194,8 @@ export class SessionCache {
       throw new RangeError(`a session id context has at most 32 bytes, not ${String(context.length)}`);
     this.#idContext = Uint8Array.from(context);
     this.#scopes.clear();
-    // Servers mix it into the scope of each connection. By this alone a client goes by, with sessions that were made by
-    // others.
+    // Servers mix it into the scope of each connection. On a client, OpenSSL uses this value alone: it refuses sessions
+    // with another one.
     openssl().SSL_CTX_set_session_id_context(this.#pointer, context, context.length);
   }
 
@@ -214,19 +220,19 @@ export class SessionCache {
     };
   }
 
-  /** The scope of a connection to one of the server's names, 32 bytes. @internal */
+  /** @returns the scope of a connection to one of the server's names, 32 bytes. @internal */
   scopeFor(serverName: string | undefined): Uint8Array {
     let scope = this.#scopes.get(serverName);
     if (scope === undefined) {
       scope = scopeFor(this.#parts.scope, serverName, this.#idContext);
-      // Clients may ask for whatever names they like.
+      // Clients choose the names, so the map must be bounded.
       if (this.#scopes.size >= SCOPES_AT_MOST) this.#scopes.clear();
       this.#scopes.set(serverName, scope);
     }
     return scope;
   }
 
-  /** Puts a session back that OpenSSL has just removed, if it keeps any. @internal */
+  /** Puts a session back that OpenSSL has just removed, if its internal cache is in use. @internal */
   restore(session: Pointer): void {
     if (this.#closed) return;
     const bits = this.#control(c.SSL_CTRL_GET_SESS_CACHE_MODE, 0);
@@ -236,24 +242,24 @@ export class SessionCache {
       this.#kept(session) !== 0
     )
       return;
-    // What was removed is marked as not to be used again; a copy is not.
+    // OpenSSL has marked the removed object as not resumable; a copy is not marked.
     const copy = TlsSession.of(session);
     this.add(copy);
     copy.dispose();
   }
 
-  /** Whether somebody wants to know of new sessions. @internal */
+  /** Whether {@link new$} has subscribers. @internal */
   get isObserved(): boolean {
     return this.#new.observed;
   }
 
-  /** A session was made. @internal */
+  /** Emits a new session. @internal */
   made(session: TlsSession): void {
-    // A copy, because whoever hears of it may dispose of it.
+    // A copy, because a subscriber may dispose of it.
     if (this.#new.observed) this.#new.next(session.copy());
   }
 
-  /** OpenSSL has let go of a session; told in the middle of its work. @internal */
+  /** OpenSSL has removed a session from its cache. Called while OpenSSL is on the stack. @internal */
   left(session: Pointer): void {
     if (this.#closed || !this.#removed.observed) return;
     const id = idOf(session);
@@ -262,7 +268,7 @@ export class SessionCache {
     });
   }
 
-  /** The context is closed. @internal */
+  /** Completes the observables, because the context is closed. @internal */
   close(): void {
     this.#closed = true;
     listenNoMore(this.#parts.pointer);
@@ -279,7 +285,7 @@ export class SessionCache {
     return openssl().SSL_CTX_ctrl(this.#pointer, command, value, 0);
   }
 
-  /** OpenSSL's own object of the same session; 0 when there is none. */
+  /** @returns the object in OpenSSL's cache for the same session; 0 when there is none. */
   #kept(session: Pointer): Pointer {
     const ssl = openssl();
     return ssl.OPENSSL_LH_retrieve(ssl.SSL_CTX_sessions(this.#pointer), session);

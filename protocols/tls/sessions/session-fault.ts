@@ -1,12 +1,12 @@
-/** Whether a session can be what a handshake has failed for. */
+/** Decides whether a session can be the reason why a handshake failed. */
 
 import * as c from '../constants.ts';
 import { TlsError } from '../tls-error.ts';
 
 /**
- * Whether the peer's alert, or a fault that OpenSSL found, ended the connection: a session that was offered may be the
- * cause. An end of the wire, a deadline, an abort, a certificate that is not accepted, or a refusal of this side's own
- * says nothing about it.
+ * Whether the offered session may be the reason: true when the peer's alert or an error of OpenSSL ended the
+ * connection. A closed or reset connection, a deadline, an abort, a rejected certificate, or a refusal by this side's
+ * own code says nothing about the session.
  */
 export function mayBlameSession(error: unknown): error is TlsError {
   return (
@@ -15,8 +15,8 @@ export function mayBlameSession(error: unknown): error is TlsError {
 }
 
 /**
- * Whether a handshake without a session may succeed where one with a session has failed: not when the peer refuses a
- * certificate, a name or a protocol.
+ * Whether a handshake without a session may succeed after one with a session has failed. It cannot when the peer
+ * refused a certificate, a name or a protocol.
  */
 export function mayHelpWithoutSession(error: unknown): boolean {
   if (!mayBlameSession(error)) return false;
@@ -24,7 +24,7 @@ export function mayHelpWithoutSession(error: unknown): boolean {
   return !error.queue.some(({ reason }) => reason === 'certificate verify failed');
 }
 
-/** What the peer says about who this side is, or about what it asks for; another try would say the same. */
+/** The alerts about this side's certificate, the requested name or the protocols: a retry would get the same alert. */
 const FINAL_ALERTS = new Set([
   c.ALERT_NO_CERTIFICATE,
   c.ALERT_BAD_CERTIFICATE,

@@ -1,4 +1,4 @@
-/** A session: what two sides have agreed on once, and may go on with in another connection. */
+/** TLS sessions: what two sides agreed on in one handshake and can resume in another connection. */
 
 import { inspect } from 'node:util';
 
@@ -10,28 +10,27 @@ import { openssl } from '../openssl.ts';
 import type { Pointer } from '../openssl.ts';
 import { refused, TlsError } from '../tls-error.ts';
 
-/** The longest that a session lives, in seconds: seven days (RFC 8446, section 4.6.1). */
+/** The longest lifetime of a session, in seconds: seven days (RFC 8446, section 4.6.1). */
 export const LIFETIME_AT_MOST = 7 * 24 * 3_600;
 
-/** What {@link TlsSession.print} shows. */
+/** The options of {@link TlsSession.print}. */
 export interface PrintOptions {
-  /** Whether the secrets stand in the text; false unless given. */
+  /** Whether the text contains the secrets; false by default. */
   readonly secrets?: boolean | undefined;
 }
 
 export const PRINT_RULES = { secrets: flag } satisfies Rules<PrintOptions>;
 
 /**
- * A session of TLS. It holds the secret by which the connection can be gone on with: **whoever has its bytes can be
- * taken for the one who made it, or read what it protected.** So it shows nothing of it when printed or logged; only
- * {@link toDer} and {@link toPem} hand it out. It holds memory of its own and none of OpenSSL's; {@link dispose} wipes
- * that.
+ * A TLS session. It holds the secret that resumes the connection. **Anyone with its bytes can pass for the client that
+ * made it, or read what it protected.** So printing or logging it shows no secret; only {@link toDer} and {@link toPem}
+ * return it. The session holds its own memory and none of OpenSSL; {@link dispose} wipes that memory.
  */
 export class TlsSession {
   #der: Uint8Array;
-  /** What it says of itself, read while OpenSSL's form of it is at hand: whoever asks would have to make that anew. */
+  /** The contents, read while OpenSSL's object exists: each getter would otherwise have to parse the session again. */
   #facts: Facts | undefined;
-  /** The scope of the client that made it; unknown once it was read from its bytes. */
+  /** The trust scope of the client that made it; unknown when the session was read from its bytes. */
   #scope: Uint8Array | undefined;
 
   private constructor(der: Uint8Array, facts: Facts | undefined) {
@@ -39,12 +38,15 @@ export class TlsSession {
     this.#facts = facts;
   }
 
-  /** Reads what {@link toDer} wrote. @throws {TlsError} when it is not that. */
+  /** Reads a session that {@link toDer} wrote. @throws {TlsError} when `der` is not a session. */
   static fromDer(der: Uint8Array): TlsSession {
     return withSession(der, TlsSession.of);
   }
 
-  /** Reads what {@link toPem} or `openssl s_client -sess_out` wrote. @throws {TlsError} when it is not that. */
+  /**
+   * Reads a session that {@link toPem} or `openssl s_client -sess_out` wrote.
+   * @throws {TlsError} when it is not one.
+   */
   static fromPem(pem: string): TlsSession {
     const body = /-----BEGIN SSL SESSION PARAMETERS-----([\sA-Za-z0-9+/=]*)-----END SSL SESSION PARAMETERS-----/.exec(
       pem,
@@ -58,7 +60,7 @@ export class TlsSession {
     }
   }
 
-  /** @returns a copy of OpenSSL's session, which stays its owner's. @internal */
+  /** @returns a copy of an `SSL_SESSION`, which the caller still frees. @internal */
   static of(this: void, pointer: Pointer): TlsSession {
     const ssl = openssl();
     const length = ssl.i2d_SSL_SESSION_length(pointer, null);
@@ -68,40 +70,44 @@ export class TlsSession {
     return new TlsSession(der, factsOf(pointer));
   }
 
-  /** Another of the same, to be disposed of by itself. */
+  /** @returns a copy of this session. The caller disposes of it separately. */
   copy(): TlsSession {
     const copy = new TlsSession(this.toDer(), this.#facts);
     copy.#scope = this.#scope;
     return copy;
   }
 
-  /** Says what the client that made it trusted. @returns itself. @internal */
+  /** Sets the trust scope of the client that made it. @returns this session. @internal */
   madeIn(scope: Uint8Array): this {
     this.#scope = scope;
     return this;
   }
 
   /**
-   * Whether a client of `scope` may trust what was found when it was made. Of one that was read from its bytes only its
-   * giver knows.
+   * Whether a client of the trust scope `scope` may resume it. True for a session that was read from its bytes: then
+   * only the caller knows where it was made.
    * @internal
    */
   isGoodFor(scope: Uint8Array): boolean {
     return this.#scope === undefined || Buffer.compare(this.#scope, scope) === 0;
   }
 
-  /** Lends OpenSSL's form of it for the time of `use`. @throws {TlsError} when it was disposed of. @internal */
+  /**
+   * Passes it as an `SSL_SESSION` to `use`, and frees that afterwards.
+   * @throws {TlsError} after {@link dispose}.
+   * @internal
+   */
   lend<T>(use: (session: Pointer) => T): T {
     if (this.#der.length === 0) throw disposedOf();
     return withSession(this.#der, use);
   }
 
-  /** The session with its secret, in DER. */
+  /** @returns the session with its secret, in DER; no bytes after {@link dispose}. */
   toDer(): Uint8Array {
     return Uint8Array.from(this.#der);
   }
 
-  /** The same in PEM, as `openssl s_client -sess_in` takes it. */
+  /** @returns the session with its secret, in PEM as `openssl s_client -sess_in` takes it. */
   toPem(): string {
     const lines =
       Buffer.from(this.#der)
@@ -110,7 +116,7 @@ export class TlsSession {
     return ['-----BEGIN SSL SESSION PARAMETERS-----', ...lines, '-----END SSL SESSION PARAMETERS-----', ''].join('\n');
   }
 
-  /** What `openssl sess_id -text` prints, without the secrets unless they are asked for. */
+  /** @returns what `openssl sess_id -text` prints, by default without the secrets. */
   print(options: PrintOptions = {}): string {
     checkOptions('print', options, PRINT_RULES);
     const { secrets = false } = options;
@@ -127,50 +133,50 @@ export class TlsSession {
       }
     });
     if (secrets) return text;
-    // The ticket's dump follows its line, indented further.
+    // The hex dump of the ticket follows on the next lines, indented further.
     return text
       .replace(/^(\s*(?:Master-Key|Resumption PSK|PSK identity hint|SRP username)\s*: ).*$/gm, '$1(hidden)')
       .replace(/^(\s*TLS session ticket:)\n(?:\s+[0-9a-f]{4} - .*\n)+/gm, '$1 (hidden)\n');
   }
 
-  /** The session's id, in hexadecimal. It names the session and is no secret. */
+  /** The session's id, in hexadecimal. It is not a secret. */
   get id(): string {
-    return this.#said.id;
+    return this.#known.id;
   }
 
-  /** When it was made; its timeout counts from then on. */
+  /** When the session was made. Its timeout counts from then. */
   get time(): Date {
-    return new Date(this.#said.time * 1000);
+    return new Date(this.#known.time * 1000);
   }
 
   set time(time: Date) {
     const seconds = Math.floor(time.getTime() / 1000);
-    // In DER a time of 0 is none, and one that is read without a time is of now.
-    if (!(seconds >= 1)) throw new RangeError(`a session's time is a moment after 1970, not ${String(time)}`);
+    // In DER a time of 0 means no time, and OpenSSL gives the present time to a session that is read without one.
+    if (!(seconds >= 1)) throw new RangeError(`a session's time must be after 1 January 1970, not ${String(time)}`);
     this.#change((session) => openssl().SSL_SESSION_set_time(session, seconds));
   }
 
-  /** How long it may be gone on with, in seconds; at most seven days. */
+  /** How long the session can be resumed, in seconds; at most seven days. */
   get timeoutSeconds(): number {
-    return this.#said.timeout;
+    return this.#known.timeout;
   }
 
   set timeoutSeconds(seconds: number) {
     this.#change((session) => openssl().SSL_SESSION_set_timeout(session, lifetime(seconds)));
   }
 
-  /** The moment from which it is of no use: its own timeout has passed, or the lifetime of the ticket in it. */
+  /** When the session expires: by its own timeout, or by the lifetime of the ticket in it, whichever ends first. */
   get expiresAt(): Date {
-    const { time, timeout, hasTicket, hint } = this.#said;
+    const { time, timeout, hasTicket, hint } = this.#known;
     return new Date((time + Math.min(timeout, hasTicket && hint > 0 ? hint : Infinity)) * 1000);
   }
 
-  /** The name that the client asked for, when the server took note of it. */
+  /** The name that the client requested, if the session contains it. */
   get serverName(): string | undefined {
     return this.lend((session) => openssl().SSL_SESSION_get0_hostname(session) ?? undefined);
   }
 
-  /** The application protocol that was agreed on. */
+  /** The negotiated application protocol (ALPN). */
   get alpn(): string | undefined {
     return this.lend((session) => {
       const ssl = openssl();
@@ -180,9 +186,9 @@ export class TlsSession {
     });
   }
 
-  /** Such as `'TLSv1.3'`. */
+  /** The version, such as `'TLSv1.3'`. */
   get protocol(): string {
-    const { version } = this.#said;
+    const { version } = this.#known;
     return version === 0x301 ? 'TLSv1' : `TLSv1.${String(version - 0x301)}`;
   }
 
@@ -194,7 +200,7 @@ export class TlsSession {
     });
   }
 
-  /** The peer's certificate. Of its chain a session keeps no more. */
+  /** The peer's certificate. A session does not keep the rest of the chain. */
   get peerCertificate(): Certificate | undefined {
     return this.lend((session) => {
       const certificate = openssl().SSL_SESSION_get0_peer(session);
@@ -202,31 +208,31 @@ export class TlsSession {
     });
   }
 
-  /** Whether another connection can go on with it at all: one of TLS 1.3 cannot before the server's ticket has come. */
+  /** Whether it can be resumed at all: under TLS 1.3 it cannot before the server's ticket has arrived. */
   get resumable(): boolean {
-    return this.#said.resumable;
+    return this.#known.resumable;
   }
 
-  /** Whether it carries a ticket of the server's. */
+  /** Whether it contains a ticket of the server. */
   get hasTicket(): boolean {
-    return this.#said.hasTicket;
+    return this.#known.hasTicket;
   }
 
-  /** How long the server means to take its ticket, in seconds; 0 when it said nothing. */
+  /** How long the server will accept its ticket, in seconds; 0 when the server did not say. */
   get ticketLifetimeHint(): number {
-    return this.#said.hint;
+    return this.#known.hint;
   }
 
-  /** The digest by which the other side's context knows that the session is one of its own; in hexadecimal. */
+  /** The session id context, in hexadecimal: the digest by which the server's context recognises its own sessions. */
   get idContext(): string {
-    return this.#said.idContext;
+    return this.#known.idContext;
   }
 
   get disposed(): boolean {
     return this.#der.length === 0;
   }
 
-  /** Wipes it. */
+  /** Wipes the session's memory. Idempotent. */
   dispose(): void {
     this.#der.fill(0);
     this.#der = new Uint8Array(0);
@@ -263,14 +269,14 @@ export class TlsSession {
     this.#facts = changed.#facts;
   }
 
-  /** @throws {TlsError} when it was disposed of. */
-  get #said(): Facts {
+  /** @throws {TlsError} when the session was disposed of. */
+  get #known(): Facts {
     if (this.#facts === undefined) throw disposedOf();
     return this.#facts;
   }
 }
 
-/** What a session says of itself, with times in seconds. */
+/** The contents of a session that are read at once. Times are in seconds. */
 interface Facts {
   readonly id: string;
   readonly idContext: string;
@@ -293,10 +299,10 @@ function factsOf(session: Pointer): Facts {
     idContext: hexOf(session, ssl.SSL_SESSION_get0_id_context),
     version: ssl.SSL_SESSION_get_protocol_version(session),
     time: ssl.SSL_SESSION_get_time(session),
-    // Bytes from elsewhere may say more than is allowed.
+    // Bytes from elsewhere may claim more than the allowed lifetime.
     timeout: Math.min(LIFETIME_AT_MOST, ssl.SSL_SESSION_get_timeout(session)),
-    // OpenSSL's own word on it holds for its object, not for the copy: it marks one that was gone on with as used, and
-    // all that come of it.
+    // Not SSL_SESSION_is_resumable: OpenSSL marks its object, and those made from it, as used after a resumption. That
+    // says nothing about this copy.
     resumable: id !== '' || hasTicket,
     hasTicket,
     hint: ssl.SSL_SESSION_get_ticket_lifetime_hint(session),
@@ -309,19 +315,19 @@ function hexOf(session: Pointer, get: (session: Pointer, length: Uint32Array) =>
   return Buffer.from(openssl().copyOf(address, length[0])).toString('hex');
 }
 
-/** @returns `seconds`, cut to seven days. @throws {RangeError} when it is no time at all. */
+/** @returns `seconds` in whole seconds, at most seven days. @throws {RangeError} when it is less than a second. */
 export function lifetime(seconds: number): number {
-  if (!(seconds >= 1)) throw new RangeError(`a session lives for at least a second, not ${String(seconds)}`);
+  if (!(seconds >= 1)) throw new RangeError(`the lifetime of a session is at least 1 second, not ${String(seconds)}`);
   return Math.min(LIFETIME_AT_MOST, Math.floor(seconds));
 }
 
-/** Whether the time of OpenSSL's session has passed. It lives by the system's clock, in whole seconds. @internal */
+/** Whether an `SSL_SESSION` has expired. OpenSSL uses the system's clock, in whole seconds. @internal */
 export function hasExpired(session: Pointer): boolean {
   const ssl = openssl();
   return ssl.SSL_SESSION_get_time(session) + ssl.SSL_SESSION_get_timeout(session) <= Date.now() / 1000;
 }
 
-/** @throws {TlsError} when `der` is not a session, to the last byte. */
+/** @throws {TlsError} when `der` is not a session, or bytes follow the session. */
 function withSession<T>(der: Uint8Array, use: (session: Pointer) => T): T {
   const ssl = openssl();
   if (der.length === 0 || der.length > DER_AT_MOST)
@@ -332,8 +338,7 @@ function withSession<T>(der: Uint8Array, use: (session: Pointer) => T): T {
   const session = ssl.d2i_SSL_SESSION(null, place, der.length);
   if (session === 0) throw refused('the session cannot be read');
   try {
-    if (Number(place[0] - begin) !== der.length)
-      throw new TlsError('the session cannot be read: something follows on it');
+    if (Number(place[0] - begin) !== der.length) throw new TlsError('the session cannot be read: bytes follow it');
     return use(session);
   } finally {
     ssl.SSL_SESSION_free(session);

@@ -1,4 +1,4 @@
-/** Sessions of clients in a store that several processes or hosts share. */
+/** The sessions of clients in a store that several processes or hosts share. */
 
 import type { TimeSource } from '../../../core/clock.ts';
 import type { ResumptionMiss } from './resumption.ts';
@@ -8,31 +8,32 @@ import type { StoreStatistics } from './store-guard.ts';
 import { TTL_AT_MOST_MS, VALUE_AT_MOST } from '../../stores/store.ts';
 import type { TakingSessionStore } from '../../stores/store.ts';
 
-/** How clients share their sessions. */
+/** The options of {@link SharedSessions}. */
 export interface SharedSessionsOptions {
   readonly store: TakingSessionStore;
   readonly storeKey: Uint8Array;
   readonly lookupMs: number;
-  /** How many sessions of one server. */
+  /** How many sessions of one server are stored. */
   readonly slots: number;
 }
 
 /**
- * The sessions of each server lie in a few slots. Whoever takes, takes all slots at once, which costs one round trip
- * and leaves a session with one client only; whoever gives, gives to the next slot in turn.
+ * Shares sessions among clients by a store. The sessions of each server lie in a few slots. A client takes all slots at
+ * once: this costs one round trip, and only that client then has these sessions. A client that gives a session writes
+ * it into the next slot in turn.
  */
 export class SharedSessions {
   readonly #store: TakingSessionStore;
   readonly #slots: number;
   readonly #sealer: Sealer;
   readonly #guard: StoreGuard;
-  /** What is on its way to each slot, by name, and what is being removed from there. */
+  /** The saves that are under way to each slot, and the removals from it, by the slot's name. */
   readonly #saving = new Map<string, Set<Save>>();
   readonly #removing = new Map<string, Promise<unknown>>();
-  /** Several who share a store begin at different slots. */
+  /** Begins at random, so that processes that share a store do not all write the same slot. */
   #next = Math.floor(Math.random() * SLOTS_AT_MOST);
 
-  /** @throws {RangeError} when the key has not 32 bytes. */
+  /** @throws {RangeError} when the key does not have 32 bytes. */
   constructor({ store, storeKey, lookupMs, slots }: SharedSessionsOptions) {
     this.#store = store;
     this.#slots = Math.min(slots, SLOTS_AT_MOST);
@@ -40,7 +41,7 @@ export class SharedSessions {
     this.#guard = new StoreGuard(lookupMs);
   }
 
-  /** Takes what there is under `key`, in DER. @throws what the store throws when nothing comes of it. */
+  /** Takes the sessions of `key`, in DER. @throws the store's error when no slot gave a session and one failed. */
   async take(key: string): Promise<Uint8Array[]> {
     const answers = await Promise.allSettled(
       this.#namesOf(key).map(async (name) => this.#sealer.open(name, await this.#store.take(name))),
@@ -54,15 +55,18 @@ export class SharedSessions {
   }
 
   /**
-   * Waits for what asks the store, unless that is left alone, and no longer than it may.
-   * @returns why there is no answer, if there is none.
+   * Runs `question` and waits for it at most `lookupMs`. It does not run while the store is resting after failures.
+   * @returns why there is no answer; `undefined` when there is one.
    */
   async ask(question: () => Promise<void>, time: TimeSource): Promise<ResumptionMiss | undefined> {
     const answer = await this.#guard.ask(question, time);
     return 'miss' in answer ? answer.miss : undefined;
   }
 
-  /** Gives a session to whoever comes first, in its own time. @returns whether the store is well enough to try. */
+  /**
+   * Begins to store a session for the next client that takes it.
+   * @returns whether the save was begun: not when the store rests or has too many saves, or the session is too long.
+   */
   give(key: string, der: Uint8Array, ttlMs: number, time: TimeSource): boolean {
     const name = this.#nameOf(key, this.#next++ % this.#slots);
     const value = this.#sealer.seal(name, der);
@@ -83,23 +87,23 @@ export class SharedSessions {
     return true;
   }
 
-  /** Forgets what there is under `key`, in its own time, if the store is well enough. */
+  /** Begins to remove the sessions of `key`, unless the store rests or has too many tasks. */
   erase(key: string, time: TimeSource): void {
     const erased = this.#guard.erase(() => this.forget(key), time);
     if (erased === undefined) return;
-    // What is given from now on comes after that.
+    // Saves that begin from now on wait for the removal, so that it does not remove them.
     for (const name of this.#namesOf(key)) this.#removing.set(name, erased);
     void erased.then(() => {
       for (const name of this.#namesOf(key)) if (this.#removing.get(name) === erased) this.#removing.delete(name);
     });
   }
 
-  /** Forgets what there is under `key`. @throws what the store throws. */
+  /** Removes the sessions of `key`. @throws the store's error. */
   async forget(key: string): Promise<void> {
     await Promise.all(this.#namesOf(key).map((name) => this.#remove(name)));
   }
 
-  /** Removes what lies in a slot, and what is on its way there. */
+  /** Cancels the saves that are under way to a slot, and empties it. */
   async #remove(name: string): Promise<void> {
     const saving = [...(this.#saving.get(name) ?? [])];
     for (const save of saving) save.isWanted = false;
@@ -107,7 +111,7 @@ export class SharedSessions {
     await this.#store.remove(name);
   }
 
-  /** Resolves when nothing is being saved. */
+  /** Resolves when no save is under way. */
   async idle(): Promise<void> {
     await this.#guard.idle();
   }
@@ -116,7 +120,7 @@ export class SharedSessions {
     return this.#guard.statistics(now);
   }
 
-  /** Wipes the key. What is being saved still comes to the store. */
+  /** Wipes the key. Saves that are under way still reach the store. */
   close(): void {
     this.#sealer.close();
   }
@@ -130,9 +134,9 @@ export class SharedSessions {
   }
 }
 
-/** A value on its way to the store. */
+/** A save that is under way. */
 interface Save {
-  /** Whether it is still to come there. */
+  /** Whether the value is still to be stored. */
   isWanted: boolean;
   done: Promise<void> | undefined;
 }

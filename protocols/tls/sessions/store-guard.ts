@@ -1,4 +1,4 @@
-/** A store that is asked within a deadline, and not at all while it is out of order. */
+/** Limits how long handshakes wait for a store, and leaves a failing store alone for a while. */
 
 import PQueue from 'p-queue';
 
@@ -6,23 +6,25 @@ import type { TimeSource } from '../../../core/clock.ts';
 import { isThenable } from '../thenable.ts';
 import type { ResumptionMiss } from './resumption.ts';
 
-/** What a store answered, or why it did not. */
+/** The answer of a store, or why there is none. */
 export type StoreAnswer<T> = { readonly value: T } | { readonly miss: ResumptionMiss };
 
-/** How the store fared. */
+/** Counts of a store's successes and failures. */
 export interface StoreStatistics {
+  /** Values that were saved. */
   readonly saved: number;
-  /** Values that were not saved, because the store failed or had too much to do. */
+  /** Values that were not saved, because the store failed, was resting, or had too many saves under way. */
   readonly lost: number;
+  /** Requests that failed or were too late. */
   readonly failures: number;
-  /** Whether the store is being left alone. */
+  /** Whether the store is not used for a while, because it has failed too often. */
   readonly resting: boolean;
 }
 
-/** Stands between handshakes and a store: whatever the store does, they go on in time. */
+/** Stands between handshakes and a store, so that a slow or failing store cannot hold up a handshake. */
 export class StoreGuard {
   readonly #lookupMs: number;
-  /** What the store does with questions, and with what it is to keep: one that is full still answers. */
+  /** Reads and writes are judged separately: a store that is full can still answer reads. */
   readonly #asking = new Health();
   readonly #saving = new Health();
   readonly #saves = new PQueue({ concurrency: SAVES_AT_ONCE, timeout: SAVE_MS });
@@ -30,12 +32,15 @@ export class StoreGuard {
   #lost = 0;
   #failures = 0;
 
-  /** @param lookupMs how long a question may take, in milliseconds. */
+  /** @param lookupMs how long a look-up may take, in milliseconds. */
   constructor(lookupMs: number) {
     this.#lookupMs = lookupMs;
   }
 
-  /** Asks; answers at once when the store does. It never fails; what comes too late is nobody's. */
+  /**
+   * Asks the store. The answer is synchronous when the store's is. It never throws or rejects. An answer after the
+   * deadline is ignored.
+   */
   ask<T>(question: () => T | Promise<T>, time: TimeSource): StoreAnswer<T> | Promise<StoreAnswer<T>> {
     const askedAt = time.now();
     if (this.#asking.isResting(askedAt)) return { miss: 'store resting' };
@@ -77,8 +82,9 @@ export class StoreGuard {
   }
 
   /**
-   * Saves, in its own time;
-   * @returns when that is done or given up, or `undefined` when it is not even tried. It never fails.
+   * Saves in the background. It never throws or rejects.
+   * @returns a Promise that resolves when the save has succeeded or failed; `undefined` when it is not tried because
+   * the store rests or has too many tasks.
    */
   save(save: () => Promise<void> | void, time: TimeSource): Promise<void> | undefined {
     const saved = this.#later(save, time);
@@ -90,14 +96,14 @@ export class StoreGuard {
   }
 
   /**
-   * Removes what is not to be found any more, in its own time; `undefined` when the store has too much to do. It never
-   * fails.
+   * Removes in the background. It never throws or rejects.
+   * @returns whether it succeeded; `undefined` when it is not tried because the store rests or has too many tasks.
    */
   erase(remove: () => Promise<void> | void, time: TimeSource): Promise<boolean> | undefined {
     return this.#later(remove, time);
   }
 
-  /** @returns whether it succeeds, when that is known; `undefined` when it is not even tried. */
+  /** @returns whether the task succeeds; `undefined` when it is not tried. */
   #later(task: () => Promise<void> | void, time: TimeSource): Promise<boolean> | undefined {
     if (this.#saves.size >= SAVES_WAITING || this.#saving.isResting(time.now()) || this.#asking.isResting(time.now()))
       return undefined;
@@ -120,12 +126,12 @@ export class StoreGuard {
       );
   }
 
-  /** Something was not saved that never came to the store. */
+  /** Counts a value that was lost before the store was asked. */
   lose(): void {
     this.#lost++;
   }
 
-  /** Resolves when nothing is being saved. */
+  /** Resolves when no task is under way. */
   async idle(): Promise<void> {
     await this.#saves.onIdle();
   }
@@ -140,7 +146,7 @@ export class StoreGuard {
   }
 }
 
-/** How one kind of request fares, and whether the store is left alone with it for a while. Times in milliseconds. */
+/** Counts the failures of one kind of request, and decides when the store rests. Times in milliseconds. */
 class Health {
   /** Failures since the last success. */
   #failuresInRow = 0;
@@ -156,7 +162,7 @@ class Health {
   }
 
   failed(begunAt: number, now: number): void {
-    // Many that were under way fail together, and tell no more than one.
+    // Requests that began before the rest often fail together; they do not count as further failures.
     if (begunAt <= this.#restsFrom || ++this.#failuresInRow < FAILURES_TO_REST) return;
     this.#restsFrom = now;
     this.#restsUntil = now + Math.min(REST_AT_MOST_MS, REST_MS * 2 ** (this.#failuresInRow - FAILURES_TO_REST));
@@ -165,7 +171,7 @@ class Health {
 
 const SAVES_AT_ONCE = 64;
 const SAVES_WAITING = 4096;
-// Of the system's clock: a save is nobody's, and what is under way must not hold up those behind it for ever.
+// By the system's clock: no operation waits for a save. Without a limit, a save that hangs would block those behind it.
 const SAVE_MS = 10_000;
 const FAILURES_TO_REST = 5;
 const REST_MS = 1_000;

@@ -177,7 +177,7 @@ describe('a ring of ticket keys', () => {
       );
     for (const rotate of [1_000, 1e15]) new TicketKeys({ rotateMs: rotate }).close();
     for (const keep of [-1, 1.5, 101, NaN]) expect(() => new TicketKeys({ keep })).toThrow(RangeError);
-    expect(() => new TicketKeys({ store: new MapStore() })).toThrow('both a store and its storeKey');
+    expect(() => new TicketKeys({ store: new MapStore() })).toThrow('both a store and a storeKey');
     expect(() => new TicketKeys({ storeKey })).toThrow(TypeError);
     expect(() => new TicketKeys({ store: new MapStore(), storeKey: bytes(31, 1) })).toThrow(
       'storeKey takes 32 secret bytes',

@@ -1,4 +1,4 @@
-/** The keys that seal tickets: a ring of which one seals and several open. */
+/** The keys that encrypt tickets: a ring in which one key seals and several keys open. */
 
 import { hkdfSync, randomBytes } from 'node:crypto';
 
@@ -10,20 +10,23 @@ import { clock, secretKey, sessionStore } from '../../stores/store-rules.ts';
 import { TTL_AT_MOST_MS } from '../../stores/store.ts';
 import type { SessionStore } from '../../stores/store.ts';
 
-/** How a ring turns. */
+/** The options of {@link TicketKeys}. */
 export interface TicketKeysOptions {
-  /** How long one key seals, in milliseconds; 12 hours by default. */
+  /** How long one key seals tickets, in milliseconds, at least 1,000; 12 hours by default. */
   readonly rotateMs?: number | undefined;
-  /** How many keys before the present one still open tickets; 2 by default. What they sealed is renewed. */
+  /** How many earlier keys still open tickets; 2 by default. A ticket of an earlier key is replaced by a new one. */
   readonly keep?: number | undefined;
   /**
-   * Where to share the keys with others, so that all of them turn together. Each process has keys of its own unless
-   * given.
+   * A store through which several processes share the keys and rotate them together. By default each process has its
+   * own keys.
    */
   readonly store?: SessionStore | undefined;
-  /** 32 secret bytes that seal the keys in the store; the same for all who share it. Must be given with a store. */
+  /**
+   * 32 secret bytes that encrypt the keys in the store; required with a store. All processes that share the store need
+   * the same bytes.
+   */
   readonly storeKey?: Uint8Array | undefined;
-  /** The wall clock in milliseconds, by which all who share the keys turn; `Date.now` unless given. */
+  /** The wall clock in milliseconds, by which the keys rotate; `Date.now` by default. */
   readonly now?: (() => number) | undefined;
 }
 
@@ -38,32 +41,33 @@ export const TICKET_KEYS_RULES = {
   now: clock,
 } satisfies Rules<TicketKeysOptions>;
 
-/** How often tickets were sealed and opened. */
+/** Counts of sealed and opened tickets. */
 export interface TicketStatistics {
   /** Tickets that were sealed. */
   readonly sealed: number;
-  /** Those among them that replaced one of an older key. */
+  /** Sealed tickets that replaced a ticket of an older key. */
   readonly renewed: number;
-  /** Tickets whose key was there. */
+  /** Tickets whose key was in the ring. */
   readonly opened: number;
-  /** Tickets whose key was not there. */
+  /** Tickets whose key was not in the ring. */
   readonly unknown: number;
 }
 
-/** A key as OpenSSL wants it. */
+/** A ticket key in the parts that OpenSSL needs. */
 export interface TicketKey {
-  /** 16 bytes that stand in the ticket in the clear. */
+  /** 16 bytes that identify the key; they are not encrypted in the ticket. */
   readonly name: Uint8Array;
-  /** Of AES-256. */
+  /** The key of AES-256. */
   readonly cipherKey: Uint8Array;
-  /** Of HMAC-SHA-256. */
+  /** The key of HMAC-SHA-256. */
   readonly macKey: Uint8Array;
 }
 
 /**
- * A ring of ticket keys that turns by the wall clock: time is cut into spans of `rotateMs`, and each span has a key of
- * its own. With a store the key of a span is laid down there one span ahead, by whoever comes first, so that everybody
- * has it when its time comes and nobody has to lead. Keys that open nothing any more are wiped.
+ * A ring of ticket keys that rotates by the wall clock: time is divided into spans of `rotateMs`, and each span has its
+ * own key. With a store, the first process to refresh its keys stores the key of the next span one span in advance. So
+ * all processes have the key when its span begins, and no process needs to be the leader. Keys that are too old to open
+ * tickets are wiped.
  */
 export class TicketKeys {
   readonly #rotateMs: number;
@@ -71,7 +75,7 @@ export class TicketKeys {
   readonly #now: () => number;
   readonly #shared: SharedKeys | undefined;
   readonly #ring = new Map<number, TicketKey>();
-  /** Tells whether the store has answered. */
+  /** Resolves with whether the store has answered. */
   #refreshing: Promise<boolean> | undefined;
   #refreshedAt = -Infinity;
   #refreshes = 0;
@@ -81,12 +85,12 @@ export class TicketKeys {
   #opened = 0;
   #unknown = 0;
 
-  /** @throws {RangeError | TypeError} when the options make no sense. */
+  /** @throws {RangeError | TypeError} when an option is invalid, or only one of `store` and `storeKey` is given. */
   constructor(options: TicketKeysOptions = {}) {
     checkOptions('new TicketKeys', options, TICKET_KEYS_RULES);
     const { rotateMs = 12 * 3_600_000, keep = 2, store, storeKey, now = Date.now } = options;
     if ((store === undefined) !== (storeKey === undefined))
-      throw new TypeError('shared ticket keys need both a store and its storeKey');
+      throw new TypeError('shared ticket keys need both a store and a storeKey');
     this.#rotateMs = rotateMs;
     this.#keep = keep;
     this.#now = now;
@@ -94,9 +98,10 @@ export class TicketKeys {
   }
 
   /**
-   * Fetches the shared keys; a server does it before it begins, and they are looked after from then on. It never fails.
-   * @param signal ends the waiting, not the fetching, such as `AbortSignal.timeout(5_000)`.
-   * @returns whether the store has answered, or none is needed. Until it has, tickets are those of this process alone.
+   * Fetches the shared keys. Call it before the server starts; afterwards the keys are refreshed automatically. It
+   * never rejects, except for an invalid `signal`.
+   * @param signal ends the wait but not the fetch, for example `AbortSignal.timeout(5_000)`.
+   * @returns whether the store has answered, or there is no store. Until it has, only this process opens its tickets.
    */
   async ready(signal?: AbortSignal): Promise<boolean> {
     if (signal !== undefined) checkArgument('ready', 'the signal', signal, signalRule);
@@ -115,7 +120,7 @@ export class TicketKeys {
     });
   }
 
-  /** The key to seal with now. @internal */
+  /** The key that seals tickets now. @param renews whether the ticket replaces one of an older key. @internal */
   sealing(renews = false): TicketKey {
     this.#turn();
     this.#sealed++;
@@ -123,14 +128,14 @@ export class TicketKeys {
     const span = this.#span;
     let key = this.#ring.get(span);
     if (key === undefined) {
-      // Without a store, or while it does not answer: tickets of this process alone.
+      // Without a store, or while it does not answer, the key is known to this process only.
       key = makeKey();
       this.#ring.set(span, key);
     }
     return key;
   }
 
-  /** The key by which a ticket opens; `isOld` when the ticket should be replaced. @internal */
+  /** The key that opens a ticket, by its name; `isOld` when the ticket should be replaced. @internal */
   opening(name: Uint8Array): { readonly key: TicketKey; readonly isOld: boolean } | undefined {
     this.#turn();
     for (const [span, key] of this.#ring) {
@@ -151,7 +156,7 @@ export class TicketKeys {
     return this.#ring.size;
   }
 
-  /** Wipes all keys. Connections that outlive it get tickets that nobody else opens. */
+  /** Wipes all keys. Connections that are still open afterwards get tickets that no other process can open. */
   close(): void {
     this.#closed = true;
     for (const key of this.#ring.values()) wipe(key);
@@ -163,7 +168,7 @@ export class TicketKeys {
     return Math.floor(this.#now() / this.#rotateMs);
   }
 
-  /** Wipes what is too old, also when the clock has jumped, and looks after the shared keys. */
+  /** Wipes keys outside of the ring's spans, also after a jump of the clock, and refreshes the shared keys when due. */
   #turn(): void {
     const span = this.#span;
     for (const [each, key] of this.#ring) {
@@ -181,9 +186,9 @@ export class TicketKeys {
 
   async #refresh(): Promise<boolean> {
     const shared = this.#shared;
-    // The key of what is shared was wiped: nothing may be sealed with it any more.
+    // After close() the storeKey is wiped, and nothing may be sealed with it.
     if (shared === undefined || this.#closed) return false;
-    // A store that has not answered by the next time is asked again.
+    // A refresh is due although the last one has not ended: the store is asked again.
     if (this.#refreshing === undefined || this.#isDue) {
       this.#refreshedAt = this.#now();
       const refreshing = this.#fetch(shared, ++this.#refreshes)
@@ -203,7 +208,7 @@ export class TicketKeys {
     const isCurrent = (): boolean => !this.#closed && number === this.#refreshes;
     const span = this.#span;
     for (let each = span - this.#keep; each <= span + 1 && isCurrent(); each++) {
-      // Keys of the past are only taken, those of now and next are laid down where there are none.
+      // Past keys are only read. The present and the next key are stored if they are missing.
       const key = await shared.fetch(each, each >= span ? this.#rotateMs * (this.#keep + 3) : undefined, isCurrent);
       if (key === undefined || !isCurrent()) continue;
       const before = this.#ring.get(each);
@@ -224,8 +229,8 @@ class SharedKeys {
   }
 
   /**
-   * @returns the key of a span; with `ttlMs` one is laid down where there is none, if it `isWanted` still, and what
-   * stands there after that counts.
+   * @returns the key of a span. If it is missing, and `ttlMs` is given and `isWanted` still holds, a new key is stored,
+   * and the store is read again: another process may have stored its key instead.
    */
   async fetch(span: number, ttlMs: number | undefined, isWanted: () => boolean): Promise<TicketKey | undefined> {
     const name = `ticket-key-${this.#sealer.name(String(span)).toString('base64url').slice(0, 32)}`;
@@ -249,7 +254,7 @@ function makeKey(): TicketKey {
   return keyFrom(randomBytes(SECRET_BYTES));
 }
 
-/** The parts of a key from its secret, which is wiped. */
+/** Derives the parts of a key from its secret, and wipes the secret. */
 function keyFrom(secret: Buffer): TicketKey {
   const bytes = Buffer.from(hkdfSync('sha256', secret, Buffer.alloc(0), 'wantio ticket key', 16 + 32 + 32));
   secret.fill(0);

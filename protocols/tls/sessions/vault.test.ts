@@ -175,7 +175,7 @@ describe('a vault', () => {
     const same = new Vault({ store, key, lookupMs: 100 });
     expect(new Vault({ store, key: Uint8Array.from(key), lookupMs: 100 }).isOwn(same.makeId())).toBe(true);
     expect(() => new Vault({ store, key: bytes(31, 1), lookupMs: 100 })).toThrow(
-      'the key of stored sessions has 32 bytes, not 31',
+      'the key of stored sessions must have 32 bytes, not 31',
     );
   });
 

@@ -1,6 +1,6 @@
 /**
- * Sessions of a server in a store that is not trusted: sealed, bound to their id, asked for within a deadline of their
- * own, and not at all while the store is out of order.
+ * A server's sessions in a store that need not be trusted. Each session is encrypted and bound to its id. A look-up has
+ * a deadline, and a failing store is left alone for a while.
  */
 
 import { randomBytes, timingSafeEqual } from 'node:crypto';
@@ -14,51 +14,51 @@ import type { StoreStatistics } from './store-guard.ts';
 import type { SessionStore } from '../../stores/store.ts';
 import { TTL_AT_MOST_MS, VALUE_AT_MOST } from '../../stores/store.ts';
 
-/** How sessions are kept. */
+/** The options of a {@link Vault}. */
 export interface VaultOptions {
   readonly store: SessionStore;
   /**
-   * 32 secret bytes that seal what is stored; the same for all who share the store. Random unless given, and then only
-   * this context can read it.
+   * 32 secret bytes that encrypt the stored sessions. All processes that share the store need the same bytes. By
+   * default they are random, so that only this context can read its sessions.
    */
   readonly key?: Uint8Array | undefined;
   /** How long a handshake waits for the store, in milliseconds. */
   readonly lookupMs: number;
 }
 
-/** A session that was found, in DER, or why there is none. */
+/** The found session in DER, or why there is none. */
 export type Found = { readonly der: Uint8Array } | { readonly miss: ResumptionMiss };
 
-/** What a session was made under. */
+/** The scope and the server name for which a session was made. */
 export interface SessionBinding {
   /** The scope of the context, 32 bytes. */
   readonly scope: Uint8Array;
   readonly serverName: string | undefined;
 }
 
-/** Seals sessions for a store, and opens what the store returns. */
+/** Saves and finds the sessions of one server context. */
 export class Vault {
   readonly store: SessionStore;
   readonly #sealer: Sealer;
   readonly #guard: StoreGuard;
-  /** What is on its way to the store, by key. */
+  /** The saves that are under way, by key. */
   readonly #saving = new Map<string, Save>();
   #closed = false;
 
-  /** @throws {RangeError} when the key has not 32 bytes. */
+  /** @throws {RangeError} when the key does not have 32 bytes. */
   constructor({ store, key, lookupMs }: VaultOptions) {
     this.store = store;
     this.#sealer = new Sealer(key ?? randomBytes(32), 'sessions', 'the key of stored sessions');
     this.#guard = new StoreGuard(lookupMs);
   }
 
-  /** Makes a session's id: 32 bytes, of which the last 8 show that it is one of ours. */
+  /** Makes a session id of 32 bytes. The last 8 are a mark by which {@link isOwn} recognises it. */
   makeId(): Uint8Array {
     const random = randomBytes(ID_BYTES - MARK_BYTES);
     return Buffer.concat([random, this.#mark(random)]);
   }
 
-  /** Whether an id is one of ours: those that clients make up never reach the store. */
+  /** Whether this vault's key made the id. The store is never asked about ids that clients make up. */
   isOwn(id: Uint8Array): boolean {
     return (
       !this.#closed &&
@@ -67,7 +67,10 @@ export class Vault {
     );
   }
 
-  /** Looks for a session; at once when it is still being saved, or the store answers at once. It never fails. */
+  /**
+   * Looks up a session. The answer is synchronous when the session is still being saved, or the store's answer is. It
+   * never throws or rejects.
+   */
   find(id: Uint8Array, binding: SessionBinding, time: TimeSource): Found | Promise<Found> {
     if (!this.isOwn(id)) return { miss: 'unknown' };
     const key = keyOf(id);
@@ -79,7 +82,7 @@ export class Vault {
     );
   }
 
-  /** Keeps a session, in its own time; @returns when that is done or given up. It never fails. */
+  /** Saves a session. @returns a Promise that resolves when it is saved or lost; it never rejects. */
   async save(id: Uint8Array, der: Uint8Array, binding: SessionBinding, ttlMs: number, time: TimeSource): Promise<void> {
     const value = this.#closed ? undefined : this.#seal(id, der, binding);
     if (value === undefined || value.length > VALUE_AT_MOST) {
@@ -98,7 +101,7 @@ export class Vault {
     if (this.#saving.get(key) === save) this.#saving.delete(key);
   }
 
-  /** Forgets a session, and one that is still being saved as well. @throws what the store throws. */
+  /** Removes a session, also one that is still being saved. @throws the store's error. */
   async remove(id: Uint8Array): Promise<void> {
     const key = keyOf(id);
     const save = this.#saving.get(key);
@@ -109,7 +112,7 @@ export class Vault {
     await this.store.remove(key);
   }
 
-  /** Resolves when nothing is being saved. */
+  /** Resolves when no save is under way. */
   async idle(): Promise<void> {
     await this.#guard.idle();
   }
@@ -118,7 +121,7 @@ export class Vault {
     return this.#guard.statistics(now);
   }
 
-  /** Wipes the keys: connections that outlive it find and save nothing more. The store is its owner's to close. */
+  /** Wipes the keys. Connections that are still open then find and save nothing. It does not close the store. */
   close(): void {
     this.#closed = true;
     this.#sealer.close();
@@ -128,7 +131,7 @@ export class Vault {
     return this.#sealer.name(random).subarray(0, MARK_BYTES);
   }
 
-  /** The sealed binding and session. The id is bound in: a value under another id does not open. */
+  /** Seals the binding and the session for the id: the value does not open under another id. */
   #seal(id: Uint8Array, der: Uint8Array, { scope, serverName }: SessionBinding): Buffer {
     const name = Buffer.from(serverName ?? '');
     const length = Buffer.alloc(2);
@@ -137,7 +140,7 @@ export class Vault {
   }
 
   #open(id: Uint8Array, value: Uint8Array | undefined, binding: SessionBinding): Found {
-    // It may have been closed since the store was asked.
+    // The vault may have been closed while the store was asked.
     if (value === undefined || this.#closed) return { miss: 'unknown' };
     const plain = this.#sealer.open(id, value);
     if (plain === undefined || plain.length < SCOPE_BYTES + 2) return { miss: 'corrupted' };
@@ -150,10 +153,10 @@ export class Vault {
   }
 }
 
-/** A session on its way to the store. */
+/** A save that is under way. */
 interface Save {
   readonly value: Uint8Array;
-  /** Whether it is to be of no use although it may still come to the store. */
+  /** Whether the session was removed during its save, so that it must not be found. */
   isRevoked: boolean;
   done: Promise<void> | undefined;
 }

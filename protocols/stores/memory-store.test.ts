@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 
 import { MemorySessionStore } from './memory-store.ts';
-import { VALUE_AT_MOST } from '../store.ts';
-import { bytes } from '../../testing/stores/check-store.ts';
-import { checkTakingStore } from '../../testing/stores/check-taking-store.ts';
-import { ManualClock } from '../../testing/stores/manual-clock.ts';
+import { VALUE_AT_MOST } from './store.ts';
+import { bytes } from '../testing/stores/check-store.ts';
+import { checkTakingStore } from '../testing/stores/check-taking-store.ts';
+import { ManualClock } from '../testing/stores/manual-clock.ts';
 
 describe('the memory store', () => {
   const make = () => {
@@ -43,6 +43,22 @@ describe('the memory store', () => {
     pass(10);
     for (let index = 0; index < 600; index++) store.set(`long-${String(index)}`, bytes(10, 1), 1_000);
     expect(store.statistics).toMatchObject({ size: 600, expirations: 1_000, evictions: 0 });
+  });
+
+  it('drops expired sessions although other sessions are used all the time', () => {
+    const { now, pass } = new ManualClock();
+    const store = new MemorySessionStore({ now });
+    const hot = Array.from({ length: 8 }, (_, index) => `hot-${String(index)}`);
+    for (const key of hot) store.set(key, bytes(10, 1), 1_000);
+    for (let index = 0; index < 50; index++) store.set(`short-${String(index)}`, bytes(10, 1), 10);
+    // The sweep passes the short-lived sessions before they expire.
+    for (let index = 0; index < 30; index++) store.set('other', bytes(10, 1), 1_000);
+    pass(10);
+    for (let index = 0; index < 80; index++) {
+      for (const key of hot) store.get(key);
+      store.set('other', bytes(10, 1), 1_000);
+    }
+    expect(store.statistics).toMatchObject({ size: 9, expirations: 50 });
   });
 
   it('finds the remaining keys after many removals', () => {
