@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
@@ -53,4 +53,53 @@ describe('the pages', () => {
         'receive wants to read\nyou said hello\nreceive wants to read\nreceive timed out (block 100 ms) waiting to read\nshutdown wants to read\n',
     });
   });
+
+  it('link only to files of the npm package, and to headings that exist', () => {
+    const packed = spawnSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {
+      encoding: 'utf8',
+      cwd: root,
+    });
+    const [{ files }] = JSON.parse(packed.stdout) as [{ files: { path: string }[] }];
+    const inPackage = new Set(files.map(({ path }) => path));
+    const docs = readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.md'));
+    const pages = ['README', 'ARCHITECTURE', 'CONTRIBUTING', 'SECURITY', 'CHANGELOG']
+      .map((name) => `${name}.md`)
+      .concat(docs.map((name) => `docs/${name}`));
+    expect(pages.filter((page) => !inPackage.has(page))).toEqual([]);
+
+    const links = pages.flatMap((page) => linksOf(page).map((link) => ({ page, link })));
+    expect(links.length).toBeGreaterThan(40);
+    const broken = links.filter(({ page, link }) => {
+      const [path, heading] = link.split('#');
+      const target = path === '' ? page : normalize(join(dirname(page), path));
+      return !inPackage.has(target) || (heading !== undefined && !headingsOf(target).includes(heading));
+    });
+    expect(broken).toEqual([]);
+  });
 });
+
+/** @returns the relative links of a page. Code is no link. */
+function linksOf(page: string): string[] {
+  return [
+    ...proseOf(page)
+      .replace(/`[^`\n]*`/g, '')
+      .matchAll(/\]\(([^)\s]+)\)/g),
+  ]
+    .map(([, link]) => link)
+    .filter((link) => !/^[a-z]+:/.test(link));
+}
+
+/** @returns the headings of a page, as GitHub spells them in links. */
+function headingsOf(page: string): string[] {
+  return [...proseOf(page).matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N}\s_-]/gu, '')
+      .replaceAll(' ', '-'),
+  );
+}
+
+/** @returns a page without its blocks of code. */
+function proseOf(page: string): string {
+  return readFileSync(join(root, page), 'utf8').replace(/^```[\s\S]*?^```$/gm, '');
+}
