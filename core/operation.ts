@@ -1,4 +1,7 @@
-/** A running operation: a promise of its result, whose state can be seen while it runs. */
+/**
+ * A running operation: a promise of its result, whose state can be seen while it runs. Long because the step, the venue
+ * and the loop between them are one concept.
+ */
 
 import { Observable, Subject } from 'rxjs';
 

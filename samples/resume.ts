@@ -36,8 +36,8 @@ const USAGE = `Usage: npm run sample -- resume [options]
   --tls1.2             with TLS 1.2 at most
   --save FILE          writes the last session in PEM, as openssl s_client -sess_in takes it: whoever has it is you
   --load FILE          comes with such a session the first time
-  --store STORE        where sessions are shared with other clients: files:DIR, lmdb:DIR, redis://HOST:PORT or unix:PATH,
-                       a session server
+  --store STORE        where sessions are shared with other clients: files:DIR, lmdb:DIR, redis://HOST:PORT, or
+                       unix:PATH, a session server
   --store-key FILE     32 secret bytes that seal what is stored, the same for all clients
   --help               this text`;
 if (values.help) {

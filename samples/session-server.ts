@@ -39,8 +39,8 @@ const USAGE = `Usage: npm run sample -- session-server [options]
   --processes N        how many share the port (1)
   --resumption POLICY  stateful: sessions stay here, and can be revoked; stateless: tickets, whose keys turn;
                        off: every handshake is a full one (stateful)
-  --store STORE        where sessions are kept, or the keys of tickets: memory (of the first process), files:DIR, lmdb:DIR,
-                       redis://HOST:PORT, or unix:PATH, another session server (memory)
+  --store STORE        where sessions are kept, or the keys of tickets: memory (of the first process), files:DIR,
+                       lmdb:DIR, redis://HOST:PORT, or unix:PATH, another session server (memory)
   --store-key FILE     32 secret bytes that seal what is stored, the same for all hosts (random: for this run alone)
   --help               this text`;
 

@@ -4,6 +4,7 @@
  * The functions are looked up in the running process at first use. So importing this file works everywhere, and no
  * second libssl is loaded. Pointers are numbers (user space lies below 2^53); 0 is NULL. OpenSSL's manual pages
  * describe the functions; the declarations here give the types of their arguments and results.
+ * Long because it declares some two hundred functions.
  */
 
 import koffi from 'koffi';

@@ -1,4 +1,4 @@
-/** A connection over TLS. */
+/** A connection over TLS. Long because it is a public interface, with its options. */
 
 import { Subject } from 'rxjs';
 import type { Observable } from 'rxjs';

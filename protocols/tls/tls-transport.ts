@@ -7,7 +7,7 @@
  * below does not accept encrypted ("sealed") bytes. Sealed bytes belong to this transport, which sends them without
  * further calls to `write`, and never seals them again: a byte that `write` has counted will be sent. While sealed
  * bytes are pending nothing more is sealed, and above a bound nothing more is read. So a peer that sends and does not
- * read cannot make this side's memory grow.
+ * read cannot make this side's memory grow. Long because reading, writing and the handshake share that one state.
  */
 
 import type { TimeSource } from '../../core/clock.ts';

@@ -1,6 +1,6 @@
 /**
- * A connection: the public interface of one transport. This file is longer than others because it holds everything that
- * users call. The running operations are in `slots.ts`; the ways to end are in `closing.ts` and `ends.ts`.
+ * A connection: the public interface of one transport. Long because it holds everything that users
+ * call. The running operations are in `slots.ts`; the ways to end are in `closing.ts` and `ends.ts`.
  */
 
 import { EventEmitter } from 'eventemitter3';

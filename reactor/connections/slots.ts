@@ -5,7 +5,7 @@
  * Theory of operation. At most one operation sends, one receives and one runs the handshake. Each waits here for what
  * it wants. A dispatch runs at most once a turn. For each kind of work, it asks whether the work is due, and does it if
  * it is. The same question decides whether the connection needs another turn. So the rule for "due" stands once, in
- * `#isDueFor`.
+ * `#isDueFor`. Long because what is due and what resumes must not be told apart.
  */
 
 import { type Observable, Subject } from 'rxjs';

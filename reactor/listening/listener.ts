@@ -1,4 +1,4 @@
-/** A listening socket. */
+/** A listening socket. Long because it is a public interface, with its options and events. */
 
 import { EventEmitter } from 'eventemitter3';
 import { Observable, Subject } from 'rxjs';

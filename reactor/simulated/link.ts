@@ -31,8 +31,8 @@ export class Link {
   #partitioned = false;
 
   /**
-   * @throws {TypeError | RangeError} when an option is unknown, of the wrong type or out of range. The setters throw the
-   * same.
+   * @throws {TypeError | RangeError} when an option is unknown, of the wrong type or out of range. The setters throw
+   * the same.
    */
   constructor(options: LinkOptions = {}) {
     checkOptions('new Link', options, LINK_RULES);

@@ -1,4 +1,7 @@
-/** A host of a simulated network: its kernel, behind the interface that a reactor uses. */
+/**
+ * A host of a simulated network: its kernel, behind the interface that a reactor uses. Long because it has a method for
+ * each system call.
+ */
 
 import { resolve } from 'node:path';
 

@@ -1,4 +1,4 @@
-/** Node.js streams over connections. */
+/** Node.js streams over connections. Long because a stream has the members of a `net.Socket` that node:http uses. */
 
 import { Duplex } from 'node:stream';
 

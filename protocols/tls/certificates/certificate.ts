@@ -1,4 +1,7 @@
-/** Certificates: their contents, and the names that they are valid for. */
+/**
+ * Certificates: their contents, and the names that they are valid for. Long because it is a public interface with a
+ * member for each field.
+ */
 
 import { createHash, X509Certificate } from 'node:crypto';
 import type { X509CheckOptions } from 'node:crypto';

@@ -1,4 +1,7 @@
-/** The settings that TLS connections share: certificates, trust, versions, ciphers. */
+/**
+ * The settings that TLS connections share: certificates, trust, versions, ciphers. Long because it turns each option
+ * into a setting.
+ */
 
 import { ClosedError } from '../../../core/errors.ts';
 import { checkArgument, checkOptions } from '../../../core/options.ts';
