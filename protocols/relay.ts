@@ -55,6 +55,28 @@ export interface RelayStatistics {
  * When both sides have ended, it closes them gracefully. When one side fails, the other side gets all bytes that
  * arrived before the failure. Then its connection is reset (over TLS: ended without close_notify), so that its peer
  * sees that bytes are missing. When a limit is exceeded or the relay is cancelled, it resets both at once.
+ * @example
+ * import { Reactor } from 'wantio';
+ * import { Relay } from 'wantio/protocols';
+ *
+ * const reactor = new Reactor();
+ * const upstream = await reactor.listen({ host: '127.0.0.1', port: 0 });
+ * upstream.serve({}, async (connection) => {
+ *   await connection.send(await connection.receive('*a'));
+ * });
+ * const front = await reactor.listen({ host: '127.0.0.1', port: 0 });
+ * front.connections$.subscribe((client) => {
+ *   void reactor.connect({ host: '127.0.0.1', port: upstream.port }).then(async (server) => {
+ *     const { forward, backward } = await new Relay(client, server, { idleMs: 60_000 }).done;
+ *     if (forward !== 5 || backward !== 5) throw new Error('bytes are missing');
+ *   });
+ * });
+ * const client = await reactor.connect({ host: '127.0.0.1', port: front.port });
+ * await client.send('hello');
+ * await client.shutdown('send');
+ * if (Buffer.from(await client.receive('*a')).toString() !== 'hello') throw new Error('the echo is missing');
+ * await client.close();
+ * await reactor.close();
  */
 export class Relay {
   /** Resolves with the statistics when both connections are closed; rejects with the error that ended the relay. */

@@ -43,6 +43,19 @@ export const CLOSE_RULES = { timeoutMs: milliseconds } satisfies Rules<CloseOpti
 /**
  * An event loop over non-blocking descriptors, inside Node's event loop. It keeps the process alive while it has an
  * open connection, listener or operation.
+ * @example
+ * import { Reactor } from 'wantio';
+ *
+ * const reactor = new Reactor();
+ * const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
+ * listener.serve({}, async (connection) => {
+ *   for await (const line of connection.lines({ maxBytes: 4096 })) await connection.send(`you said ${line}\n`);
+ * });
+ * const connection = await reactor.connect({ host: '127.0.0.1', port: listener.port });
+ * await connection.send('hello\n');
+ * if ((await connection.receive()) !== 'you said hello') throw new Error('the server says something else');
+ * await connection.close();
+ * await reactor.close();
  */
 export class Reactor extends EventEmitter<ReactorEvents> {
   /** The loop, for connections, listeners and protocols. @internal */

@@ -29,6 +29,24 @@ export function watchLaws(watcher: LawRunner): void {
  * @throws {Error} when a plan breaks the property. The message contains the smallest such plan, the trace of its run as
  * text and as a diagram (written to `WANTIO_TRACE_DIR` if that is set), and the command that replays it. The cause is
  * the error that the run threw.
+ * @example
+ * import fc from 'fast-check';
+ * import { checkLaw, simulate } from 'wantio/testing';
+ *
+ * const lines = fc.array(fc.stringMatching(/^[a-z]{0,20}$/), { minLength: 1, maxLength: 5 });
+ * await checkLaw(
+ *   fc.asyncProperty(lines, fc.integer({ min: 1, max: 9 }), async (sent, segment) => {
+ *     await simulate({ link: { segment } }, async (world) => {
+ *       const [here, there] = [world.machine('here'), world.machine('there')];
+ *       const listener = await there.reactor.listen({ host: '0.0.0.0', port: 7 });
+ *       const client = await here.reactor.connect({ host: 'there', port: 7 });
+ *       const server = await listener.accept();
+ *       await client.send(sent.map((line) => `${line}\n`));
+ *       for (const line of sent) if ((await server.receive()) !== line) throw new Error(`${line} is another line`);
+ *     });
+ *   }),
+ *   20,
+ * );
  */
 export async function checkLaw<P>(property: fc.IRawProperty<P>, count: number): Promise<void> {
   const { WANTIO_PATH: path, WANTIO_SEED: wantedSeed } = process.env;

@@ -68,6 +68,17 @@ export class LeakError extends WantioError {
  * @throws {LivelockError} when the scenario takes too many steps.
  * @throws {LeakError} when a descriptor, a deadline or a TLS object is left, or a descriptor was closed that was not
  * open.
+ * @example
+ * import { simulate } from 'wantio/testing';
+ *
+ * const { result } = await simulate({ link: { latencyMs: 10, segment: 1 } }, async (world) => {
+ *   const [here, there] = [world.machine('here'), world.machine('there')];
+ *   const listener = await there.reactor.listen({ host: '0.0.0.0', port: 7 });
+ *   listener.serve({}, (connection) => connection.send('hello\n').then(() => undefined));
+ *   const connection = await here.reactor.connect({ host: 'there', port: 7 });
+ *   return connection.receive();
+ * });
+ * if (result !== 'hello') throw new Error('the server says something else');
  */
 export async function simulate<T>(
   plan: SimulationPlan,

@@ -26,7 +26,26 @@ import type { RequestOptions, Response } from './options.ts';
  * @throws {HttpError} when the response is not HTTP. @throws {BoundsError} when it is larger than a bound allows.
  * @throws {BodyLengthError} when a body in pieces is shorter or longer than its `content-length`.
  * @example
- * const { status, headers, body } = await https.request(reactor, 'https://example.org/');
+ * import { createServer } from 'node:http';
+ * import { Reactor, toDuplex } from 'wantio';
+ * import { https } from 'wantio/protocols';
+ * import { selfSigned, TlsContext } from 'wantio/tls';
+ *
+ * // A server to ask. For one on the web, https.request(reactor, 'https://example.org/') is all.
+ * const { certificate, key } = selfSigned();
+ * const secure = await TlsContext.server({ certificate: { pem: certificate }, key: { pem: key } });
+ * const web = createServer((_, response) => response.end('a page\n'));
+ * const reactor = new Reactor();
+ * const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
+ * listener.connections$.subscribe((connection) => web.emit('connection', toDuplex(connection.secure(secure))));
+ *
+ * const { status, body } = await https.request(reactor, {
+ *   url: `https://localhost:${String(listener.port)}/`,
+ *   secure: await TlsContext.client({ ca: { pem: certificate } }),
+ *   timeouts: { blockMs: 5_000, totalMs: 20_000 },
+ * });
+ * if (status !== 200 || Buffer.from(body).toString() !== 'a page\n') throw new Error(`status ${String(status)}`);
+ * await reactor.close();
  */
 export function request(reactor: Reactor, url: string | URL, body?: Body): Promise<Response>;
 export function request(reactor: Reactor, options: RequestOptions): Promise<Response>;

@@ -12,7 +12,13 @@ import type { Address } from './address.ts';
  * @throws {SystemError} such as `ENOTFOUND`, `ENODATA` or `ETIMEOUT` when the name has no address of either family.
  * @throws {AbortError} when `signal` is aborted.
  * @example
+ * import { caresLookUp, epollGround, Reactor } from 'wantio';
+ *
  * const reactor = new Reactor({ ...epollGround(), lookUp: caresLookUp });
+ * const listener = await reactor.listen({ host: 'localhost', port: 0 });
+ * const connection = await reactor.connect({ host: 'localhost', port: listener.port });
+ * await connection.close();
+ * await reactor.close();
  */
 export async function caresLookUp(host: string, port: number, signal: AbortSignal): Promise<readonly Address[]> {
   if (signal.aborted) throw new AbortError('look-up', signal.reason);

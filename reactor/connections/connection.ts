@@ -56,7 +56,28 @@ import { HANDSHAKE, RECEIVE, SEND, Slots } from './slots.ts';
 import type { Wanting } from './slots.ts';
 import type { SocketOptionName } from './socket-options.ts';
 
-/** A bidirectional stream of bytes. */
+/**
+ * A bidirectional stream of bytes.
+ * @example
+ * import { OperationTimeoutError, Reactor } from 'wantio';
+ *
+ * const reactor = new Reactor();
+ * const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
+ * const connection = await reactor.connect({ host: '127.0.0.1', port: listener.port });
+ * const peer = await listener.accept();
+ *
+ * await peer.send('length 5\r\nhello');
+ * const header = await connection.receiveUntil('\r\n', { maxBytes: 100 });
+ * const length = Number(Buffer.from(header).toString().slice('length '.length));
+ * if (Buffer.from(await connection.receive(length)).toString() !== 'hello') throw new Error('the body is another one');
+ * try {
+ *   await connection.receive('*l', { timeouts: { blockMs: 10 } });
+ * } catch (error) {
+ *   if (!(error instanceof OperationTimeoutError)) throw error;
+ * }
+ * await Promise.all([connection.close(), peer.close()]);
+ * await reactor.close();
+ */
 export class Connection extends EventEmitter<ConnectionEvents> implements Selectable {
   /** @internal */ readonly basis: ConnectionBasis;
   /** @internal */ readonly transport: Transport;

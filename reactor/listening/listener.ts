@@ -70,6 +70,18 @@ export interface ListenerEvents {
  * Accepts connections: with {@link serve}, with {@link connections$}, or one at a time. Connections that the program
  * does not accept yet wait in the kernel's backlog. A shortage of descriptors ends neither the listener nor the
  * process.
+ * @example
+ * import { Reactor } from 'wantio';
+ *
+ * const reactor = new Reactor();
+ * const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
+ * listener.on('clientError', (error) => {
+ *   console.error(error.message);
+ * });
+ * listener.serve({ timeouts: { blockMs: 5_000 }, maxConnections: 1_000 }, async (connection, { signal }) => {
+ *   while (!signal.aborted) await connection.send(await connection.receive('*s'));
+ * });
+ * await reactor.close();
  */
 export class Listener extends EventEmitter<ListenerEvents> implements Selectable {
   /** The address of the listener. If it was asked for port 0, this has the port that the system chose. */

@@ -8,7 +8,7 @@
  */
 
 import { WantioError } from '../../core/errors.ts';
-import { checkArgument, checkOptions, count, duration, func, group } from '../../core/options.ts';
+import { checkArgument, checkOptions, count, duration, func, group, partWith } from '../../core/options.ts';
 import type { Rules } from '../../core/options.ts';
 import type { Ground } from '../ground.ts';
 import { Reactor } from '../reactor.ts';
@@ -35,6 +35,7 @@ export interface WorldOptions {
 
 /** The rule for the limit on the number of steps. */
 export const stepsAtMost = count(1);
+const promise = partWith('a promise, such as that of an async function that was called', 'then');
 export const WORLD_RULES = { link: group(LINK_RULES), wrap: func } satisfies Rules<WorldOptions>;
 
 /** No event is left in the world, but something still waits. */
@@ -80,7 +81,25 @@ export class LivelockError extends WantioError {
   }
 }
 
-/** Simulated hosts, a network, and virtual time. */
+/**
+ * Simulated hosts, a network, and virtual time.
+ * @example
+ * import { World } from 'wantio/testing';
+ *
+ * const world = new World({ link: { latencyMs: 50 } });
+ * const [here, there] = [world.machine('here'), world.machine('there')];
+ * const scenario = async (): Promise<void> => {
+ *   const listener = await there.reactor.listen({ host: '0.0.0.0', port: 7 });
+ *   listener.serve({}, (connection) => connection.send('hello\n').then(() => undefined));
+ *   const connection = await here.reactor.connect({ host: 'there', port: 7 });
+ *   if ((await connection.receive()) !== 'hello') throw new Error('the server says something else');
+ *   await connection.close();
+ *   listener.close();
+ * };
+ * await world.run(scenario());
+ * // The connect takes a round trip of virtual time.
+ * if (world.now() < 100) throw new Error('too fast');
+ */
 export class World {
   readonly network: SimulatedNetwork;
   /** How many entries have run. */
@@ -185,6 +204,7 @@ export class World {
    * @throws {LivelockError} when `main` has not settled after `steps` steps.
    */
   async run<T>(main: Promise<T>, steps = 1_000_000): Promise<T> {
+    checkArgument('run', 'the main promise', main, promise);
     checkArgument('run', 'steps', steps, stepsAtMost);
     let settled = false;
     const end = (): void => {

@@ -46,9 +46,22 @@ const duplex = partWith('a Duplex stream of Node.js', 'on', 'write', 'read');
  * or closing.
  * @throws {TypeError | RangeError} when an option is unknown or not valid.
  * @example
- * createServer((socket) => {
- *   const connection = fromDuplex(reactor, socket).secure(context);
+ * import { once } from 'node:events';
+ * import { connect, createServer } from 'node:net';
+ * import type { AddressInfo } from 'node:net';
+ * import { fromDuplex, Reactor } from 'wantio';
+ *
+ * const reactor = new Reactor();
+ * const server = createServer((socket) => {
+ *   const connection = fromDuplex(reactor, socket);
+ *   void connection.send('welcome\n').then(() => connection.close());
  * });
+ * await once(server.listen(0, '127.0.0.1'), 'listening');
+ * const client = fromDuplex(reactor, connect((server.address() as AddressInfo).port, '127.0.0.1'));
+ * if ((await client.receive()) !== 'welcome') throw new Error('the server says something else');
+ * await client.close();
+ * server.close();
+ * await reactor.close();
  */
 export function fromDuplex(reactor: Reactor, stream: Duplex, options: FromDuplexOptions = {}): Connection {
   checkArgument('fromDuplex', 'the reactor', reactor, reactorRule);

@@ -49,7 +49,20 @@ export const TO_DUPLEX_RULES = { allowHalfOpen: flag, highWaterMark: count(0) } 
  * the sample https-server does.
  * @throws {ClosedError} when the connection is closed.
  * @example
- * httpServer.emit('connection', toDuplex(connection));
+ * import { createServer } from 'node:http';
+ * import { Reactor, toDuplex } from 'wantio';
+ *
+ * const web = createServer((request, response) => response.end(`you asked for ${request.url ?? ''}\n`));
+ * const reactor = new Reactor();
+ * const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
+ * listener.connections$.subscribe((connection) => web.emit('connection', toDuplex(connection)));
+ *
+ * const client = await reactor.connect({ host: '127.0.0.1', port: listener.port });
+ * await client.send('GET /page HTTP/1.0\r\n\r\n');
+ * const answer = Buffer.from(await client.receive('*a')).toString();
+ * if (!answer.endsWith('you asked for /page\n')) throw new Error(answer);
+ * await client.close();
+ * await reactor.close();
  */
 export function toDuplex<C extends Connection>(connection: C, options: ToDuplexOptions = {}): ConnectionStream<C> {
   checkArgument('toDuplex', 'the connection', connection, partWith('a Connection', 'send', 'receive'));

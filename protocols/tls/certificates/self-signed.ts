@@ -31,6 +31,11 @@ export const SELF_SIGNED_RULES = {
  * default: pass `certificate` to the client as its `ca`.
  * @returns the certificate and the key, in PEM.
  * @throws {RangeError | TypeError} when an option is invalid.
+ * @example
+ * import { Certificate, selfSigned } from 'wantio/tls';
+ *
+ * const { certificate } = selfSigned({ names: ['service.test', '127.0.0.1'], days: 7 });
+ * if (!Certificate.load(certificate).checkHost('service.test')) throw new Error('the name is not in it');
  */
 export function selfSigned(options: SelfSignedOptions = {}): { certificate: string; key: string } {
   checkOptions('selfSigned', options, SELF_SIGNED_RULES);

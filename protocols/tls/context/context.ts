@@ -49,6 +49,23 @@ import type { VerifyErrorName } from '../certificates/verify-errors.ts';
 /**
  * The settings of TLS connections: certificates, trust, versions, ciphers, sessions. Make a context once and share it
  * among many connections. Only its certificate can be replaced later. Closing it does not close its connections.
+ * @example
+ * import { Reactor } from 'wantio';
+ * import { selfSigned, TlsContext } from 'wantio/tls';
+ *
+ * const { certificate, key } = selfSigned();
+ * const server = await TlsContext.server({ certificate: { pem: certificate }, key: { pem: key }, alpn: ['echo'] });
+ * const client = await TlsContext.client({ ca: { pem: certificate }, alpn: ['echo'] });
+ *
+ * const reactor = new Reactor();
+ * const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
+ * listener.serve({ secure: server }, async (connection) => {
+ *   await connection.send(`${connection.info().protocol} ${connection.info().alpn ?? ''}\n`);
+ * });
+ * const connection = await reactor.connectSecure({ host: 'localhost', port: listener.port, secure: client });
+ * if ((await connection.receive()) !== 'TLSv1.3 echo') throw new Error('something else was agreed on');
+ * await connection.close();
+ * await reactor.close();
  */
 export class TlsContext implements TransportLayer<SecureConnection, ConnectionBasis>, SettingsOwner {
   readonly role: 'client' | 'server';
