@@ -43,7 +43,8 @@ describe('the life of descriptors', () => {
       1_000,
     );
     if (replaying()) return;
-    expect(reuses, 'reused descriptor numbers').toBeGreaterThan(1_000);
+    // Some 1,200 and 2,400 on average: far fewer mean that the plans no longer try what the law is about.
+    expect(reuses, 'reused descriptor numbers').toBeGreaterThan(500);
     expect(happened, 'faults that happened').toBeGreaterThan(1_000);
   }, 600_000);
 });
