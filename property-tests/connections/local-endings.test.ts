@@ -8,6 +8,7 @@ import { describe, expect, it } from 'vitest';
 import { Relay } from '../../protocols/relay.ts';
 import type { Connection } from '../../reactor/connections/connection.ts';
 import { toDuplex } from '../../reactor/streams/to-duplex.ts';
+import { WantioError } from '../../core/errors.ts';
 import type { SimulatedMachine, World } from '../../reactor/simulated/world.ts';
 import { pairIn } from '../kit/scenarios.ts';
 import { simulate } from '../kit/simulate.ts';
@@ -91,6 +92,12 @@ const WAITERS: Record<string, Waiter> = {
   },
 };
 
+/** A wait may end with a result, a typed error, or the reason that the test gave. */
+function expectTyped(outcome: unknown): void {
+  if (outcome instanceof Error && outcome !== REASON) expect(outcome).toBeInstanceOf(WantioError);
+}
+
+const REASON = new Error('enough');
 let port = 100;
 
 async function run(scenario: (world: World) => Promise<void>): Promise<void> {
@@ -111,7 +118,7 @@ async function anotherFor(world: World, here: SimulatedMachine): Promise<Connect
 /** The ways to end a connection from this side. Each promise resolves when the end is complete. */
 const ENDINGS: Record<string, { readonly end: (scene: Scene) => Promise<unknown>; readonly takesOver?: boolean }> = {
   abort: { end: ({ connection }) => Promise.resolve(connection.abort()) },
-  'abort with a reason': { end: ({ connection }) => Promise.resolve(connection.abort(new Error('enough'))) },
+  'abort with a reason': { end: ({ connection }) => Promise.resolve(connection.abort(REASON)) },
   close: { end: ({ connection }) => connection.close({ idleMs: 100 }) },
   breakOff: { end: ({ connection }) => connection.breakOff({ idleMs: 100 }) },
   'an abort of the reactor': { end: ({ here }) => Promise.resolve(here.reactor.abort()) },
@@ -139,7 +146,8 @@ describe.each(Object.keys(ENDINGS))('%s', (how) => {
         await world.sleep(10);
         const ended = end(scene);
         // A drain waits for the peer, which sends nothing.
-        await Promise.all([ended, woken]);
+        const [, outcome] = await Promise.all([ended, woken]);
+        expectTyped(outcome);
         server.abort();
       });
     },
@@ -153,12 +161,14 @@ describe.each(Object.keys(ENDINGS))('%s', (how) => {
       if (name.includes('relay') && (how.includes('reactor') || how.includes('drain'))) {
         const other = await anotherFor(world, here);
         await end(scene);
-        await new Relay(client, other).done.catch((error: unknown) => error);
+        expectTyped(await new Relay(client, other).done.catch((error: unknown) => error));
       } else {
         await end(scene);
-        await Promise.resolve()
-          .then(() => wait(scene))
-          .catch((error: unknown) => error);
+        expectTyped(
+          await Promise.resolve()
+            .then(() => wait(scene))
+            .catch((error: unknown) => error),
+        );
       }
       server.abort();
     });
