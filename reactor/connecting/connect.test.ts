@@ -5,7 +5,9 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 import { AbortError, OperationTimeoutError, SystemError } from '../../core/errors.ts';
+import type { Transport } from '../../core/transport.ts';
 import type { Address } from '../addresses/address.ts';
+import type { Connection } from '../connections/connection.ts';
 import { epollGround } from '../epoll/epoll-ground.ts';
 import type { Ground } from '../ground.ts';
 import { Reactor } from '../reactor.ts';
@@ -107,6 +109,27 @@ describe('connect', () => {
       expect((error as Error).message).toBe('connect timed out (total 30 ms) waiting to write');
       filling.abort();
       await filling.done;
+    }));
+
+  it('closes the socket when the layer fails to create a connection over it', () =>
+    withReactor(async (reactor) => {
+      const listener = await reactor.listen({ host, port: 0 });
+      const layer = {
+        transport: (): Transport => {
+          throw new TypeError('the layer refuses');
+        },
+        connection: (): Connection => {
+          throw new TypeError('never called');
+        },
+      };
+      await expect(reactor.connectSecure({ host, port: portOf(listener), secure: layer })).rejects.toThrow(
+        'the layer refuses',
+      );
+      const accepted = await listener.accept();
+      expect(await accepted.receive('*a', { timeouts: { totalMs: 1_000 } }).catch((error: unknown) => error)).toSatisfy(
+        (outcome: unknown) => outcome instanceof SystemError || outcome instanceof Uint8Array,
+      );
+      accepted.abort();
     }));
 
   it('times out at its block limit while the name is looked up, and abandons the look-up', async () => {

@@ -80,8 +80,11 @@ export class ConnectStep implements LoopStep<Connection> {
     this.#lookUp.abort();
     this.#cancelHeadStart?.();
     for (const attempt of this.#attempts) attempt.close();
+    if (!failed) return;
+    // A layer that refuses has created no connection to own the socket.
+    if (this.#connection === undefined) this.#socket?.close();
     // A connection that has failed by itself is closed already. It may still send an alert, so it is not aborted.
-    if (failed && this.#connection?.closed === false) this.#connection.abort();
+    else if (!this.#connection.closed) this.#connection.abort();
   }
 
   #begin(): StepCode {
