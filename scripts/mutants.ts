@@ -4,6 +4,13 @@ import type { Mutant } from './mutant.ts';
 
 export const MUTANTS: readonly Mutant[] = [
   {
+    name: 'a refused layer leaves its socket open',
+    file: 'reactor/connecting/connect.ts',
+    find: 'if (this.#connection === undefined) this.#socket?.close();',
+    replace: 'if (this.#connection === undefined) return;',
+    by: 'reactor/connecting/connect.test.ts',
+  },
+  {
     name: 'last is off by one after a failed send',
     file: 'core/send.ts',
     find: 'return { last: this.#next - 1, rest: this.#within(this.#next) };',
