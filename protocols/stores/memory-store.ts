@@ -14,7 +14,7 @@ export interface MemoryStoreOptions {
   readonly maxSessions?: number | undefined;
   /**
    * How many bytes they take at most, 262,144 at least; 256 MiB unless given. Keys and values count; the
-   * bookkeeping takes some 150 bytes more for each session.
+   * bookkeeping takes some 175 bytes more for each session.
    */
   readonly maxBytes?: number | undefined;
   /** A clock in milliseconds that never goes back; the system's monotonic one unless given. */
@@ -45,7 +45,7 @@ export interface MemoryStoreStatistics {
  *
  * Theory of operation. A Map iterates in the order of insertion, and every use inserts its entry again, so the first
  * entry is the least recently used. Two iterators stay open over all calls: to begin at the front each time would walk
- * over every entry that was deleted there. Values are kept as Latin-1 strings, which take a third less memory than
+ * over every entry that was deleted there. Values are kept as Latin-1 strings, which take a quarter less memory than
  * small buffers.
  */
 export class MemorySessionStore implements TakingSessionStore {
