@@ -58,8 +58,8 @@ export class InputBuffer {
 
   /** Removes and returns the first `count` bytes, which the caller owns. `count` is at most `length`. */
   take(count: number): Uint8Array<ArrayBuffer> {
-    // When all of a large queue is taken, its memory goes with it. A copy would need as much memory again, and this
-    // happens just when an operation has failed.
+    // When all of a large queue is taken, the caller gets the memory of the queue itself. A copy would need as much
+    // memory again, often at the moment when an operation has failed.
     const isGiven = count === this.length && count >= GIVEN_AWAY_FROM && count * 2 >= this.#bytes.length;
     const taken = isGiven
       ? this.#bytes.subarray(this.#start, this.#end)

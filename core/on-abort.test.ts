@@ -2,47 +2,47 @@ import { expect, test } from 'vitest';
 
 import { onAbort } from './on-abort.ts';
 
-/** A signal, and the names of the callbacks that its abort has called. */
-function waiting(): { controller: AbortController; told: string[]; wait: (name: string) => () => void } {
+/** A controller, a function that adds a callback to its signal, and the names of the callbacks that were called. */
+function recording(): { controller: AbortController; called: string[]; add: (name: string) => () => void } {
   const controller = new AbortController();
-  const told: string[] = [];
-  return { controller, told, wait: (name) => onAbort(controller.signal, () => told.push(name)) };
+  const called: string[] = [];
+  return { controller, called, add: (name) => onAbort(controller.signal, () => called.push(name)) };
 }
 
 test('an abort calls every callback once', () => {
-  const { controller, told, wait } = waiting();
-  wait('first');
-  wait('second');
+  const { controller, called, add } = recording();
+  add('first');
+  add('second');
   controller.abort();
   controller.abort();
-  expect(told).toEqual(['first', 'second']);
+  expect(called).toEqual(['first', 'second']);
 });
 
 test('an abort does not call a callback that was removed', () => {
-  const { controller, told, wait } = waiting();
-  const stop = wait('first');
-  wait('second');
-  stop();
-  stop();
+  const { controller, called, add } = recording();
+  const remove = add('first');
+  add('second');
+  remove();
+  remove();
   controller.abort();
-  expect(told).toEqual(['second']);
+  expect(called).toEqual(['second']);
 });
 
 test('an abort calls a callback that was added after all others were removed', () => {
-  const { controller, told, wait } = waiting();
-  wait('first')();
-  wait('second')();
-  wait('third');
+  const { controller, called, add } = recording();
+  add('first')();
+  add('second')();
+  add('third');
   controller.abort();
-  expect(told).toEqual(['third']);
+  expect(called).toEqual(['third']);
 });
 
 test('an abort does not call a callback that an earlier callback removed', () => {
-  const { controller, told, wait } = waiting();
+  const { controller, called, add } = recording();
   onAbort(controller.signal, () => {
-    stop();
+    remove();
   });
-  const stop = wait('second');
+  const remove = add('second');
   controller.abort();
-  expect(told).toEqual([]);
+  expect(called).toEqual([]);
 });

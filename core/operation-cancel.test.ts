@@ -29,7 +29,7 @@ describe('a signal', () => {
     expect(await failureOf(operation)).toMatchObject({ cause: 'now' });
   });
 
-  test('that is aborted before an exhausted venue makes the first attempt cancels the operation', async () => {
+  test('that is aborted while the first attempt waits for the next turn cancels the operation', async () => {
     const controller = new AbortController();
     const { operation, step, venue } = start([WANT_READ], { signal: controller.signal, exhausted: true });
     controller.abort('now');

@@ -170,7 +170,7 @@ describe('an operation as an observable', () => {
     await expect(emitted).rejects.toBe(failure);
   });
 
-  test('cancels the operation when its subscriber leaves, and not after it has settled', async () => {
+  test('cancels the operation when its subscriber unsubscribes, unless the operation has settled', async () => {
     const { operation, venue } = start([WANT_READ], { timeouts: { blockMs: 5 } });
     operation.toObservable().subscribe().unsubscribe();
     expect([operation.settled, venue.parked.size, venue.deadlines.size]).toEqual([true, 0, 0]);
@@ -257,27 +257,27 @@ describe('a failure', () => {
 
 describe('the progress of an operation', () => {
   function observe(operation: Operation<string>): (number | 'complete')[] {
-    const told: (number | 'complete')[] = [];
-    operation.progress$.subscribe({ next: (value) => told.push(value), complete: () => told.push('complete') });
-    return told;
+    const emitted: (number | 'complete')[] = [];
+    operation.progress$.subscribe({ next: (value) => emitted.push(value), complete: () => emitted.push('complete') });
+    return emitted;
   }
 
   test('emits at each wait and at the end, and then completes', () => {
     const { operation, step, venue } = start([WANT_READ, WANT_READ, DONE]);
-    const told = observe(operation);
+    const emitted = observe(operation);
     for (const position of [5, 9]) {
       step.position = position;
       venue.ready();
     }
-    expect(told).toEqual([5, 9, 'complete']);
+    expect(emitted).toEqual([5, 9, 'complete']);
   });
 
   test('completes when the operation fails', async () => {
     const { operation, venue } = start([WANT_READ, new Error('no')]);
-    const told = observe(operation);
+    const emitted = observe(operation);
     venue.ready();
     await failureOf(operation);
-    expect(told).toEqual([0, 'complete']);
+    expect(emitted).toEqual([0, 'complete']);
   });
 
   test('of a settled operation emits its last state and completes', () => {
@@ -298,7 +298,7 @@ describe('the progress of an operation', () => {
   });
 });
 
-describe('in a venue that is exhausted for this turn', () => {
+describe('in a venue that allows no more starts in this turn', () => {
   test('an operation begins in the next turn', async () => {
     const { operation, step, venue } = start([DONE], { exhausted: true });
     const before = [step.attempts, operation.want, venue.parked.size];

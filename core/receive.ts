@@ -1,4 +1,4 @@
-/** The steps of receives. */
+/** The steps of the operations that receive: by a pattern, into the caller's memory, or to discard. */
 
 import { ClosedError } from './errors.ts';
 import type { Progress } from './errors.ts';

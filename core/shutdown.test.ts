@@ -56,7 +56,7 @@ describe('a shutdown of the receiving direction', () => {
   });
 });
 
-test("a shutdown of both directions shuts its own down before it waits for the peer's end", () => {
+test("a shutdown of both directions ends the sending direction before it waits for the peer's end", () => {
   const { step, transport } = shutting('both', { shutdowns: [WANT_WRITE], reads: ['abc', WANT_READ, END] });
   const first = [step.attempt(), transport.calls.read];
   expect([first, step.attempt(), step.attempt(), step.progress()]).toEqual([[WANT_WRITE, 0], WANT_READ, DONE, 3]);

@@ -18,23 +18,23 @@ export class ShutdownStep implements Step<void> {
   readonly #inflow: Inflow;
   readonly #outflow: Outflow;
   readonly #direction: Direction;
-  readonly #shakesHands: boolean;
+  readonly #completesHandshake: boolean;
   #dropped = 0;
 
   /**
-   * @param shakesHands whether to complete an unfinished handshake first. Before its end, TLS cannot send a
-   * close_notify.
+   * @param completesHandshake whether to complete an unfinished handshake first. TLS cannot send a close_notify before
+   * the handshake is complete.
    */
-  constructor(inflow: Inflow, outflow: Outflow, direction: Direction, shakesHands = true) {
+  constructor(inflow: Inflow, outflow: Outflow, direction: Direction, completesHandshake = true) {
     this.#inflow = inflow;
     this.#outflow = outflow;
     this.#direction = direction;
-    this.#shakesHands = shakesHands;
+    this.#completesHandshake = completesHandshake;
   }
 
   attempt(): StepCode {
     const { transport } = this.#outflow;
-    if (this.#shakesHands) {
+    if (this.#completesHandshake) {
       const code = transport.handshake();
       if (code !== DONE) return code;
     }

@@ -5,7 +5,7 @@ import type { Rules } from './options.ts';
 
 /**
  * The two limits of an operation, in milliseconds. `Infinity` and negative values mean no limit. With 0 the operation
- * does not wait: it tries, lets the loop ask the selector once, and tries again.
+ * does not wait: it tries, lets the loop poll the selector once, and tries again.
  */
 export interface Timeouts {
   /** The longest single wait. It is counted from the start of each wait. */
@@ -76,7 +76,8 @@ export class TimeoutBudget {
  */
 export function limit(ms: number | undefined, name: string): number {
   if (ms === undefined) return Infinity;
-  // Checked when it was set. But the object may have been changed since, and arithmetic accepts strings and null.
+  // The limit was checked when it was set. But the object may have changed since, and arithmetic accepts strings and
+  // null.
   if (typeof ms !== 'number')
     throw new TypeError(
       `${name} must be a number of milliseconds, not ${typeof ms === 'string' ? JSON.stringify(ms) : String(ms)}`,

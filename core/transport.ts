@@ -28,7 +28,7 @@ export interface Transport {
   /** Moves accepted bytes that are still held here to the layer below. Returns `DONE` when none is left. */
   flush(): StepCode;
 
-  /** Half-closes the channel, after all accepted bytes. Returns `DONE` when that is sent. Reads still work. */
+  /** Half-closes the channel after all accepted bytes. Returns `DONE` when the half-close is sent. Reads still work. */
   shutdown(): StepCode;
 
   /**
@@ -44,8 +44,8 @@ export interface Transport {
   readonly hasUnflushed: boolean;
 
   /**
-   * How many bytes the lowest layer has received. When the number has grown since an operation began to wait to read,
-   * another operation has read, and the awaited bytes may have come too.
+   * How many bytes the lowest layer has received. An operation that waits to read is tried again when this number has
+   * grown since its wait began: another operation has read from the channel, and may have read the awaited bytes too.
    */
   readonly received: number;
 

@@ -33,7 +33,7 @@ type Step = typeof step extends fc.Arbitrary<infer S> ? S : never;
 const steps = fc.array(step, { minLength: 1, maxLength: 12 });
 
 /** Runs the steps one after the other. @returns the outcome of each step. */
-async function take(
+async function runSteps(
   ends: readonly [Connection, Connection],
   plan: readonly Step[],
   arrive: () => Promise<void>,
@@ -48,7 +48,7 @@ async function take(
 }
 
 async function outcome(end: Connection, act: Step['act']): Promise<unknown> {
-  // Long enough to receive bytes that have arrived, and short enough to wait in vain in every step.
+  // Long enough to receive bytes that have arrived, and short enough that every step may time out.
   const timeouts = { blockMs: 3 };
   try {
     switch (act.kind) {
@@ -90,8 +90,8 @@ async function onRealSockets(plan: readonly Step[], contexts?: Contexts): Promis
       contexts === undefined
         ? [client, server]
         : [client.secure(contexts.client, { serverName: 'there' }), server.secure(contexts.server)];
-    // Loopback delivers at once. After two turns both ends have seen it.
-    return await take(ends, plan, async () => {
+    // Loopback delivers at once. After two turns, the reactor has seen everything that arrived.
+    return await runSteps(ends, plan, async () => {
       for (let turn = 0; turn < 2; turn++) await reactor.select({}, 0);
     });
   } finally {
@@ -104,7 +104,7 @@ const onSimulatedSockets = async (plan: readonly Step[], contexts?: Contexts): P
   (
     await simulate({}, async (world) => {
       const { client, server } = await pairIn(world, {}, contexts);
-      return take([client, server], plan, () => world.sleep(1));
+      return runSteps([client, server], plan, () => world.sleep(1));
     })
   ).result;
 

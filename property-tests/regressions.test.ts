@@ -21,10 +21,10 @@ import { contextsFor } from './kit/tls-contexts.ts';
 
 const nothing = new Uint8Array(0);
 // A TLS record with garbage inside. The peer answers with alert 20, `bad_record_mac`.
-const noRecord = Uint8Array.from({ length: 90 }, (_, index) => [23, 3, 3, 0, 85][index] ?? 1);
+const badRecord = Uint8Array.from({ length: 90 }, (_, index) => [23, 3, 3, 0, 85][index] ?? 1);
 
 describe('over a plain connection', () => {
-  it('an abort ends a polite close that waits for a send', () =>
+  it('an abort ends a graceful close that waits for a send', () =>
     simulate({}, async (world) => {
       const { client } = await pairIn(world);
       const sending = client.send(new Uint8Array(220_000));
@@ -107,12 +107,12 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('over %s', (version) => {
     await simulate({ faults: { send: [PASS, PASS, noMemory, noMemory] } }, async (world) => {
       const [here, there] = [world.machine('here'), world.machine('there')];
       const listener = await there.reactor.listen({ host: '0.0.0.0', port: 7 });
-      const told = new Promise<Error>((resolve) => listener.once('clientError', resolve));
+      const reported = new Promise<Error>((resolve) => listener.once('clientError', resolve));
       listener.serve({ secure: contexts.server }, () => undefined);
       await expect(here.reactor.connectSecure({ host: 'there', port: 7, secure: trusting })).rejects.toBeInstanceOf(
         CertificateError,
       );
-      expect(await told).toMatchObject({ name: 'TlsError', side: 'remote', alert: 48 });
+      expect(await reported).toMatchObject({ name: 'TlsError', side: 'remote', alert: 48 });
     });
   });
 
@@ -132,18 +132,18 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('over %s', (version) => {
 });
 
 describe("a reset after the peer's end", () => {
-  it.each([true, false])('leaves the end a clean one for a receive, with a "broken" listener: %s', (listens) =>
+  it.each([true, false])('leaves the end clean for a receive, with a "broken" listener: %s', (listens) =>
     simulate({ link: { latencyMs: 1 } }, async (world) => {
       const { client, server } = await pairIn(world);
-      const told: unknown[] = [];
-      if (listens) client.on('broken', (error) => told.push(error));
+      const emitted: unknown[] = [];
+      if (listens) client.on('broken', (error) => emitted.push(error));
       await server.send('all');
       await server.shutdown('send');
       await world.sleep(5);
       server.abort();
       await world.sleep(5);
       expect(Buffer.from(await client.receive('*a')).toString()).toBe('all');
-      expect(told).toMatchObject(listens ? [{ code: 'EPIPE' }] : []);
+      expect(emitted).toMatchObject(listens ? [{ code: 'EPIPE' }] : []);
       client.abort();
     }).then(() => undefined),
   );
@@ -151,8 +151,8 @@ describe("a reset after the peer's end", () => {
   it('is emitted to a "broken" listener although a send has reported it first', () =>
     simulate({ link: { latencyMs: 1 } }, async (world) => {
       const { client, server } = await pairIn(world);
-      const told: unknown[] = [];
-      client.on('broken', (error) => told.push(error));
+      const emitted: unknown[] = [];
+      client.on('broken', (error) => emitted.push(error));
       await server.shutdown('send');
       await world.sleep(10);
       server.abort();
@@ -162,7 +162,7 @@ describe("a reset after the peer's end", () => {
         await world.sleep(0);
       }
       await world.sleep(10);
-      expect(told).toMatchObject([{ code: 'EPIPE' }]);
+      expect(emitted).toMatchObject([{ code: 'EPIPE' }]);
       expect(client.signal.aborted).toBe(true);
       client.abort();
     }).then(() => undefined));
@@ -180,20 +180,20 @@ describe('when a write fails, a stream with a reader', () => {
     return stream;
   };
 
-  /** Reads on after a write has failed. @returns the text, and then the events of the stream. */
+  /** Reads the rest after a write has failed. @returns the text, and then the events of the stream. */
   const readOut = async (world: World, stream: ConnectionStream): Promise<string[]> => {
-    const heard: string[] = [];
+    const events: string[] = [];
     let text = '';
     stream
-      .on('end', () => heard.push('end'))
-      .on('error', ({ name }) => heard.push(name))
-      .on('close', () => heard.push('close'));
+      .on('end', () => events.push('end'))
+      .on('error', ({ name }) => events.push(name))
+      .on('close', () => events.push('close'));
     for (let turn = 0; turn < 10; turn++) {
       const piece = stream.destroyed ? null : (stream.read() as Buffer | null);
       if (piece !== null) text += piece.toString();
       await world.sleep(5);
     }
-    return [text, ...heard];
+    return [text, ...events];
   };
 
   it.each([
@@ -240,19 +240,19 @@ describe('when a write fails, a stream with a reader', () => {
       await Promise.all([client.handshake(), server.handshake()]);
       const stream = await filled(world, client, server);
       const refused = server.receive().catch(() => undefined);
-      client.basis.socket.write(noRecord);
+      client.basis.socket.write(badRecord);
       await refused;
       server.abort();
       await world.sleep(10);
-      let told: unknown;
+      let emitted: unknown;
       stream
         .on('error', (error) => {
-          told = error;
+          emitted = error;
         })
         .write('x');
       await world.sleep(10);
       expect(await readOut(world, stream)).toEqual(['first second', 'TlsError', 'close']);
-      expect(told).toMatchObject({ alert: 20, side: 'remote' });
+      expect(emitted).toMatchObject({ alert: 20, side: 'remote' });
     }).then(() => undefined));
 });
 
@@ -281,7 +281,7 @@ describe('a relay', () => {
           await upstream.send(new Uint8Array(700));
           await world.sleep(100);
           const refused = upstream.receive().catch(() => undefined);
-          for (let rest = noRecord; rest.length > 0; await world.sleep(5))
+          for (let rest = badRecord; rest.length > 0; await world.sleep(5))
             rest = rest.subarray(Math.max(0, below.basis.socket.write(rest)));
           await refused;
           upstream.abort();
@@ -355,7 +355,7 @@ describe('during renegotiations, key updates and certificate requests', () => {
 
   type Acting = (end: SecureConnection) => Promise<unknown>;
 
-  /** Both ends run their acts one after the other, while both receive until the end. Then both half-close. */
+  /** Each end runs its acts in order, while both ends receive until the end of the stream. Then both half-close. */
   async function run(
     version: 'TLSv1.2' | 'TLSv1.3',
     plan: { link: object; buffers: object; bytes?: [number, number] },
@@ -434,7 +434,7 @@ describe('during renegotiations, key updates and certificate requests', () => {
       [request, updateKeys],
     ));
 
-  it('close_notify is the last record, whatever OpenSSL would still answer', () =>
+  it('no record follows a close_notify, even when OpenSSL has another answer to send', () =>
     run(
       'TLSv1.3',
       { link: { segment: 1, latencyMs: 0 }, buffers: { sendBuffer: 1, receiveBuffer: 1 } },

@@ -7,7 +7,7 @@ import type { Address } from './addresses/address.ts';
 import type { Selector } from './selector.ts';
 import type { SystemCalls } from './system-calls.ts';
 
-/** Everything that one reactor needs from its platform. The code above is the same on every ground. */
+/** Everything that one reactor needs from its platform. All other code of the reactor is the same on every platform. */
 export interface Ground {
   readonly clock: Clock;
   readonly selector: Selector;
@@ -22,7 +22,7 @@ export interface Ground {
   /** Runs `task` soon, in a macrotask of its own, so that pending continuations of promises run before it. */
   defer(task: () => void): void;
   /**
-   * Runs `task` when the clock has reached `at`. It does not keep the process alive.
+   * Runs `task` when the clock has reached `at`. The wait does not keep the process alive.
    * @returns a function that cancels it.
    */
   wakeAt(at: number, task: () => void): () => void;

@@ -4,7 +4,9 @@
 export const READABLE = 1;
 /** See {@link READABLE}. */
 export const WRITABLE = 2;
-/** The peer has ended or the descriptor failed. From then on, a short read does not mean that nothing is left. */
+/**
+ * The peer has ended its side, or the descriptor failed. From then on, a short read does not mean that nothing is left.
+ */
 export const HANGUP = 4;
 /** The connection was reset or broke. Data that came before can still be received. */
 export const BROKEN = 8;
@@ -16,9 +18,9 @@ export interface HandleOwner {
 }
 
 /**
- * One registered descriptor. The selector sets bits of its readiness. The code that learns from a system call that
- * nothing is left clears them. The system reuses the numbers of closed descriptors; the generation distinguishes one
- * use of a number from the next.
+ * One registered descriptor. The selector sets bits of its readiness. The code that makes the system calls
+ * clears a bit when a call shows that nothing is left. The system reuses the numbers of closed descriptors; the
+ * generation distinguishes one use of a number from the next.
  */
 export class Handle {
   readonly fd: number;

@@ -48,7 +48,10 @@ export interface Selected<R extends Selectable = Selectable, W extends Selectabl
   readonly timedOut: boolean;
 }
 
-/** Waits until a member of either set is ready. It starts in the turn after the call, after the selector was asked. */
+/**
+ * Waits until a member of either set is ready. The first attempt runs in the turn after the call, once the selector has
+ * been polled.
+ */
 export class SelectStep<R extends Selectable, W extends Selectable> implements LoopStep<Selected<R, W>> {
   readonly name = 'select';
   readonly #read: readonly R[];

@@ -820,7 +820,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a listener retries a failing accept for ever',
     file: 'reactor/listening/listener.ts',
-    find: "else if (tries === ACCEPTS_PER_TURN) this.#rest(systemError(fd, 'accept4', formatAddress(this.address)));",
+    find: "else if (tries === ACCEPTS_PER_TURN) this.#pauseAccepting(systemError(fd, 'accept4', formatAddress(this.address)));",
     replace: 'else if (tries === ACCEPTS_PER_TURN) return undefined;',
     by: 'property-tests/connections/errnos.test.ts',
   },

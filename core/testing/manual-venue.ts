@@ -6,6 +6,7 @@ import type { Operation, Venue } from '../operation.ts';
 /** A venue that a test controls. */
 export class ManualVenue implements Venue {
   readonly deadlines: Deadlines;
+  /** Whether the present turn allows no more starts. */
   exhausted = false;
   /** The operations that wait here. */
   readonly parked = new Set<Operation<unknown>>();

@@ -17,7 +17,7 @@ export class ScriptedStep implements Step<string> {
   readonly released: boolean[] = [];
   /** How often {@link handOver} was called. */
   handovers = 0;
-  /** The result when a limit passes. Without one the operation fails. */
+  /** The result of the step, also when a timeout ends it. If it is undefined, a timeout fails the operation. */
   resultAtTimeout: string | undefined;
   /** The progress of the step. */
   position = 0;

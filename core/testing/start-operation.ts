@@ -17,7 +17,7 @@ export interface Started {
 export interface Start {
   readonly timeouts?: Timeouts;
   readonly signal?: AbortSignal;
-  /** Whether the venue is exhausted for this turn. */
+  /** Whether the venue allows no more starts in this turn. */
   readonly exhausted?: boolean;
 }
 

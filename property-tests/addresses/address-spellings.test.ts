@@ -36,8 +36,8 @@ const plan = fc.record({
   spellings: fc.array(spelling, { minLength: 2, maxLength: 3 }),
   version: fc.constantFrom('TLSv1.2', 'TLSv1.3'),
   policy: fc.constantFrom('stateful', 'stateless'),
-  byWith: fc.boolean(),
-  expects: fc.boolean(),
+  givesServerName: fc.boolean(),
+  givesExpected: fc.boolean(),
 });
 
 function spelt(
@@ -48,11 +48,11 @@ function spelt(
   return (isUpper ? name.toUpperCase() : name) + (hasEnd ? (name.includes(':') ? '%7' : '.') : '');
 }
 
-it('a host is connected to, verified, routed and resumed alike in every spelling', async () => {
+it('connect, verification, routing and resumption work alike in every spelling of a host', async () => {
   const authority = new Authority();
   let resumed = 0;
   await checkLaw(
-    fc.asyncProperty(plan, async ({ host: index, spellings, version, policy, byWith, expects }) => {
+    fc.asyncProperty(plan, async ({ host: index, spellings, version, policy, givesServerName, givesExpected }) => {
       const host = hosts[index];
       const issued = authority.issue({ names: host.certificate });
       const other = authority.issue({ names: ['other.test'] });
@@ -86,10 +86,10 @@ it('a host is connected to, verified, routed and resumed alike in every spelling
           for (const [visit, each] of spellings.entries()) {
             const name = spelt(host.names, each);
             const secure =
-              byWith || expects
+              givesServerName || givesExpected
                 ? client.with({
-                    ...(byWith ? { serverName: name } : {}),
-                    ...(expects
+                    ...(givesServerName ? { serverName: name } : {}),
+                    ...(givesExpected
                       ? { expect: { name: spelt(host.names, spellings[(visit + 1) % spellings.length]) } }
                       : {}),
                   })

@@ -17,7 +17,7 @@ interface Place {
   readonly manner: Manner;
 }
 
-/** In most lists at most one or two addresses answer, at any position. */
+/** Lists of addresses. At most two addresses of a list answer, at any position. */
 const places = fc
   .array(
     fc.record({
@@ -26,9 +26,11 @@ const places = fc
     }),
     { minLength: 1, maxLength: 8 },
   )
-  .chain((list) => fc.record({ list: fc.constant(list), lively: fc.array(fc.nat(list.length - 1), { maxLength: 2 }) }))
-  .map(({ list, lively }) =>
-    list.map((place, index): Place => ({ ...place, manner: lively.includes(index) ? 'answers' : place.manner })),
+  .chain((list) =>
+    fc.record({ list: fc.constant(list), answering: fc.array(fc.nat(list.length - 1), { maxLength: 2 }) }),
+  )
+  .map(({ list, answering }) =>
+    list.map((place, index): Place => ({ ...place, manner: answering.includes(index) ? 'answers' : place.manner })),
   );
 
 const hostOf = ({ family, manner }: Place, index: number): string => {

@@ -1,5 +1,5 @@
-// Law: an address has one text, whatever the spelling it was given in: the text that Node's own sockets use. Encoding
-// and decoding an address returns an equal address.
+// Law: in every spelling, an address has the same text: the text that Node's own sockets use. Encoding and decoding an
+// address returns an equal address.
 
 import { SocketAddress } from 'node:net';
 

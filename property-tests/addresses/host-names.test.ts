@@ -66,11 +66,11 @@ describe('a host name', () => {
             const world = new World();
             const [here, there] = [world.machine('here'), world.machine('there')];
             world.network.name(name, there.host.addresses);
-            const looked: string[] = [];
+            const lookedUp: string[] = [];
             const { lookUp } = here.reactor.loop.ground;
             Object.assign(here.reactor.loop.ground, {
               lookUp: (host: string, ...rest: [number, AbortSignal]) => {
-                looked.push(host);
+                lookedUp.push(host);
                 return lookUp(host, ...rest);
               },
             });
@@ -95,7 +95,7 @@ describe('a host name', () => {
             );
             for (const context of [client, server, inner]) context.close();
             expect(outcome).toEqual({ asked: [name, name], reused: [false, true] });
-            expect(looked).toEqual([first, second].map((host) => name + (host.endsWith('.') ? '.' : '')));
+            expect(lookedUp).toEqual([first, second].map((host) => name + (host.endsWith('.') ? '.' : '')));
             expect(
               [first, second, expected].map((host) => Certificate.load(certificate).checkHost(host) === undefined),
             ).toEqual([false, false, false]);

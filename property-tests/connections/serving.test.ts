@@ -115,7 +115,7 @@ describe('a server', () => {
     ['a failing connect of the handler', (_, reactor) => reactor.connect({ host: 'nowhere', port: 1 }), true],
     ['a TypeError of the handler', () => Promise.reject(new TypeError('a slip')), true],
     ['a client that goes away', (connection) => connection.receive(), false],
-  ])('without a clientError listener warns only of faults of the handler itself: %s', async (_, handler, isTold) => {
+  ])('without a clientError listener warns only of faults of the handler itself: %s', async (_, handler, warns) => {
     const warnings: Error[] = [];
     const onWarning = (warning: Error): void => void warnings.push(warning);
     process.on('warning', onWarning);
@@ -136,6 +136,6 @@ describe('a server', () => {
     } finally {
       process.off('warning', onWarning);
     }
-    expect(warnings.length).toBe(isTold ? 1 : 0);
+    expect(warnings.length).toBe(warns ? 1 : 0);
   });
 });

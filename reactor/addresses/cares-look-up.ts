@@ -22,7 +22,7 @@ import type { Address } from './address.ts';
  */
 export async function caresLookUp(host: string, port: number, signal: AbortSignal): Promise<readonly Address[]> {
   if (signal.aborted) throw new AbortError('look-up', signal.reason);
-  // RFC 6761, section 6.3: localhost must not be asked for.
+  // RFC 6761, section 6.3: the name servers must not be asked for localhost.
   if (/^(?:.*\.)?localhost\.?$/i.test(host))
     return [
       { family: 'IPv6', host: '::1', port },
@@ -45,7 +45,7 @@ export async function caresLookUp(host: string, port: number, signal: AbortSigna
     const reasons = answers
       .filter((answer) => answer.status === 'rejected')
       .map(({ reason }) => reason as NodeJS.ErrnoException);
-    // ENODATA of one family says nothing about the other, so an error of the servers goes first.
+    // ENODATA of one family says nothing about the other, so an error of the servers takes precedence.
     const { code = 'ENODATA', errno = 0 } = reasons.find((reason) => reason.code !== 'ENODATA') ?? {};
     throw new SystemError(
       code,

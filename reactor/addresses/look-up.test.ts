@@ -28,17 +28,17 @@ afterEach(() => {
   syncBuiltinESMExports();
 });
 
-const given = (host: string): { readonly up: AbortController; readonly outcome: Promise<unknown> } => {
-  const up = new AbortController();
-  return { up, outcome: lookUp(host, 1, up.signal).catch((error: unknown) => error) };
+const started = (host: string): { readonly cancel: AbortController; readonly outcome: Promise<unknown> } => {
+  const cancel = new AbortController();
+  return { cancel, outcome: lookUp(host, 1, cancel.signal).catch((error: unknown) => error) };
 };
 
 const never = new AbortController().signal;
 
 describe('look-ups that hang', () => {
   it('free their place when the caller aborts, and are counted until the system answers', async () => {
-    const hung = ['hangs-1', 'hangs-2', 'hangs-3'].map(given);
-    for (const { up } of hung) up.abort('enough');
+    const hung = ['hangs-1', 'hangs-2', 'hangs-3'].map(started);
+    for (const { cancel } of hung) cancel.abort('enough');
     for (const { outcome } of hung)
       expect(await outcome).toMatchObject({ name: 'AbortError', cause: 'enough', operation: 'look-up' });
     // The third look-up had no place yet, so it occupies no thread.
@@ -51,9 +51,9 @@ describe('look-ups that hang', () => {
 
   it('make further look-ups fail when they occupy every thread', async () => {
     for (let count = 0; count < 4; count++) {
-      const { up, outcome } = given(`hangs-${String(count)}`);
+      const { cancel, outcome } = started(`hangs-${String(count)}`);
       await new Promise(setImmediate);
-      up.abort();
+      cancel.abort();
       expect(await outcome).toBeInstanceOf(AbortError);
     }
     expect(abandonedLookUps()).toBe(4);
@@ -85,9 +85,9 @@ describe('look-ups by c-ares, which need no threads', () => {
   });
 
   it('reject with AbortError when they are cancelled', async () => {
-    const up = new AbortController();
-    const outcome = caresLookUp('well.test', 1, up.signal).catch((error: unknown) => error);
-    up.abort('enough');
+    const cancel = new AbortController();
+    const outcome = caresLookUp('well.test', 1, cancel.signal).catch((error: unknown) => error);
+    cancel.abort('enough');
     expect(await outcome).toMatchObject({ name: 'AbortError', cause: 'enough' });
   });
 });

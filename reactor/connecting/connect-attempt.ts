@@ -11,7 +11,7 @@ import { applyOptions, SocketTransport } from '../connections/socket-transport.t
 import { EAGAIN, EINPROGRESS, EINTR, systemError } from '../system-calls.ts';
 
 /**
- * Owns its descriptor until the caller takes {@link socket} or closes the attempt. The descriptor is registered after
+ * Owns its descriptor until the caller takes the socket or closes the attempt. The descriptor is registered after
  * connect(2) has returned, because epoll reports a hangup for a socket that was never connected.
  */
 export class ConnectAttempt implements HandleOwner {
@@ -45,8 +45,11 @@ export class ConnectAttempt implements HandleOwner {
     }
   }
 
-  /** The connected socket. The caller owns it from now on. Valid only after {@link poll} has returned `null`. */
-  get socket(): SocketTransport {
+  /**
+   * Hands the connected socket over to the caller, who owns it from now on. Valid only after {@link poll} has returned
+   * `null`.
+   */
+  takeSocket(): SocketTransport {
     this.#taken = true;
     return this.#socket as SocketTransport;
   }

@@ -44,7 +44,8 @@ export class ConnectStep implements LoopStep<Connection> {
   #socket: SocketTransport | undefined;
   #connection: Connection | undefined;
   #cancelHeadStart: (() => void) | undefined;
-  #isNext = true;
+  /** Whether the next address may be tried: the last attempt has failed, or its head start is over. */
+  #mayTryNext = true;
 
   constructor(
     loop: Loop,
@@ -65,7 +66,7 @@ export class ConnectStep implements LoopStep<Connection> {
   attempt(): StepCode {
     if (this.#addresses === undefined) return this.#begin();
     if (this.#socket === undefined && !this.#connect(this.#addresses)) return WANT_WRITE;
-    return this.#shakeHands();
+    return this.#handshake();
   }
 
   result(): Connection {
@@ -129,7 +130,7 @@ export class ConnectStep implements LoopStep<Connection> {
         this.#failed(error);
         break;
       }
-      if (this.#attempts.length > 0 && !this.#isNext) return false;
+      if (this.#attempts.length > 0 && !this.#mayTryNext) return false;
       const address = addresses.shift();
       if (address !== undefined) this.#try(address, addresses.length > 0);
       else if (this.#attempts.length === 0) throw this.#failure as Error;
@@ -139,11 +140,11 @@ export class ConnectStep implements LoopStep<Connection> {
 
   #failed(error: SystemError): void {
     this.#failure = error;
-    this.#isNext = true;
+    this.#mayTryNext = true;
   }
 
-  #try(address: Address, more: boolean): void {
-    this.#isNext = false;
+  #try(address: Address, hasMore: boolean): void {
+    this.#mayTryNext = false;
     this.#cancelHeadStart?.();
     try {
       this.#attempts.push(new ConnectAttempt(this.#loop, address, this.#options, this.#wake));
@@ -151,9 +152,9 @@ export class ConnectStep implements LoopStep<Connection> {
       this.#failed(error as SystemError);
       return;
     }
-    if (!more) return;
+    if (!hasMore) return;
     this.#cancelHeadStart = this.#loop.after(HEAD_START_MS, () => {
-      this.#isNext = true;
+      this.#mayTryNext = true;
       this.#wake();
     });
   }
@@ -161,7 +162,7 @@ export class ConnectStep implements LoopStep<Connection> {
   #take(attempt: ConnectAttempt): void {
     this.#cancelHeadStart?.();
     for (const other of this.#attempts.splice(0)) other.close();
-    this.#socket = attempt.socket;
+    this.#socket = attempt.takeSocket();
     this.#connected = attempt.address;
     const host = isPath(this.#options) ? undefined : hostName(this.#options.host, 'host');
     const basis: ConnectionBasis = { loop: this.#loop, socket: this.#socket, role: 'client', host };
@@ -173,7 +174,7 @@ export class ConnectStep implements LoopStep<Connection> {
   }
 
   /** Runs the layer's handshake step by step. Changes of the connection's readiness wake the operation. */
-  #shakeHands(): StepCode {
+  #handshake(): StepCode {
     const connection = this.#connection as Connection;
     let code;
     try {
@@ -198,7 +199,7 @@ export class ConnectStep implements LoopStep<Connection> {
     this.#layer = layer;
     this.#socket = undefined;
     this.#connection = undefined;
-    this.#isNext = true;
+    this.#mayTryNext = true;
     this.#addresses = [this.#connected as Address];
     return this.attempt();
   }

@@ -10,7 +10,7 @@ import { ProgressWatch } from './progress-watch.ts';
 import type { CloseLimits } from './progress-watch.ts';
 import type { Slots } from './slots.ts';
 
-/** The part of a connection that its end uses. */
+/** The part of a connection that {@link Closing} uses. */
 export interface ClosingOwner {
   readonly closed: boolean;
   abort(reason?: Error): void;
@@ -36,7 +36,7 @@ export class Closing {
   }
 
   /** Half-closes the connection, and waits for the peer's half-close. */
-  async politely(): Promise<void> {
+  async gracefully(): Promise<void> {
     const { inflow, outflow } = this.#slots;
     const watch = await this.#leaveWith(new ShutdownStep(inflow, outflow, 'both', false), 'closed');
     // The peer sent more than a close reads. When the descriptor is closed, the kernel drops the rest and sends a
@@ -46,7 +46,7 @@ export class Closing {
   }
 
   /** Lets the sent data arrive, then breaks the connection. */
-  async byBreaking(reason: Error | undefined): Promise<void> {
+  async byBreakOff(reason: Error | undefined): Promise<void> {
     // A send of nothing is complete when the transport holds no bytes any more.
     const watch = await this.#leaveWith(new SendStep(this.#slots.outflow, NOTHING, undefined), 'broken off');
     await this.#acknowledged(watch);
@@ -56,13 +56,14 @@ export class Closing {
     else this.#owner.destroy(reason, this.#limits);
   }
 
-  /** Called when the connection is destroyed: stops the limits. */
+  /** Called when the connection is destroyed: stops the timers of the limits. */
   stop(): void {
     this.#watch?.stop();
   }
 
   /**
-   * Fails the running receive and handshake, lets a running send finish, then runs `last`. Ignores failures of both.
+   * Fails the running receive and handshake, lets a running send finish, then runs `last`. Ignores a failure of
+   * that send and of `last`.
    */
   async #leaveWith(last: Step<unknown>, how: string): Promise<ProgressWatch> {
     const slots = this.#slots;

@@ -272,16 +272,16 @@ describe('a connection over real sockets', () => {
       const { fd } = client.basis.socket.handle;
       client.abort();
       const others = await pair(reactor);
-      const heir = others.find((other) => other.basis.socket.handle.fd === fd) as Connection;
+      const successor = others.find((other) => other.basis.socket.handle.fd === fd) as Connection;
       expect(() => {
         client.setOption('keepAlive', true);
       }).toThrow(ClosedError);
       expect(() => client.option('keepAlive')).toThrow(ClosedError);
-      expect(heir.option('keepAlive')).toBe(0);
+      expect(successor.option('keepAlive')).toBe(0);
       for (const connection of [server, ...others]) connection.abort();
     }));
 
-  it('refuses a tryReceiveInto memory of 0 bytes', () =>
+  it('refuses to receive into memory of 0 bytes in tryReceiveInto', () =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor);
       await server.send('hello\n');
@@ -307,7 +307,7 @@ describe('a connection over real sockets', () => {
       server.abort();
     }));
 
-  it('iterates over lines of bytes, and ends with the peer', () =>
+  it('iterates over lines of bytes until the peer ends', () =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor);
       await server.send(Buffer.from('\xff\r\na\rb\n\n', 'latin1'));

@@ -216,14 +216,14 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
   /**
    * Closes the connection gracefully. It lets a running send finish, half-closes the connection, waits for the peer's
    * half-close, then closes the descriptor. It drops data that still come while it waits, because unread data would
-   * make the kernel send a reset, which destroys the last data on their way. A running receive fails. When a limit
-   * passes, the connection is closed all the same.
+   * make the kernel send a reset, which would destroy the last data on their way. A running receive fails. When a limit
+   * passes, the connection is closed anyway.
    * @param options how long the close may take: by default 30 seconds, with at most 2 without progress.
    * @returns resolves when the descriptor is closed.
    */
   close(options?: ConnectionCloseOptions): Promise<void> {
     const limits = closeLimits(options);
-    return (this.#closed ??= this.closed ? this.#isGone() : this.#end(limits, (closing) => closing.politely()));
+    return (this.#closed ??= this.closed ? this.#isGone() : this.#end(limits, (closing) => closing.gracefully()));
   }
 
   /**
@@ -236,7 +236,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
    */
   breakOff(options?: ConnectionCloseOptions, reason?: Error): Promise<void> {
     const limits = closeLimits(options);
-    return (this.#closed ??= this.closed ? this.#isGone() : this.#end(limits, (closing) => closing.byBreaking(reason)));
+    return (this.#closed ??= this.closed ? this.#isGone() : this.#end(limits, (closing) => closing.byBreakOff(reason)));
   }
 
   /**
@@ -659,7 +659,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
     await this.#isGone();
   }
 
-  /** Resolves when the descriptor is closed. It outlives the connection when it lingers. */
+  /** Resolves when the descriptor is closed. A descriptor that lingers outlives its connection. */
   async #isGone(): Promise<void> {
     await this.#linger?.over;
   }

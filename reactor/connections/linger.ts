@@ -12,8 +12,8 @@ import type { Loop } from '../loop.ts';
 /**
  * Keeps a descriptor open for a short time after its connection has ended. It sends the bytes that the transport still
  * holds (such as a TLS alert), half-closes the socket, and drops arriving bytes until the peer ends. If the descriptor
- * were closed at once, the kernel would answer unread bytes with a reset, and a reset destroys the alert on its way. It
- * ends when a limit passes.
+ * were closed at once, the kernel would answer unread bytes with a reset, and a reset destroys the alert on its way.
+ * When a limit passes, the descriptor is closed.
  */
 export class Linger implements HandleOwner {
   /** Resolves when the descriptor is closed. */

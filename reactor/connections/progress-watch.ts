@@ -1,4 +1,4 @@
-/** Whether the peer still acknowledges the sent bytes, and how long it may take. */
+/** The limits for the end of a connection, and a watch over them: does the peer still acknowledge the sent bytes? */
 
 import { checkOptions, group, milliseconds, number } from '../../core/options.ts';
 import type { Rules } from '../../core/options.ts';

@@ -54,8 +54,8 @@ export class FaultInjector {
     /** The permanent faults, by descriptor. */
     const lasting = new Map<number, 'reset' | 'end' | 'hold'>();
     /**
-     * Descriptors on which a send has failed because the peer is gone. All data of the peer have come before that, so
-     * faults must not make its reads wait any more.
+     * Descriptors on which a send has failed because the peer is gone. All data of the peer have arrived by then, so
+     * faults must no longer make a read wait.
      */
     const broken = new Set<number>();
 
@@ -97,14 +97,14 @@ export class FaultInjector {
           if (fault.code === 'EAGAIN') selector.again(fd, ready);
           return -constants.errno[fault.code];
         case 'reset':
-          if (!lasting.has(fd)) this.#last(lasting, fd, fault);
+          if (!lasting.has(fd)) this.#makeLasting(lasting, fd, fault);
           calls.setOption(fd, 'linger', 0);
           return -ECONNRESET;
         case 'end':
-          if (!lasting.has(fd)) this.#last(lasting, fd, fault);
+          if (!lasting.has(fd)) this.#makeLasting(lasting, fd, fault);
           return call === 'recv' ? 0 : -EPIPE;
         case 'hold':
-          if (!lasting.has(fd)) this.#last(lasting, fd, fault);
+          if (!lasting.has(fd)) this.#makeLasting(lasting, fd, fault);
           return -EAGAIN;
       }
     };
@@ -160,7 +160,7 @@ export class FaultInjector {
     return fault;
   }
 
-  #last(lasting: Map<number, string>, fd: number, fault: Fault): void {
+  #makeLasting(lasting: Map<number, string>, fd: number, fault: Fault): void {
     lasting.set(fd, fault.kind);
     this.#count(fault);
   }

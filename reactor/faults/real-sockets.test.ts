@@ -129,7 +129,7 @@ describe('real sockets whose system calls fail', () => {
     );
   });
 
-  it('reject a send with ECONNRESET, and also the receive after the remaining bytes', async () => {
+  it('reject a send with ECONNRESET, deliver the remaining bytes, then reject a receive too', async () => {
     await withFaults(once('send', 1, 'ECONNRESET'), async (reactor) => {
       const [client, server] = await pair(reactor);
       await server.send('read me first\n');
@@ -155,7 +155,7 @@ describe('real sockets whose system calls fail', () => {
     );
   });
 
-  it('can retry a failed send from the byte after its last', async () => {
+  it('can retry a failed send from the byte after the last one sent', async () => {
     await withFaults(
       ({ call, index }) =>
         call === 'send'

@@ -271,14 +271,14 @@ describe('a reactor that closes', () => {
   it('aborts the signal of its handlers, lets them finish, and then is closed', () =>
     withReactor(async (reactor) => {
       const listener = await reactor.listen({ host, port: 0 });
-      let told = false;
+      let sawAbort = false;
       listener.serve({}, async (connection, { signal }) => {
         await connection.send('started\n');
         if (!signal.aborted)
           await new Promise((resolve) => {
             signal.addEventListener('abort', resolve);
           });
-        told = true;
+        sawAbort = true;
         await connection.send('finished\n');
       });
       const client = createConnection({ host, port: portOf(listener) });
@@ -291,7 +291,7 @@ describe('a reactor that closes', () => {
       await expect(reactor.listen({ host, port: 0 })).rejects.toBeInstanceOf(ClosedError);
       await once(client, 'end');
       await closing;
-      expect(told).toBe(true);
+      expect(sawAbort).toBe(true);
       expect(text).toBe('started\nfinished\n');
     }));
 

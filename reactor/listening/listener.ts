@@ -192,10 +192,11 @@ export class Listener extends EventEmitter<ListenerEvents> implements Selectable
       const fd = this.#loop.ground.calls.accept(handle.fd, this.#peer);
       if (fd >= 0) return this.#adopt(fd);
       if (fd === -EAGAIN) handle.readiness &= ~READABLE;
-      else if (SHORTAGES.has(-fd)) this.#pause(fd);
+      else if (SHORTAGES.has(-fd)) this.#turnAway(fd);
       // Any other error of accept(2) is that of one waiting connection, which is gone. But after this many in a row,
       // the error must be that of the listener.
-      else if (tries === ACCEPTS_PER_TURN) this.#rest(systemError(fd, 'accept4', formatAddress(this.address)));
+      else if (tries === ACCEPTS_PER_TURN)
+        this.#pauseAccepting(systemError(fd, 'accept4', formatAddress(this.address)));
     }
     return undefined;
   }
@@ -354,7 +355,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements Selectable
       // The client is gone already, or the kernel is short of memory or of watches. This connection is lost; the next
       // one may succeed.
       calls.close(fd);
-      if (error instanceof SystemError && SHORTAGES.has(error.errno)) this.#rest(error);
+      if (error instanceof SystemError && SHORTAGES.has(error.errno)) this.#pauseAccepting(error);
       return undefined;
     }
     this.#pauseMs = 0;
@@ -363,18 +364,21 @@ export class Listener extends EventEmitter<ListenerEvents> implements Selectable
     return new SocketTransport(calls, selector, handle, this.#peer.address);
   }
 
-  /** Turns one client away, so that it does not wait in vain, and gives the process time to close descriptors. */
-  #pause(shortage: number): void {
+  /** Closes one waiting connection, so that its client does not wait in vain, and pauses accepting. */
+  #turnAway(shortage: number): void {
     const { calls } = this.#loop.ground;
     this.#reserve.spend(() => {
       const fd = calls.accept(this.#handle.fd, this.#peer);
       if (fd >= 0) calls.close(fd);
     });
-    this.#rest(systemError(shortage, 'accept4', formatAddress(this.address)));
+    this.#pauseAccepting(systemError(shortage, 'accept4', formatAddress(this.address)));
   }
 
-  /** Pauses accepting and reports why. Each pause is twice as long as the last, until a connection is accepted. */
-  #rest(shortage: SystemError): void {
+  /**
+   * Pauses accepting, so that the process has time to close descriptors, and reports why. Each pause is twice as long
+   * as the last, until a connection is accepted.
+   */
+  #pauseAccepting(shortage: SystemError): void {
     this.#pauseMs = Math.min(LONGEST_PAUSE_MS, Math.max(SHORTEST_PAUSE_MS, this.#pauseMs * 2));
     this.#cancelPause = this.#loop.after(this.#pauseMs, () => {
       this.#cancelPause = undefined;

@@ -76,18 +76,18 @@ describe('Node warns of no listener leak when', () => {
 describe('many callbacks of onAbort for one signal', () => {
   it('are each called once, even if one throws, unless they were removed', async () => {
     const cancel = new AbortController();
-    const told: string[] = [];
-    const leave = onAbort(cancel.signal, () => {
-      told.push('left');
+    const called: string[] = [];
+    const remove = onAbort(cancel.signal, () => {
+      called.push('removed');
     });
     onAbort(cancel.signal, () => {
       throw new Error('thrown by one');
     });
     onAbort(cancel.signal, () => {
-      told.push('told');
+      called.push('kept');
     });
-    leave();
-    leave();
+    remove();
+    remove();
     const uncaught: Promise<unknown[]> = once(process, 'uncaughtExceptionMonitor');
     const handlers = process.listeners('uncaughtException');
     process.removeAllListeners('uncaughtException');
@@ -97,7 +97,7 @@ describe('many callbacks of onAbort for one signal', () => {
     await handled;
     for (const handler of handlers) process.on('uncaughtException', handler);
     expect(error.message).toBe('thrown by one');
-    expect(told).toEqual(['told']);
+    expect(called).toEqual(['kept']);
   });
 
   it('add one listener, and remove it with the last callback', () => {
@@ -114,9 +114,9 @@ describe('many callbacks of onAbort for one signal', () => {
         remove(...all);
       },
     });
-    const leaving = Array.from({ length: 20 }, () => onAbort(signal, () => undefined));
+    const removals = Array.from({ length: 20 }, () => onAbort(signal, () => undefined));
     expect(listeners).toBe(1);
-    for (const leave of leaving) leave();
+    for (const removeCallback of removals) removeCallback();
     expect(listeners).toBe(0);
     onAbort(signal, () => undefined)();
     expect(listeners).toBe(0);

@@ -34,7 +34,7 @@ import { SimulatedSelector } from './simulated-selector.ts';
 
 /** The options of a host. */
 export interface HostOptions {
-  /** The addresses of the host, without those of its loopback. */
+  /** The addresses of the host, except its loopback addresses. */
   readonly addresses?: readonly string[] | undefined;
   /** How many descriptors its process may have open; no limit by default. */
   readonly descriptors?: number | undefined;
@@ -61,9 +61,15 @@ export const HOST_RULES = {
 export interface HostNetwork {
   /** The link of a host to itself. */
   readonly loopback: Link;
-  /** @returns the host that has `address` from the point of view of another host; `undefined` when none has it. */
+  /**
+   * @returns the host that `address` means on the host `from`, the link to it, and the address that connections come
+   * from; `undefined` when no host has the address.
+   */
   pathTo(from: SimulatedHost, address: string): { host: SimulatedHost; link: Link; from: string } | undefined;
-  /** Runs `task` when `bytes` bytes from a host have arrived over `link`, or when its partition heals. */
+  /**
+   * Runs `task` when `bytes` bytes from a host have arrived over `link`. While the link is partitioned, they arrive
+   * when it heals.
+   */
   carry(from: SimulatedHost, link: Link, bytes: number, task: () => void): void;
   /** Runs `task` after `ms` milliseconds of virtual time. @returns a function that cancels it. */
   after(ms: number, task: () => void): () => void;

@@ -92,7 +92,10 @@ export class SimulatedNetwork implements HostNetwork {
     return link;
   }
 
-  /** @returns the host that has `address` from the point of view of another host; `undefined` when none has it. */
+  /**
+   * @returns the host that `address` means on the host `from`, the link to it, and the address that connections come
+   * from; `undefined` when no host has the address.
+   */
   pathTo(from: SimulatedHost, address: string): { host: SimulatedHost; link: Link; from: string } | undefined {
     if (isLoopback(address) || from.addresses.includes(address))
       return { host: from, link: this.loopback, from: address };
@@ -103,7 +106,10 @@ export class SimulatedNetwork implements HostNetwork {
     return undefined;
   }
 
-  /** Runs `task` when `bytes` bytes from a host have arrived over `link`, or when its partition heals. */
+  /**
+   * Runs `task` when `bytes` bytes from a host have arrived over `link`. While the link is partitioned, they arrive
+   * when it heals.
+   */
   carry(from: SimulatedHost, link: Link, bytes: number, task: () => void): void {
     this.#clockwork.after(link.take(from, bytes, this.#clockwork.now()), () => {
       link.pass(task);

@@ -3,7 +3,10 @@
 import type { Handle } from '../handle.ts';
 import type { Batch, Selector } from '../selector.ts';
 
-/** Edge-triggered like epoll: it reports readiness when it begins, and at registration if it is there already. */
+/**
+ * Edge-triggered like epoll: it reports a readiness when the readiness begins, or at registration if the descriptor is
+ * ready already.
+ */
 export class SimulatedSelector implements Selector {
   readonly #readinessOf: (fd: number) => number;
   readonly #handles = new Map<number, Handle>();

@@ -49,7 +49,7 @@ function hashOf(chunks: Iterable<Uint8Array>): string {
 
 async function hashOfAll(chunks: Connection | Duplex): Promise<string> {
   const hash = createHash('sha256');
-  // By default, a loop over a stream destroys it at its end, together with the bytes that it has not sent yet.
+  // By default, a loop over a stream destroys the stream at the end, together with the bytes that it has not sent yet.
   for await (const chunk of chunks instanceof Duplex ? chunks.iterator({ destroyOnReturn: false }) : chunks)
     hash.update(chunk as Uint8Array);
   return hash.digest('hex');
@@ -444,27 +444,27 @@ describe('a connection over any Node stream', () => {
 
   it('is refused for streams that carry no bytes, have another reader, or have ended', () =>
     withReactor((reactor) => {
-      const nobody =
+      const taking =
         (stream: Duplex): (() => Connection) =>
         () =>
           fromDuplex(reactor, stream);
-      expect(nobody(new PassThrough({ objectMode: true }))).toThrow(
+      expect(taking(new PassThrough({ objectMode: true }))).toThrow(
         new TypeError('fromDuplex refused: the stream is in object mode, but a connection carries bytes'),
       );
-      expect(nobody(new PassThrough().setEncoding('utf8'))).toThrow(
+      expect(taking(new PassThrough().setEncoding('utf8'))).toThrow(
         new TypeError('fromDuplex refused: the stream decodes its bytes as utf8; do not set an encoding'),
       );
       const read = new TypeError('fromDuplex refused: other code reads the stream');
-      expect(nobody(new PassThrough().resume())).toThrow(read);
-      expect(nobody(new PassThrough().on('data', () => undefined).pause())).toThrow(read);
-      expect(nobody(new PassThrough().on('readable', () => undefined))).toThrow(read);
+      expect(taking(new PassThrough().resume())).toThrow(read);
+      expect(taking(new PassThrough().on('data', () => undefined).pause())).toThrow(read);
+      expect(taking(new PassThrough().on('readable', () => undefined))).toThrow(read);
       const [twice] = streamPair();
       const connection = fromDuplex(reactor, twice);
-      expect(nobody(twice)).toThrow(read);
+      expect(taking(twice)).toThrow(read);
       connection.abort();
       const over = new ClosedError('fromDuplex refused: the stream has ended or was destroyed');
-      expect(nobody(twice)).toThrow(over);
-      expect(nobody(new PassThrough().end())).toThrow(over);
+      expect(taking(twice)).toThrow(over);
+      expect(taking(new PassThrough().end())).toThrow(over);
       expect(reactor.connections.size).toBe(0);
       return Promise.resolve();
     }));

@@ -235,7 +235,7 @@ export class StreamTransport extends PlainTransport implements ConnectionSocket 
   }
 
   /**
-   * Removes the listeners, except those for errors, which the stream may still emit.
+   * Removes the listeners, except those for 'error' and 'close', which the stream may still emit.
    * @returns whether this was the first call.
    */
   #leave(): boolean {

@@ -302,21 +302,21 @@ describe('a stream over a connection', () => {
       })(),
     );
     const stream: ConnectionStream = toDuplex(client);
-    const told: number[] = [];
-    stream.setTimeout(100, () => told.push(world.now())).on('timeout', () => told.push(-world.now()));
+    const timeouts: number[] = [];
+    stream.setTimeout(100, () => timeouts.push(world.now())).on('timeout', () => timeouts.push(-world.now()));
     stream.resume();
     expect(stream.timeout).toBe(100);
     await world.run(world.sleep(50));
     await world.run(server.send('x'));
     await world.run(world.sleep(1_000));
-    expect(told).toEqual([150, -150]);
+    expect(timeouts).toEqual([150, -150]);
     stream.write('y');
     await world.run(world.sleep(1_000));
-    expect(told).toEqual([150, -150, -1150]);
+    expect(timeouts).toEqual([150, -150, -1150]);
     stream.setTimeout(0);
     stream.write('z');
     await world.run(world.sleep(1_000));
-    expect(told.length).toBe(3);
+    expect(timeouts.length).toBe(3);
     stream.setTimeout(100).destroy();
     for (const { reactor } of world.machines) reactor.abort();
     await world.run(Promise.all(world.machines.map(({ reactor }) => reactor.close())));

@@ -286,8 +286,8 @@ export class ConnectionStream<C extends Connection = Connection> extends Duplex 
   }
 
   /**
-   * Emits `'timeout'` when nothing was sent or received for `ms` milliseconds, once until something is. It does not
-   * close the stream. 0 switches it off.
+   * Emits `'timeout'` when nothing was sent or received for `ms` milliseconds, and again only after bytes have moved.
+   * The timeout does not close the stream. 0 switches it off.
    */
   setTimeout(ms: number, listener?: () => void): this {
     this.timeout = ms;
