@@ -225,7 +225,7 @@ export class Operation<T> implements Promise<T> {
 
   /**
    * Waits for `want`, or fails when the limits leave no time. A limit of zero allows one turn: the wanted bytes may
-   * have come since the selector was last asked, and a connect to a near host is complete after one turn.
+   * have come since the selector was last polled, and a connect to a near host is complete after one turn.
    */
   #wait(want: Want): void {
     if (this.#budget.isZero && !this.#hasLooked) {

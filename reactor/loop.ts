@@ -61,7 +61,7 @@ export class Loop implements Venue {
     this.deadlines = new Deadlines(ground.clock.now(), (at) => {
       if (at < this.#timerAt) this.#setTimer(at);
     });
-    // Every handler of a server may listen to it, and Node would warn of a leak.
+    // Every handler of a server may listen to this signal, and Node would warn of a leak.
     setMaxListeners(0, this.#drain.signal);
     ground.selector.onReady(() => {
       this.#schedule();
@@ -110,7 +110,7 @@ export class Loop implements Venue {
     return this.#adopt(step, options).start();
   }
 
-  /** Starts an operation in the next turn, after the selector was asked. */
+  /** Starts an operation in the next turn, after the selector was polled. */
   runNextTurn<T>(step: LoopStep<T>, options: OperationOptions): Operation<T> {
     return this.#adopt(step, options).startNextTurn();
   }

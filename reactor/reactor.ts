@@ -102,8 +102,8 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   }
 
   /**
-   * Runs `task` once, after `ms` milliseconds of the reactor's time, which is virtual in a simulated world. It does not
-   * keep the process alive.
+   * Runs `task` once, after `ms` milliseconds of the reactor's time, which is virtual in a simulated world. The wait
+   * does not keep the process alive.
    * @param ms a number of milliseconds; `Infinity` for never.
    * @returns a function that cancels it.
    * @throws {TypeError | RangeError} when `ms` is not a number of milliseconds, or `task` is not a function.

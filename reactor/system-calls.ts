@@ -54,7 +54,7 @@ export interface SystemCalls {
    * @returns the descriptor of the file; `-EAGAIN` when another process holds the lock.
    */
   lock(path: string): number;
-  /** @returns a descriptor without a use of its own. It is closed when the process needs one and has none left. */
+  /** @returns a descriptor to hold in reserve: it is closed when the process needs a descriptor and has none left. */
   reserve(): number;
 }
 

@@ -6,7 +6,7 @@ import type { Handle } from '../handle.ts';
 import type { SocketOptionName } from './socket-options.ts';
 import type { PeerCredentials } from '../system-calls.ts';
 
-/** The lowest transport of a connection: a socket of the system's, or one of Node's own streams. */
+/** The lowest transport of a connection: a socket of the system, or a Node.js stream. */
 export interface ConnectionSocket extends Transport {
   /** Its readiness. Code that sets a bit must also add the handle to the reactor's ready queue. */
   readonly handle: Handle;
@@ -28,8 +28,8 @@ export interface ConnectionSocket extends Transport {
   readonly acknowledged: number;
 
   /**
-   * How many of the sent bytes it has not acknowledged yet; 0 when the socket is closed or broken, because it never
-   * will.
+   * How many of the sent bytes the peer's system has not acknowledged yet; 0 when the socket is closed or broken,
+   * because the peer will never acknowledge them.
    */
   readonly unacknowledged: number;
 

@@ -12,9 +12,9 @@ export interface SignalOwner {
 }
 
 /**
- * Hot and shared by all subscribers. It is armed while it has at least one. A value is a hint that a try may succeed;
- * values are not queued. It counts the emissions after which no subscriber did input or output, so that a handler that
- * spins can be reported.
+ * Hot and shared by all subscribers. A value is a hint that a try may succeed; values are not queued. The signal is
+ * armed while it has a subscriber. It counts the emissions after which no subscriber did input or output: at a limit,
+ * a handler spins, and the signal is disarmed until the next input or output.
  *
  * A server has one for each connection. So the class keeps the subscribers itself, which takes less memory than a
  * Subject.
@@ -99,5 +99,5 @@ function next(this: Subscriber<unknown>, value: unknown): void {
   this.next(value);
 }
 
-// More than a handler that counts, logs or waits for a condition would let pass without input or output.
+// A handler that only counts, logs or waits for a condition stays below this number.
 const UNANSWERED_AT_MOST = 64;

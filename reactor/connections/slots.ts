@@ -5,7 +5,7 @@
  * Theory of operation. At most one operation sends, one receives and one runs the handshake. Each waits here for what
  * it wants. A dispatch runs at most once a turn. For each kind of work, it asks whether the work is due, and does it if
  * it is. The same question decides whether the connection needs another turn. So the rule for "due" stands once, in
- * `#isDueFor`. Long because what is due and what resumes must not be told apart.
+ * `#isDueFor`. Long because the decision that work is due and the code that does it belong together.
  */
 
 import { type Observable, Subject } from 'rxjs';
@@ -163,7 +163,7 @@ export class Slots implements Venue, HandleOwner, SignalOwner {
     const { want } = operation;
     operation.receivedBefore = this.transport.received;
     this.lastWant = want;
-    // The answer that resumed the operation is used up. It waits for the answer to a new look-up.
+    // The answer that resumed the operation is used up. The operation now waits for the answer to a new look-up.
     if (want === 'lookup') this.#lookupAnswered = false;
     if (want !== null) this.#wants?.next({ operation: operation.name, want });
     // It may be ready again already: another operation has moved bytes, or the attempt stopped early to let others run.
