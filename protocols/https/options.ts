@@ -28,12 +28,13 @@ export interface RequestOptions extends OperationOptions {
    */
   readonly headers?: Readonly<OutgoingHttpHeaders> | undefined;
   /**
-   * The request reads the body once it is connected, and no faster than the server accepts it. A body in pieces is
-   * sent chunked, or with the given `content-length`, which must be right. The bytes must not change until the response has
+   * The request reads the body once it is connected, and no faster than the server accepts it. A body in pieces is sent
+   * chunked, or with the given `content-length`, which must be right. The bytes must not change until the response has
    * arrived.
    *
    * The request owns the body from the call on, and closes it when no more is needed, also when the request is refused
-   * or the connection fails. It destroys a Node stream. It calls `return` of any other iterator, and does not wait for it.
+   * or the connection fails. It destroys a Node stream. It calls `return` of any other iterator, and does not wait for
+   * it.
    */
   readonly body?: Body | undefined;
   /**
