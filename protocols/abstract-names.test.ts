@@ -48,7 +48,7 @@ a = s.accept()[0]; a.sendall(repr(a.getsockname()).encode() + b'\\n'); a.close()
     expect(parseTarget('@a/b')).toEqual({ path: '\0a/b' });
   });
 
-  it('may contain zero bytes, unlike a path, and be one byte longer', () =>
+  it('may contain zero bytes, and be one byte longer than a path', () =>
     withReactor(async (reactor) => {
       const name = `${newName()}\0padded\0\0`;
       const listener = await reactor.listen({ path: name });
@@ -67,7 +67,7 @@ a = s.accept()[0]; a.sendall(repr(a.getsockname()).encode() + b'\\n'); a.close()
       await expect(reactor.listen({ path: `${longest}x` })).rejects.toThrow('at most 108 bytes');
     }));
 
-  it('differs from the path of the same text, also in a simulated world, and leaves no file', async () => {
+  it('differs from the path of the same text and leaves no file, in a simulated world', async () => {
     const world = new World();
     const { host, reactor } = world.machine('a');
     const listener = await world.run(reactor.listen({ path: '\0x' }));

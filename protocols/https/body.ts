@@ -1,21 +1,21 @@
-/** Bodies of requests: where their bytes come from, and what is done with that at the end. */
+/** The bodies of requests: how they are read piece by piece, and how they are closed at the end. */
 
 /**
- * The body of a request: a text (sent as UTF-8), bytes, or where they come from piece by piece, such as a file stream
- * of Node's.
+ * The body of a request: a text (sent as UTF-8), bytes, or an iterable of texts and bytes, such as one of Node's file
+ * streams.
  */
 export type Body = string | Uint8Array | Iterable<string | Uint8Array> | AsyncIterable<string | Uint8Array>;
 
-/** Where the body of a request comes from, in pieces of which each is sent within one block limit or so. */
+/** Reads the body of a request in pieces that are so small that each is sent within about one block limit. */
 export class Source {
   readonly #body: Exclude<Body, string | Uint8Array>;
   #iterator: Iterator<unknown> | AsyncIterator<unknown> | undefined;
   #rest: Uint8Array = new Uint8Array(0);
   #isOver = false;
 
-  /** @throws {TypeError} when it is no body. */
+  /** @throws {TypeError} when `body` is not a {@link Body}. */
   constructor(body: Body = []) {
-    if (!isBody(body)) throw new TypeError('a body is a text, bytes, or what gives them when it is iterated');
+    if (!isBody(body)) throw new TypeError('a body is a text, bytes, or an iterable of them');
     this.#body = isWhole(body) ? [body] : body;
   }
 
@@ -32,8 +32,8 @@ export class Source {
   }
 
   /**
-   * Says that no more is wanted, unless it has come to its end. A generator that is asked for its next chunk hears of
-   * it after that.
+   * Destroys the stream or ends the iterator that the body comes from, unless it has ended or failed by itself. A
+   * generator that is just producing a chunk ends after that chunk.
    */
   close(): void {
     if (this.#isOver) return;
@@ -50,7 +50,7 @@ export class Source {
     try {
       result = await this.#iterator.next();
     } finally {
-      // One that fails has ended by itself.
+      // An iterator that throws has ended by itself.
       if (result === undefined || result.done === true) this.#isOver = true;
     }
     if (this.#isOver) return undefined;
@@ -61,13 +61,13 @@ export class Source {
     return chunk;
   }
 
-  /** What was not begun has something to close only if it is an iterator itself, as generators are. */
+  /** A body of which nothing was read needs to be closed only if it is an iterator itself, as generators are. */
   async #return(): Promise<void> {
     await (this.#iterator ?? (this.#body as Partial<Iterator<unknown>>)).return?.();
   }
 }
 
-/** Whether its bytes can be had. */
+/** Whether `body` is a text, bytes or an iterable. What an iterable yields is not checked. */
 export function isBody(body: unknown): body is Body {
   return (
     typeof body === 'string' ||
@@ -75,7 +75,7 @@ export function isBody(body: unknown): body is Body {
   );
 }
 
-/** Whether all of it is there, so that its length is known. */
+/** Whether the body is a single text or byte array, so that its length is known. */
 export function isWhole(body: Body): body is string | Uint8Array {
   return typeof body === 'string' || body instanceof Uint8Array;
 }

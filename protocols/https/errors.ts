@@ -2,7 +2,10 @@
 
 import { BoundsError, ClosedError, WantioError } from '../../core/errors.ts';
 
-/** What the server sent is not HTTP/1; `cause` is the parser's error. */
+/**
+ * The server does not speak HTTP/1: its response is invalid (`cause` is the parser's error), it chose another protocol
+ * by ALPN, or it switched to another protocol.
+ */
 export class HttpError extends WantioError {
   constructor(message: string, options?: ErrorOptions) {
     super('ERR_WANTIO_HTTP', message, options);

@@ -1,4 +1,4 @@
-/** One request and its response, by Node's HTTP over a connection of ours. */
+/** One request and its response: Node's HTTP client over a connection of this library. */
 
 import { request as httpRequest } from 'node:http';
 import type { ClientRequest, IncomingMessage, OutgoingHttpHeaders } from 'node:http';
@@ -13,7 +13,7 @@ import type { ExchangeLimits } from './limits.ts';
 import { MAX_HEADER_BYTES } from './options.ts';
 import type { RequestOptions, Response, ResponseHead } from './options.ts';
 
-/** A request, checked. */
+/** A request whose options have been checked. */
 export interface Order
   extends ExchangeLimits, Pick<RequestOptions, 'sink' | 'onProgress' | 'maxBytes' | 'maxHeaderBytes'> {
   readonly url: URL;
@@ -24,7 +24,7 @@ export interface Order
   readonly source: Source;
 }
 
-/** Owns its connection. */
+/** Sends one request and receives its response. Owns the connection. */
 export class Exchange {
   readonly #connection: SecureConnection;
   readonly #order: Order;
@@ -43,7 +43,7 @@ export class Exchange {
   constructor(connection: SecureConnection, order: Order) {
     this.#connection = connection;
     this.#order = order;
-    // It may fail when nothing awaits it any more.
+    // The promise may reject when nothing awaits it any more.
     this.#failed.catch(() => undefined);
     this.#limits = new Limits(connection, order, this.#fail);
   }
@@ -81,7 +81,7 @@ export class Exchange {
       this.#isOver = true;
       this.#stopWaitingForWrite();
       this.#limits.stop();
-      // After a body that the server did not want, no close_notify can follow.
+      // If the server did not read the whole body, no close_notify can follow it.
       if (isComplete && asking?.writableFinished === true) void connection.close();
       else connection.abort();
     }
@@ -121,7 +121,7 @@ export class Exchange {
         throw new BodyLengthError(length, sent);
       if (piece === undefined) break;
       await new Promise<void>((resolve) => {
-        // The connection reports a write that fails.
+        // If the write fails, the connection's `error` event reports it.
         this.#stopWaitingForWrite = resolve;
         asking.write(piece, () => {
           resolve();

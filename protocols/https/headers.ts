@@ -1,4 +1,4 @@
-/** Headers of requests, and how they say where the body ends. */
+/** The headers of requests, among them those that say where the body ends. */
 
 import { validateHeaderName, validateHeaderValue } from 'node:http';
 import type { OutgoingHttpHeaders } from 'node:http';
@@ -6,15 +6,15 @@ import type { OutgoingHttpHeaders } from 'node:http';
 import { isWhole } from './body.ts';
 import type { Body } from './body.ts';
 
-/** What of a request decides about its headers. */
+/** The options of a request that determine its headers. */
 interface Message {
   readonly headers?: Readonly<OutgoingHttpHeaders> | undefined;
   readonly body?: Body | undefined;
 }
 
 /**
- * The headers to send: those that are given, and those that frame the message.
- * @throws {TypeError} when one cannot be sent.
+ * The headers to send: those that the caller gave, and those that frame the message.
+ * @throws {TypeError} when one of the caller's headers is invalid, or is one that the request sets by itself.
  */
 export function headersOf(url: URL, { headers, body }: Message): OutgoingHttpHeaders {
   const given = givenHeaders(headers);
@@ -38,8 +38,8 @@ function givenHeaders(headers: Message['headers'] = {}): [name: string, value: u
 }
 
 /**
- * @returns the `content-length` that is given for a body in pieces.
- * @throws {TypeError} when it is none, or not that of a body that is all there.
+ * @returns the `content-length` that the caller gave for a body in pieces.
+ * @throws {TypeError} when it is not a number of bytes, or is not the length of a text or a byte array.
  */
 export function declaredLength({ headers, body = '' }: Message): number | undefined {
   let declared: number | undefined;
@@ -58,5 +58,5 @@ export function declaredLength({ headers, body = '' }: Message): number | undefi
   return undefined;
 }
 
-// What decides where a message ends and what becomes of the connection.
+// The headers that decide where a message ends, and whether the connection is kept. The caller may not set them.
 const FRAMING = new Set(['connection', 'keep-alive', 'transfer-encoding', 'upgrade']);

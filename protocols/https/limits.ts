@@ -1,4 +1,4 @@
-/** The limits of one exchange: each wait for the server, the whole of it, and the signal. */
+/** The limits of one exchange: a timeout for each wait for the server, a timeout for the whole exchange, the signal. */
 
 import { AbortError, OperationTimeoutError } from '../../core/errors.ts';
 import { IdleWatch } from '../../core/idle-watch.ts';
@@ -11,7 +11,7 @@ import type { Loop } from '../../reactor/loop.ts';
 export interface ExchangeLimits {
   readonly blockMs: number;
   readonly totalMs: number;
-  /** When the total passes, by the reactor's clock. */
+  /** When `totalMs` has passed, by the reactor's clock. */
   readonly endsAt: number;
   readonly signal?: AbortSignal | undefined;
 }
@@ -24,7 +24,7 @@ export class Limits {
   readonly #block: IdleWatch;
   readonly #cancelTotal: () => void;
   #stopListening: () => void = () => undefined;
-  /** How many functions of the caller are awaited: they are not waits for the server. */
+  /** How many functions of the caller are being awaited. The block limit does not count that time. */
   #callersOwn = 0;
   #callersOwnUntil = 0;
 

@@ -23,17 +23,18 @@ export interface RequestOptions extends OperationOptions {
   /** Unless given, `'POST'` with a body and `'GET'` without. `CONNECT` is refused. */
   readonly method?: string | undefined;
   /**
-   * Headers to send, beside `host` and those that frame the message. A header that is `undefined` is not sent.
+   * Headers to send, in addition to `host` and those that frame the message. A header that is `undefined` is not sent.
    * `content-length` may be given for a body that comes in pieces.
    */
   readonly headers?: Readonly<OutgoingHttpHeaders> | undefined;
   /**
-   * The request reads it when the connection is made, and no faster than the server accepts it. A body in pieces is
-   * sent chunked, or with the given `content-length`, which must be right. The bytes must not change until the response has
+   * The request reads the body once it is connected, and no faster than the server accepts it. A body in pieces is sent
+   * chunked, or with the given `content-length`, which must be right. The bytes must not change until the response has
    * arrived.
    *
    * The request owns the body from the call on, and closes it when no more is needed, also when the request is refused
-   * or the connection fails. It destroys a Node stream. It calls `return` of any other iterator, and does not wait for it.
+   * or the connection fails. It destroys a Node stream. It calls `return` of any other iterator, and does not wait for
+   * it.
    */
   readonly body?: Body | undefined;
   /**
@@ -68,7 +69,7 @@ export const REQUEST_RULES = {
     'an object of headers by name',
     (value) => typeof value === 'object' && value !== null && !Array.isArray(value) && !('then' in value),
   ),
-  body: thing('text, bytes, or what gives them when it is iterated', isBody),
+  body: thing('text, bytes, or an iterable of them', isBody),
   sink: func,
   onProgress: func,
   secure: layerRule,

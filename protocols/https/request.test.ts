@@ -624,14 +624,14 @@ describe('a request is rejected', () => {
       { headers: { 'content-length': 6, 'Content-Length': 7 }, body: ['pieces'] },
       'https.request cannot send the content-length 7',
     ],
-    [{ body: 7 as never }, 'a body is a text, bytes, or what gives them when it is iterated'],
+    [{ body: 7 as never }, 'a body is a text, bytes, or an iterable of them'],
   ])('before it connects: %j', async (options, message) => {
     const failure = await never(options);
     expect(failure).toBeInstanceOf(TypeError);
     expect(failure).toMatchObject({ message });
   });
 
-  it('when a body is passed beside an options object', () =>
+  it('when a body is passed in addition to an options object', () =>
     withSecureReactor(async ({ reactor }) => {
       const body = new PassThrough();
       // @ts-expect-error The types forbid it, but a JavaScript caller could do it by mistake.
@@ -683,7 +683,7 @@ describe('a request is rejected', () => {
       server.closeAllConnections();
     }));
 
-  it('when the server selected another protocol than HTTP/1', () =>
+  it('when the server selected a protocol other than HTTP/1', () =>
     withServer(
       async (connection) => {
         await connection.receive('*a');

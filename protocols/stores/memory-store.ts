@@ -28,15 +28,15 @@ export const MEMORY_STORE_RULES = {
   now: clock,
 } satisfies Rules<MemoryStoreOptions>;
 
-/** What a store in memory holds, and what it has let go of. */
+/** How much a store in memory holds, and how many sessions it has dropped. */
 export interface MemoryStoreStatistics {
-  /** Sessions held now; among them may be some whose time has passed unnoticed. */
+  /** Sessions held now, including expired ones that have not been dropped yet. */
   readonly size: number;
-  /** The bytes that they take, bookkeeping aside. */
+  /** The bytes of their keys and values. */
   readonly bytes: number;
-  /** Sessions that had to make room for others. */
+  /** Sessions that were dropped to make room for others. */
   readonly evictions: number;
-  /** Sessions that were dropped because their time had passed. */
+  /** Sessions that were dropped because they had expired. */
   readonly expirations: number;
 }
 
@@ -44,8 +44,8 @@ export interface MemoryStoreStatistics {
  * Keeps sessions in this process. When it is full, a new session replaces the least recently used.
  *
  * Theory of operation. A Map iterates in the order of insertion, and every use inserts its entry again, so the first
- * entry is the least recently used. Two iterators stay open over all calls: to begin at the front each time would walk
- * over every entry that was deleted there. Values are kept as Latin-1 strings, which take a quarter less memory than
+ * entry is the least recently used. Two iterators stay open across calls: a new iterator would have to step over all
+ * entries that were deleted at the front. Values are kept as Latin-1 strings, which take a quarter less memory than
  * small buffers.
  */
 export class MemorySessionStore implements TakingSessionStore {
@@ -61,7 +61,7 @@ export class MemorySessionStore implements TakingSessionStore {
   #evictions = 0;
   #expirations = 0;
 
-  /** @throws {TypeError | RangeError} for an option that is unknown or wrong. */
+  /** @throws {TypeError | RangeError} when an option is unknown or invalid. */
   constructor(options: MemoryStoreOptions = {}) {
     checkOptions('new MemorySessionStore', options, MEMORY_STORE_RULES);
     const { maxSessions = 100_000, maxBytes = 256 * 1024 * 1024, now = () => performance.now() } = options;
@@ -138,9 +138,9 @@ export class MemorySessionStore implements TakingSessionStore {
   }
 
   /**
-   * Looks at the next two entries: so all expired ones are gone before as many sessions have been set as half of the
-   * store holds. A round ends after as many entries as there are: entries that are used move to the end, and would keep
-   * it from ever beginning at the front again.
+   * Visits the next two entries, and drops those that have expired. Every set sweeps, so a round over the whole store
+   * takes half as many sets as there are entries. A round ends after as many visits as there are entries: the iterator
+   * alone might never reach the end, because entries that are used move there.
    */
   #sweep(): void {
     for (let left = SWEPT_PER_SET; left > 0 && this.#entries.size > 0; left--) {

@@ -37,8 +37,8 @@ export class Ciphertext {
   #recorded: Uint8Array[] | undefined;
   #recordedBytes = 0;
   /** The largest content of each BIO since it was made, in bytes. */
-  #opened = 0;
-  #sealed = 0;
+  #mostInReadBio = 0;
+  #mostInWriteBio = 0;
 
   constructor(below: Transport) {
     this.below = below;
@@ -96,7 +96,7 @@ export class Ciphertext {
           const count = this.isFinal ? 0 : this.#openssl.BIO_read(this.#writeBio, sealed, sealed.length);
           if (count <= 0) return this.below.flush();
           bytes = sealed.subarray(0, count);
-          if (count > this.#sealed) this.#sealed = count;
+          if (count > this.#mostInWriteBio) this.#mostInWriteBio = count;
         }
         const written = this.below.write(bytes);
         if (written === bytes.length) {
@@ -140,7 +140,7 @@ export class Ciphertext {
    * @throws {TlsError} when more bytes are recorded than a client hello can have.
    */
   feed(): StepCode {
-    const count = this.below.read(opened);
+    const count = this.below.read(received);
     if (count === END) {
       this.ended = true;
       // From now on an empty BIO means the end, not "retry".
@@ -148,9 +148,9 @@ export class Ciphertext {
     } else if (count < 0) return count as StepCode;
     else {
       if (this.#looksAtFirst) this.#lookAtFirst(count);
-      if (this.#recorded !== undefined) this.#keep(this.#recorded, opened.slice(0, count));
-      this.#openssl.BIO_write(this.#readBio, opened, count);
-      if (count > this.#opened) this.#opened = count;
+      if (this.#recorded !== undefined) this.#keep(this.#recorded, received.slice(0, count));
+      this.#openssl.BIO_write(this.#readBio, received, count);
+      if (count > this.#mostInReadBio) this.#mostInReadBio = count;
     }
     return DONE;
   }
@@ -159,13 +159,13 @@ export class Ciphertext {
    * Replaces empty BIOs that have held more than `keep` bytes: a memory BIO never shrinks below its largest content.
    */
   deflate(keep: number): void {
-    if (this.#opened > keep && !this.holds) {
-      this.#opened = 0;
+    if (this.#mostInReadBio > keep && !this.holds) {
+      this.#mostInReadBio = 0;
       this.#openssl.SSL_set0_rbio(this.#ssl, (this.#readBio = memoryBio(this.#openssl)));
       if (this.ended) this.#openssl.BIO_ctrl(this.#readBio, c.BIO_C_SET_BUF_MEM_EOF_RETURN, 0, null);
     }
-    if (this.#sealed > keep && this.#openssl.BIO_ctrl_pending(this.#writeBio) === 0) {
-      this.#sealed = 0;
+    if (this.#mostInWriteBio > keep && this.#openssl.BIO_ctrl_pending(this.#writeBio) === 0) {
+      this.#mostInWriteBio = 0;
       this.#openssl.SSL_set0_wbio(this.#ssl, (this.#writeBio = memoryBio(this.#openssl)));
     }
   }
@@ -174,7 +174,7 @@ export class Ciphertext {
   #lookAtFirst(count: number): void {
     const first = Buffer.concat([
       this.firstBytes ?? NOTHING,
-      opened.subarray(0, Math.min(count, FIRST_BYTES)),
+      received.subarray(0, Math.min(count, FIRST_BYTES)),
     ]).subarray(0, FIRST_BYTES);
     const looksLikeTls = first[0] === RECORD_HANDSHAKE || first[0] === RECORD_ALERT;
     this.firstBytes = looksLikeTls ? undefined : first;
@@ -197,8 +197,8 @@ function memoryBio(ssl: OpenSsl): Pointer {
   return bio;
 }
 
-// Shared by all connections: its content is consumed before any other code runs.
-const opened = new Uint8Array(64 * 1024);
+// The bytes of one read. Shared by all connections: its content is consumed before any other code runs.
+const received = new Uint8Array(64 * 1024);
 // Buffers for ciphertext on its way down. With TLS over TLS each layer needs its own: the layer below fills its buffer
 // while this one is in use.
 const scratch: Uint8Array[] = [];

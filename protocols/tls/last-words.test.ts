@@ -137,7 +137,7 @@ function breakBehindLastFlight({ client, server, under }: Ends, serverSays: () =
   under.client.onWritten = serverSays;
 }
 
-describe('a handshake of TLS 1.3 whose last flight breaks the wire', () => {
+describe('a TLS 1.3 handshake whose wire breaks with the last flight', () => {
   it('throws the alert of the peer', () =>
     withEnds(
       'TLSv1.3',
@@ -167,7 +167,7 @@ describe('a handshake of TLS 1.3 whose last flight breaks the wire', () => {
   it.each([
     ['when the peer sends nothing', () => undefined],
     ['when the peer ends the connection', ({ under }: Ends) => (under.client.ended = true)],
-  ])('fails with the break %s', (_, serverDoes) =>
+  ])("fails with the wire's error %s", (_, serverDoes) =>
     withEnds('TLSv1.3', (ends) => {
       breakBehindLastFlight(ends, () => serverDoes(ends));
       for (let turn = 0; turn < 2; turn++) expect(outcome(() => ends.client.handshake())).toEqual(broken);
@@ -177,7 +177,7 @@ describe('a handshake of TLS 1.3 whose last flight breaks the wire', () => {
   );
 });
 
-describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a connection of %s that breaks when it sends', (version) => {
+describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a connection of %s whose wire breaks when it sends', (version) => {
   it('throws the alert of the peer', () =>
     withEnds(version, ({ client, under, shake, alert }) => {
       shake();
@@ -187,7 +187,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a connection of %s that breaks w
       expect(outcome(() => readFrom(client))).toEqual(alerted);
     }));
 
-  it('throws the break while data precedes the alert, and the alert once that data was read', () =>
+  it("throws the wire's error while data precedes the alert, and the alert once that data was read", () =>
     withEnds(version, ({ client, server, under, shake, alert }) => {
       shake();
       server.write(hello);
@@ -199,7 +199,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a connection of %s that breaks w
       expect(outcome(() => readFrom(client))).toEqual(alerted);
     }));
 
-  it('throws the break from writes and a truncation from reads when the peer ended without close_notify', () =>
+  it("throws the wire's error from writes and a TruncatedError from reads when no close_notify preceded the end", () =>
     withEnds(version, ({ client, under, shake }) => {
       shake();
       under.client.ended = under.client.breaks = true;
@@ -207,7 +207,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a connection of %s that breaks w
       expect(outcome(() => readFrom(client))).toMatchObject({ name: 'TruncatedError' });
     }));
 
-  it('throws the break from a write and the reset from a read when no data has arrived', () =>
+  it("throws the wire's error from a write and the reset from a read when no data has arrived", () =>
     withEnds(version, ({ client, under, shake }) => {
       shake();
       under.client.inbox.push(new Error('reset'));
@@ -217,7 +217,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a connection of %s that breaks w
       expect(outcome(() => readFrom(client))).toMatchObject({ message: 'reset' });
     }));
 
-  it('throws the break from a flush that lost bytes, and from the shutdown after it', () =>
+  it("throws the wire's error from a flush that lost bytes, and from the shutdown after it", () =>
     withEnds(version, ({ client, under, shake }) => {
       shake();
       under.client.takes = 10;
@@ -239,7 +239,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a connection of %s that breaks w
       expect(outcome(() => client.write(hello))).toEqual(alerted);
     }));
 
-  it('encrypts nothing more after the break', () =>
+  it('encrypts nothing more once the wire is broken', () =>
     withEnds(version, ({ client, under, shake }) => {
       shake();
       under.client.breaks = true;
@@ -252,7 +252,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a connection of %s that breaks w
 });
 
 describe('a handshake in the middle of a connection', () => {
-  it('throws the alert of the peer when it breaks the wire', () =>
+  it('throws the alert of the peer when the wire breaks', () =>
     withEnds('TLSv1.2', ({ client, under, shake, alert }) => {
       shake();
       alert();

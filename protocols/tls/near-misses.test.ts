@@ -81,13 +81,13 @@ describe('a chain', () => {
 describe('an issuer', () => {
   it('that is no authority is rejected, even with the right name and signature', () =>
     withSecureReactor(async (secure) => {
-      const false1 = new Authority({ commonName: 'no authority', ca: false }, root);
-      const issued = false1.issue();
-      expect(Certificate.load(false1.pem).issued(Certificate.load(issued.certificate))).toBe(false);
+      const notAuthority = new Authority({ commonName: 'no authority', ca: false }, root);
+      const issued = notAuthority.issue();
+      expect(Certificate.load(notAuthority.pem).issued(Certificate.load(issued.certificate))).toBe(false);
       const pair = await securePair(secure, {
         client: await secure.client({ ca: { pem: root.pem } }),
         server: await secure.server({
-          certificate: { pem: issued.certificate + false1.pem },
+          certificate: { pem: issued.certificate + notAuthority.pem },
           key: { pem: issued.key },
         }),
       });
@@ -99,8 +99,8 @@ describe('an issuer', () => {
     }));
 
   it('with the right name but another key is not taken for the issuer', () => {
-    const double = new Authority({ commonName: 'root' });
-    expect(Certificate.load(double.pem).issued(Certificate.load(root.issue().certificate))).toBe(false);
+    const sameName = new Authority({ commonName: 'root' });
+    expect(Certificate.load(sameName.pem).issued(Certificate.load(root.issue().certificate))).toBe(false);
   });
 });
 

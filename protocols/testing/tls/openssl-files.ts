@@ -21,7 +21,7 @@ export const revocations = authority.crl([revoked.serial]);
 /** The options of a context that presents a certificate with its chain. */
 export const identity = ({ chain, key }: Issued) => ({ certificate: { pem: chain }, key: { pem: key } });
 
-/** The arguments that make openssl present it. */
+/** The arguments that make openssl present a certificate with its chain. */
 export function shown({ certificate, chain, key, serial }: Issued): string[] {
   const file = (kind: string, text: string): string => fileOf(`${String(serial)}.${kind}`, text);
   const above = chain.slice(certificate.length);
@@ -40,7 +40,7 @@ export function digestOfKey({ certificate }: Issued): string {
   return createHash('sha256').update(spki).digest('hex');
 }
 
-/** What `openssl ocsp`, acting as the authority, states about a certificate: that it is good. In DER. */
+/** An OCSP response in DER. `openssl ocsp`, acting as the authority, states in it that the certificate is good. */
 export function statementAbout({ certificate, serial }: Issued): Buffer {
   const hex = serial.toString(16).toUpperCase();
   const index = fileOf(

@@ -190,7 +190,7 @@ describe.each(versions)('a session that makes a handshake fail, under %s,', (ver
 
 describe('a server that keeps refusing sessions', () => {
   it.each(versions)(
-    'is offered none for a minute, then for two, and from the start again once it has resumed one, under %s',
+    'is offered none for a minute, then for two minutes; the count starts over once it has resumed one, under %s',
     async (version) => {
       const clock = new ManualClock(Date.now());
       await scene(

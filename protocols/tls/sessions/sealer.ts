@@ -6,7 +6,7 @@ import { VALUE_AT_MOST } from '../../stores/store.ts';
 
 /**
  * Seals (encrypts and authenticates) values for one purpose with AES-256-GCM. A value opens only with the same secret,
- * for the same purpose, and at the same place.
+ * for the same purpose, and for the same place: the id or key under which it is stored.
  */
 export class Sealer {
   readonly #sealing: Buffer;

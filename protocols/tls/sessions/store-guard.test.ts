@@ -60,7 +60,7 @@ describe('a store that fails repeatedly', () => {
     expect(rests).toEqual([1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]);
   });
 
-  it('starts over with five failures and a second after it has answered', () => {
+  it('rests for a second after five failures again once it has answered', () => {
     const { guard, time, fail, restMs, succeed } = guarded();
     fail(5);
     restMs();
@@ -120,14 +120,14 @@ describe('an answer around the deadline', () => {
     expect(guard.statistics(time.now()).failures).toBe(failures);
   });
 
-  it('that is late is no success: the failures in a row continue', async () => {
+  it('does not end the failures in a row when it is late', async () => {
     const { guard, time, fail, restMs } = guarded();
     for (let index = 0; index < 4; index++) await answered(guard, time, LOOKUP_MS, 'resolves');
     fail(1);
     expect(restMs()).toBe(1_000);
   });
 
-  it('to a request from before the rest ends the failures in a row, but not the rest', async () => {
+  it('ends the failures in a row, but not the rest, when its request was made before the rest', async () => {
     const { guard, time, fail, restMs } = guarded();
     let answer: (value: string) => void = () => undefined;
     const asking = guard.ask(
@@ -145,7 +145,7 @@ describe('an answer around the deadline', () => {
     expect(guard.statistics(time.now()).resting).toBe(false);
   });
 
-  it('that many requests miss together does not prolong the rest', async () => {
+  it('starts only one rest when it is late for many concurrent requests', async () => {
     const { guard, time, restMs } = guarded();
     const askings = Array.from({ length: 20 }, () => guard.ask(() => new Promise<string>(() => undefined), time));
     time.pass(LOOKUP_MS);

@@ -71,7 +71,7 @@ describe('a ring of ticket keys', () => {
     expect(nameOf(key)).not.toBe(nameOf(ring().keys.sealing()));
   });
 
-  it('seals with one key a span, and opens with it and the kept ones before', () => {
+  it('seals with one key a span, and opens with that key and the kept older ones', () => {
     const { keys, clock } = ring({ keep: 2 });
     const names: Uint8Array[] = [];
     for (let turn = 0; turn < 5; turn++) {
@@ -268,7 +268,7 @@ describe('rings that share a store', () => {
     expect(store.asked).toBe(1 + 2 + 2);
   });
 
-  it('are stored until they open nothing any more, at most as long as a store keeps values', async () => {
+  it('store each key until it opens nothing any more, at most as long as a store keeps values', async () => {
     for (const [rotate, keep, ttlMs] of [
       [60_000, 2, 300_000],
       [60_000, 0, 180_000],
@@ -304,11 +304,11 @@ describe('rings that share a store', () => {
     store.get = get;
     clock.pass(rotateMs / 8 + 1);
     await late.ready();
-    const [name, laid] = [nameOf(late.sealing()), new Map(store.values)];
+    const [name, stored] = [nameOf(late.sealing()), new Map(store.values)];
     answer(undefined);
     await first;
     expect(nameOf(late.sealing())).toBe(name);
-    expect(store.values).toEqual(laid);
+    expect(store.values).toEqual(stored);
     late.close();
     expect(await late.ready()).toBe(false);
   });
@@ -414,7 +414,7 @@ describe('rings that share a store', () => {
     expect(isWiped(key)).toBe(false);
   });
 
-  it('ask again after an answer that never came', async () => {
+  it('ask again when an answer never comes', async () => {
     const clock = new ManualClock(1_000_000 * rotateMs);
     const store = new MapStore();
     const get = store.get.bind(store);

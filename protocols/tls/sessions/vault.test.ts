@@ -121,7 +121,7 @@ describe('a vault', () => {
     expect(vault.statistics(0).failures).toBe(1);
   });
 
-  it('rests longer each time, up to a minute, and asks again after that', async () => {
+  it('lets the store rest longer each time, up to a minute, and asks again after that', async () => {
     const clock = manualTime();
     const { store, vault, id } = await kept((value) => value);
     const get = store.get.bind(store);
