@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util';
 import { WORKLOADS, type Scenario, type Workload } from './workloads.ts';
 
 export interface Command {
-  readonly courses: readonly (readonly [Workload, Scenario])[];
+  readonly scenarios: readonly (readonly [Workload, Scenario])[];
   /** Whether the simulated network is measured as well. */
   readonly simulation: boolean;
   /** Whether the store in memory is measured as well. */
@@ -24,10 +24,10 @@ export class UsageError extends Error {}
 export function parseCommand(parameters: readonly string[]): Command {
   const { values, positionals } = parse(parameters);
   return {
-    courses:
+    scenarios:
       positionals.length === 0
-        ? coursesOf(WORKLOADS)
-        : positionals.filter((name) => name !== SIMULATION && name !== MEMORY_STORE).flatMap(coursesNamed),
+        ? scenariosOf(WORKLOADS)
+        : positionals.filter((name) => name !== SIMULATION && name !== MEMORY_STORE).flatMap(scenariosNamed),
     simulation: positionals.length === 0 || positionals.includes(SIMULATION),
     memoryStore: positionals.length === 0 || positionals.includes(MEMORY_STORE) || positionals.includes('sessions'),
     seconds: positive('--seconds', values.seconds, 2),
@@ -53,8 +53,8 @@ ${WORKLOADS.map(({ name, about, scenarios }) => `  ${name.padEnd(14)} ${about}\n
 options:
   --seconds S    how long each round of each peer is measured, after its warm-up (2)
   --rounds R     how many rounds (3)
-  --against DIR  measures the servers of another build of this project beside, such as one from
-                 before a change; simulation and the store in memory are measured here alone
+  --against DIR  also measures the servers of another build of this project, such as one from
+                 before a change; simulation and the memory store are measured in this build only
   --json         print one JSON document instead of tables
   --help         this text`;
 
@@ -77,18 +77,18 @@ function parse(parameters: readonly string[]) {
 }
 
 /** `tcp-echo` means all its scenarios, `tcp-echo/50x64` means one. */
-function coursesNamed(name: string): (readonly [Workload, Scenario])[] {
-  const courses = coursesOf(WORKLOADS).filter(
+function scenariosNamed(name: string): (readonly [Workload, Scenario])[] {
+  const scenarios = scenariosOf(WORKLOADS).filter(
     ([workload, scenario]) => name === workload.name || name === `${workload.name}/${scenario.name}`,
   );
-  if (courses.length === 0)
+  if (scenarios.length === 0)
     throw new UsageError(
       `no workload "${name}". There are: ${[...WORKLOADS.map((workload) => workload.name), MEMORY_STORE, SIMULATION].join(', ')}`,
     );
-  return courses;
+  return scenarios;
 }
 
-function coursesOf(workloads: readonly Workload[]): (readonly [Workload, Scenario])[] {
+function scenariosOf(workloads: readonly Workload[]): (readonly [Workload, Scenario])[] {
   return workloads.flatMap((workload) => workload.scenarios.map((scenario) => [workload, scenario] as const));
 }
 

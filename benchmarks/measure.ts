@@ -41,7 +41,7 @@ export async function measure(
       const { host, port } = await upstream.listening();
       parameters.push('--upstream', `${host}:${port}`);
     }
-    const start = async (peer: Peer): Promise<Contestant> => {
+    const start = async (peer: Peer): Promise<RunningPeer> => {
       const server = startServer(peer, scenario.program, parameters);
       const endpoint = { ...(await server.listening()), authority: scenario.tls ? files.certificate : undefined };
       return { peer, server, endpoint };
@@ -52,26 +52,26 @@ export async function measure(
   }
 }
 
-interface Contestant {
+interface RunningPeer {
   readonly peer: Peer;
   readonly server: Child;
   readonly endpoint: Endpoint;
 }
 
-interface Course {
+interface Measurement {
   readonly scenario: Scenario;
   readonly effort: Effort;
   readonly load: Child;
-  readonly start: (peer: Peer) => Promise<Contestant>;
+  readonly start: (peer: Peer) => Promise<RunningPeer>;
   readonly tell: (progress: string) => void;
 }
 
-async function measureThroughput({ scenario, effort, load, start, tell }: Course): Promise<PeerResult[]> {
-  const contestants: (Contestant & { samples: Sample[] })[] = [];
+async function measureThroughput({ scenario, effort, load, start, tell }: Measurement): Promise<PeerResult[]> {
+  const running: (RunningPeer & { samples: Sample[] })[] = [];
   try {
-    for (const peer of peersFor(scenario, effort.against)) contestants.push({ ...(await start(peer)), samples: [] });
+    for (const peer of peersFor(scenario, effort.against)) running.push({ ...(await start(peer)), samples: [] });
     for (let round = 1; round <= effort.rounds; round++) {
-      for (const { peer, server, endpoint, samples } of contestants) {
+      for (const { peer, server, endpoint, samples } of running) {
         tell(`round ${round} of ${effort.rounds}: ${peer.title}`);
         await ask(load, { ask: 'open', plan: scenario.plan, endpoint });
         await sleep(round === 1 ? FIRST_WARM_UP_MS : WARM_UP_MS);
@@ -82,19 +82,19 @@ async function measureThroughput({ scenario, effort, load, start, tell }: Course
         samples.push(sampleBetween(before, after, scenario));
       }
     }
-    return contestants.map(({ peer, samples }) => ({ peer, samples }));
+    return running.map(({ peer, samples }) => ({ peer, samples }));
   } catch (error) {
     throw causeOf(
       error,
-      contestants.map(({ server }) => server),
+      running.map(({ server }) => server),
     );
   } finally {
-    await Promise.all(contestants.map(async ({ server }) => server.stop()));
+    await Promise.all(running.map(async ({ server }) => server.stop()));
   }
 }
 
 /** Starts a new server for every round, because a process seldom returns memory to the system. */
-async function measureMemory({ scenario, effort, load, start, tell }: Course): Promise<PeerResult[]> {
+async function measureMemory({ scenario, effort, load, start, tell }: Measurement): Promise<PeerResult[]> {
   const results = peersFor(scenario, effort.against).map((peer) => ({ peer, samples: [] as Sample[] }));
   for (let round = 1; round <= effort.rounds; round++) {
     for (const { peer, samples } of results) {

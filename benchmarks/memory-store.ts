@@ -62,7 +62,7 @@ export function measureMemoryStore(tell: (progress: string) => void): MemoryStor
 
 export function memoryStoreTable(results: readonly MemoryStoreResult[]): string {
   return [
-    `sessions/memory-store: the store in memory, in this process; ${VALUE_BYTES} B under keys of 43 letters`,
+    `sessions/memory-store: the store in memory, in this process; sessions of ${VALUE_BYTES} B, keys of 43 characters`,
     '  sessions   resident bytes each   set (µs)   get (µs)',
     ...results.map(
       ({ sessions, bytesEach, setMicroseconds, getMicroseconds }) =>

@@ -14,8 +14,8 @@ export interface LoadPlan {
   /** Bytes of a message, or of a write. */
   readonly size: number;
   /**
-   * The version of TLS with which every connection resumes the session of the connection before it in its lane. If
-   * absent, every connection uses TLS 1.3 and makes a full handshake.
+   * The version of TLS. Every connection resumes the session of the previous connection in its lane (see
+   * `ReconnectLoad`). If absent, every connection uses TLS 1.3 and makes a full handshake.
    */
   readonly resumes?: 'TLSv1.2' | 'TLSv1.3';
 }
@@ -60,7 +60,7 @@ export interface Reply {
   readonly error?: string;
 }
 
-/** Answers the requests of the parent process, and ends when it ends. */
+/** Answers the requests of the parent process. This process ends when its parent ends. */
 export function answer<Request>(handle: (request: Request) => unknown): void {
   process.on('disconnect', () => process.exit(0));
   process.on('message', (message: Envelope) => {

@@ -2,10 +2,10 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
 /**
- * Reads the time from outside of the process, because a busy server may answer a request late. The figures would then
- * cover another span of time than those of the load.
+ * Reads the time from outside of the process. A busy server might answer a request for it late, and the time would then
+ * cover another span than the count of the load.
  * @returns seconds of all threads, user and system. They are exact to the nanosecond, while `/proc/PID/stat` counts
- * only hundredths.
+ * only hundredths of a second.
  */
 export function processorSeconds(pid: number): number {
   const threads = readdirSync(`/proc/${pid}/task`);

@@ -23,7 +23,7 @@ try {
 }
 
 async function run({
-  courses,
+  scenarios,
   simulation,
   memoryStore,
   seconds,
@@ -34,7 +34,7 @@ async function run({
   const files = makeCertificate();
   const documents: object[] = [];
   if (!asJson) console.log(`${machine()}\n${rounds} rounds of ${seconds} s, medians\n`);
-  for (const [workload, scenario] of courses) {
+  for (const [workload, scenario] of scenarios) {
     const results = await measure(scenario, { rounds, seconds, against }, files, (progress) => {
       tell(`${workload.name}/${scenario.name}, ${progress}`);
     });

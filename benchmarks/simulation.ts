@@ -15,7 +15,7 @@ export interface SimulationResult {
   readonly handshakeMs: number;
 }
 
-/** Measures each for about `seconds`, and returns the median of `rounds`. */
+/** Measures both figures for about `seconds` in each round, and returns their medians over all rounds. */
 export async function measureSimulation(seconds: number, rounds: number): Promise<SimulationResult> {
   const operations: number[] = [];
   const handshakes: number[] = [];

@@ -43,7 +43,7 @@ export const WORKLOADS: readonly Workload[] = [
   {
     name: 'sessions',
     about:
-      'the same with sessions in stores (node: in a map of its own, under TLS 1.2 only); and a million in the store in memory',
+      'the same, with sessions in stores (node: in a Map, under TLS 1.2 only); and a million sessions in the memory store',
     scenarios: [resume('TLSv1.3', 'stored'), resume('TLSv1.2', 'stored')],
   },
   {
@@ -53,7 +53,7 @@ export const WORKLOADS: readonly Workload[] = [
   },
   {
     name: 'idle-memory',
-    about: 'resident memory of a connection that keeps still',
+    about: 'resident memory of an idle connection',
     scenarios: [idle('tcp', 10_000), idle('tls', 5_000)],
   },
   {

@@ -65,13 +65,13 @@ async function answer(connection: SecureConnection, line: string): Promise<strin
   }
   const certificate = connection.peerCertificate();
   return certificate === undefined
-    ? '403 it takes a certificate'
+    ? '403 a certificate is required'
     : `200 the secret is for ${certificate.subject()[0].value}`;
 }
 
 if (values.ca === undefined) {
   await visit('alice', { certificate: { pem: alice.certificate }, key: { pem: alice.key } });
-  await visit('somebody without a certificate', {});
+  await visit('a client without a certificate', {});
   await reactor.close();
 }
 await closed;

@@ -36,9 +36,9 @@ const secure = await TlsContext.client({ ca, dangerouslyVerifyNobody: values.ins
 const reactor = new Reactor();
 // The callback of each write reports the error, so ignore this event.
 process.stdout.on('error', () => undefined);
-let isTold = false;
+let isHeadPrinted = false;
 try {
-  tell(await https.request(reactor, { url, headers, body: values.data, secure, sink: write }));
+  printHead(await https.request(reactor, { url, headers, body: values.data, secure, sink: write }));
 } catch (error) {
   console.error(`https-get: ${(error as Error).message}`);
   process.exitCode = 1;
@@ -59,7 +59,7 @@ function gathered(texts: readonly string[]): Map<string, string[]> {
 }
 
 function write(chunk: Uint8Array, head: https.ResponseHead): Promise<void> {
-  tell(head);
+  printHead(head);
   return new Promise((resolve, reject) =>
     process.stdout.write(chunk, (error) => {
       if (error) reject(error);
@@ -68,10 +68,10 @@ function write(chunk: Uint8Array, head: https.ResponseHead): Promise<void> {
   );
 }
 
-function tell({ statusLine, headers }: https.ResponseHead): void {
-  if (!isTold)
+function printHead({ statusLine, headers }: https.ResponseHead): void {
+  if (!isHeadPrinted)
     console.error(
       [statusLine, ...Object.entries(headers).map(([name, value]) => `${name}: ${String(value)}`)].join('\n'),
     );
-  isTold = true;
+  isHeadPrinted = true;
 }

@@ -34,7 +34,7 @@ console.log(`listening ${formatAddress(listener.address)}`);
 
 await visit('alice', { certificate: { pem: alice.certificate }, key: { pem: alice.key } });
 await visit('a stranger', { certificate: { pem: mallory.certificate }, key: { pem: mallory.key } });
-await visit('somebody without a certificate', {});
+await visit('a client without a certificate', {});
 await reactor.close();
 server.close();
 

@@ -33,13 +33,13 @@ const { values } = parseArgs({
 
 const USAGE = `Usage: npm start -- [options]
   --listen HOST:PORT      where to listen (127.0.0.1:8443; port 0: the system chooses)
-  --upstream HOST:PORT    where to connect to (an echo server of its own)
+  --upstream HOST:PORT    where to connect to (an echo server that the proxy starts)
   --upstream-tls          speak TLS to the upstream, and check its certificate
-  --certificate F --key F certificate chain and key in PEM (made on the spot)
+  --certificate F --key F certificate chain and key in PEM (made at the start)
   --plain                 no TLS in front
   --block-ms MS           longest silence of both sides, and longest single wait of a connect (60000)
   --total-ms MS           longest life of a proxied connection (no limit)
-  --max-connections N     how many at a time; more wait (10000)
+  --max-connections N     how many at a time; further ones wait (10000)
   --help                  this text`;
 
 // The error codes of a client that has left.
@@ -117,7 +117,7 @@ function clientFor(address: Address): string {
     : `openssl s_client -connect ${formatAddress(address)} -quiet`;
 }
 
-/** An upstream for when none is given. */
+/** Starts the echo server that is the upstream if none is given. */
 async function echoUpstream(reactor: Reactor): Promise<Target> {
   const listener = await reactor.listen({ host: '127.0.0.1', port: 0 });
   listener.serve({}, async (connection) => {

@@ -30,15 +30,16 @@ const { values } = parseArgs({
 });
 
 const USAGE = `Usage: npm run sample -- resume [options]
-  --connect HOST:PORT  the server (one of its own)
-  --times N            how often to come back (3)
-  --insecure           any certificate will do
-  --tls1.2             with TLS 1.2 at most
-  --save FILE          writes the last session in PEM, as openssl s_client -sess_in takes it: whoever has it is you
-  --load FILE          comes with such a session the first time
+  --connect HOST:PORT  the server (a server that the sample starts)
+  --times N            how often to connect again after the first connection (3)
+  --insecure           accept any certificate
+  --tls1.2             use TLS 1.2 at most
+  --save FILE          write the last session in PEM, as openssl s_client -sess_in takes it; keep it secret: a program
+                       that has the file can resume your session
+  --load FILE          offer such a session on the first connection
   --store STORE        where sessions are shared with other clients: files:DIR, lmdb:DIR, redis://HOST:PORT, or
                        unix:PATH, a session server
-  --store-key FILE     32 secret bytes that seal what is stored, the same for all clients
+  --store-key FILE     32 secret bytes that encrypt what is stored, the same for all clients
   --help               this text`;
 if (values.help) {
   console.log(USAGE);
@@ -47,7 +48,7 @@ if (values.help) {
 const times = Number(values.times);
 if (!Number.isInteger(times) || times < 0) throw new RangeError(`--times must be a whole number, not ${values.times}`);
 if ((values.store === undefined) !== (values['store-key'] === undefined))
-  throw new RangeError('--store and --store-key need each other');
+  throw new RangeError('--store and --store-key go together');
 const target = values.connect === undefined ? undefined : parseTarget(values.connect);
 const storeKey = values['store-key'] === undefined ? undefined : await readFile(values['store-key']);
 

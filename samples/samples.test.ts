@@ -157,7 +157,7 @@ describe('the sample https-server', () => {
     await closed;
   });
 
-  it('ends a slow request, in its header or its body, first or later', async () => {
+  it('ends a connection whose request is too slow: in its header or its body, the first request or a later one', async () => {
     const { program, port } = await start('https-server', '--request-ms', '400');
     const drips = async (...begins: string[]): Promise<string> => {
       const socket = tlsConnect({ port, host: '127.0.0.1', rejectUnauthorized: false });
@@ -189,7 +189,7 @@ describe('the sample https-server', () => {
     await expectDrain(program);
   });
 
-  it('drains an idle connection and one with an unfinished request early', async () => {
+  it('closes an idle connection and one with an unfinished request before the time limit of the drain', async () => {
     const { program, port } = await start('https-server');
     const sockets = await Promise.all(
       ['', 'GET / HT'].map(async (begin) => {
@@ -373,7 +373,7 @@ describe('the sample alpn', () => {
 describe('the sample client-auth-one-url', () => {
   it.each([
     [[], '1.3', 'extension not received'],
-    [['--tls12'], '1.2', 'it takes a certificate'],
+    [['--tls12'], '1.2', 'a certificate is required'],
   ])('requests the certificate for one path only %j', async (args, version, refusal) => {
     const program = new Program(process.execPath, ...run, 'client-auth-one-url', ...args);
     expect(await program.exit()).toBe(0);
@@ -387,7 +387,7 @@ describe('the sample client-auth-one-url', () => {
       ].join('\n');
     expect(program.output.replace(/^listening .*\n/, '')).toBe(
       answers('alice', '200 the secret is for alice.test') +
-        answers('somebody without a certificate', `403 ${refusal}`),
+        answers('a client without a certificate', `403 ${refusal}`),
     );
   });
 
@@ -617,7 +617,7 @@ describe('the sample resume', () => {
   it.each([
     [['--help'], 0, /^Usage: npm run sample -- resume/],
     [['--times', 'often'], 2, /^resume: --times must be a whole number, not often\n$/],
-    [['--store', 'memory'], 2, /^resume: --store and --store-key need each other\n$/],
+    [['--store', 'memory'], 2, /^resume: --store and --store-key go together\n$/],
   ])('answers %j clearly and with exit code %i', async (args, code, says) => {
     const program = new Program(process.execPath, ...run, 'resume', ...args);
     expect(await program.exit()).toBe(code);
@@ -686,7 +686,7 @@ describe('the sample session-server', () => {
     await expectDrain(program);
   });
 
-  it('shares tickets that one process sealed', async () => {
+  it('resumes a ticket in every process, whichever process sealed it', async () => {
     const { program, port } = await start('session-server', '--processes', '2', '--resumption', 'stateless');
     const { session } = await visit(port);
     for (let index = 0; index < 8; index++) expect((await visit(port, { session })).said).toBe('resumed');
@@ -825,7 +825,7 @@ describe('the proxy', () => {
     const pid = program.pid;
     process.kill(pid, 'SIGINT');
     await program.says(/draining \d+ connections/);
-    await expectEcho(socket, 'a drain lets what runs go on\n');
+    await expectEcho(socket, 'a drain lets running connections continue\n');
     const closed = new Promise((resolve) => socket.on('error', () => undefined).once('close', resolve));
     process.kill(pid, 'SIGINT');
     await closed;
@@ -932,7 +932,7 @@ describe('a sample with --port', () => {
     .filter((file) => /\bport: \{ type: 'string'/.test(readFileSync(join(import.meta.dirname, file), 'utf8')))
     .map((file) => file.slice(0, -3));
 
-  it('is each of these', () => {
+  it('is recognized by the option in its source', () => {
     expect(names).toEqual(
       expect.arrayContaining([
         'alpn',

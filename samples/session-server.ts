@@ -37,11 +37,11 @@ const { values } = parseArgs({
 const USAGE = `Usage: npm run sample -- session-server [options]
   --port N             where to listen on 127.0.0.1 (0: the system chooses)
   --processes N        how many share the port (1)
-  --resumption POLICY  stateful: sessions stay here, and can be revoked; stateless: tickets, whose keys turn;
+  --resumption POLICY  stateful: sessions stay here, and can be revoked; stateless: tickets, whose keys rotate;
                        off: every handshake is a full one (stateful)
   --store STORE        where sessions are kept, or the keys of tickets: memory (of the first process), files:DIR,
                        lmdb:DIR, redis://HOST:PORT, or unix:PATH, another session server (memory)
-  --store-key FILE     32 secret bytes that seal what is stored, the same for all hosts (random: for this run alone)
+  --store-key FILE     32 secret bytes that encrypt what is stored, the same for all hosts (random bytes for this run)
   --help               this text`;
 
 /** What all processes share. Children get it in a message, because every user can read the arguments of a process. */
@@ -82,20 +82,20 @@ async function lead(): Promise<void> {
   const path = join(folder ?? '', 'sessions.sock');
   const sessionServer = own === undefined ? undefined : await SessionServer.listen(reactor, { path, store: own });
 
-  const told = {
+  const shared = {
     port: wanted,
     store: folder === undefined ? values.store : `unix:${path}`,
     storeKey: storeKey.toString('base64'),
     ...selfSigned(),
   };
-  const { port, closed } = await serve(reactor, told, own);
+  const { port, closed } = await serve(reactor, shared, own);
   const children = Array.from({ length: count - 1 }, () => fork(process.argv[1], process.argv.slice(2)));
   // Ctrl-C reaches all processes. Pass on a signal that was sent to this process only.
   reactor.draining.addEventListener('abort', () => {
     for (const child of children) child.kill();
   });
   try {
-    await Promise.all(children.map((child) => begin(child, { ...told, port })));
+    await Promise.all(children.map((child) => begin(child, { ...shared, port })));
     console.log(`listening 127.0.0.1:${String(port)}`);
   } catch (error) {
     // A signal ends the children too, at whatever point they are.

@@ -69,7 +69,7 @@ listener.serve({ secure: context, timeouts: { totalMs: 10_000 } }, async (connec
     ?.extensions()
     .flatMap(({ subjectAltName }) => subjectAltName?.dNSName ?? []);
   await connection.send(
-    `asked for ${connection.info().serverName ?? 'nobody'}, shown ${shown?.join(', ') ?? 'nothing'}\n`,
+    `asked for ${connection.info().serverName ?? 'no name'}, shown ${shown?.join(', ') ?? 'nothing'}\n`,
   );
 });
 const closed = closeOnSignal(reactor);

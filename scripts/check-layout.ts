@@ -37,11 +37,15 @@ for (const file of files) {
   for (let name = file, folder = dirname(file); folder !== '.'; name = folder, folder = dirname(folder))
     folders.set(folder, (folders.get(folder) ?? new Set()).add(name));
   if (PRODUCT.test(file) && lines.length > MOST_LINES && !lines.slice(0, 20).some((line) => /Long because/.test(line)))
-    problems.push(`${file} has ${lines.length} lines; above ${MOST_LINES} its header says "Long because …"`);
+    problems.push(
+      `${file} has ${lines.length} lines; its header must say "Long because …", as in every file above ${MOST_LINES}`,
+    );
 }
 for (const [folder, names] of folders)
   if (names.size > MOST_NAMES && !(folder in FULL) && !folder.includes('testing'))
-    problems.push(`${folder} holds ${names.size} names; above ${MOST_NAMES} scripts/check-layout.ts says why`);
+    problems.push(
+      `${folder} holds ${names.size} names; a folder with more than ${MOST_NAMES} needs a reason in FULL of scripts/check-layout.ts`,
+    );
 for (const problem of problems) console.error(problem);
 if (problems.length > 0) process.exit(1);
 console.log(`layout: ${files.length} files checked`);

@@ -6,7 +6,7 @@ import { importsOf } from './import-rules.ts';
 const graph = (edges: Record<string, string[]>): Map<string, string[]> => new Map(Object.entries(edges));
 
 describe('circles of imports', () => {
-  it('are none where imports only go down', () => {
+  it('are not found when all imports go in one direction', () => {
     expect(circlesOf(graph({ a: ['b', 'c'], b: ['c'], c: [] }))).toEqual([]);
   });
 
@@ -14,7 +14,7 @@ describe('circles of imports', () => {
     expect(circlesOf(graph({ a: ['b'], b: ['c'], c: ['d'], d: ['b'], e: ['a'] }))).toEqual([['b', 'c', 'd']]);
   });
 
-  it('are found each by itself', () => {
+  it('are found separately when there are several', () => {
     expect(circlesOf(graph({ a: ['b'], b: ['a', 'c'], c: ['d'], d: ['c'] }))).toEqual([
       ['c', 'd'],
       ['a', 'b'],

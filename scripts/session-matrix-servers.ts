@@ -47,7 +47,7 @@ function counted(store: SessionStore): SessionStore {
       try {
         await store.set(name, value, ttlMs);
       } finally {
-        if (--saving === 0) for (const tell of settled.splice(0)) tell();
+        if (--saving === 0) for (const resolve of settled.splice(0)) resolve();
       }
     },
   };
@@ -121,7 +121,7 @@ for (const resumption of ['stateful', 'stateless'] as const)
 console.log(`listening ${JSON.stringify(ports)}`);
 
 for await (const _ of createInterface({ input: process.stdin })) {
-  // Operations of this turn have begun their saves after this.
+  // The saves of this turn begin before the next turn. Wait for that turn, so that `saving` counts them.
   await new Promise((resolve) => {
     setImmediate(resolve);
   });

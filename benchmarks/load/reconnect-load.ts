@@ -1,4 +1,7 @@
-/** A few lanes that each open one connection after the other, with one message there and back or without. */
+/**
+ * A few lanes. Each lane opens one connection after the other. On each connection it sends one message and receives it
+ * back, or it closes the connection after the handshake.
+ */
 import type { Dialer } from './dial.ts';
 import type { Load } from './load.ts';
 import type { LoadPlan } from '../messages.ts';

@@ -43,7 +43,7 @@ describe('the life of descriptors', () => {
       1_000,
     );
     if (replaying()) return;
-    // Some 1,200 and 2,400 on average: far fewer mean that the plans no longer try what the law is about.
+    // On average there are about 1,200 reuses and 2,400 faults. With far fewer, the plans no longer test the law.
     expect(reuses, 'reused descriptor numbers').toBeGreaterThan(500);
     expect(happened, 'faults that happened').toBeGreaterThan(1_000);
   }, 600_000);

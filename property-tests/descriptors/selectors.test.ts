@@ -62,7 +62,7 @@ const simulated = async (): Promise<SelectorSetting> => {
   world.machine('only');
   assert(ground !== undefined);
   const { selector, calls } = ground;
-  // Replaces the reactor's callback. Otherwise the machine's reactor would poll the events away.
+  // Replaces the reactor's callback. Otherwise the machine's reactor would take the events first.
   selector.onReady(() => undefined);
   const settle = async (): Promise<void> => world.run(world.sleep(1));
   const { near, far, close } = await connected(ground, settle);

@@ -1,6 +1,6 @@
 // Law: an event is queued for a descriptor, a handler of the same batch closes the descriptor, and a new socket gets
 // its number at once. The event never reaches the new socket: a connection to which nothing was sent never emits
-// readable, and a connect in progress does not succeed before the answer can have come.
+// readable, and a connect in progress does not succeed before the answer can have arrived.
 
 import assert from 'node:assert/strict';
 
@@ -14,14 +14,16 @@ import { checkLaw, replaying } from '../kit/law.ts';
 import { simulate } from '../kit/simulate.ts';
 
 const act = fc.record({
-  takes: fc.boolean(),
+  /** Whether the handler first receives the bytes that have arrived. */
+  receives: fc.boolean(),
   /** The connection to close: one of all, or one of those for which an event is queued. */
   victim: fc.record({ which: fc.nat(9), among: fc.constantFrom('queued', 'queued', 'all') }),
-  how: fc.constantFrom('abort', 'abort', 'abort', 'close', 'spare'),
+  how: fc.constantFrom('abort', 'abort', 'abort', 'close', 'keep open'),
   opens: fc.constantFrom('accept', 'accept', 'accept', 'connect', 'nothing'),
 });
 const plan = fc.record({
   count: fc.integer({ min: 3, max: 6 }),
+  /** The connections that wait in the backlog until a handler accepts them. */
   spares: fc.integer({ min: 2, max: 8 }),
   /** The connections that get a byte, for each round. */
   rounds: fc.array(fc.uniqueArray(fc.nat(9), { minLength: 2, maxLength: 8 }), { minLength: 1, maxLength: 5 }),
@@ -66,8 +68,8 @@ async function run(
       else perform(connection, next);
     });
   };
-  const perform = (connection: Connection, { takes, victim, how, opens }: Plan['acts'][number]): void => {
-    if (takes) connection.tryReceive();
+  const perform = (connection: Connection, { receives, victim, how, opens }: Plan['acts'][number]): void => {
+    if (receives) connection.tryReceive();
     const queued = living.filter((each) => each.basis.socket.handle.queued);
     const victims = victim.among === 'queued' && queued.length > 0 ? queued : living;
     if (victims.length === 0) return;
@@ -93,7 +95,7 @@ async function run(
     for (const which of round) {
       const [, peer] = [...peers][which % peers.size];
       peer.sent++;
-      // The other side has broken some connections. Their errors do not matter here.
+      // The reactor `near` has aborted or closed some connections. Their errors do not matter here.
       await peer.connection.send('x').catch(() => undefined);
     }
     await settle();

@@ -79,21 +79,24 @@ async function run({ calls, selector }: Ground, settle: () => Promise<void>, { c
     }
     await settle();
     const script = [...closes];
-    const told = new Set<Handle>();
+    const delivered = new Set<Handle>();
     selector.poll({
       add: (handle) => {
         assert(
           living.some((each) => each.handle === handle),
           'an event of a closed descriptor',
         );
-        told.add(handle);
+        delivered.add(handle);
         const next = script.shift();
         if (next === undefined || living.length === 0) return;
-        const untold = living.filter((each) => !told.has(each.handle) && (peers.get(each.port)?.sent ?? 0) > 0);
-        const victims = untold.length > 0 ? untold : living;
+        const undelivered = living.filter(
+          (each) => !delivered.has(each.handle) && (peers.get(each.port)?.sent ?? 0) > 0,
+        );
+        const victims = undelivered.length > 0 ? undelivered : living;
         const victim = victims[next.victim % victims.length];
         shut(victim);
-        if (next.reopens && open() && untold.length > 0 && living.at(-1)?.handle.fd === victim.handle.fd) chances++;
+        if (next.reopens && open() && undelivered.length > 0 && living.at(-1)?.handle.fd === victim.handle.fd)
+          chances++;
       },
     });
     await settle();
@@ -126,7 +129,7 @@ describe('a selector that delivers a batch of events', () => {
         const world = new World({ wrap: (made) => (ground = made) });
         world.machine('only');
         assert(ground !== undefined);
-        // Replaces the reactor's callback. Otherwise the machine's reactor would poll the events away.
+        // Replaces the reactor's callback. Otherwise the machine's reactor would take the events first.
         ground.selector.onReady(() => undefined);
         chances += await run(ground, () => world.run(world.sleep(1)), each);
       }),

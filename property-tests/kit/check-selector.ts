@@ -117,7 +117,7 @@ export function checkSelector(make: () => Promise<SelectorSetting>): Check[] {
       assert.equal(handle.readiness, 0);
       setting.selector.deregister(handle);
     }),
-    check('does not deliver an event to a handle that had the same descriptor number before', async (setting) => {
+    check('delivers the events of a reused descriptor number only to its new handle', async (setting) => {
       const old = registered(setting);
       setting.calls.send(setting.far, Buffer.from('x'));
       await setting.settle();

@@ -17,10 +17,10 @@ export interface TransportPair {
   dispose(): Promise<void>;
 }
 
-/** One check. It throws when the transport or selector fails it. */
+/** One check of a transport or a selector. */
 export interface Check {
   readonly name: string;
-  /** Runs the check. Rejects when it fails. */
+  /** Runs the check. The promise rejects when the transport or the selector fails the check. */
   readonly run: () => Promise<void>;
 }
 
@@ -123,7 +123,7 @@ export function checkTransport(make: () => Promise<TransportPair>, makeClogged: 
       },
     ),
     check(
-      'fails the other end after an abort, or ends it where an abort looks like an end',
+      'makes the reads of the other end throw after an abort, or return END where an abort looks like an end',
       async ({ near, far, settle, tellsAborts }) => {
         near.abort();
         await settle();

@@ -51,7 +51,10 @@ export function lawFailure<P>(details: fc.RunDetails<P>, place: LawPlace | undef
   return new Error(message, { cause });
 }
 
-/** The end of the trace as text and as a diagram. With `WANTIO_TRACE_DIR`, files in that folder hold all of it. */
+/**
+ * @returns the end of the trace as text, and its diagram. If `WANTIO_TRACE_DIR` is set, the whole trace and its diagram
+ * are written to files in that folder, and the result names these files instead of showing the diagram.
+ */
 function picture(trace: Trace, seed: number, place: LawPlace | undefined): string[] {
   const excerpt = trace.last(EXCERPT);
   const omitted = trace.entries.length - excerpt.entries.length;

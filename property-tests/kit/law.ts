@@ -23,9 +23,9 @@ export function watchLaws(watcher: LawRunner): void {
 }
 
 /**
- * Tries a property on `count` random plans, times `WANTIO_LAW_FACTOR`. It starts no further plans after `WANTIO_LAW_MS`
- * milliseconds, or after the moment `WANTIO_LAW_UNTIL` (as of `Date.now`). But a factor of 1 or more always gets
- * `count` plans.
+ * Tries a property on `count` random plans, times `WANTIO_LAW_FACTOR`. A factor above 1 adds plans to the first `count`
+ * plans: none of the added plans starts after `WANTIO_LAW_MS` milliseconds, or after the moment `WANTIO_LAW_UNTIL` (a
+ * value of `Date.now`). These two limits never stop the first `count` plans.
  * @throws {Error} when a plan breaks the property. The message contains the smallest such plan, the trace of its run as
  * text and as a diagram (written to `WANTIO_TRACE_DIR` if that is set), and the command that replays it. The cause is
  * the error that the run threw.

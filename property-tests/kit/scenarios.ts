@@ -21,7 +21,8 @@ export interface Contexts {
 }
 
 /**
- * Connects a machine named `here` to one named `there`. With `contexts` there is TLS over it, without its handshake.
+ * Connects a machine named `here` to one named `there`. With `contexts` both ends are secured with TLS, but
+ * this function does not run the handshake.
  */
 export async function pairIn(
   world: World,

@@ -9,7 +9,7 @@ import { expect, test } from 'vitest';
 import { Deadline, Deadlines } from '../../core/deadlines.ts';
 import { checkLaw, replaying } from '../kit/law.ts';
 
-type Deed =
+type Action =
   | { readonly do: 'arm'; readonly which: number; readonly after: number }
   | { readonly do: 'cancel'; readonly which: number }
   | { readonly do: 'pass'; readonly ms: number };
@@ -18,30 +18,30 @@ type Deed =
  * What a deadline does when it expires: arm or cancel another deadline, or itself. Each does so at most three times, so
  * that every call ends.
  */
-type Reaction = Exclude<Deed, { do: 'pass' }>;
+type Reaction = Exclude<Action, { do: 'pass' }>;
 
 test('the timing wheel expires the same deadlines as a list', async () => {
-  let told = 0;
+  let expired = 0;
   await checkLaw(
     fc.property(
       start,
-      fc.array(deed, { maxLength: 60, size: 'max' }),
+      fc.array(action, { maxLength: 60, size: 'max' }),
       fc.array(fc.array(reaction, { maxLength: 3, size: 'max' }), { minLength: COUNT, maxLength: COUNT }),
-      (now, deeds, reactions) => {
+      (now, actions, reactions) => {
         const pair = new Pair(now, reactions);
-        for (const deed of deeds) pair.do(deed);
+        for (const action of actions) pair.do(action);
         for (let passes = 0; passes < 3; passes++) pair.do({ do: 'pass', ms: LONGEST });
-        told += pair.told;
+        expired += pair.expired;
       },
     ),
     5_000,
   );
-  if (!replaying()) expect(told, 'expired deadlines').toBeGreaterThan(10_000);
+  if (!replaying()) expect(expired, 'expired deadlines').toBeGreaterThan(10_000);
 });
 
-/** A wheel and a list. Every deed acts on both. */
+/** A wheel and a list. Every action is performed on both. */
 class Pair {
-  told = 0;
+  expired = 0;
   #now: number;
   /** The tick that the wheel has reached. A deadline that is armed for an earlier moment is due at this tick. */
   #reached: number;
@@ -59,7 +59,7 @@ class Pair {
       const left = [...given];
       return new Deadline({
         expire: (moment) => {
-          this.#hear(which, moment);
+          this.#checkExpired(which, moment);
           const reaction = left.shift();
           if (reaction !== undefined) this.do(reaction);
         },
@@ -67,16 +67,16 @@ class Pair {
     });
   }
 
-  do(deed: Deed): void {
-    if (deed.do === 'pass') this.#pass(deed.ms);
-    else if (deed.do === 'cancel') {
-      this.#wheel.cancel(this.#deadlines[deed.which]);
-      this.#list.delete(deed.which);
+  do(action: Action): void {
+    if (action.do === 'pass') this.#pass(action.ms);
+    else if (action.do === 'cancel') {
+      this.#wheel.cancel(this.#deadlines[action.which]);
+      this.#list.delete(action.which);
     } else {
-      const at = this.#now + deed.after;
-      this.#wheel.arm(this.#deadlines[deed.which], at);
-      this.#list.set(deed.which, Math.max(Math.ceil(at), this.#reached));
-      assert.equal(this.#deadlines[deed.which].at, at);
+      const at = this.#now + action.after;
+      this.#wheel.arm(this.#deadlines[action.which], at);
+      this.#list.set(action.which, Math.max(Math.ceil(at), this.#reached));
+      assert.equal(this.#deadlines[action.which].at, at);
     }
     this.#compare();
   }
@@ -89,7 +89,7 @@ class Pair {
     assert.ok(this.#earliest() > this.#until, 'every due deadline has expired');
   }
 
-  #hear(which: number, moment: number): void {
+  #checkExpired(which: number, moment: number): void {
     const due = this.#list.get(which);
     assert.ok(due !== undefined, 'an expired deadline was armed');
     assert.equal(due, this.#earliest(), 'the earliest deadline expires first');
@@ -97,7 +97,7 @@ class Pair {
     assert.equal(moment, this.#now, 'expire gets the present time');
     this.#reached = Math.max(this.#reached, due);
     this.#list.delete(which);
-    this.told++;
+    this.expired++;
   }
 
   #compare(): void {
@@ -149,7 +149,7 @@ const after = fc.oneof(
 const arm = fc.record({ do: fc.constant('arm' as const), which, after });
 const cancel = fc.record({ do: fc.constant('cancel' as const), which });
 const reaction: fc.Arbitrary<Reaction> = fc.oneof({ weight: 2, arbitrary: arm }, { weight: 1, arbitrary: cancel });
-const deed: fc.Arbitrary<Deed> = fc.oneof(
+const action: fc.Arbitrary<Action> = fc.oneof(
   { weight: 5, arbitrary: arm },
   { weight: 2, arbitrary: cancel },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('pass' as const), ms: span }) },

@@ -6,7 +6,7 @@ import { expect, test } from 'vitest';
 import { InputBuffer } from '../../core/input-buffer.ts';
 import { checkLaw } from '../kit/law.ts';
 
-type Deed =
+type Action =
   | { readonly do: 'append' | 'prepend'; readonly text: string }
   | { readonly do: 'take' | 'takeInto'; readonly share: number }
   | { readonly do: 'indexOf'; readonly byte: string }
@@ -16,11 +16,11 @@ type Deed =
 
 test('the input buffer holds the same bytes as a string model', async () => {
   await checkLaw(
-    fc.property(fc.array(deed, { maxLength: 60, size: 'max' }), (deeds) => {
+    fc.property(fc.array(action, { maxLength: 60, size: 'max' }), (actions) => {
       const buffer = new InputBuffer();
       let model = '';
-      for (const deed of deeds) {
-        model = check(buffer, model, deed);
+      for (const action of actions) {
+        model = check(buffer, model, action);
         expect(buffer.length).toBe(model.length);
       }
       expect(textOf(buffer.take(buffer.length))).toBe(model);
@@ -29,34 +29,34 @@ test('the input buffer holds the same bytes as a string model', async () => {
   );
 });
 
-/** Runs `deed` on the buffer and on the model. @returns the new model. */
-function check(buffer: InputBuffer, model: string, deed: Deed): string {
-  switch (deed.do) {
+/** Runs `action` on the buffer and on the model. @returns the new model. */
+function check(buffer: InputBuffer, model: string, action: Action): string {
+  switch (action.do) {
     case 'append':
-      buffer.append(Buffer.from(deed.text));
-      return model + deed.text;
+      buffer.append(Buffer.from(action.text));
+      return model + action.text;
     case 'prepend':
-      buffer.prepend(Buffer.from(deed.text));
-      return deed.text + model;
+      buffer.prepend(Buffer.from(action.text));
+      return action.text + model;
     case 'take': {
-      const count = Math.round(deed.share * model.length);
+      const count = Math.round(action.share * model.length);
       expect(textOf(buffer.take(count))).toBe(model.slice(0, count));
       return model.slice(count);
     }
     case 'takeInto': {
-      const into = new Uint8Array(Math.round(deed.share * 300));
+      const into = new Uint8Array(Math.round(action.share * 300));
       const count = buffer.takeInto(into);
       expect(textOf(into.subarray(0, count))).toBe(model.slice(0, into.length));
       return model.slice(into.length);
     }
     case 'indexOf':
-      expect(buffer.indexOf(deed.byte.charCodeAt(0))).toBe(model.indexOf(deed.byte));
+      expect(buffer.indexOf(action.byte.charCodeAt(0))).toBe(model.indexOf(action.byte));
       return model;
     case 'indexOfSequence':
-      expect(buffer.indexOf(deed.sequence)).toBe(model.indexOf(textOf(deed.sequence)));
+      expect(buffer.indexOf(action.sequence)).toBe(model.indexOf(textOf(action.sequence)));
       return model;
     case 'skip': {
-      const count = Math.round(deed.share * 300);
+      const count = Math.round(action.share * 300);
       expect(buffer.skip(count)).toBe(Math.min(count, model.length));
       return model.slice(count);
     }
@@ -80,7 +80,7 @@ const text = fc.oneof(
     .map(([unit, length]) => unit.repeat(length)),
 );
 const share = fc.oneof(fc.double({ min: 0, max: 1, noNaN: true }), fc.constant(1));
-const deed: fc.Arbitrary<Deed> = fc.oneof(
+const action: fc.Arbitrary<Action> = fc.oneof(
   { weight: 4, arbitrary: fc.record({ do: fc.constant('append' as const), text }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('prepend' as const), text }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constantFrom('take' as const, 'takeInto' as const), share }) },

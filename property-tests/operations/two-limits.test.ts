@@ -129,14 +129,14 @@ const WORK: Record<string, Limited> = {
 /** Serves a client that never begins its handshake. @returns the message of the clientError event. */
 async function servedSilence({ here, there }: Scene, handshakeMs: number, timeouts: Timeouts): Promise<string> {
   const listener = await there.reactor.listen({ host: '0.0.0.0', port: 9 });
-  const told = new Promise<string>((resolve) => {
+  const message = new Promise<string>((resolve) => {
     listener.on('clientError', (error) => {
       resolve(error.message);
     });
   });
   listener.serve({ secure: contexts.server, handshakeMs, timeouts }, nothing);
   await here.reactor.connect({ host: 'there', port: 9 });
-  return told;
+  return message;
 }
 
 /** Sends until the buffers of both systems are full. */

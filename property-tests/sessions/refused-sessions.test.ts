@@ -1,6 +1,6 @@
 // Law: a session that makes connections fail costs each process at most one failed operation, and none where
-// `connectSecure` can connect again. A process never offers such a session twice. To a server that keeps refusing
-// sessions, a client offers no more.
+// `connectSecure` can connect again. A process never offers such a session twice. A client stops offering sessions to a
+// server that keeps refusing them.
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -134,8 +134,8 @@ describe.each<TlsVersion>(['TLSv1.2', 'TLSv1.3'])('under %s', (version) => {
       const ways = contexts.map((_, process) => run.result.filter((__, index) => index % contexts.length === process));
       for (const way of ways) {
         const failed = way.filter((outcome) => outcome === 'failed').length;
-        const isMended = inOne && source !== 'copied' && (refusal === 'alert' || refusal === 'garbage');
-        expect(failed).toBeLessThanOrEqual(isMended ? 0 : source === 'kept' || source === 'shared' ? 2 : 1);
+        const isRetried = inOne && source !== 'copied' && (refusal === 'alert' || refusal === 'garbage');
+        expect(failed).toBeLessThanOrEqual(isRetried ? 0 : source === 'kept' || source === 'shared' ? 2 : 1);
         // Two failures in a row need a new session in between, and only another process can have stored one.
         if (source !== 'shared') expect(way.join(' ')).not.toContain('failed failed');
       }

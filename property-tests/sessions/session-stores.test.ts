@@ -77,7 +77,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 const steps = (maxLength: number): fc.Arbitrary<Step[]> => fc.array(step, { maxLength });
 
 /** Runs a step on the store and on the model, and compares the results. */
-async function make(each: Step, store: TakingSessionStore, model: Model, clock: ManualClock): Promise<void> {
+async function perform(each: Step, store: TakingSessionStore, model: Model, clock: ManualClock): Promise<void> {
   switch (each.kind) {
     case 'pass':
       clock.pass(each.ms);
@@ -109,7 +109,7 @@ describe('a store returns the value that was set last', () => {
           const clock = new ManualClock();
           const store = new MemorySessionStore({ now: clock.now });
           const model = new Model(clock.now);
-          for (const each of plan) await make(each, store, model, clock);
+          for (const each of plan) await perform(each, store, model, clock);
         }),
         1_000,
       ),
@@ -122,7 +122,10 @@ describe('a store returns the value that was set last', () => {
       checkLaw(
         fc.asyncProperty(
           fc.array(
-            fc.oneof({ arbitrary: step, weight: 8 }, { arbitrary: fc.constantFrom('open again', 'spoil'), weight: 1 }),
+            fc.oneof(
+              { arbitrary: step, weight: 8 },
+              { arbitrary: fc.constantFrom('open again', 'corrupt'), weight: 1 },
+            ),
             { maxLength: 25 },
           ),
           fc.uint8Array({ maxLength: 200 }),
@@ -135,13 +138,13 @@ describe('a store returns the value that was set last', () => {
                 if (each === 'open again') {
                   await store.close();
                   store = new FileSessionStore({ directory, now: clock.now });
-                } else if (each === 'spoil') {
+                } else if (each === 'corrupt') {
                   for (const name of readdirSync(directory, { recursive: true, encoding: 'utf8' })) {
                     if (!/^[0-9a-f]{2}\/[\w-]+$/.test(name)) continue;
                     writeFileSync(join(directory, name), garbage);
                     model.remove(name.slice(3));
                   }
-                } else await make(each, store, model, clock);
+                } else await perform(each, store, model, clock);
               }
               await store.close();
             }),

@@ -272,7 +272,7 @@ describe('a ring of ticket keys', () => {
   );
 
   it(
-    'opens tickets of this span and of the earlier spans that it keeps, and no others, however the clock jumps',
+    'opens tickets of this span, the next span and the earlier spans that it keeps, and no others, however the clock jumps',
     () =>
       checkLaw(
         fc.property(
@@ -442,7 +442,7 @@ describe.each(versions)('resumption under %s, from a store that fails, is late o
       expect([outcome, outcomes.get(outcome) ?? 0]).not.toEqual([outcome, 0]);
   }, 600_000);
 
-  // This network delivers at once, so the store takes all the time of a handshake.
+  // This network delivers at once, so the only time in a handshake is the time that the store takes.
   it(
     'waits for the store at most sessionLookupMs',
     () =>

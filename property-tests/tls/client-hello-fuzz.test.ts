@@ -88,7 +88,7 @@ const plan = fc.record({
   client: fc.nat({ max: CLIENTS.length - 1 }),
   mutations: fc.array(mutation, { minLength: 1, maxLength: 5 }),
   link: link(),
-  asksBack: fc.boolean(),
+  staysOpen: fc.boolean(),
 });
 
 it('a broken client hello fails only its own handshake', async () => {
@@ -108,7 +108,7 @@ it('a broken client hello fails only its own handshake', async () => {
   await tryLaw(
     plan,
     1_000,
-    ({ client, mutations, link: carrying, asksBack }) =>
+    ({ client, mutations, link: carrying, staysOpen }) =>
       simulate({ link: carrying, steps: 200_000 }, async (world) => {
         const broken = mutations.reduce(mutate, hellos[client]);
         const plain = await pairIn(world);
@@ -122,7 +122,7 @@ it('a broken client hello fails only its own handshake', async () => {
         );
         if (broken.length > 0) await plain.client.send(broken);
         // Some clients half-close, others wait for an answer that does not come.
-        if (!asksBack) await plain.client.shutdown('send');
+        if (!staysOpen) await plain.client.shutdown('send');
         ends[await outcome]++;
         plain.client.abort();
         secured.abort();

@@ -21,7 +21,7 @@ const distinct = (all: readonly Uint8Array[]): void => {
   expect(new Set(all.map(hex)).size).toBe(all.length);
 };
 
-describe('every time fresh is', () => {
+describe('a value that must be fresh differs each time:', () => {
   it('the nonce of a seal, for one place and for many, in one sealer and in several with one secret', () => {
     const secret = new Uint8Array(32);
     const [one, other] = [new Sealer(secret, 'test'), new Sealer(secret, 'test')];

@@ -15,6 +15,7 @@ export class End {
   ended = false;
   /** Whether the peer has reset the connection. */
   broken = false;
+  /** Whether this end has ended its sending direction. */
   saidEnd = false;
   /** How many bytes the running receive waits for. */
   receiving: number | undefined;
@@ -23,7 +24,8 @@ export class End {
   /** The moment at which a polite close gives up. */
   closingUntil: number | undefined;
   /**
-   * The model cannot know how many bytes still arrive, because a flood was cut off. It only allows an abort from here.
+   * Whether the model cannot know how many bytes still arrive, because a flood of the peer was cut off. From then on,
+   * the only command for this end is an abort.
    */
   murky = false;
   peer!: End;
@@ -90,6 +92,7 @@ export class Model {
   /**
    * Descriptors run out in the middle of an accept: the listener drops the first connection of the backlog and accepts
    * the next one.
+   * @returns the accepted end, or `undefined` if the accept waits.
    */
   turnAway(listener: ListenerModel): End | undefined {
     this.open.delete(listener.reserve);
@@ -134,7 +137,11 @@ export class Model {
     else if (end.broken) this.#destroy(end);
   }
 
-  /** @param accepted how many bytes of the flood the connection has taken. */
+  /**
+   * Cancels the waiting receive and the waiting flood.
+   * @param flooded the length of the flood.
+   * @param accepted how many bytes of the flood the connection has taken.
+   */
   cancel(end: End, flooded: number, accepted: number): void {
     if (end.receiving !== undefined) this.#cutReceive(end);
     if (!end.flooding) return;
@@ -163,7 +170,7 @@ export class Model {
   pass(now: number): void {
     for (const end of this.ends) {
       if (!end.open || end.closingUntil === undefined || end.closingUntil > now) continue;
-      // How much of a flood was sent depends on the kernel buffers. A flood in the other direction is reset.
+      // How much of a flood was sent depends on the kernel buffers. If the peer floods as well, it gets a reset.
       if (end.flooding) end.peer.murky = true;
       if (end.flooding && end.peer.flooding) this.#breakPeer(end);
       this.#destroy(end);

@@ -89,8 +89,8 @@ export class Real {
     connection.wants$.subscribe(() => {
       offend('want');
     });
-    // Unanswered readiness is emitted in 64 turns before the reactor disarms it. The connection must be open in each
-    // turn.
+    // Readiness that no receive or send answers is emitted in 64 turns before the reactor disarms it. The connection
+    // must be open in each turn.
     connection.writable$.subscribe(() => {
       offend('writable');
     });
