@@ -1109,8 +1109,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'strict server names accept clients without a name',
     file: 'protocols/tls/served-names.ts',
-    find: 'if (found === undefined && strict) {',
-    replace: 'if (found === undefined && serverName !== undefined && strict) {',
+    find: 'if (context !== undefined) return context;',
+    replace: 'if (context !== undefined || serverName === undefined) return context as SettingsOwner;',
     by: 'protocols/tls/sound.test.ts',
   },
   {
@@ -1418,6 +1418,21 @@ export const MUTANTS: readonly Mutant[] = [
     find: '[address, ...second.slice(index, index + 1)]).concat(second.slice(first.length));',
     replace: '[address, ...second.slice(index, index + 1)]);',
     by: 'property-tests/addresses/addresses-in-turn.test.ts',
+  },
+  {
+    name: 'segments that arrive at one moment are received together',
+    file: 'reactor/simulated/endpoint.ts',
+    find: 'if (this.#arrivals.length > 0) this.#scheduleArrival();',
+    replace:
+      'while (this.#arrivals.length > 0 && this.#arrivals[0].at <= at) this.#arrivals.shift()?.arrive();\n      if (this.#arrivals.length > 0) this.#scheduleArrival();',
+    by: 'reactor/simulated/world.test.ts',
+  },
+  {
+    name: 'a sender fills whatever room the receive buffer has',
+    file: 'reactor/simulated/endpoint.ts',
+    find: 'if (wanted === 0 || (room < wanted && room < peer.#receiveLimit / 2)) break;',
+    replace: 'if (wanted === 0 || room <= 0) break;',
+    by: 'reactor/simulated/world.test.ts',
   },
   {
     name: 'one more look-up runs than there are threads',

@@ -17,12 +17,19 @@ export function payload(maxLength = 4096): fc.Arbitrary<Uint8Array> {
   );
 }
 
-/** How the network carries bytes: in segments of one byte up to all at once, with and without latency. */
+/**
+ * How the network carries bytes: in segments of one byte up to all at once, with and without latency, sometimes at a
+ * limited bandwidth.
+ */
 export function link(): fc.Arbitrary<LinkOptions> {
-  return fc.record({
-    segment: fc.oneof(fc.integer({ min: 1, max: 16 }), fc.integer({ min: 17, max: 65_536 })),
-    latencyMs: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 50 })),
-  });
+  return fc.record(
+    {
+      segment: fc.oneof(fc.integer({ min: 1, max: 16 }), fc.integer({ min: 17, max: 65_536 })),
+      latencyMs: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 50 })),
+      bandwidth: fc.constantFrom(20_000, 1_000_000),
+    },
+    { requiredKeys: ['segment', 'latencyMs'] },
+  );
 }
 
 /** The kernel buffers of a host, from 1 byte to 64 KiB. */

@@ -3,10 +3,12 @@
  *
  * Theory of operation. A socket has a send queue and a receive queue, both bounded. Bytes that `send` accepts go into
  * the send queue. The link carries them in segments, in order, to the receive queue of the peer, while that has room.
- * Each segment takes the latency of the link and the time that its bandwidth needs. A segment occupies room in the send
- * queue until it has arrived, as with TCP's acknowledgements. The end of the stream and a reset travel behind the bytes
- * that have left. A reset drops the bytes that have not left. Bytes that have arrived can always be received. Readiness
- * is reported when it begins, to the selector that watches.
+ * Each segment takes the latency of the link and the time that its bandwidth needs. When several segments arrive at the
+ * same moment, the peer's reactor has a turn after each, so that a reader sees the stream in pieces. A segment occupies
+ * room in the send queue until it has arrived, as with TCP's acknowledgements. Like Linux, an endpoint waits for half of
+ * the peer's buffer and reports a third of its own as writable, so that segments do not become smaller and smaller. The
+ * end of the stream and a reset travel behind the bytes that have left. A reset drops the bytes that have not left.
+ * Bytes that have arrived can always be received. Readiness is reported when it begins, to the selector that watches.
  */
 
 import type { Address } from '../addresses/address.ts';
@@ -19,8 +21,17 @@ import type { Link } from './link.ts';
 export interface Surroundings {
   /** Reports that `endpoint` has become ready. */
   ready(endpoint: Endpoint, readiness: number): void;
-  /** Runs `task` after the latency of the link and the time that `bytes` bytes need. */
-  carry(link: Link, bytes: number, task: () => void): void;
+  /** The moment at which `bytes` bytes that leave now arrive: after the latency and the time of the bandwidth. */
+  arrivalTime(link: Link, bytes: number): number;
+  /** Runs `task` at `at`, or now if that is past; if the link is partitioned then, when it heals. */
+  deliver(link: Link, at: number, task: () => void): void;
+}
+
+/** Something on its way to the peer. */
+interface Arrival {
+  readonly at: number;
+  readonly link: Link;
+  readonly arrive: () => void;
 }
 
 /** A stream socket. */
@@ -47,9 +58,9 @@ export class Endpoint {
   readonly #received = new ByteQueue();
   #sendLimit: number;
   #receiveLimit: number;
-  /** The bytes on their way, and a callback for the arrival of each segment, the oldest first. */
+  /** The bytes on their way, and the arrival of each segment, the oldest first. Only the oldest is scheduled. */
   #inTransit = 0;
-  readonly #arrivals: (() => void)[] = [];
+  readonly #arrivals: Arrival[] = [];
   /** Whether this side was shut down, and whether its end has left. */
   #sendShut = false;
   #endLeft = false;
@@ -79,7 +90,7 @@ export class Endpoint {
     if (this.state !== 'connected' && this.pendingError === 0 && !this.#reset) return 0;
     let bits = 0;
     if (this.#received.length > 0 || this.#ended || this.#reset || this.pendingError !== 0) bits |= READABLE;
-    if (this.#room > 0 || this.#reset || this.pendingError !== 0) bits |= WRITABLE;
+    if (this.#isWritable || this.#reset || this.pendingError !== 0) bits |= WRITABLE;
     if (this.#ended || this.#reset) bits |= HANGUP;
     if (this.#reset || this.pendingError !== 0) bits |= BROKEN | HANGUP;
     return bits;
@@ -87,6 +98,11 @@ export class Endpoint {
 
   get #room(): number {
     return this.#sendLimit - this.#sending.length - this.#inTransit;
+  }
+
+  /** As in Linux, a third of the send buffer must be free. `send` takes bytes as long as there is any room. */
+  get #isWritable(): boolean {
+    return this.#room >= this.#sendLimit / 3;
   }
 
   /** How many of the sent bytes have not arrived at the peer's host. */
@@ -187,16 +203,17 @@ export class Endpoint {
     if (peer === undefined || link === undefined || this.#reset) return;
     for (;;) {
       const room = peer.#receiveLimit - peer.#received.length - this.#inTransit;
-      const count = Math.min(room, this.#sending.length, link.segment);
-      if (count <= 0) break;
-      this.#carry(link, peer, count);
+      const wanted = Math.min(this.#sending.length, link.segment);
+      // As TCP does, it waits for half the buffer instead of sending ever smaller segments (RFC 9293, section 3.8.6.2).
+      if (wanted === 0 || (room < wanted && room < peer.#receiveLimit / 2)) break;
+      this.#carry(link, peer, Math.min(room, wanted));
     }
     if (this.#sending.length === 0 && this.#sendShut && !this.#endLeft) {
       this.#endLeft = true;
       this.#depart(link, 0, () => {
         if (peer.#reset || peer.state === 'closed') return;
         peer.#ended = true;
-        peer.#around.ready(peer, READABLE | HANGUP | (peer.#room > 0 ? WRITABLE : 0));
+        peer.#around.ready(peer, READABLE | HANGUP | (peer.#isWritable ? WRITABLE : 0));
       });
     }
   }
@@ -214,16 +231,24 @@ export class Endpoint {
         return;
       }
       bytes.moveTo(peer.#received, count);
-      peer.#around.ready(peer, READABLE | (peer.#room > 0 ? WRITABLE : 0));
-      if (this.state === 'connected' && this.#room > 0) this.#around.ready(this, WRITABLE);
+      peer.#around.ready(peer, READABLE | (peer.#isWritable ? WRITABLE : 0));
+      if (this.state === 'connected' && this.#isWritable) this.#around.ready(this, WRITABLE);
     });
   }
 
-  /** Delivers in order, even when the link becomes faster while bytes are on their way. */
+  /** Sends a segment, the end or a reset. They arrive in order, even when the link becomes faster meanwhile. */
   #depart(link: Link, bytes: number, arrive: () => void): void {
-    this.#arrivals.push(arrive);
-    this.#around.carry(link, bytes, () => {
-      this.#arrivals.shift()?.();
+    this.#arrivals.push({ at: this.#around.arrivalTime(link, bytes), link, arrive });
+    if (this.#arrivals.length === 1) this.#scheduleArrival();
+  }
+
+  #scheduleArrival(): void {
+    const [{ at, link }] = this.#arrivals;
+    this.#around.deliver(link, at, () => {
+      this.#arrivals[0].arrive();
+      this.#arrivals.shift();
+      // The reactor that this arrival has woken takes its turn before the next arrival of the same moment.
+      if (this.#arrivals.length > 0) this.#scheduleArrival();
     });
   }
 

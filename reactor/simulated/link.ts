@@ -95,12 +95,12 @@ export class Link {
 
   /**
    * Reserves bandwidth for `bytes` bytes that one end sends at `now`, after those that it sent before.
-   * @returns how long the bytes take to arrive, in milliseconds.
+   * @returns the moment at which they arrive.
    */
-  take(end: object, bytes: number, now: number): number {
-    if (this.bandwidth === Infinity) return this.latencyMs;
+  arrivalTime(end: object, bytes: number, now: number): number {
+    if (this.bandwidth === Infinity) return now + this.latencyMs;
     const doneAt = Math.max(now, this.#busyUntil.get(end) ?? 0) + (bytes / this.bandwidth) * 1_000;
     this.#busyUntil.set(end, doneAt);
-    return doneAt - now + this.latencyMs;
+    return doneAt + this.latencyMs;
   }
 }

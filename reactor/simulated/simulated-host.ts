@@ -66,11 +66,10 @@ export interface HostNetwork {
    * from; `undefined` when no host has the address.
    */
   pathTo(from: SimulatedHost, address: string): { host: SimulatedHost; link: Link; from: string } | undefined;
-  /**
-   * Runs `task` when `bytes` bytes from a host have arrived over `link`. While the link is partitioned, they arrive
-   * when it heals.
-   */
-  carry(from: SimulatedHost, link: Link, bytes: number, task: () => void): void;
+  /** The moment at which `bytes` bytes that a host sends now arrive over `link`. */
+  arrivalTime(from: SimulatedHost, link: Link, bytes: number): number;
+  /** Runs `task` at `at`, or now if that is past; if the link is partitioned then, when it heals. */
+  deliver(link: Link, at: number, task: () => void): void;
   /** Runs `task` after `ms` milliseconds of virtual time. @returns a function that cancels it. */
   after(ms: number, task: () => void): () => void;
 }
@@ -263,9 +262,14 @@ export class SimulatedHost implements SystemCalls {
     if (this.#endpoints.get(endpoint.fd) === endpoint) this.selector.report(endpoint.fd, readiness);
   }
 
-  /** Runs `task` when `bytes` bytes have arrived over `link`. @internal */
-  carry(link: Link, bytes: number, task: () => void): void {
-    this.#network.carry(this, link, bytes, task);
+  /** @internal */
+  arrivalTime(link: Link, bytes: number): number {
+    return this.#network.arrivalTime(this, link, bytes);
+  }
+
+  /** @internal */
+  deliver(link: Link, at: number, task: () => void): void {
+    this.#network.deliver(link, at, task);
   }
 
   #open(make: (fd: number) => Endpoint | undefined): number {
@@ -290,11 +294,11 @@ export class SimulatedHost implements SystemCalls {
 
   /** Sends the first segment of a connection, and repeats it while the backlog is full. */
   #sendSyn(endpoint: Endpoint, host: SimulatedHost, link: Link, address: Address, tries: number): void {
-    this.carry(link, 0, () => {
+    this.#afterLatency(link, () => {
       if (endpoint.state !== 'connecting') return;
       const listener = host.#listenerAt(address);
       if (listener === undefined) {
-        this.carry(link, 0, () => {
+        this.#afterLatency(link, () => {
           if (endpoint.state === 'connecting') endpoint.fail(ECONNREFUSED);
         });
         return;
@@ -321,7 +325,7 @@ export class SimulatedHost implements SystemCalls {
       client.join(server, link);
       return;
     }
-    this.carry(link, 0, () => {
+    this.#afterLatency(link, () => {
       // A client that no longer connects answers with a reset.
       if (client.state !== 'connecting') {
         server.fail(ECONNRESET);
@@ -330,6 +334,11 @@ export class SimulatedHost implements SystemCalls {
       client.join(server, link);
       client.connected();
     });
+  }
+
+  /** Runs `task` when a segment without data that leaves now has arrived. */
+  #afterLatency(link: Link, task: () => void): void {
+    this.deliver(link, this.arrivalTime(link, 0), task);
   }
 
   #listenerAt(address: Address): Endpoint | undefined {

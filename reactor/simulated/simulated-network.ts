@@ -37,7 +37,9 @@ export interface Clockwork {
    * @returns a function that cancels it.
    */
   after(ms: number, task: () => void): () => void;
-  /** The same, for a task that may settle promises. */
+  /** Runs `task` at a moment of virtual time, or now if that is past. `task` must not settle promises. */
+  at(moment: number, task: () => void): void;
+  /** The same as `after`, for a task that may settle promises. */
   settleAfter(ms: number, task: () => void): () => void;
 }
 
@@ -106,12 +108,14 @@ export class SimulatedNetwork implements HostNetwork {
     return undefined;
   }
 
-  /**
-   * Runs `task` when `bytes` bytes from a host have arrived over `link`. While the link is partitioned, they arrive
-   * when it heals.
-   */
-  carry(from: SimulatedHost, link: Link, bytes: number, task: () => void): void {
-    this.#clockwork.after(link.take(from, bytes, this.#clockwork.now()), () => {
+  /** The moment at which `bytes` bytes that a host sends now arrive over `link`. */
+  arrivalTime(from: SimulatedHost, link: Link, bytes: number): number {
+    return link.arrivalTime(from, bytes, this.#clockwork.now());
+  }
+
+  /** Runs `task` at `at`, or now if that is past; if the link is partitioned then, when it heals. */
+  deliver(link: Link, at: number, task: () => void): void {
+    this.#clockwork.at(at, () => {
       link.pass(task);
     });
   }

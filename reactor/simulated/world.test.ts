@@ -40,6 +40,43 @@ describe('a world', () => {
     expect(times).toEqual([80, 120, 3_600_120]);
   });
 
+  it.each([0, 10])('gives the reader a turn after each segment (latency %i ms)', async (latencyMs) => {
+    const world = new World({ link: { latencyMs, segment: 3 } });
+    const [here, there] = [world.machine('here'), world.machine('there')];
+    const pieces = await world.run(
+      (async () => {
+        const [client, server] = await pair(here, there);
+        await client.send('0123456789');
+        await client.shutdown('send');
+        const received = [];
+        for await (const piece of server) received.push(Buffer.from(piece).toString());
+        await Promise.all([client.close(), server.close()]);
+        return received;
+      })(),
+    );
+    expect(pieces).toEqual(['012', '345', '678', '9']);
+  });
+
+  it('does not cut a stream into ever smaller segments when the buffers are small', async () => {
+    const world = new World({ link: { segment: 512 } });
+    const [here, there] = ['here', 'there'].map((name) =>
+      world.machine(name, { sendBuffer: 1_025, receiveBuffer: 1_024 }),
+    );
+    const sizes = await world.run(
+      (async () => {
+        const [client, server] = await pair(here, there);
+        const sent = client.send(new Uint8Array(20_000)).then(() => client.shutdown('send'));
+        const received = [];
+        for await (const piece of server) received.push(piece.length);
+        await sent;
+        await Promise.all([client.close(), server.close()]);
+        return received;
+      })(),
+    );
+    expect(sizes.reduce((sum, size) => sum + size)).toBe(20_000);
+    expect(sizes.length).toBeLessThan(20_000 / 256);
+  });
+
   it('throws a DeadlockError that lists each waiting operation, its want and its start', async () => {
     const world = new World({ link: { latencyMs: 5 } });
     const [here, there] = [world.machine('here'), world.machine('there')];

@@ -121,6 +121,7 @@ export class World {
       {
         now: () => this.#now,
         after: (ms, task) => this.#agenda.add(this.#now + ms, task),
+        at: (moment, task) => void this.#agenda.add(Math.max(this.#now, moment), task),
         settleAfter: (ms, task) => this.#agenda.add(this.#now + ms, this.#foreground(task)),
       },
       link,
