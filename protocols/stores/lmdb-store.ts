@@ -211,7 +211,7 @@ export class LmdbSessionStore implements TakingSessionStore {
       database.readerCheck();
     }
     if (this.#setsUntilSweep-- > 0) return;
-    this.#setsUntilSweep = SETS_PER_SWEEP;
+    this.#setsUntilSweep = SETS_PER_SWEEP - 1;
     // If the database cannot be written, the set itself reports it.
     this.#sweep(database, SWEPT).catch(() => undefined);
   }

@@ -4,15 +4,18 @@ import { isIP } from 'node:net';
 
 import { readHostName } from '../../reactor/addresses/host-name.ts';
 import * as c from './constants.ts';
+import type { ClientHello } from './client-hello.ts';
 import type { Chooser, SettingsOwner } from './context/settings.ts';
+import { isThenable } from './thenable.ts';
 import { TlsError } from './tls-error.ts';
 
 /**
- * @param strict whether a client with another name, or none, is refused.
  * @returns the chooser for the contexts in `names`.
  * @throws {RangeError} when a name is invalid or listed twice.
  */
-export function byServerName(names: Readonly<Record<string, SettingsOwner>>, strict: boolean): Chooser {
+export function byServerName(
+  names: Readonly<Record<string, SettingsOwner>>,
+): (hello: ClientHello) => SettingsOwner | undefined {
   const contexts = new Map<string, SettingsOwner>();
   for (const [given, context] of Object.entries(names)) {
     const name = checkedName(given);
@@ -20,19 +23,28 @@ export function byServerName(names: Readonly<Record<string, SettingsOwner>>, str
     contexts.set(name, context);
   }
   return ({ serverName }) => {
-    const wildcard =
-      serverName === undefined ? undefined : `*${serverName.slice(Math.max(0, serverName.indexOf('.')))}`;
-    const found = serverName === undefined ? undefined : (contexts.get(serverName) ?? contexts.get(wildcard as string));
-    if (found === undefined && strict) {
-      throw new TlsError(
-        serverName === undefined
-          ? 'handshake refused: the client requests no server name'
-          : `handshake refused: there is no server ${JSON.stringify(serverName)}`,
-        { reason: 'unrecognized name', sent: c.ALERT_UNRECOGNIZED_NAME },
-      );
-    }
-    return found;
+    if (serverName === undefined) return undefined;
+    return contexts.get(serverName) ?? contexts.get(`*${serverName.slice(Math.max(0, serverName.indexOf('.')))}`);
   };
+}
+
+/** @returns a chooser that refuses the clients for which `choose` finds no context. */
+export function strictly(choose: Chooser): Chooser {
+  return (hello) => {
+    const found = choose(hello);
+    return isThenable(found) ? found.then((later) => foundFor(hello, later)) : foundFor(hello, found);
+  };
+}
+
+/** @throws {TlsError} unrecognized_name when no context was found. */
+function foundFor({ serverName }: ClientHello, context: SettingsOwner | undefined): SettingsOwner {
+  if (context !== undefined) return context;
+  throw new TlsError(
+    serverName === undefined
+      ? 'handshake refused: the client requests no server name'
+      : `handshake refused: there is no server ${JSON.stringify(serverName)}`,
+    { reason: 'unrecognized name', sent: c.ALERT_UNRECOGNIZED_NAME },
+  );
 }
 
 /**

@@ -73,6 +73,38 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a server with serverNames, under
       expect(await seenBy(secure, server, 'a.test', max)).toBe('DNS:a.test');
     }));
 
+  it.each([
+    ['a callback', false],
+    ['an asynchronous callback', true],
+  ])('refuses the names that neither the map nor %s knows when it is strict', (_, later) =>
+    withSecureReactor(async (secure) => {
+      const known = await contextFor(secure, 'b.test');
+      const server = await contextFor(secure, 'other.test', {
+        serverNames: { 'a.test': await contextFor(secure, 'a.test') },
+        chooseContext: ({ serverName }) => {
+          const chosen = serverName === 'b.test' ? known : undefined;
+          return later ? Promise.resolve(chosen) : chosen;
+        },
+        strictServerNames: true,
+      });
+      expect(await seenBy(secure, server, 'a.test', max)).toBe('DNS:a.test');
+      expect(await seenBy(secure, server, 'b.test', max)).toBe('DNS:b.test');
+      const pair = await securePair(secure, {
+        client: await secure.client({ ca, protocols: { max } }),
+        server,
+        serverName: 'c.test',
+      });
+      expect(await failuresOf(...pair.map((each) => each.handshake()))).toMatchObject([{ alert: 112 }, { alert: 112 }]);
+    }),
+  );
+
+  it('is refused when it is strict and has nothing to choose from', () =>
+    withSecureReactor(async (secure) => {
+      await expect(contextFor(secure, 'other.test', { strictServerNames: true })).rejects.toThrow(
+        'strictServerNames needs serverNames or chooseContext',
+      );
+    }));
+
   it('applies all options of the chosen context: the required client certificate, the versions, the protocols', () =>
     withSecureReactor(async (secure) => {
       const person = authority.issue();

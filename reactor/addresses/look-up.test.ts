@@ -1,7 +1,7 @@
 import dns from 'node:dns/promises';
 import { syncBuiltinESMExports } from 'node:module';
 
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { AbortError, UnsupportedError } from '../../core/errors.ts';
 import { caresLookUp } from './cares-look-up.ts';
@@ -24,6 +24,7 @@ beforeEach(() => {
 });
 
 afterEach(() => {
+  vi.unstubAllEnvs();
   dns.lookup = lookup;
   syncBuiltinESMExports();
 });
@@ -49,7 +50,7 @@ describe('look-ups that hang', () => {
     expect(abandonedLookUps()).toBe(0);
   });
 
-  it('make further look-ups fail when they occupy every thread', async () => {
+  it('make further look-ups fail when as many are unanswered as the pool has threads', async () => {
     for (let count = 0; count < 4; count++) {
       const { cancel, outcome } = started(`hangs-${String(count)}`);
       await new Promise(setImmediate);
@@ -61,6 +62,25 @@ describe('look-ups that hang', () => {
     for (const answer of answers) answer();
     await new Promise(setImmediate);
     expect((await lookUp('well.test', 7, never)).length).toBe(1);
+  });
+
+  it.each([
+    ['', 1],
+    ['0', 1],
+    ['no number', 1],
+    ['2', 2],
+    ['3 threads', 3],
+  ])('reads UV_THREADPOOL_SIZE=%j as libuv does', async (size, threads) => {
+    vi.stubEnv('UV_THREADPOOL_SIZE', size);
+    for (let count = 0; count < threads; count++) {
+      const { cancel, outcome } = started(`hangs-${String(count)}`);
+      await new Promise(setImmediate);
+      cancel.abort();
+      expect(await outcome).toBeInstanceOf(AbortError);
+    }
+    await expect(lookUp('well.test', 7, never)).rejects.toThrow(`UV_THREADPOOL_SIZE ${String(threads)}`);
+    for (const answer of answers) answer();
+    await new Promise(setImmediate);
   });
 
   it('do not begin when the signal is already aborted', async () => {

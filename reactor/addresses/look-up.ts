@@ -9,7 +9,7 @@ import type { Address } from './address.ts';
 
 let abandoned = 0;
 
-/** @returns how many look-ups still occupy a thread although their caller has cancelled them. */
+/** @returns how many look-ups the system has not answered yet although their caller has cancelled them. */
 export function abandonedLookUps(): number {
   return abandoned;
 }
@@ -17,9 +17,10 @@ export function abandonedLookUps(): number {
 /**
  * Looks up the addresses of a name, in the order of the system's preference. getaddrinfo(3) cannot be cancelled, and it
  * occupies a thread of the pool that file access and crypto need too. So only two look-ups run at a time. When one is
- * cancelled, the next one starts, although the thread stays busy until the system answers.
+ * cancelled, the next one starts, although the thread stays busy until the system answers. libuv gives look-ups half of
+ * its threads (two of four by default): behind that many cancelled ones, a look-up waits, within the caller's timeouts.
  * @throws {SystemError} such as `ENOTFOUND`. @throws {AbortError} when `signal` is aborted.
- * @throws {UnsupportedError} when cancelled look-ups occupy every thread of the pool.
+ * @throws {UnsupportedError} when as many cancelled look-ups have no answer as the pool has threads.
  */
 export async function lookUp(host: string, port: number, signal: AbortSignal): Promise<readonly Address[]> {
   const found = await queue
@@ -31,10 +32,10 @@ export async function lookUp(host: string, port: number, signal: AbortSignal): P
 }
 
 function resolve(host: string, signal: AbortSignal): Promise<{ address: string; family: number }[]> {
-  const threads = Number(process.env.UV_THREADPOOL_SIZE ?? POOL_THREADS);
+  const threads = poolThreads();
   if (abandoned >= threads) {
     throw new UnsupportedError(
-      `look-up refused: ${String(abandoned)} cancelled look-ups still occupy all threads of the pool (UV_THREADPOOL_SIZE ${String(threads)}); use a ground with lookUp: caresLookUp, which needs no thread`,
+      `look-up refused: the system's resolver has not answered ${String(abandoned)} cancelled look-ups, as many as the pool has threads (UV_THREADPOOL_SIZE ${String(threads)}); use a ground with lookUp: caresLookUp, which needs no thread`,
     );
   }
   return new Promise((done, fail) => {
@@ -58,6 +59,12 @@ function resolve(host: string, signal: AbortSignal): Promise<{ address: string; 
   });
 }
 
+/** How many threads libuv's pool has. libuv reads the variable with atoi(3), and takes 1 instead of 0. */
+function poolThreads(): number {
+  const { UV_THREADPOOL_SIZE: wanted = '4' } = process.env;
+  const threads = Number.parseInt(wanted, 10) || 1;
+  return threads < 0 ? MOST_POOL_THREADS : Math.min(threads, MOST_POOL_THREADS);
+}
+
 const queue = new PQueue({ concurrency: 2 });
-// The default of libuv.
-const POOL_THREADS = 4;
+const MOST_POOL_THREADS = 1024;

@@ -321,7 +321,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
    * @returns the bytes, `END` at the end, or a want: try again when the connection is ready for that.
    */
   tryReceive(atMost = TRY_BYTES): Uint8Array | typeof END | WantCode {
-    if (!(Number.isSafeInteger(atMost) && atMost >= 1)) checkArgument('tryReceive', 'maxBytes', atMost, wholeBytes);
+    if (!(Number.isSafeInteger(atMost) && atMost >= 1)) checkArgument('tryReceive', 'atMost', atMost, wholeBytes);
     this.#assertFree('receive', this.#slots.receiving);
     const { input } = this.#slots.inflow;
     const count = input.length > 0 ? input.length : this.#tryRead(undefined);

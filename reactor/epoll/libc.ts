@@ -219,9 +219,8 @@ function uvPollOf(library: ReturnType<typeof koffi.load>): PollCalls['uvPoll'] {
     const failed = init(loop(), handle, fd);
     if (failed < 0) throw new UnsupportedError(`uv_poll_init failed (${String(failed)})`);
     const call = koffi.register(wake, callback);
-    start(handle, UV_READABLE, call);
     alive.add(handle);
-    return {
+    const poll: ReturnType<PollCalls['uvPoll']> = {
       setRef(wanted) {
         if (wanted) ref(handle);
         else unref(handle);
@@ -238,6 +237,12 @@ function uvPollOf(library: ReturnType<typeof koffi.load>): PollCalls['uvPoll'] {
         );
       },
     };
+    const refused = start(handle, UV_READABLE, call);
+    if (refused < 0) {
+      poll.close();
+      throw new UnsupportedError(`uv_poll_start failed (${String(refused)})`);
+    }
+    return poll;
   };
 }
 

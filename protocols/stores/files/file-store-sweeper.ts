@@ -81,7 +81,7 @@ export class FileSweeper {
    */
   async tidy(key: string): Promise<void> {
     if (this.#setsUntilSweep-- <= 0) {
-      this.#setsUntilSweep = SETS_PER_SWEEP;
+      this.#setsUntilSweep = SETS_PER_SWEEP - 1;
       this.#sweeping ??= this.#endOfSweep(this.#sweepNext(key, 0));
     }
     while (this.#total > this.#maxSessions) {

@@ -14,7 +14,7 @@ import type { SkippedFile } from '../certificates/ca-directory.ts';
 import { listenNoMore } from '../sessions/internal-cache-callbacks.ts';
 import { expectedName } from '../certificates/check-peer.ts';
 import type { PeerExpectation } from '../certificates/check-peer.ts';
-import { byServerName } from '../served-names.ts';
+import { byServerName, strictly } from '../served-names.ts';
 import { configure, useIdentity, verifyModesOf } from './configure.ts';
 import type { LoadedFiles, LoadedIdentity } from './loaded-files.ts';
 import * as c from '../constants.ts';
@@ -357,12 +357,15 @@ function chooserOf({ serverNames, strictServerNames, chooseContext }: AnyOptions
   for (const [name, context] of Object.entries(serverNames ?? {}))
     if (!(context instanceof TlsContext) || context.role !== 'server')
       throw new TypeError(`serverNames must map ${JSON.stringify(name)} to a TlsContext.server`);
-  const byName =
-    serverNames === undefined
-      ? undefined
-      : byServerName(serverNames, strictServerNames === true && chooseContext === undefined);
-  if (byName === undefined || chooseContext === undefined) return byName ?? chooseContext;
-  return (hello) => byName(hello) ?? chooseContext(hello);
+  const byName = serverNames && byServerName(serverNames);
+  const choose: Chooser | undefined =
+    byName === undefined || chooseContext === undefined
+      ? (byName ?? chooseContext)
+      : (hello) => byName(hello) ?? chooseContext(hello);
+  if (strictServerNames !== true) return choose;
+  if (choose === undefined)
+    throw new TypeError('strictServerNames needs serverNames or chooseContext: without them it refuses every client');
+  return strictly(choose);
 }
 
 async function load(role: 'client' | 'server', options: AnyOptions): Promise<LoadedFiles> {

@@ -171,8 +171,8 @@ export interface TlsServerOptions extends TlsOptions {
    */
   readonly serverNames?: Readonly<Record<string, SettingsOwner>> | undefined;
   /**
-   * Refuses clients whose name is not in `serverNames`, with the alert unrecognized_name. It has no effect with
-   * `chooseContext`, which then decides about these clients.
+   * Refuses clients for which neither `serverNames` nor `chooseContext` has a context, with the alert
+   * unrecognized_name.
    */
   readonly strictServerNames?: boolean | undefined;
   /**
