@@ -83,7 +83,7 @@ async function inWorld<T>(link: LinkOptions, use: (client: Connection, server: C
       const [client, server] = await Promise.all([here.reactor.connect({ host: 'there', port: 1 }), listener.accept()]);
       return use(client, server);
     })(),
-    Infinity,
+    Number.MAX_SAFE_INTEGER,
   );
   for (const { reactor } of [here, there]) reactor.abort();
   return result;

@@ -133,6 +133,26 @@ export class BoundsError extends WantioError {
   }
 }
 
+/** The bytes that were received, or the message that should be sent, do not fit the framing. */
+export class FramingError extends WantioError {
+  /** Where the fault is, in bytes from the beginning of the message. */
+  readonly offset: number;
+  /**
+   * Where the fault is in the stream, in bytes from the first byte that the connection has received; `undefined` for a
+   * message that should be sent.
+   */
+  position?: number;
+
+  constructor(what: string, offset = 0, options?: ErrorOptions) {
+    super('ERR_WANTIO_FRAMING', what, options);
+    this.offset = offset;
+  }
+
+  static {
+    this.prototype.name = 'FramingError';
+  }
+}
+
 /** An operation was cancelled by its `AbortSignal`; `cause` is the signal's reason. */
 export class AbortError extends WantioError {
   constructor(operation: OperationName, reason: unknown) {

@@ -9,11 +9,56 @@ export class InputBuffer {
   #bytes = NOTHING;
   #start = 0;
   #end = 0;
-  #searched = 0;
+  /** The last search: what for, from which index, and up to where in the memory it found nothing. */
   #searchedFor: number | Uint8Array = -1;
+  #searchedFrom = 0;
+  #searched = 0;
+  #state: unknown;
+  #stateOf: unknown;
+  #looked = 0;
 
   get length(): number {
     return this.#end - this.#start;
+  }
+
+  /** What `lookedAtBy` keeps for its reader until bytes are taken or put back. */
+  get state(): unknown {
+    return this.#state;
+  }
+
+  set state(state: unknown) {
+    this.#state = state;
+  }
+
+  /** Prepares the buffer for `reader`, which sees the `state` that it has left here, and no other's. */
+  lookedAtBy(reader: unknown): this {
+    if (this.#stateOf !== reader) {
+      this.#stateOf = reader;
+      this.#state = undefined;
+    }
+    return this;
+  }
+
+  /** Whether there are bytes that {@link lookedAtAll} does not know of. */
+  get hasNews(): boolean {
+    return this.length > this.#looked;
+  }
+
+  /** Records that the bytes that are here now are not enough for their reader. */
+  lookedAtAll(): void {
+    this.#looked = this.length;
+  }
+
+  /** @returns the byte at `index`. @throws {RangeError} when there is none. */
+  at(index: number): number {
+    if (!(index >= 0 && index < this.length)) throw noSuchByte(index, this.length);
+    return this.#bytes[this.#start + index];
+  }
+
+  /** @returns a view of the bytes from `from` to before `to`, which the next change of the buffer may overwrite. */
+  view(from: number, to: number): Uint8Array {
+    if (!(from >= 0 && from <= to && to <= this.length)) throw noSuchByte(to, this.length);
+    return this.#bytes.subarray(this.#start + from, this.#start + to);
   }
 
   /** Copies `chunk` to the end. */
@@ -29,19 +74,22 @@ export class InputBuffer {
     if (chunk.length > this.#start) this.#makeRoom(chunk.length, 0);
     this.#start -= chunk.length;
     this.#bytes.set(chunk, this.#start);
-    this.#searchedFor = -1;
+    this.#changed();
   }
 
   /**
    * @param wanted a byte, or several that follow each other. The same array in the next call continues the search.
+   * @param begin the index at which the search begins.
    * @returns the index of the first occurrence, counted from the front, or -1.
    */
-  indexOf(wanted: number | Uint8Array): number {
-    if (this.#searchedFor !== wanted) {
+  indexOf(wanted: number | Uint8Array, begin = 0): number {
+    if (this.#searchedFor !== wanted || this.#searchedFrom !== begin) {
       this.#searchedFor = wanted;
-      this.#searched = this.#start;
+      this.#searchedFrom = begin;
+      this.#searched = this.#start + begin;
     }
-    const from = Math.max(this.#searched, this.#start);
+    const from = Math.max(this.#searched, this.#start + begin);
+    if (from > this.#end) return -1;
     const found = Buffer.from(this.#bytes.buffer, this.#bytes.byteOffset + from, this.#end - from).indexOf(wanted);
     // The first bytes of a longer sequence may have come already.
     const unfinished = typeof wanted === 'number' ? 0 : wanted.length - 1;
@@ -82,11 +130,21 @@ export class InputBuffer {
   }
 
   #drop(count: number): void {
+    if (count === 0) return;
     this.#start += count;
+    this.#state = undefined;
+    this.#looked = 0;
     if (this.#start < this.#end) return;
     this.#bytes = NOTHING;
     this.#start = this.#end = 0;
     this.#searchedFor = -1;
+  }
+
+  /** Forgets what was found out about the bytes at the front. */
+  #changed(): void {
+    this.#searchedFor = -1;
+    this.#state = undefined;
+    this.#looked = 0;
   }
 
   /** Moves the content so that `before` bytes fit in front of it and `after` bytes behind it. Grows by doubling. */
@@ -104,6 +162,10 @@ export class InputBuffer {
     this.#start = start;
     this.#end = start + length;
   }
+}
+
+function noSuchByte(index: number, length: number): RangeError {
+  return new RangeError(`${String(index)} lies outside of the ${String(length)} bytes that have come`);
 }
 
 const NOTHING = new Uint8Array(0);

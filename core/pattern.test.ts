@@ -33,7 +33,7 @@ describe('the name of a pattern', () => {
 
   test('is shown in the error message when it is wrong', () => {
     expect(() => patternOf('*x' as PatternName)).toThrow(
-      "receive takes '*l', '*a', '*s' or a number of bytes ≥ 0, not *x",
+      "receive takes '*l', '*a', '*s', a number of bytes ≥ 0 or a Framing, not *x",
     );
   });
 });

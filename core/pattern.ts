@@ -38,7 +38,7 @@ export function patternOf(name: PatternName): Pattern<string | Uint8Array> {
   if (name === '*a') return ALL;
   if (name === '*s') return SOME;
   if (typeof name === 'number' && Number.isSafeInteger(name) && name >= 0) return exactly(name);
-  throw new RangeError(`receive takes '*l', '*a', '*s' or a number of bytes ≥ 0, not ${String(name)}`);
+  throw new RangeError(`receive takes '*l', '*a', '*s', a number of bytes ≥ 0 or a Framing, not ${String(name)}`);
 }
 
 /** Result of {@link Pattern.measure}: more must come. */

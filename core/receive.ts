@@ -1,6 +1,6 @@
 /** The steps of the operations that receive: by a pattern, into the caller's memory, or to discard. */
 
-import { ClosedError } from './errors.ts';
+import { ClosedError, FramingError } from './errors.ts';
 import type { Progress } from './errors.ts';
 import type { Inflow } from './inflow.ts';
 import type { Step } from './operation.ts';
@@ -29,13 +29,9 @@ export class ReceiveStep<T> implements Step<T> {
 
   attempt(): StepCode | typeof YIELD {
     this.#begun = true;
-    const { input } = this.#inflow;
     for (let budget = BYTES_PER_ATTEMPT; ;) {
-      const count = this.#pattern.measure(input, this.#inflow.ended, this.#maxBytes);
-      if (count === TOO_EARLY)
-        throw new ClosedError(
-          `receive failed: the peer closed the connection after ${String(input.length)} bytes of an unfinished message`,
-        );
+      const count = measured(this.#inflow, this.#pattern, this.#maxBytes);
+      if (count === TOO_EARLY) throw endedEarly(this.#inflow);
       if (count !== MORE) {
         this.#count = count;
         return DONE;
@@ -49,7 +45,7 @@ export class ReceiveStep<T> implements Step<T> {
 
   result(): T {
     this.#taken = this.#count;
-    return this.#pattern.take(this.#inflow.input, this.#count);
+    return taken(this.#inflow, this.#pattern, this.#count);
   }
 
   progress(): number {
@@ -61,6 +57,38 @@ export class ReceiveStep<T> implements Step<T> {
     this.#taken = this.#begun ? this.progress() : 0;
     return { partial: this.#inflow.input.take(this.#taken) };
   }
+}
+
+/** @returns what the pattern measures in the bytes that have come. */
+export function measured(inflow: Inflow, pattern: Pattern<unknown>, maxBytes: number): number {
+  try {
+    return pattern.measure(inflow.input, inflow.ended, maxBytes);
+  } catch (error) {
+    locate(error, inflow);
+    throw error;
+  }
+}
+
+/** Takes the measured bytes. @returns what the pattern makes of them. */
+export function taken<T>(inflow: Inflow, pattern: Pattern<T>, count: number): T {
+  try {
+    return pattern.take(inflow.input, count);
+  } catch (error) {
+    locate(error, inflow);
+    throw error;
+  }
+}
+
+/** @returns the error of a receive when the peer has ended and more bytes are needed. */
+export function endedEarly({ input }: Inflow): ClosedError {
+  return new ClosedError(
+    `receive failed: the peer closed the connection after ${String(input.length)} bytes of an unfinished message`,
+  );
+}
+
+/** Says where in the stream a fault is. */
+function locate(error: unknown, { total, input }: Inflow): void {
+  if (error instanceof FramingError) error.position ??= total - input.length + error.offset;
 }
 
 /**

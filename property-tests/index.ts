@@ -29,6 +29,8 @@ export {
   scheduleOf,
   timeouts,
 } from './kit/arbitraries.ts';
+export { checkFraming } from './kit/check-framing.ts';
+export type { FramingCheckOptions } from './kit/check-framing.ts';
 export { checkSelector } from './kit/check-selector.ts';
 export type { SelectorSetting } from './kit/check-selector.ts';
 export { checkTransport } from './kit/check-transport.ts';

@@ -3,8 +3,11 @@
 export { TICK_MS } from '../core/clock.ts';
 export type { Clock } from '../core/clock.ts';
 export * from '../core/errors.ts';
+export { Framing } from '../core/framing.ts';
+export type { FramingInput } from '../core/framing.ts';
 export { Operation } from '../core/operation.ts';
 export type { OperationOptions } from '../core/operation.ts';
+export { MORE } from '../core/pattern.ts';
 export type { PatternName, Received } from '../core/pattern.ts';
 export type { Sendable, SendRange } from '../core/send.ts';
 export type { Direction } from '../core/shutdown.ts';
@@ -25,6 +28,7 @@ export type {
   ConnectionStatistics,
   HandshakeOptions,
   ReceiveOptions,
+  TryReceiveOptions,
 } from './connections/connection-options.ts';
 export type { Wanting } from './connections/slots.ts';
 export { toDuplex } from './streams/to-duplex.ts';

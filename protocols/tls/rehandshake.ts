@@ -38,6 +38,16 @@ export interface RehandshakeOwner {
   checkPeer(): void;
 }
 
+/** When a handshake in the middle of a connection is complete. */
+export type Completion = (rehandshake: Rehandshake) => boolean;
+
+/** No handshake is running in the middle of the connection. */
+export const settled: Completion = (rehandshake) => rehandshake.isSettled();
+/** No renegotiation is due, pending or running. */
+export const renegotiated: Completion = (rehandshake) => rehandshake.hasRenegotiated();
+/** The client has answered the certificate request. */
+export const certified: Completion = (rehandshake) => rehandshake.hasCertificate();
+
 /** Handshakes in the middle of one connection. */
 export class Rehandshake {
   readonly #owner: RehandshakeOwner;
@@ -146,23 +156,28 @@ export class Rehandshake {
   // Completing a handshake.
 
   /** Whether no handshake is running in the middle of the connection. */
-  readonly isSettled = (): boolean => this.#ssl.pointer === 0 || !this.#ssl.isShakingHands;
+  isSettled(): boolean {
+    return this.#ssl.pointer === 0 || !this.#ssl.isShakingHands;
+  }
 
   /** Whether no renegotiation is due, pending or running. */
-  readonly hasRenegotiated = (): boolean =>
-    !this.#isDue &&
-    this.#ssl.pointer !== 0 &&
-    openssl().SSL_renegotiate_pending(this.#ssl.pointer) === 0 &&
-    this.isSettled();
+  hasRenegotiated(): boolean {
+    return (
+      !this.#isDue &&
+      this.#ssl.pointer !== 0 &&
+      openssl().SSL_renegotiate_pending(this.#ssl.pointer) === 0 &&
+      this.isSettled()
+    );
+  }
 
   /** Whether the client has answered the certificate request. */
-  readonly hasCertificate = (): boolean => {
+  hasCertificate(): boolean {
     if (this.#finishedBefore === undefined) return this.hasRenegotiated();
     if (this.#finishedBefore.equals(peerFinished(this.#ssl.pointer)) || this.#ssl.isShakingHands) return false;
     this.#finishedBefore = undefined;
     this.#owner.checkPeer();
     return true;
-  };
+  }
 
   /**
    * Runs the handshake until `isComplete` holds, and flushes its messages. Data that arrive during it are buffered for
@@ -170,13 +185,13 @@ export class Rehandshake {
    * @throws {BoundsError} when more than `maxAheadBytes` would be buffered.
    * @throws {ClosedError} when the peer sends close_notify first.
    */
-  proceed(isComplete: () => boolean): StepCode | typeof YIELD {
+  proceed(isComplete: Completion): StepCode | typeof YIELD {
     if (this.#owner.failure !== undefined) throw this.#owner.failure;
     for (let feeds = 0; ; feeds++) {
       const more = this.#readAhead();
       const flushed = this.#owner.seal();
       if (flushed !== DONE) return flushed;
-      if (isComplete()) {
+      if (isComplete(this)) {
         this.settle();
         return DONE;
       }
@@ -269,7 +284,7 @@ export class RehandshakeStep implements Step<void> {
   readonly #transport: Pick<RehandshakeOwner, 'handshake'>;
   readonly #rehandshake: Rehandshake;
   readonly #begin: () => void;
-  readonly #isComplete: () => boolean;
+  readonly #isComplete: Completion;
   #begun = false;
 
   constructor(
@@ -277,7 +292,7 @@ export class RehandshakeStep implements Step<void> {
     transport: Pick<RehandshakeOwner, 'handshake'>,
     rehandshake: Rehandshake,
     begin: () => void,
-    isComplete: () => boolean,
+    isComplete: Completion,
   ) {
     this.name = name;
     this.#transport = transport;
@@ -292,8 +307,8 @@ export class RehandshakeStep implements Step<void> {
       if (code !== DONE) return code;
       // A handshake that is already running must end first.
       if (!this.#rehandshake.isSettled()) {
-        const settled = this.#rehandshake.proceed(this.#rehandshake.isSettled);
-        if (settled !== DONE) return settled;
+        const code = this.#rehandshake.proceed(settled);
+        if (code !== DONE) return code;
       }
       this.#begin();
       this.#begun = true;

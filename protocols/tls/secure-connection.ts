@@ -3,6 +3,7 @@
 import { Subject } from 'rxjs';
 import type { Observable } from 'rxjs';
 
+import type { TimeSource } from '../../core/clock.ts';
 import { ClosedError } from '../../core/errors.ts';
 import { OPERATION_RULES } from '../../core/operation.ts';
 import type { Operation, OperationOptions } from '../../core/operation.ts';
@@ -25,7 +26,7 @@ import { openssl } from './openssl.ts';
 import type { Pointer } from './openssl.ts';
 import type { Resumption } from './sessions/resumption.ts';
 import { TlsSession } from './sessions/session.ts';
-import { RehandshakeStep } from './rehandshake.ts';
+import { certified, RehandshakeStep, renegotiated } from './rehandshake.ts';
 import { TlsError } from './tls-error.ts';
 import type { TlsTransport } from './tls-transport.ts';
 import { verifyErrorName } from './certificates/verify-errors.ts';
@@ -109,19 +110,30 @@ export class SecureConnection extends Connection {
   constructor(transport: TlsTransport, basis: ConnectionBasis) {
     super(transport, basis);
     this.#tls = transport;
-    transport.listen({
-      established: () => {
-        this.handshakeIsComplete();
-        guarded(() => this.emit('secure'));
-      },
-      keyLogged: (line) => {
-        guarded(() => this.emit('keylog', line));
-      },
-      sessionMade: (session) => {
-        this.#sessions?.next(session);
-      },
-      time: basis.loop,
-    });
+    transport.listen(this);
+  }
+
+  // The listener of the transport. Methods and not a listener object: each connection would hold one more object.
+
+  /** @internal */
+  get time(): TimeSource {
+    return this.basis.loop;
+  }
+
+  /** @internal */
+  established(): void {
+    this.handshakeIsComplete();
+    guarded(() => this.emit('secure'));
+  }
+
+  /** @internal */
+  keyLogged(line: string): void {
+    guarded(() => this.emit('keylog', line));
+  }
+
+  /** @internal */
+  sessionMade(session: TlsSession): void {
+    this.#sessions?.next(session);
   }
 
   override get encrypted(): boolean {
@@ -277,7 +289,7 @@ export class SecureConnection extends Connection {
         () => {
           tls.rehandshake.renegotiate();
         },
-        tls.rehandshake.hasRenegotiated,
+        renegotiated,
       ),
       options,
     );
@@ -329,7 +341,7 @@ export class SecureConnection extends Connection {
         () => {
           tls.rehandshake.requestCertificate(modes);
         },
-        tls.rehandshake.hasCertificate,
+        certified,
       ),
       options,
     );

@@ -16,6 +16,7 @@ import type { Transport } from '../../core/transport.ts';
 import { DONE, END, WANT_LOOKUP, WANT_READ, WANT_WRITE, YIELD } from '../../core/want.ts';
 import type { StepCode } from '../../core/want.ts';
 import { Answers } from './answers/answers.ts';
+import { Lookups } from './answers/lookups.ts';
 import { SessionOffer } from './answers/offer.ts';
 import { Ciphertext } from './ciphertext.ts';
 import * as c from './constants.ts';
@@ -25,7 +26,7 @@ import { requireTlsa } from './dane.ts';
 import { openssl } from './openssl.ts';
 import type { OpenSsl, Pointer } from './openssl.ts';
 import { checkExpected, checkGivenSession } from './peer-check.ts';
-import { Rehandshake } from './rehandshake.ts';
+import { Rehandshake, settled } from './rehandshake.ts';
 import type { RehandshakeOwner } from './rehandshake.ts';
 import { expectName } from './server-name.ts';
 import { mayBlameSession } from './sessions/session-fault.ts';
@@ -65,10 +66,8 @@ export class TlsTransport implements Transport, SslOwner, RehandshakeOwner {
   #hasOpened = false;
   /** How many tickets a TLS 1.3 client must still get. They are sent before this side's first data. */
   #ticketsDue = 0;
-  #listener: TlsTransportListener = NO_LISTENER;
-  /** Cancels the timer of the latest look-up. */
-  #cancelQuestion: (() => void) | undefined;
-  #wake: () => void = () => undefined;
+  #listener: Omit<TlsTransportListener, 'time'> = NO_LISTENER;
+  readonly #lookups = new Lookups();
 
   /**
    * @param offersNone whether a client offers no session, because a connection that offered one has failed.
@@ -79,14 +78,7 @@ export class TlsTransport implements Transport, SslOwner, RehandshakeOwner {
     this.#ssl = new Ssl(this);
     this.#ciphertext = new Ciphertext(below);
     this.options = options;
-    this.answers = new Answers(settings, {
-      now: () => this.#listener.time.now(),
-      after: (ms, task) => (this.#cancelQuestion = this.#listener.time.after(ms, task)),
-      wake: () => {
-        // The connection may have been closed before the answer arrived.
-        if (this.#ssl.pointer !== 0) this.#wake();
-      },
-    });
+    this.answers = new Answers(settings, this.#lookups);
     this.offer = new SessionOffer(options, this.answers.exchange, this.answers.sessions, offersNone);
     this.rehandshake = new Rehandshake(this, this.#ssl, this.answers, options.maxAheadBytes);
     this.#begin(settings);
@@ -119,6 +111,7 @@ export class TlsTransport implements Transport, SslOwner, RehandshakeOwner {
   /** Sets the listener. */
   listen(listener: TlsTransportListener): void {
     this.#listener = listener;
+    this.#lookups.time = listener.time;
   }
 
   get hasBuffered(): boolean {
@@ -141,7 +134,7 @@ export class TlsTransport implements Transport, SslOwner, RehandshakeOwner {
   }
 
   onLookupAnswered(wake: () => void): void {
-    this.#wake = wake;
+    this.#lookups.onAnswered = wake;
     this.#ciphertext.below.onLookupAnswered(wake);
   }
 
@@ -243,7 +236,7 @@ export class TlsTransport implements Transport, SslOwner, RehandshakeOwner {
     if (!this.rehandshake.isSettled()) {
       // Only a read can continue it: data of the peer may arrive first, and OpenSSL reports them as an error inside a
       // write.
-      const code = this.rehandshake.proceed(this.rehandshake.isSettled);
+      const code = this.rehandshake.proceed(settled);
       if (code !== DONE) return code === YIELD ? 0 : code;
     }
     if (this.#ticketsDue > 0) this.#giveTickets();
@@ -265,7 +258,7 @@ export class TlsTransport implements Transport, SslOwner, RehandshakeOwner {
     if (this.established && this.#failure === undefined && !this.#sentCloseNotify) {
       if (!this.rehandshake.isSettled()) {
         // close_notify cannot be sent in the middle of a handshake.
-        const code = this.rehandshake.proceed(this.rehandshake.isSettled);
+        const code = this.rehandshake.proceed(settled);
         if (code !== DONE) return code === YIELD ? WANT_READ : code;
       }
       const flushed = this.flush();
@@ -404,14 +397,17 @@ export class TlsTransport implements Transport, SslOwner, RehandshakeOwner {
     const { exchange, progress, sessions } = this.answers;
     if (!exchange.hasNews) return;
     exchange.hasNews = false;
-    if (progress.hasLines || sessions.hasMade) queueMicrotask(this.#report);
+    if (progress.hasLines || sessions.hasMade)
+      queueMicrotask(() => {
+        this.#report();
+      });
     // After a failed call the caller handles the failure and the error queue.
     if (!progress.established || hasFailed) return;
     if (progress.isHandshaking) this.rehandshake.settle();
     if (exchange.error !== undefined) throw this.fail();
   }
 
-  readonly #report = (): void => {
+  #report(): void {
     const { progress, sessions } = this.answers;
     const { keyLog, role, trustScope } = this.settings;
     for (const line of progress.takeLines()) {
@@ -421,12 +417,12 @@ export class TlsTransport implements Transport, SslOwner, RehandshakeOwner {
     for (const session of sessions.takeMade()) {
       if (role === 'client') {
         session.madeIn(trustScope);
-        this.offer.keep(session, this.#listener.time);
-      } else sessions.save(session, this.#listener.time);
+        this.offer.keep(session, this.#lookups);
+      } else sessions.save(session, this.#lookups);
       this.settings.sessions.announce(session);
       this.#listener.sessionMade(session);
     }
-  };
+  }
 
   /**
    * Reads more ciphertext.
@@ -501,7 +497,7 @@ export class TlsTransport implements Transport, SslOwner, RehandshakeOwner {
     this.#failure = exchange.error ?? this.#reason();
     this.#openssl.ERR_clear_error();
     if (settings.role === 'server') this.#restoreSession();
-    else if (this.#mayBlameSession(this.#failure, progress.established)) this.offer.blame(this.#listener.time);
+    else if (this.#mayBlameSession(this.#failure, progress.established)) this.offer.blame(this.#lookups);
     try {
       this.#ciphertext.seal();
     } catch {
@@ -555,7 +551,7 @@ export class TlsTransport implements Transport, SslOwner, RehandshakeOwner {
   free(): void {
     if (this.#ssl.pointer === 0) return;
     if (!this.#ssl.free(this.established && !(this.#failure instanceof TlsError))) return;
-    this.#cancelQuestion?.();
+    this.#lookups.close();
     this.#ciphertext.detach();
     this.rehandshake.dropSurplus();
     living--;
@@ -573,20 +569,10 @@ function assertBytes(bytes: unknown): asserts bytes is Uint8Array {
 }
 
 let living = 0;
-// A transport without a connection uses the process's clock.
-const NO_LISTENER: TlsTransportListener = {
+const NO_LISTENER: Omit<TlsTransportListener, 'time'> = {
   established: () => undefined,
   keyLogged: () => undefined,
   sessionMade: () => undefined,
-  time: {
-    now: () => performance.now(),
-    after: (ms, wake) => {
-      const timer = setTimeout(wake, ms);
-      return () => {
-        clearTimeout(timer);
-      };
-    },
-  },
 };
 // Four records, which one system call can send.
 const SEALED_AT_MOST = 64 * 1024;

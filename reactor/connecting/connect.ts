@@ -29,13 +29,13 @@ export class ConnectStep implements LoopStep<Connection> {
   readonly #options: ConnectOptions;
   #layer: TransportLayer<Connection, ConnectionBasis> | undefined;
   readonly #serverName: string | undefined;
-  readonly #lookUp = new AbortController();
+  /** Cancels the look-up that is running. */
+  #lookUp: AbortController | undefined;
   readonly #attempts: ConnectAttempt[] = [];
   readonly #wake = (): void => {
     if (this.#operation !== undefined) this.#loop.wake(this.#operation);
   };
   #operation: Operation<unknown> | undefined;
-  #lookingUp = false;
   #addresses: Address[] | undefined;
   /** The address of the socket that was connected. */
   #connected: Address | undefined;
@@ -78,7 +78,7 @@ export class ConnectStep implements LoopStep<Connection> {
   }
 
   release(failed: boolean): void {
-    this.#lookUp.abort();
+    this.#lookUp?.abort();
     this.#cancelHeadStart?.();
     for (const attempt of this.#attempts) attempt.close();
     if (!failed) return;
@@ -94,26 +94,30 @@ export class ConnectStep implements LoopStep<Connection> {
       this.#addresses = [{ family: 'unix', path: options.path }];
       return this.attempt();
     }
-    if (this.#lookingUp) return WANT_LOOKUP;
+    if (this.#lookUp !== undefined) return WANT_LOOKUP;
     const { host, port } = options;
     const numeric = numericAddress(host, port);
     if (numeric !== undefined) {
       this.#addresses = [numeric];
       return this.attempt();
     }
-    this.#lookingUp = true;
+    this.#lookUp = new AbortController();
     resolve(this.#loop.ground, host, port, this.#lookUp.signal).then(
       (addresses) => {
-        this.#addresses = interleaved(addresses);
-        this.#wake();
+        this.#lookedUp(interleaved(addresses));
       },
       (error: unknown) => {
         this.#failure = error as Error;
-        this.#addresses = [];
-        this.#wake();
+        this.#lookedUp([]);
       },
     );
     return WANT_LOOKUP;
+  }
+
+  #lookedUp(addresses: Address[]): void {
+    this.#lookUp = undefined;
+    this.#addresses = addresses;
+    this.#wake();
   }
 
   /** @returns whether a socket is connected now. @throws the last failure when no address is left. */

@@ -1,5 +1,6 @@
 /** The events of a connection, the options of its operations, and the rules for these options. */
 
+import { Framing } from '../../core/framing.ts';
 import { OPERATION_RULES } from '../../core/operation.ts';
 import type { OperationOptions } from '../../core/operation.ts';
 import { bytes, count, either, flag, listOf, number, oneOf, thing } from '../../core/options.ts';
@@ -44,7 +45,16 @@ export interface ConnectionStatistics {
 export interface ReceiveOptions extends OperationOptions {
   /** Bytes to receive before all others, such as the `partial` of an earlier failure. */
   readonly prefix?: Uint8Array | undefined;
-  /** The most that the receive gathers, in bytes. By default 64 KiB for a line and 16 MiB for `'*a'`. */
+  /**
+   * The most that the receive gathers, in bytes. By default 64 KiB for a line, 16 MiB for `'*a'`, and for a message the
+   * framing's `defaultMaxBytes`.
+   */
+  readonly maxBytes?: number | undefined;
+}
+
+/** The options of `tryReceive` with a framing. */
+export interface TryReceiveOptions {
+  /** The most bytes of the message; the framing's `defaultMaxBytes` by default. */
   readonly maxBytes?: number | undefined;
 }
 
@@ -66,6 +76,7 @@ export const SEND_RULES = { ...OPERATION_RULES, first: index, last: index } sati
 >;
 export const RECEIVE_RULES = { ...OPERATION_RULES, prefix: bytes, maxBytes } satisfies Rules<ReceiveOptions>;
 export const LINES_RULES = { ...OPERATION_RULES, maxBytes } satisfies Rules<Omit<ReceiveOptions, 'prefix'>>;
+export const TRY_RECEIVE_RULES = { maxBytes } satisfies Rules<TryReceiveOptions>;
 export const HANDSHAKE_RULES = { ...OPERATION_RULES, keepOpen: flag } satisfies Rules<HandshakeOptions>;
 /** The rule for a string or bytes. */
 export const piece = either(
@@ -74,6 +85,8 @@ export const piece = either(
 );
 /** The rule for the data of `send`. */
 export const sendable = either(piece, listOf(piece));
+/** The rule for a framing. */
+export const framingRule = thing('a Framing, such as lines() of wantio/protocols', (value) => value instanceof Framing);
 /** The rule for the direction of `shutdown`. */
 export const direction = oneOf('send', 'receive', 'both');
 /** The rule for the name of one of the two limits. */

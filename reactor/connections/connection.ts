@@ -8,13 +8,14 @@ import type { Observable } from 'rxjs';
 
 import { BusyError, ClosedError, SystemError } from '../../core/errors.ts';
 import type { OperationName } from '../../core/errors.ts';
+import { Framing, patternOfFraming } from '../../core/framing.ts';
 import { HandshakeStep } from '../../core/handshake.ts';
 import { mergeTimeouts, Operation, OPERATION_RULES } from '../../core/operation.ts';
 import type { OperationOptions, Step } from '../../core/operation.ts';
 import { bytes, checkArgument, checkOptions, milliseconds } from '../../core/options.ts';
-import { patternOf, until } from '../../core/pattern.ts';
+import { patternOf, TOO_EARLY, until } from '../../core/pattern.ts';
 import type { PatternName, Received } from '../../core/pattern.ts';
-import { ReceiveIntoStep, ReceiveStep, SkipStep } from '../../core/receive.ts';
+import { endedEarly, measured, ReceiveIntoStep, ReceiveStep, SkipStep, taken } from '../../core/receive.ts';
 import { SendStep } from '../../core/send.ts';
 import type { Sendable, SendRange } from '../../core/send.ts';
 import { ShutdownStep } from '../../core/shutdown.ts';
@@ -24,7 +25,8 @@ import type { TimeoutMode, Timeouts } from '../../core/timeouts.ts';
 import { layerRule, LAYING_RULES } from '../../core/transport-layer.ts';
 import type { LayingOptions, TransportLayer } from '../../core/transport-layer.ts';
 import type { Transport } from '../../core/transport.ts';
-import type { END, StepCode, Want, WantCode } from '../../core/want.ts';
+import { END } from '../../core/want.ts';
+import type { StepCode, Want, WantCode } from '../../core/want.ts';
 import type { Address } from '../addresses/address.ts';
 import { guarded } from '../guarded.ts';
 import type { Selectable } from '../select.ts';
@@ -35,6 +37,7 @@ import type { ConnectionBasis } from './connection-basis.ts';
 import {
   bytesToSkip,
   direction,
+  framingRule,
   HANDSHAKE_RULES,
   LINES_RULES,
   piece,
@@ -44,9 +47,16 @@ import {
   socketOption,
   socketValue,
   timeoutMode,
+  TRY_RECEIVE_RULES,
   wholeBytes,
 } from './connection-options.ts';
-import type { ConnectionEvents, ConnectionStatistics, HandshakeOptions, ReceiveOptions } from './connection-options.ts';
+import type {
+  ConnectionEvents,
+  ConnectionStatistics,
+  HandshakeOptions,
+  ReceiveOptions,
+  TryReceiveOptions,
+} from './connection-options.ts';
 import { Ends } from './ends.ts';
 import { InflowTransport } from './inflow-transport.ts';
 import { Linger } from './linger.ts';
@@ -122,19 +132,29 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
   }
 
   /**
+   * Sends a message of a framing: the same as `send(framing.encode(message), options)`.
+   * @throws {FramingError} when the framing cannot carry the message.
+   */
+  sendMessage<Out>(framing: Framing<unknown, Out>, message: Out, options?: OperationOptions): Operation<number> {
+    checkArgument('sendMessage', 'the framing', framing, framingRule);
+    if (options !== undefined) checkOptions('sendMessage', options, OPERATION_RULES);
+    return this.send(framing.encode(message), options);
+  }
+
+  /**
    * Receives what `pattern` asks for: `'*l'` a line (text without its LF and with every CR removed), `'*a'` everything
-   * until the end, `'*s'` some bytes (none at the end), or a number for that many bytes. An error carries the gathered
-   * bytes as `partial`: pass them back as `prefix`, or call {@link unread} with them.
+   * until the end, `'*s'` some bytes (none at the end), a number for that many bytes, or a {@link Framing} for one of its
+   * messages. An error carries the gathered bytes as `partial`: pass them back as `prefix`, or call {@link unread} with
+   * them.
    * @throws {RangeError} when the pattern or `maxBytes` is not valid.
    */
-  receive<P extends PatternName = '*l'>(pattern?: P, options?: ReceiveOptions): Operation<Received<P>> {
+  receive<P extends PatternName = '*l'>(pattern?: P, options?: ReceiveOptions): Operation<Received<P>>;
+  receive<In>(framing: Framing<In, never>, options?: ReceiveOptions): Operation<In>;
+  receive(pattern: PatternName | Framing<unknown, never> = '*l', options?: ReceiveOptions): Operation<unknown> {
     if (options !== undefined) checkOptions('receive', options, RECEIVE_RULES);
-    const step: unknown = new ReceiveStep(
-      this.#slots.inflow,
-      patternOf(pattern === undefined ? '*l' : pattern),
-      options?.maxBytes,
-    );
-    return this.#begin(step as Step<Received<P>>, options, RECEIVE, options?.prefix);
+    const wanted = pattern instanceof Framing ? patternOfFraming(pattern) : patternOf(pattern);
+    const step = new ReceiveStep<unknown>(this.#slots.inflow, wanted, options?.maxBytes);
+    return this.#begin(step, options, RECEIVE, options?.prefix);
   }
 
   /**
@@ -284,6 +304,20 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
     return this.#byteLines(options);
   }
 
+  /**
+   * Receives the messages of `framing` until the peer ends. When it ends in the middle of a message, the iteration
+   * throws a `ClosedError`. Whenever the iteration stops, the bytes that it has not turned into messages stay in the
+   * connection.
+   */
+  messages<In>(
+    framing: Framing<In, never>,
+    options?: Omit<ReceiveOptions, 'prefix'>,
+  ): AsyncGenerator<In, void, undefined> {
+    checkArgument('messages', 'the framing', framing, framingRule);
+    if (options !== undefined) checkOptions('messages', options, LINES_RULES);
+    return this.#messages(() => this.receive(framing, options));
+  }
+
   async *#byteLines(options: Omit<ReceiveOptions, 'prefix'> | undefined): AsyncGenerator<Uint8Array, void, undefined> {
     for await (const line of this.#messages(() => this.receiveUntil('\n', options)))
       yield line.at(-1) === CR ? line.subarray(0, -1) : line;
@@ -316,16 +350,52 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
   // Steps that never wait.
 
   /**
-   * Receives the bytes that are there now, up to `atMost`.
-   * @param atMost a number of bytes of at least 1; 64 KiB by default.
-   * @returns the bytes, `END` at the end, or a want: try again when the connection is ready for that.
+   * Receives the bytes that are there now, up to `atMost`; or the next message of a framing, if all of it is there.
+   * @param wanted a number of bytes of at least 1, by default 64 KiB; or a framing.
+   * @param options `maxBytes` limits a message; the framing's own limit by default.
+   * @returns the bytes, or the message in an object; `END` at the end, or a want: try again when the connection is ready
+   * for that.
+   * @throws {BoundsError | FramingError} for a message. Its bytes stay in the connection.
+   * @throws {ClosedError} when the peer has ended in the middle of a message.
    */
-  tryReceive(atMost = TRY_BYTES): Uint8Array | typeof END | WantCode {
-    if (!(Number.isSafeInteger(atMost) && atMost >= 1)) checkArgument('tryReceive', 'atMost', atMost, wholeBytes);
+  tryReceive(wanted?: number): Uint8Array | typeof END | WantCode;
+  tryReceive<In>(
+    wanted: Framing<In, never>,
+    options?: TryReceiveOptions,
+  ): { readonly message: In } | typeof END | WantCode;
+  tryReceive(
+    wanted: number | Framing<unknown, never> = TRY_BYTES,
+    options?: TryReceiveOptions,
+  ): Uint8Array | { readonly message: unknown } | typeof END | WantCode {
+    if (wanted instanceof Framing) return this.#tryReceiveMessage(wanted, options);
+    if (!(Number.isSafeInteger(wanted) && wanted >= 1)) checkArgument('tryReceive', 'wanted', wanted, wholeBytes);
     this.#assertFree('receive', this.#slots.receiving);
     const { input } = this.#slots.inflow;
     const count = input.length > 0 ? input.length : this.#tryRead(undefined);
-    return count < 0 ? (count as typeof END | WantCode) : input.take(Math.min(atMost, input.length));
+    return count < 0 ? (count as typeof END | WantCode) : input.take(Math.min(wanted, input.length));
+  }
+
+  #tryReceiveMessage(
+    framing: Framing<unknown, never>,
+    options: TryReceiveOptions | undefined,
+  ): { readonly message: unknown } | typeof END | WantCode {
+    if (options !== undefined) checkOptions('tryReceive', options, TRY_RECEIVE_RULES);
+    this.#assertFree('receive', this.#slots.receiving);
+    const { inflow } = this.#slots;
+    const pattern = patternOfFraming(framing);
+    for (;;) {
+      const count = measured(inflow, pattern, options?.maxBytes ?? framing.defaultMaxBytes);
+      if (count >= 0) return { message: taken(inflow, pattern, count) };
+      if (count === TOO_EARLY) {
+        if (inflow.input.length === 0) return END;
+        throw endedEarly(inflow);
+      }
+      const pulled = this.#tryRead(undefined);
+      if (pulled === END || pulled >= 0) continue;
+      // The connection is ready again when more bytes come, not because these are here.
+      inflow.input.lookedAtAll();
+      return pulled as WantCode;
+    }
   }
 
   /**

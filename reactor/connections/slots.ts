@@ -327,7 +327,7 @@ export class Slots implements Venue, HandleOwner, SignalOwner {
 
   get #hasInput(): boolean {
     const { input, ended } = this.inflow;
-    return input.length > 0 || (ended ? this.#endIsNews : (this.#handle.readiness & READABLE) !== 0 || this.#holdsNews);
+    return input.hasNews || (ended ? this.#endIsNews : (this.#handle.readiness & READABLE) !== 0 || this.#holdsNews);
   }
 
   /** Whether the transport has data for a read, or a failure that no operation has reported. */

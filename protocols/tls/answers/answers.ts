@@ -2,8 +2,8 @@
 
 import type { ContextSettings } from '../context/settings.ts';
 import { Exchange } from './exchange.ts';
-import type { Lookups } from './exchange.ts';
 import { HelloAnswers } from './hello.ts';
+import type { Lookups } from './lookups.ts';
 import { Progress } from './progress.ts';
 import { SessionAnswers } from './sessions.ts';
 import { TrustAnswers } from './trust.ts';

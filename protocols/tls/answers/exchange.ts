@@ -1,16 +1,10 @@
 /** The state that all answers of one connection share. */
 
-import type { TimeSource } from '../../../core/clock.ts';
 import type { ContextSettings } from '../context/settings.ts';
 import type { Pointer } from '../openssl.ts';
 import { isThenable } from '../thenable.ts';
 import { TlsError } from '../tls-error.ts';
-
-/** How a connection waits for answers of the application or a store. */
-export interface Lookups extends TimeSource {
-  /** Continues the handshake, because an answer has arrived. */
-  wake(): void;
-}
+import type { Lookups } from './lookups.ts';
 
 /** The settings of one connection, whether it waits for an answer, and its first failure. */
 export class Exchange {

@@ -1,0 +1,79 @@
+/** Lines of text. */
+
+import { isUtf8 } from 'node:buffer';
+
+import { BoundsError, FramingError } from '../../core/errors.ts';
+import { Framing } from '../../core/framing.ts';
+import type { FramingInput } from '../../core/framing.ts';
+import { checkOptions, thing } from '../../core/options.ts';
+import type { Rules } from '../../core/options.ts';
+import { MORE } from '../../core/pattern.ts';
+
+/** How lines are sent. */
+export interface LinesOptions {
+  /** What ends a line that is sent: `'\n'` by default. A received line may end with either. */
+  readonly ending?: '\n' | '\r\n' | undefined;
+}
+
+const RULES = {
+  ending: thing(String.raw`'\n' or '\r\n'`, (value) => value === '\n' || value === '\r\n'),
+} satisfies Rules<LinesOptions>;
+
+class Lines extends Framing<string> {
+  override readonly defaultMaxBytes = 64 * 1024;
+  override readonly decodesFromView = true;
+  readonly #ending: string;
+
+  constructor(ending: string) {
+    super();
+    this.#ending = ending;
+  }
+
+  measure(input: FramingInput, maxBytes: number): number {
+    const found = input.indexOf(LF);
+    const end = found < 0 ? input.length : found;
+    const length = end > 0 && input.at(end - 1) === CR ? end - 1 : end;
+    if (length > maxBytes) throw new BoundsError('the line', 'maxBytes', maxBytes);
+    return found < 0 ? MORE : found + 1;
+  }
+
+  decode(frame: Uint8Array): string {
+    const end = frame.at(-2) === CR ? frame.length - 2 : frame.length - 1;
+    const line = Buffer.from(frame.buffer, frame.byteOffset, end);
+    if (!isUtf8(line)) throw new FramingError('the line is not valid UTF-8', firstInvalid(line));
+    return line.toString('utf8');
+  }
+
+  encode(line: string): string {
+    const fault = line.includes('\n')
+      ? 'it contains a line feed'
+      : line.endsWith('\r')
+        ? 'it ends with a carriage return, which the receiver would drop'
+        : /\p{Surrogate}/u.test(line)
+          ? 'it has half of a surrogate pair, which UTF-8 cannot encode'
+          : undefined;
+    if (fault !== undefined) throw new FramingError(`a line cannot be sent: ${fault}`);
+    return line + this.#ending;
+  }
+}
+
+/**
+ * Lines of text in UTF-8, each without its line feed and without a carriage return before that. Bytes that are not
+ * UTF-8 are refused, so that two different lines never become the same text; `delimited('\n')` receives them as bytes.
+ * A line has at most 64 KiB by default.
+ * @returns a framing of strings. It refuses to send a string that would not arrive as the same single line.
+ * @throws {TypeError | RangeError} when an option is not valid.
+ */
+export function lines(options: LinesOptions = {}): Framing<string> {
+  checkOptions('lines', options, RULES);
+  return new Lines(options.ending ?? '\n');
+}
+
+/** @returns the index of the first byte that is not valid UTF-8. */
+function firstInvalid(line: Buffer): number {
+  const mended = Buffer.from(line.toString('utf8'));
+  for (let at = 0; ; at++) if (line[at] !== mended[at]) return at;
+}
+
+const LF = 10;
+const CR = 13;

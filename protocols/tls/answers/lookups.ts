@@ -1,0 +1,44 @@
+/** How a connection waits for answers of the application or a store. */
+
+import type { TimeSource } from '../../../core/clock.ts';
+
+/** The clock of one connection, the timer of its look-up, and what continues the handshake. */
+export class Lookups implements TimeSource {
+  /** A transport without a connection uses the process's clock. */
+  time: TimeSource = PROCESS_TIME;
+  /** Called when an answer has arrived. */
+  onAnswered: () => void = () => undefined;
+  /** Cancels the timer of the latest look-up. */
+  #cancel: (() => void) | undefined;
+  #isClosed = false;
+
+  now(): number {
+    return this.time.now();
+  }
+
+  after(ms: number, task: () => void): () => void {
+    return (this.#cancel = this.time.after(ms, task));
+  }
+
+  /** Continues the handshake, because an answer has arrived. */
+  wake(): void {
+    // The connection may have been closed before the answer arrived.
+    if (!this.#isClosed) this.onAnswered();
+  }
+
+  /** Cancels the timer. Later answers wake nothing. */
+  close(): void {
+    this.#isClosed = true;
+    this.#cancel?.();
+  }
+}
+
+const PROCESS_TIME: TimeSource = {
+  now: () => performance.now(),
+  after: (ms, wake) => {
+    const timer = setTimeout(wake, ms);
+    return () => {
+      clearTimeout(timer);
+    };
+  },
+};
