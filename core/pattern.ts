@@ -41,9 +41,9 @@ export function patternOf(name: PatternName): Pattern<string | Uint8Array> {
   throw new RangeError(`receive takes '*l', '*a', '*s', a number of bytes ≥ 0 or a Framing, not ${String(name)}`);
 }
 
-/** Result of {@link Pattern.measure}: more must come. */
+/** What `measure` returns while more bytes must come. */
 export const MORE = -1;
-/** Result of {@link Pattern.measure}: the stream ended too early. */
+/** What `measure` of a pattern returns when more bytes must come but the stream has ended. */
 export const TOO_EARLY = -2;
 
 const LINE: Pattern<string> = {

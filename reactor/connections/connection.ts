@@ -143,12 +143,16 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
 
   /**
    * Receives what `pattern` asks for: `'*l'` a line (text without its LF and with every CR removed), `'*a'` everything
-   * until the end, `'*s'` some bytes (none at the end), a number for that many bytes, or a {@link Framing} for one of its
-   * messages. An error carries the gathered bytes as `partial`: pass them back as `prefix`, or call {@link unread} with
-   * them.
+   * until the end, `'*s'` some bytes (none at the end), or a number for that many bytes. An error carries the gathered
+   * bytes as `partial`: pass them back as `prefix`, or call {@link unread} with them.
    * @throws {RangeError} when the pattern or `maxBytes` is not valid.
    */
   receive<P extends PatternName = '*l'>(pattern?: P, options?: ReceiveOptions): Operation<Received<P>>;
+  /**
+   * Receives one message of a framing. It fails with a `BoundsError` when the message is longer than `maxBytes`, and
+   * with a `FramingError` when the bytes are no message. An error carries the gathered bytes as `partial`.
+   * @throws {RangeError} when `maxBytes` is not valid.
+   */
   receive<In>(framing: Framing<In, never>, options?: ReceiveOptions): Operation<In>;
   receive(pattern: PatternName | Framing<unknown, never> = '*l', options?: ReceiveOptions): Operation<unknown> {
     if (options !== undefined) checkOptions('receive', options, RECEIVE_RULES);
@@ -350,17 +354,20 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
   // Steps that never wait.
 
   /**
-   * Receives the bytes that are there now, up to `atMost`; or the next message of a framing, if all of it is there.
-   * @param wanted a number of bytes of at least 1, by default 64 KiB; or a framing.
-   * @param options `maxBytes` limits a message; the framing's own limit by default.
-   * @returns the bytes, or the message in an object; `END` at the end, or a want: try again when the connection is ready
-   * for that.
-   * @throws {BoundsError | FramingError} for a message. Its bytes stay in the connection.
+   * Receives the bytes that are there now.
+   * @param atMost the most bytes to return, at least 1; 64 KiB by default.
+   * @returns the bytes, `END` at the end, or a want: try again when the connection is ready for that.
+   */
+  tryReceive(atMost?: number): Uint8Array | typeof END | WantCode;
+  /**
+   * Receives the next message of a framing, if all of it is there.
+   * @param options `maxBytes` limits the message; the framing's own limit by default.
+   * @returns the message in an object, `END` at the end, or a want: try again when the connection is ready for that.
+   * @throws {BoundsError | FramingError} when the bytes are no message within the limit. They stay in the connection.
    * @throws {ClosedError} when the peer has ended in the middle of a message.
    */
-  tryReceive(wanted?: number): Uint8Array | typeof END | WantCode;
   tryReceive<In>(
-    wanted: Framing<In, never>,
+    framing: Framing<In, never>,
     options?: TryReceiveOptions,
   ): { readonly message: In } | typeof END | WantCode;
   tryReceive(
@@ -368,7 +375,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
     options?: TryReceiveOptions,
   ): Uint8Array | { readonly message: unknown } | typeof END | WantCode {
     if (wanted instanceof Framing) return this.#tryReceiveMessage(wanted, options);
-    if (!(Number.isSafeInteger(wanted) && wanted >= 1)) checkArgument('tryReceive', 'wanted', wanted, wholeBytes);
+    if (!(Number.isSafeInteger(wanted) && wanted >= 1)) checkArgument('tryReceive', 'atMost', wanted, wholeBytes);
     this.#assertFree('receive', this.#slots.receiving);
     const { input } = this.#slots.inflow;
     const count = input.length > 0 ? input.length : this.#tryRead(undefined);
