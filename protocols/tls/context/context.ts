@@ -170,7 +170,7 @@ export class TlsContext implements TransportLayer<SecureConnection, ConnectionBa
     return this.#transport(below, options, {});
   }
 
-  /** Makes the connection over a transport that {@link transport} made. See {@link TransportLayer}. */
+  /** Makes the connection over a transport that `transport` made. See {@link TransportLayer}. */
   connection(transport: Transport, basis: ConnectionBasis): SecureConnection {
     if (!(transport instanceof TlsTransport))
       throw new TypeError('a secure connection needs a transport made by a TlsContext');
