@@ -35,7 +35,16 @@ import { TICKET_KEYS_RULES, TicketKeys } from '../protocols/tls/sessions/ticket-
 import { livingTlsTransports } from '../protocols/tls/tls-transport.ts';
 import { closeOnSignal, SIGNAL_RULES } from '../reactor/close-on-signal.ts';
 import { CONNECT_RULES, CONNECT_SECURE_RULES } from '../reactor/connecting/connect-options.ts';
-import { HANDSHAKE_RULES, LINES_RULES, RECEIVE_RULES, SEND_RULES } from '../reactor/connections/connection-options.ts';
+import {
+  HANDSHAKE_RULES,
+  LINES_RULES,
+  RECEIVE_RULES,
+  SEND_RULES,
+  TRY_RECEIVE_RULES,
+} from '../reactor/connections/connection-options.ts';
+import { LENGTH_PREFIX_RULES, lengthPrefixed } from '../protocols/framing/length-prefixed.ts';
+import { LINES_RULES as FRAMED_LINES_RULES, lines } from '../protocols/framing/lines.ts';
+import { netstrings } from '../protocols/framing/netstrings.ts';
 import type { Connection } from '../reactor/connections/connection.ts';
 import { TO_DUPLEX_RULES, toDuplex } from '../reactor/streams/to-duplex.ts';
 import { GROUND_RULES } from '../reactor/ground.ts';
@@ -52,8 +61,10 @@ import { HOST_RULES } from '../reactor/simulated/simulated-host.ts';
 import { NAME_RULES as LOOK_UP_RULES } from '../reactor/simulated/simulated-network.ts';
 import { World, WORLD_RULES } from '../reactor/simulated/world.ts';
 import { FROM_DUPLEX_RULES, fromDuplex } from '../reactor/streams/from-duplex.ts';
+import { TO_WEB_STREAMS_RULES, toWebStreams } from '../reactor/streams/web-streams.ts';
 import { checkLaw } from './kit/law.ts';
 import { pairIn } from './kit/scenarios.ts';
+import { checkFraming, FRAMING_CHECK_RULES } from './kit/check-framing.ts';
 import { PLAN_RULES, simulate } from './kit/simulate.ts';
 import { LEAK_RULES, withoutLeaks } from './kit/without-leaks.ts';
 
@@ -136,9 +147,32 @@ const CALLS: Record<string, Call | readonly Call[]> = {
     rules: LINES_RULES,
     make: ({ connection }, options) => connection.byteLines(as(options))[Symbol.asyncIterator]().next(),
   },
-  lines: {
+  lines: [
+    {
+      rules: LINES_RULES,
+      make: ({ connection }, options) => connection.lines(as(options))[Symbol.asyncIterator]().next(),
+    },
+    { rules: FRAMED_LINES_RULES, make: (_, options) => lines(as(options)) },
+  ],
+  messages: {
     rules: LINES_RULES,
-    make: ({ connection }, options) => connection.lines(as(options))[Symbol.asyncIterator]().next(),
+    make: ({ connection }, options) => connection.messages(netstrings(), as(options)).next(),
+  },
+  sendMessage: {
+    rules: OPERATION_RULES,
+    make: ({ connection }, options) => connection.sendMessage(netstrings(), 'data', as(options)),
+  },
+  tryReceive: {
+    rules: TRY_RECEIVE_RULES,
+    make: ({ connection }, options) => connection.tryReceive(netstrings(), as(options)),
+  },
+  lengthPrefixed: {
+    rules: LENGTH_PREFIX_RULES,
+    make: (_, options) => lengthPrefixed(as({ bytes: 4, ...options })),
+  },
+  checkFraming: {
+    rules: FRAMING_CHECK_RULES,
+    make: (_, options) => checkFraming(netstrings(), fc.string(), as(options)),
   },
   handshake: { rules: HANDSHAKE_RULES, make: ({ connection }, options) => connection.handshake(as(options)) },
   shutdown: { rules: OPERATION_RULES, make: ({ connection }, options) => connection.shutdown('send', as(options)) },
@@ -147,6 +181,10 @@ const CALLS: Record<string, Call | readonly Call[]> = {
   fromDuplex: {
     rules: FROM_DUPLEX_RULES,
     make: ({ reactor }, options) => fromDuplex(reactor, new PassThrough(), as(options)),
+  },
+  toWebStreams: {
+    rules: TO_WEB_STREAMS_RULES,
+    make: ({ connection }, options) => toWebStreams(connection, as(options)),
   },
   'new Relay': {
     rules: RELAY_RULES,

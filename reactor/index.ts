@@ -47,6 +47,8 @@ export type { Selectable, Selected, Selection, SelectOptions } from './select.ts
 export type { Batch, Selector } from './selector.ts';
 export type { Handler, ServeOptions } from './listening/serve.ts';
 export type { SocketOptionName, SocketOptions } from './connections/socket-options.ts';
+export { fromWebStreams, toWebStreams } from './streams/web-streams.ts';
+export type { ToWebStreamsOptions, WebStreams } from './streams/web-streams.ts';
 export { fromDuplex } from './streams/from-duplex.ts';
 export type { FromDuplexOptions } from './streams/from-duplex.ts';
 export type { PeerCredentials, SocketFile, SystemCalls } from './system-calls.ts';

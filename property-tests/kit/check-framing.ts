@@ -9,6 +9,8 @@ import { BoundsError, FramingError } from '../../core/errors.ts';
 import { patternOfFraming } from '../../core/framing.ts';
 import type { Framing } from '../../core/framing.ts';
 import { InputBuffer } from '../../core/input-buffer.ts';
+import { checkOptions, count, func } from '../../core/options.ts';
+import type { Rules } from '../../core/options.ts';
 import { MORE } from '../../core/pattern.ts';
 import type { Sendable } from '../../core/send.ts';
 import type { Check } from './check-transport.ts';
@@ -27,10 +29,15 @@ export interface FramingCheckOptions<In, Out> {
   readonly inputs?: number | undefined;
 }
 
+export const FRAMING_CHECK_RULES = { equals: func, overhead: count(0), inputs: count(1) } satisfies Rules<
+  FramingCheckOptions<unknown, unknown>
+>;
+
 /**
  * @param framing the framing to check.
  * @param messages messages that the framing can carry.
  * @returns the checks.
+ * @throws {TypeError | RangeError} when an option is unknown or not valid.
  * @example
  * import fc from 'fast-check';
  * import { netstrings } from 'wantio/protocols';
@@ -44,8 +51,10 @@ export interface FramingCheckOptions<In, Out> {
 export function checkFraming<In, Out>(
   framing: Framing<In, Out>,
   messages: fc.Arbitrary<Out>,
-  { equals = isSame, overhead = 64, inputs = 500 }: FramingCheckOptions<In, Out> = {},
+  options: FramingCheckOptions<In, Out> = {},
 ): Check[] {
+  checkOptions('checkFraming', options, FRAMING_CHECK_RULES);
+  const { equals = isSame, overhead = 64, inputs = 500 } = options;
   const some = fc.array(messages, { minLength: 1, maxLength: 5 });
   const encoded = some.map((list) => Buffer.concat(list.map((each) => bytesOf(framing.encode(each)))));
   const anyInput = fc.oneof(fc.uint8Array({ maxLength: 80 }), edited(encoded));

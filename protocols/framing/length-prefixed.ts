@@ -38,7 +38,8 @@ export interface PartedMessage {
 }
 
 const part = oneOf('head', 'length', 'body', 'trailer');
-const RULES = {
+/** The rules for these options. */
+export const LENGTH_PREFIX_RULES = {
   bytes: required(thing('1, 2, 3, 4 or 8', (value) => [1, 2, 3, 4, 8].includes(value as number))),
   order: oneOf('big', 'little'),
   counts: either(oneOf('body', 'all'), {
@@ -138,7 +139,7 @@ export function lengthPrefixed(options: PartedOptions): Framing<PartedMessage>;
 export function lengthPrefixed(
   options: PartedOptions,
 ): Framing<Uint8Array, string | Uint8Array> | Framing<PartedMessage> {
-  checkOptions('lengthPrefixed', options, RULES);
+  checkOptions('lengthPrefixed', options, LENGTH_PREFIX_RULES);
   const framing = new LengthPrefixed(options);
   if (options.head !== undefined || options.trailer !== undefined) return framing;
   return framing.map(

@@ -15,7 +15,8 @@ export interface LinesOptions {
   readonly ending?: '\n' | '\r\n' | undefined;
 }
 
-const RULES = {
+/** The rules for these options. */
+export const LINES_RULES = {
   ending: thing(String.raw`'\n' or '\r\n'`, (value) => value === '\n' || value === '\r\n'),
 } satisfies Rules<LinesOptions>;
 
@@ -65,7 +66,7 @@ class Lines extends Framing<string> {
  * @throws {TypeError | RangeError} when an option is not valid.
  */
 export function lines(options: LinesOptions = {}): Framing<string> {
-  checkOptions('lines', options, RULES);
+  checkOptions('lines', options, LINES_RULES);
   return new Lines(options.ending ?? '\n');
 }
 
