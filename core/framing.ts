@@ -73,8 +73,8 @@ export abstract class Framing<In, Out = In> {
   abstract measure(input: FramingInput, maxBytes: number): number;
 
   /**
-   * @param frame the bytes that `measure` has measured. They belong to the caller, unless {@link decodesFromView} is
-   * set.
+   * @param frame the bytes that `measure` has measured. They belong to the message, unless {@link decodesFromView} is
+   * set. Up to 1 KiB, they may lie in one piece of memory with those of other messages, like small Buffers of Node.js.
    * @returns the message. @throws {FramingError} when the bytes are not a message. Other errors become its `cause`.
    */
   abstract decode(frame: Uint8Array): In;
@@ -157,7 +157,7 @@ function decoded<In>(framing: Framing<In, never>, input: InputBuffer, count: num
     input.skip(count);
     return message;
   }
-  const frame = input.take(count);
+  const frame = input.takeFrame(count);
   try {
     return decode(framing, frame);
   } catch (error) {

@@ -1,5 +1,7 @@
 /** Received bytes that no receive has taken yet. */
 
+import { SMALL, smallBytes } from './small-bytes.ts';
+
 /**
  * A queue of bytes in one piece of memory. The cost of appending, taking and searching is linear in the bytes moved,
  * whatever pieces they arrive in: a search begins where the last one for the same byte ended. An empty queue holds no
@@ -113,6 +115,14 @@ export class InputBuffer {
       ? this.#bytes.subarray(this.#start, this.#end)
       : this.#bytes.slice(this.#start, this.#start + count);
     this.#drop(count);
+    return taken;
+  }
+
+  /** The same as {@link take}, but small results share memory: see {@link smallBytes}. */
+  takeFrame(count: number): Uint8Array<ArrayBuffer> {
+    if (count > SMALL) return this.take(count);
+    const taken = smallBytes(count);
+    this.takeInto(taken);
     return taken;
   }
 

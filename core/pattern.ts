@@ -46,7 +46,8 @@ export const MORE = -1;
 /** What `measure` of a pattern returns when more bytes must come but the stream has ended. */
 export const TOO_EARLY = -2;
 
-const LINE: Pattern<string> = {
+/** A line, as text without its LF and with every CR removed. */
+export const LINE: Pattern<string> = {
   defaultMaxBytes: 64 * 1024,
   measure(input, ended, maxBytes) {
     const length = input.indexOf(LF);
@@ -101,6 +102,15 @@ export function until(delimiter: Uint8Array): Pattern<Uint8Array> {
   };
 }
 
+/** A line as bytes, without its LF and without a CR before that. */
+export const BYTE_LINE: Pattern<Uint8Array> = {
+  ...until(Buffer.from('\n')),
+  take(input, count) {
+    const line = input.take(count);
+    return line.subarray(0, line[count - 2] === CR ? count - 2 : count - 1);
+  },
+};
+
 const SOME: Pattern<Uint8Array> = {
   defaultMaxBytes: 64 * 1024,
   measure(input, ended, maxBytes) {
@@ -124,3 +134,4 @@ function exactly(wanted: number): Pattern<Uint8Array> {
 }
 
 const LF = 10;
+const CR = 13;

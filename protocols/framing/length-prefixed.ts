@@ -51,19 +51,22 @@ export const LENGTH_PREFIX_RULES = {
   trailer: count(0, 65_536),
 } satisfies Rules<PartedOptions>;
 
-class LengthPrefixed extends Framing<PartedMessage> {
-  readonly #head: number;
+/** How the length is read and written. */
+class Layout {
+  readonly head: number;
+  readonly trailer: number;
+  /** How many bytes stand before the body. */
+  readonly bodyAt: number;
   readonly #size: number;
-  readonly #trailer: number;
   readonly #isBig: boolean;
   /** The bytes that the length counts beside those of the body. */
   readonly #countedToo: number;
 
   constructor({ bytes, order = 'big', counts = 'body', head = 0, trailer = 0 }: PartedOptions) {
-    super();
-    this.#head = head;
+    this.head = head;
+    this.trailer = trailer;
+    this.bodyAt = head + bytes;
     this.#size = bytes;
-    this.#trailer = trailer;
     this.#isBig = order === 'big';
     const sizes: Record<MessagePart, number> = { head, length: bytes, body: 0, trailer };
     const parts = counts === 'all' ? (Object.keys(sizes) as MessagePart[]) : counts === 'body' ? [] : new Set(counts);
@@ -71,50 +74,89 @@ class LengthPrefixed extends Framing<PartedMessage> {
   }
 
   measure(input: FramingInput, maxBytes: number): number {
-    const prefix = this.#head + this.#size;
-    if (input.length < prefix) return MORE;
+    if (input.length < this.bodyAt) return MORE;
     const length = this.#lengthIn(input);
     const body = length - this.#countedToo;
     if (body < 0)
       throw new FramingError(
         `the length, ${String(length)}, is less than the ${String(this.#countedToo)} bytes that it counts beside the body`,
-        this.#head,
+        this.head,
       );
-    checkLength(body, maxBytes, this.#head);
-    const total = prefix + body + this.#trailer;
+    checkLength(body, maxBytes, this.head);
+    const total = this.bodyAt + body + this.trailer;
     return input.length < total ? MORE : total;
   }
 
+  /** @returns the head and the length. @throws {FramingError} when the length does not fit. */
+  prefix(head: Uint8Array, bodyLength: number): Uint8Array {
+    const length = bodyLength + this.#countedToo;
+    if (length >= 2 ** (8 * this.#size))
+      throw new FramingError(
+        `the message cannot be sent: its length, ${String(length)}, does not fit in ${String(this.#size)} bytes`,
+      );
+    const prefix = Buffer.alloc(this.bodyAt);
+    prefix.set(head);
+    for (let at = 0, rest = length; at < this.#size; at++, rest = Math.floor(rest / 256))
+      prefix[this.head + (this.#isBig ? this.#size - 1 - at : at)] = rest % 256;
+    return prefix;
+  }
+
+  #lengthIn(input: FramingInput): number {
+    let length = 0;
+    for (let at = 0; at < this.#size; at++)
+      length = length * 256 + input.at(this.head + (this.#isBig ? at : this.#size - 1 - at));
+    return length;
+  }
+}
+
+class Bodies extends Framing<Uint8Array, string | Uint8Array> {
+  readonly #layout: Layout;
+
+  constructor(layout: Layout) {
+    super();
+    this.#layout = layout;
+  }
+
+  measure(input: FramingInput, maxBytes: number): number {
+    return this.#layout.measure(input, maxBytes);
+  }
+
+  decode(frame: Uint8Array): Uint8Array {
+    return frame.subarray(this.#layout.bodyAt);
+  }
+
+  encode(message: string | Uint8Array): Sendable {
+    const body = typeof message === 'string' ? Buffer.from(message) : message;
+    return [this.#layout.prefix(NONE, body.length), body];
+  }
+}
+
+class PartedMessages extends Framing<PartedMessage> {
+  readonly #layout: Layout;
+
+  constructor(layout: Layout) {
+    super();
+    this.#layout = layout;
+  }
+
+  measure(input: FramingInput, maxBytes: number): number {
+    return this.#layout.measure(input, maxBytes);
+  }
+
   decode(frame: Uint8Array): PartedMessage {
-    const bodyAt = this.#head + this.#size;
-    const trailerAt = frame.length - this.#trailer;
+    const { head, bodyAt, trailer } = this.#layout;
+    const trailerAt = frame.length - trailer;
     return {
-      head: frame.subarray(0, this.#head),
+      head: frame.subarray(0, head),
       body: frame.subarray(bodyAt, trailerAt),
       trailer: frame.subarray(trailerAt),
     };
   }
 
   encode({ head, body, trailer }: PartedMessage): Sendable {
-    checkPart('head', head, this.#head);
-    checkPart('trailer', trailer, this.#trailer);
-    const length = body.length + this.#countedToo;
-    if (length >= 2 ** (8 * this.#size))
-      throw new FramingError(
-        `the message cannot be sent: its length, ${String(length)}, does not fit in ${String(this.#size)} bytes`,
-      );
-    const prefix = Buffer.alloc(this.#head + this.#size);
-    prefix.set(head);
-    for (let at = 0, rest = length; at < this.#size; at++, rest = Math.floor(rest / 256))
-      prefix[this.#head + (this.#isBig ? this.#size - 1 - at : at)] = rest % 256;
-    return trailer.length === 0 ? [prefix, body] : [prefix, body, trailer];
-  }
-
-  #lengthIn(input: FramingInput): number {
-    let length = 0;
-    for (let at = 0; at < this.#size; at++)
-      length = length * 256 + input.at(this.#head + (this.#isBig ? at : this.#size - 1 - at));
-    return length;
+    checkPart('head', head, this.#layout.head);
+    checkPart('trailer', trailer, this.#layout.trailer);
+    return [this.#layout.prefix(head, body.length), body, trailer];
   }
 }
 
@@ -140,16 +182,8 @@ export function lengthPrefixed(
   options: PartedOptions,
 ): Framing<Uint8Array, string | Uint8Array> | Framing<PartedMessage> {
   checkOptions('lengthPrefixed', options, LENGTH_PREFIX_RULES);
-  const framing = new LengthPrefixed(options);
-  if (options.head !== undefined || options.trailer !== undefined) return framing;
-  return framing.map(
-    (body: string | Uint8Array) => ({
-      head: NONE,
-      body: typeof body === 'string' ? Buffer.from(body) : body,
-      trailer: NONE,
-    }),
-    ({ body }) => body,
-  );
+  const layout = new Layout(options);
+  return options.head === undefined && options.trailer === undefined ? new Bodies(layout) : new PartedMessages(layout);
 }
 
 function checkPart(name: 'head' | 'trailer', given: Uint8Array, wanted: number): void {

@@ -41,8 +41,11 @@ class Lines extends Framing<string> {
   decode(frame: Uint8Array): string {
     const end = frame.at(-2) === CR ? frame.length - 2 : frame.length - 1;
     const line = Buffer.from(frame.buffer, frame.byteOffset, end);
-    if (!isUtf8(line)) throw new FramingError('the line is not valid UTF-8', firstInvalid(line));
-    return line.toString('utf8');
+    const text = line.toString('utf8');
+    // Invalid bytes become this character, but a line may also contain it.
+    if (text.includes('\ufffd') && !isUtf8(line))
+      throw new FramingError('the line is not valid UTF-8', firstInvalid(line));
+    return text;
   }
 
   encode(line: string): string {

@@ -22,7 +22,9 @@ class VarintPrefixed extends Framing<Uint8Array, string | Uint8Array> {
   }
 
   decode(frame: Uint8Array): Uint8Array {
-    return frame.subarray(frame.findIndex((byte) => byte < 0x80) + 1);
+    let at = 0;
+    while (frame[at] >= 0x80) at++;
+    return frame.subarray(at + 1);
   }
 
   encode(message: string | Uint8Array): Sendable {

@@ -13,8 +13,8 @@ import { HandshakeStep } from '../../core/handshake.ts';
 import { mergeTimeouts, Operation, OPERATION_RULES } from '../../core/operation.ts';
 import type { OperationOptions, Step } from '../../core/operation.ts';
 import { bytes, checkArgument, checkOptions, milliseconds } from '../../core/options.ts';
-import { patternOf, TOO_EARLY, until } from '../../core/pattern.ts';
-import type { PatternName, Received } from '../../core/pattern.ts';
+import { BYTE_LINE, LINE, patternOf, TOO_EARLY, until } from '../../core/pattern.ts';
+import type { Pattern, PatternName, Received } from '../../core/pattern.ts';
 import { endedEarly, measured, ReceiveIntoStep, ReceiveStep, SkipStep, taken } from '../../core/receive.ts';
 import { SendStep } from '../../core/send.ts';
 import type { Sendable, SendRange } from '../../core/send.ts';
@@ -60,6 +60,7 @@ import type {
 import { Ends } from './ends.ts';
 import { InflowTransport } from './inflow-transport.ts';
 import { Linger } from './linger.ts';
+import { Messages } from './messages.ts';
 import { closeLimits } from './progress-watch.ts';
 import type { CloseLimits, ConnectionCloseOptions } from './progress-watch.ts';
 import { HANDSHAKE, RECEIVE, SEND, Slots } from './slots.ts';
@@ -156,8 +157,15 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
   receive<In>(framing: Framing<In, never>, options?: ReceiveOptions): Operation<In>;
   receive(pattern: PatternName | Framing<unknown, never> = '*l', options?: ReceiveOptions): Operation<unknown> {
     if (options !== undefined) checkOptions('receive', options, RECEIVE_RULES);
-    const wanted = pattern instanceof Framing ? patternOfFraming(pattern) : patternOf(pattern);
-    const step = new ReceiveStep<unknown>(this.#slots.inflow, wanted, options?.maxBytes);
+    return this.receiveBy<unknown>(
+      pattern instanceof Framing ? patternOfFraming(pattern) : patternOf(pattern),
+      options,
+    );
+  }
+
+  /** @internal */
+  receiveBy<T>(pattern: Pattern<T>, options: ReceiveOptions | undefined): Operation<T> {
+    const step = new ReceiveStep(this.#slots.inflow, pattern, options?.maxBytes);
     return this.#begin(step, options, RECEIVE, options?.prefix);
   }
 
@@ -172,8 +180,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
     checkArgument('receiveUntil', 'the delimiter', delimiter, piece);
     if (options !== undefined) checkOptions('receiveUntil', options, RECEIVE_RULES);
     const bytes = typeof delimiter === 'string' ? Buffer.from(delimiter) : delimiter.slice();
-    const step = new ReceiveStep(this.#slots.inflow, until(bytes), options?.maxBytes);
-    return this.#begin(step, options, RECEIVE, options?.prefix);
+    return this.receiveBy(until(bytes), options);
   }
 
   /**
@@ -296,7 +303,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
   lines(options?: Omit<ReceiveOptions, 'prefix'>): AsyncGenerator<string, void, undefined> {
     // Checked here, because the body of a generator runs only when the first line is asked for.
     if (options !== undefined) checkOptions('lines', options, LINES_RULES);
-    return this.#messages(() => this.receive('*l', options));
+    return new Messages(this, this.#slots, LINE, options);
   }
 
   /**
@@ -305,7 +312,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
    */
   byteLines(options?: Omit<ReceiveOptions, 'prefix'>): AsyncGenerator<Uint8Array, void, undefined> {
     if (options !== undefined) checkOptions('byteLines', options, LINES_RULES);
-    return this.#byteLines(options);
+    return new Messages(this, this.#slots, BYTE_LINE, options);
   }
 
   /**
@@ -319,27 +326,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
   ): AsyncGenerator<In, void, undefined> {
     checkArgument('messages', 'the framing', framing, framingRule);
     if (options !== undefined) checkOptions('messages', options, LINES_RULES);
-    return this.#messages(() => this.receive(framing, options));
-  }
-
-  async *#byteLines(options: Omit<ReceiveOptions, 'prefix'> | undefined): AsyncGenerator<Uint8Array, void, undefined> {
-    for await (const line of this.#messages(() => this.receiveUntil('\n', options)))
-      yield line.at(-1) === CR ? line.subarray(0, -1) : line;
-  }
-
-  async *#messages<T>(receive: () => Operation<T>): AsyncGenerator<T, void, undefined> {
-    for (;;) {
-      let message;
-      try {
-        message = await receive();
-      } catch (error) {
-        const partial = error instanceof Error && 'partial' in error ? (error.partial as Uint8Array) : undefined;
-        if (error instanceof ClosedError && this.#slots.inflow.ended && partial?.length === 0) return;
-        if (partial !== undefined) this.unread(partial);
-        throw error;
-      }
-      yield message;
-    }
+    return new Messages(this, this.#slots, patternOfFraming(framing), options);
   }
 
   /** Receives bytes as they come, until the peer ends. */
@@ -775,4 +762,3 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
 // An alert needs no more than one round trip. Bytes before it may take longer, as long as the peer acknowledges some.
 const ALERT_LIMITS = closeLimits({ idleMs: 500 });
 const TRY_BYTES = 64 * 1024;
-const CR = 13;
