@@ -55,8 +55,8 @@ class LengthPrefixed extends Framing<PartedMessage> {
   readonly #size: number;
   readonly #trailer: number;
   readonly #isBig: boolean;
-  /** The bytes that the length counts beside those of the body. */
-  readonly #countedToo: number;
+  /** How many bytes the length counts in addition to the body. */
+  readonly #countedExtra: number;
 
   constructor({ bytes, order = 'big', counts = 'body', head = 0, trailer = 0 }: PartedOptions) {
     super();
@@ -66,17 +66,17 @@ class LengthPrefixed extends Framing<PartedMessage> {
     this.#isBig = order === 'big';
     const sizes: Record<MessagePart, number> = { head, length: bytes, body: 0, trailer };
     const parts = counts === 'all' ? (Object.keys(sizes) as MessagePart[]) : counts === 'body' ? [] : new Set(counts);
-    this.#countedToo = [...parts].reduce((sum, each) => sum + sizes[each], 0);
+    this.#countedExtra = [...parts].reduce((sum, each) => sum + sizes[each], 0);
   }
 
   measure(input: FramingInput, maxBytes: number): number {
     const prefix = this.#head + this.#size;
     if (input.length < prefix) return MORE;
     const length = this.#lengthIn(input);
-    const body = length - this.#countedToo;
+    const body = length - this.#countedExtra;
     if (body < 0)
       throw new FramingError(
-        `the length, ${String(length)}, is less than the ${String(this.#countedToo)} bytes that it counts beside the body`,
+        `the length, ${String(length)}, is less than the ${String(this.#countedExtra)} bytes that it counts in addition to the body`,
         this.#head,
       );
     checkLength(body, maxBytes, this.#head);
@@ -97,7 +97,7 @@ class LengthPrefixed extends Framing<PartedMessage> {
   encode({ head, body, trailer }: PartedMessage): Sendable {
     checkPart('head', head, this.#head);
     checkPart('trailer', trailer, this.#trailer);
-    const length = body.length + this.#countedToo;
+    const length = body.length + this.#countedExtra;
     if (length >= 2 ** (8 * this.#size))
       throw new FramingError(
         `the message cannot be sent: its length, ${String(length)}, does not fit in ${String(this.#size)} bytes`,

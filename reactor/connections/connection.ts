@@ -1,6 +1,6 @@
 /**
- * A connection: the public interface of one transport. Long because it holds everything that users
- * call. The running operations are in `slots.ts`; the ways to end are in `closing.ts` and `ends.ts`.
+ * A connection: the public interface of one transport. The file is long because it has everything that users call. The
+ * running operations are in `slots.ts`; the ways to end are in `closing.ts` and `ends.ts`.
  */
 
 import { EventEmitter } from 'eventemitter3';
@@ -143,8 +143,8 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
 
   /**
    * Receives what `pattern` asks for: `'*l'` a line (text without its LF and with every CR removed), `'*a'` everything
-   * until the end, `'*s'` some bytes (none at the end), a number for that many bytes, or a {@link Framing} for one of its
-   * messages. An error carries the gathered bytes as `partial`: pass them back as `prefix`, or call {@link unread} with
+   * until the end, `'*s'` some bytes (none at the end), a number for that many bytes, or a {@link Framing} for its next
+   * message. An error carries the gathered bytes as `partial`: pass them back as `prefix`, or call {@link unread} with
    * them.
    * @throws {RangeError} when the pattern or `maxBytes` is not valid.
    */
@@ -173,7 +173,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
   }
 
   /**
-   * Receives `count` bytes and discards them. Resolves to `count`. After a failure, the bytes that came are lost; the
+   * Receives `count` bytes and discards them. Resolves to `count`. After a failure, the received bytes are lost; the
    * `last` of the operation is their number.
    * @throws {RangeError} when `count` is not a whole number of at least 0.
    */
@@ -209,8 +209,8 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
   }
 
   /**
-   * Called when the layer's handshake is complete. A waiting `handshake` operation succeeds now, although another
-   * operation has completed the handshake, and whatever happens to the connection later.
+   * Called when the layer's handshake is complete. A waiting `handshake` operation succeeds now, even if another
+   * operation has completed the handshake. A later failure of the connection does not change that.
    * @internal
    */
   protected handshakeIsComplete(): void {
@@ -220,8 +220,8 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
 
   /**
    * Half-closes the connection, waits until the peer does, or both.
-   * @param what `'send'` tells the peer that nothing more will be sent, `'receive'` waits until the peer has said so
-   * and drops the data that still come, `'both'` does both.
+   * @param what `'send'` tells the peer that nothing more will be sent, `'receive'` waits until the peer has ended its
+   * direction and drops the data that still arrive, `'both'` does both.
    */
   shutdown(what: Direction = 'send', options?: OperationOptions): Operation<void> {
     checkArgument('shutdown', 'the direction', what, direction);
@@ -235,7 +235,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
 
   /**
    * Closes the connection gracefully. It lets a running send finish, half-closes the connection, waits for the peer's
-   * half-close, then closes the descriptor. It drops data that still come while it waits, because unread data would
+   * half-close, then closes the descriptor. It drops data that arrive while it waits, because unread data would
    * make the kernel send a reset, which would destroy the last data on their way. A running receive fails. When a limit
    * passes, the connection is closed anyway.
    * @param options how long the close may take: by default 30 seconds, with at most 2 without progress.
@@ -353,9 +353,9 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
    * Receives the bytes that are there now, up to `atMost`; or the next message of a framing, if all of it is there.
    * @param wanted a number of bytes of at least 1, by default 64 KiB; or a framing.
    * @param options `maxBytes` limits a message; the framing's own limit by default.
-   * @returns the bytes, or the message in an object; `END` at the end, or a want: try again when the connection is ready
-   * for that.
-   * @throws {BoundsError | FramingError} for a message. Its bytes stay in the connection.
+   * @returns the bytes, or the message in an object; `END` at the end; or a want: try again when the connection is
+   * ready for that.
+   * @throws {BoundsError | FramingError} when the message is too long or not valid. Its bytes stay in the connection.
    * @throws {ClosedError} when the peer has ended in the middle of a message.
    */
   tryReceive(wanted?: number): Uint8Array | typeof END | WantCode;
@@ -392,7 +392,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
       }
       const pulled = this.#tryRead(undefined);
       if (pulled === END || pulled >= 0) continue;
-      // The connection is ready again when more bytes come, not because these are here.
+      // Only more bytes make the connection readable again. The bytes of the unfinished message do not.
       inflow.input.lookedAtAll();
       return pulled as WantCode;
     }
@@ -709,7 +709,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
     return error;
   }
 
-  /** @throws unless a try of that kind may be made now. The try counts as a response to emitted readiness. */
+  /** @throws unless this kind of try is allowed now. The try counts as a response to emitted readiness. */
   #assertFree(name: OperationName, running: Operation<unknown> | undefined): void {
     if (this.#slots.state !== 'open') throw this.#closedError(name, 'refused');
     this.#slots.assertFree(name, running);
