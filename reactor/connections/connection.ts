@@ -132,7 +132,8 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
   }
 
   /**
-   * Sends a message of a framing: the same as `send(framing.encode(message), options)`.
+   * Sends a message of a framing: the same as `send(framing.encode(message), options)`. If the message is or contains
+   * bytes, they must not change until the operation settles.
    * @throws {FramingError} when the framing cannot carry the message.
    */
   sendMessage<Out>(framing: Framing<unknown, Out>, message: Out, options?: OperationOptions): Operation<number> {
@@ -450,8 +451,8 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
   // Readiness.
 
   /**
-   * Emits this connection, at most once a turn, while bytes or the end can be received. It is a hint: a try may still
-   * return a want.
+   * Emits this connection, at most once a turn, while bytes or the end can be received; after `tryReceive` of a framing
+   * has returned a want, when more bytes have come. It is a hint: a try may still return a want.
    */
   get readable$(): Observable<this> {
     return this.#slots.readable() as Observable<this>;
@@ -512,7 +513,10 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
     return this;
   }
 
-  /** Whether a receive may succeed now. Buffered bytes and the end count. */
+  /**
+   * Whether a receive may succeed now. Buffered bytes and the end count, but not the bytes of a message that
+   * `tryReceive` has found incomplete.
+   */
   get readableNow(): boolean {
     return this.#slots.readableNow;
   }
