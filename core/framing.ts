@@ -1,4 +1,4 @@
-/** How messages are laid out in a stream of bytes. */
+/** Framings: how messages are laid out in a stream of bytes. */
 
 import { FramingError, WantioError } from './errors.ts';
 import type { InputBuffer } from './input-buffer.ts';
@@ -6,25 +6,30 @@ import { MORE, TOO_EARLY } from './pattern.ts';
 import type { Pattern } from './pattern.ts';
 import type { Sendable } from './send.ts';
 
-/** The bytes that have come and that no message has taken. They may be looked at during the call only. */
+/** The received bytes that no message has taken yet. They may be read only while {@link Framing.measure} runs. */
 export interface FramingInput {
-  /** How many bytes have come. */
+  /** How many bytes there are. */
   readonly length: number;
   /**
-   * What {@link Framing.measure} keeps from one call to the next while the same message is unfinished, such as how far
-   * it has looked; `undefined` at the first call for a message. Without it, a message that comes byte by byte would be
-   * looked at from its beginning each time.
+   * A value that {@link Framing.measure} may set for its next call, while the same message is unfinished: for example
+   * the index up to which it has looked. It is `undefined` at the first call for a message. Use it so that a message
+   * that arrives byte by byte is not read from its beginning each time.
    */
   state: unknown;
   /** @returns the byte at `index`. @throws {RangeError} when `index` is not in 0…`length` - 1. */
   at(index: number): number;
   /**
-   * @param wanted a byte, or several that follow each other. The same array in the next call continues the search.
+   * Searches for bytes. A call with the same `wanted` (for an array: the same object) and the same `from` as the
+   * previous call continues where that search ended.
+   * @param wanted a byte, or several consecutive bytes.
    * @param from the index at which the search begins; 0 by default.
    * @returns the index of the first occurrence, or -1.
    */
   indexOf(wanted: number | Uint8Array, from?: number): number;
-  /** @returns a view of the bytes from `from` to before `to`. Its bytes change after the call. */
+  /**
+   * @returns a view of the bytes from index `from` to before index `to`. Its bytes may change after `measure` has
+   * returned.
+   */
   view(from: number, to: number): Uint8Array;
 }
 
@@ -32,8 +37,8 @@ export interface FramingInput {
  * A framing turns a stream of bytes into messages, and messages into bytes. One object can serve any number of
  * connections. `wantio/protocols` has the common ones. For a protocol of your own, map one of them ({@link map}) or
  * extend this class; `checkFraming` of `wantio/testing` then checks it.
- * @typeParam In what is received.
- * @typeParam Out what can be sent.
+ * @typeParam In the type of a received message.
+ * @typeParam Out the type of a message to send.
  * @example
  * import { Framing, FramingError, MORE } from 'wantio';
  * import type { FramingInput } from 'wantio';
@@ -57,29 +62,37 @@ export abstract class Framing<In, Out = In> {
   /** The most bytes of a message when the caller sets no `maxBytes`: 1 MiB, unless a framing has another bound. */
   readonly defaultMaxBytes: number = 1024 * 1024;
   /**
-   * Whether {@link decode} keeps no reference to the bytes that it is given. It is then given a view of the received
-   * bytes, and nothing is copied.
+   * Set this to `true` if {@link decode} keeps no reference to its bytes. It then gets a view of the received bytes
+   * instead of a copy.
    */
   readonly decodesFromView: boolean = false;
 
   /**
-   * Looks for the end of the first message. It must not depend on the pieces in which the bytes came.
-   * @param maxBytes the most bytes that a message may have, apart from what the framing adds to it.
-   * @returns how many bytes the first message takes with all that the framing adds, at least 1; {@link MORE} while more
-   * must come. Once more than `maxBytes` and what the framing adds have come, it must not return `MORE`.
+   * Finds the end of the first message. The result must not depend on the pieces in which the bytes arrive.
+   * @param maxBytes the most bytes that a message may have, without the bytes that the framing adds.
+   * @returns how many bytes the first message takes, at least 1, with the bytes that the framing adds; {@link MORE}
+   * while the message is incomplete. When more bytes have arrived than `maxBytes` and the bytes that the framing adds,
+   * it must not return `MORE`.
    * @throws {BoundsError} when the message is longer than `maxBytes`.
    * @throws {FramingError} when no message of this framing begins with these bytes.
    */
   abstract measure(input: FramingInput, maxBytes: number): number;
 
   /**
-   * @param frame the bytes that `measure` has measured. They belong to the message, unless {@link decodesFromView} is
-   * set. Up to 1 KiB, they may lie in one piece of memory with those of other messages, like small Buffers of Node.js.
-   * @returns the message. @throws {FramingError} when the bytes are not a message. Other errors become its `cause`.
+   * Turns bytes into a message.
+   * @param frame the bytes of one message, as many as `measure` returned. The message may keep them, unless
+   * {@link decodesFromView} is set. Up to 1 KiB, they may share memory with other messages, as small Buffers of Node.js
+   * do.
+   * @returns the message.
+   * @throws {FramingError} when the bytes are not a message. Another error becomes the `cause` of a `FramingError`.
    */
   abstract decode(frame: Uint8Array): In;
 
-  /** @returns the bytes of a message. @throws {FramingError} when the framing cannot carry the message. */
+  /**
+   * Turns a message into bytes.
+   * @returns the bytes, with those that the framing adds.
+   * @throws {FramingError} when the framing cannot carry the message.
+   */
   abstract encode(message: Out): Sendable;
 
   /**
@@ -126,7 +139,7 @@ class MappedFraming<In, Out, OldIn, OldOut> extends Framing<In, Out> {
 
 const patterns = new WeakMap<object, Pattern<unknown>>();
 
-/** @returns the pattern that receives one message of `framing`, the same for every call. */
+/** @returns the pattern that receives one message of `framing`. Every call returns the same object. */
 export function patternOfFraming<In>(framing: Framing<In, never>): Pattern<In> {
   let pattern = patterns.get(framing);
   if (pattern === undefined) patterns.set(framing, (pattern = makePattern(framing)));
@@ -150,7 +163,7 @@ function makePattern<In>(framing: Framing<In, never>): Pattern<In> {
   };
 }
 
-/** Removes a message from the input. When it cannot be decoded, its bytes stay there. */
+/** Removes a message from the input and decodes it. When that fails, its bytes stay in the input. */
 function decoded<In>(framing: Framing<In, never>, input: InputBuffer, count: number): In {
   if (framing.decodesFromView) {
     const message = decode(framing, input.view(0, count));

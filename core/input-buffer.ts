@@ -4,8 +4,8 @@ import { SMALL, smallBytes } from './small-bytes.ts';
 
 /**
  * A queue of bytes in one piece of memory. The cost of appending, taking and searching is linear in the bytes moved,
- * whatever pieces they arrive in: a search begins where the last one for the same byte ended. An empty queue holds no
- * memory.
+ * whatever pieces they arrive in: a search continues where the last search for the same bytes ended. An empty queue
+ * holds no memory.
  */
 export class InputBuffer {
   #bytes = NOTHING;
@@ -23,7 +23,7 @@ export class InputBuffer {
     return this.#end - this.#start;
   }
 
-  /** What `lookedAtBy` keeps for its reader until bytes are taken or put back. */
+  /** A value that the current reader (see {@link lookedAtBy}) keeps until bytes are taken or put back. */
   get state(): unknown {
     return this.#state;
   }
@@ -32,7 +32,7 @@ export class InputBuffer {
     this.#state = state;
   }
 
-  /** Prepares the buffer for `reader`, which sees the `state` that it has left here, and no other's. */
+  /** Makes `reader` the current reader. A new reader does not see the `state` of the previous one. */
   lookedAtBy(reader: unknown): this {
     if (this.#stateOf !== reader) {
       this.#stateOf = reader;
@@ -41,12 +41,12 @@ export class InputBuffer {
     return this;
   }
 
-  /** Whether there are bytes that {@link lookedAtAll} does not know of. */
+  /** Whether bytes have come since {@link lookedAtAll}. Taking bytes or putting them back forgets that call. */
   get hasNews(): boolean {
     return this.length > this.#looked;
   }
 
-  /** Records that the bytes that are here now are not enough for their reader. */
+  /** Records that the bytes are not enough for their reader, so that only more bytes make the connection readable. */
   lookedAtAll(): void {
     this.#looked = this.length;
   }
@@ -57,7 +57,7 @@ export class InputBuffer {
     return this.#bytes[this.#start + index];
   }
 
-  /** @returns a view of the bytes from `from` to before `to`, which the next change of the buffer may overwrite. */
+  /** @returns a view of the bytes from index `from` to before index `to`. The next change may overwrite it. */
   view(from: number, to: number): Uint8Array {
     if (!(from >= 0 && from <= to && to <= this.length)) throw noSuchByte(to, this.length);
     return this.#bytes.subarray(this.#start + from, this.#start + to);
@@ -80,7 +80,9 @@ export class InputBuffer {
   }
 
   /**
-   * @param wanted a byte, or several that follow each other. The same array in the next call continues the search.
+   * A call with the same `wanted` (for an array: the same object) and the same `begin` as the previous call continues
+   * where that search ended.
+   * @param wanted a byte, or several consecutive bytes.
    * @param begin the index at which the search begins.
    * @returns the index of the first occurrence, counted from the front, or -1.
    */
@@ -150,7 +152,7 @@ export class InputBuffer {
     this.#searchedFor = -1;
   }
 
-  /** Forgets what was found out about the bytes at the front. */
+  /** Forgets what was recorded about the bytes, because other bytes are at the front now. */
   #changed(): void {
     this.#searchedFor = -1;
     this.#state = undefined;

@@ -491,7 +491,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'breakOff ends without a reset',
     file: 'reactor/connections/closing.ts',
-    find: 'if (watch.expired || !hasGoodbye)',
+    find: 'if (watch.expired || !isLayered)',
     replace: 'if (watch.expired)',
     by: 'property-tests/connections/order.test.ts',
   },

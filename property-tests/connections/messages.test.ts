@@ -83,7 +83,7 @@ const plan = fc.record({
 });
 
 describe('messages of a framing', () => {
-  it('arrive once and in order, in every style and in every change of styles', async () => {
+  it('arrive once and in order, in every style and after every change of style', async () => {
     const contexts = await contextsFor('TLSv1.3');
     await tryLaw(plan, 400, ({ link: carrying, faults, buffers: hosts, framing: name, sent, parts, ...rest }) =>
       simulate({ link: carrying, faults }, async (world) => {
@@ -106,7 +106,7 @@ describe('messages of a framing', () => {
     );
   }, 600_000);
 
-  it('leave the bytes of an unfinished or a wrong one in the connection', () =>
+  it('leave the bytes of an unfinished or invalid message in the connection', () =>
     tryLaw(
       fc.record({
         link: link(),

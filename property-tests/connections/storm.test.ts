@@ -132,7 +132,7 @@ async function storm(
     const { taken, given } = carried(evidence, 'there');
     // TLS adds bytes of its own. A reader or a relay that keeps up has passed on almost all of the rest.
     const handedOn = victim === 'relays' ? given : account.received;
-    // A victim that refuses a line closes politely, and drops the bytes that still come.
+    // A victim that refuses a line closes gracefully, and drops the bytes that still come.
     const dropped = failures.length > 0 ? DROPPED : 0;
     expect(taken * (1 - OVERHEAD) - handedOn - dropped, 'read but not delivered').toBeLessThan(HELD);
     // `accepted` counts a send when it resolves, and it resolves when none of its bytes is held back.
@@ -218,7 +218,7 @@ it('a storm of key updates from a peer that never reads does not make the memory
 
 // The bytes of one read, encrypted and decrypted, the encrypted bytes that wait to be written, and one line.
 const HELD = 224 * 1024;
-// The most bytes that a polite close drops.
+// The most bytes that a graceful close drops.
 const DROPPED = 256 * 1024;
 // A record of 16 KiB has about 22 bytes of overhead. The last record of a piece is shorter, so its share is larger.
 const OVERHEAD = 0.03;

@@ -19,13 +19,13 @@ import { checkLaw } from './law.ts';
 /** How a framing is checked. */
 export interface FramingCheckOptions<In, Out> {
   /**
-   * Whether a received message is the one that was sent. By default strings and bytes must have the same bytes, and
+   * Returns whether `received` is the message that was sent. By default strings and bytes must have the same bytes, and
    * other messages must be deeply equal.
    */
   readonly equals?: ((received: In, sent: Out) => boolean) | undefined;
   /** The most bytes that the framing adds to a message, 64 by default. */
   readonly overhead?: number | undefined;
-  /** On how many random inputs each check is tried, 500 by default. */
+  /** How many random inputs each check tries, 500 by default. */
   readonly inputs?: number | undefined;
 }
 
@@ -34,9 +34,10 @@ export const FRAMING_CHECK_RULES = { equals: func, overhead: count(0), inputs: c
 >;
 
 /**
+ * Makes the checks of a framing, each of which runs on random inputs.
  * @param framing the framing to check.
- * @param messages messages that the framing can carry.
- * @returns the checks.
+ * @param messages an arbitrary of fast-check for messages that the framing can carry.
+ * @returns the checks. `run` rejects when the framing breaks the rule in `name`.
  * @throws {TypeError | RangeError} when an option is unknown or not valid.
  * @example
  * import fc from 'fast-check';
@@ -69,7 +70,7 @@ export function checkFraming<In, Out>(
   });
   return [
     law(
-      'returns the messages that were sent, whether their bytes come together, one by one or in pieces',
+      'returns the messages that were sent, whether their bytes come at once, one by one or in pieces',
       fc.asyncProperty(some, pieces, async (sent, cut) => {
         const all = Buffer.concat(sent.map((each) => bytesOf(framing.encode(each))));
         for (const given of [[all], byteByByte(all), cut(all)]) {
@@ -81,7 +82,7 @@ export function checkFraming<In, Out>(
       }),
     ),
     law(
-      'leaves the bytes behind a message to the next one',
+      'leaves the bytes after a message to the next message',
       fc.asyncProperty(messages, anyInput, async (sent, rest) => {
         const all = Buffer.concat([bytesOf(framing.encode(sent)), rest]);
         const input = inputOf(all);
@@ -93,7 +94,7 @@ export function checkFraming<In, Out>(
       }),
     ),
     law(
-      'has the same messages and the same error for any bytes, whatever the pieces in which they come',
+      'returns the same messages and the same error for any bytes, whatever pieces they come in',
       fc.asyncProperty(anyInput, fc.integer({ min: 1, max: 100 }), pieces, async (all, maxBytes, cut) => {
         const whole = receive(framing, [all], maxBytes);
         assert.deepEqual(receive(framing, cut(all), maxBytes), whole);
@@ -102,17 +103,20 @@ export function checkFraming<In, Out>(
       }),
     ),
     law(
-      'never waits for more than maxBytes and its own bytes',
+      'never waits for more bytes than maxBytes and those that the framing adds',
       fc.asyncProperty(fc.oneof(edited(encoded), fc.uint8Array()), fc.nat(255), async (begin, filler) => {
         const endless = Buffer.concat([begin, Buffer.alloc(MAX_BYTES + overhead + 1, filler)]);
         const { left, failure } = receive(framing, byteByByte(endless), MAX_BYTES);
         if (failure === undefined)
-          assert(left.length <= MAX_BYTES + overhead, `it waits with ${String(left.length)} bytes of one message`);
+          assert(
+            left.length <= MAX_BYTES + overhead,
+            `it still waits after ${String(left.length)} bytes of one message`,
+          );
         await Promise.resolve();
       }),
     ),
     law(
-      'takes a message at every bound from its length on, and refuses it at every lower one',
+      'accepts a message if maxBytes is at least its length, and refuses it otherwise',
       fc.asyncProperty(messages, async (sent) => {
         const all = bytesOf(framing.encode(sent));
         let least = 1;
@@ -122,7 +126,10 @@ export function checkFraming<In, Out>(
           else least = middle + 1;
         }
         assert.equal(receive(framing, [all], least).failure, undefined);
-        assert(all.length - least <= overhead, `it adds ${String(all.length - least)} bytes to a message`);
+        assert(
+          all.length - least <= overhead,
+          `it adds ${String(all.length - least)} bytes to a message (option overhead)`,
+        );
         for (let bound = Math.max(1, least - 20); bound < least; bound++)
           assert.equal(receive(framing, [all], bound).failure?.name, 'BoundsError', `at the bound ${String(bound)}`);
         await Promise.resolve();
@@ -138,7 +145,7 @@ interface Outcome<In> {
   readonly left: Buffer;
 }
 
-/** Receives messages until the bytes are used up or an error comes, as a connection does. */
+/** Receives messages until the bytes are used up or receiving fails, as a connection does. */
 function receive<In>(framing: Framing<In, never>, pieces: readonly Uint8Array[], maxBytes: number): Outcome<In> {
   const input = new InputBuffer();
   const pattern = patternOfFraming(framing);
@@ -175,7 +182,7 @@ const pieces = fc
     return cut;
   });
 
-/** Inputs that are nearly right: some bytes of a right one are replaced, removed or inserted. */
+/** Inputs that are nearly valid: some bytes of a valid one are replaced, removed or inserted. */
 function edited(encoded: fc.Arbitrary<Uint8Array>): fc.Arbitrary<Uint8Array> {
   const edit = fc.record({
     at: fc.nat(),

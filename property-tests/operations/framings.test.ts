@@ -1,4 +1,4 @@
-// Law: every framing passes the checks of framings.
+// Law: every framing passes the checks of `checkFraming`.
 
 import fc from 'fast-check';
 import { describe, it } from 'vitest';
@@ -17,7 +17,7 @@ import {
 } from '../../protocols/framing/index.ts';
 import { checkFraming } from '../kit/check-framing.ts';
 
-/** A framing of one's own, which keeps its place between calls: a list of lines that ends with an empty one. */
+/** A user's framing, which keeps its place in `state`: each message is a list of lines, with an empty line after it. */
 class Blocks extends Framing<string[]> {
   measure(input: FramingInput, maxBytes: number): number {
     let at = (input.state as number | undefined) ?? 0;
@@ -36,7 +36,8 @@ class Blocks extends Framing<string[]> {
   }
 
   encode(block: string[]): string {
-    if (block.some((line) => line === '' || line.includes('\n'))) throw new FramingError('not a block');
+    if (block.some((line) => line === '' || line.includes('\n')))
+      throw new FramingError('a line is empty or contains a line feed');
     return block.map((line) => `${line}\n`).join('') + '\n';
   }
 }

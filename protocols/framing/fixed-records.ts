@@ -30,7 +30,7 @@ class FixedRecords extends Framing<Uint8Array> {
   encode(record: Uint8Array): Uint8Array {
     if (record.length !== this.defaultMaxBytes)
       throw new FramingError(
-        `a record has ${String(this.defaultMaxBytes)} bytes; one of ${String(record.length)} cannot be sent`,
+        `the record cannot be sent: it has ${String(record.length)} bytes instead of ${String(this.defaultMaxBytes)}`,
       );
     return record;
   }

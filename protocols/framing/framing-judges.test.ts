@@ -1,4 +1,4 @@
-// Other people's implementations as judges: each reads what wantio sends, and wantio reads what it sends.
+// Independent implementations as judges: each reads what wantio sends, and wantio reads what each sends.
 
 import { once } from 'node:events';
 import { createRequire } from 'node:module';

@@ -52,33 +52,51 @@ describe('bytes that cannot be a message', () => {
       lengthPrefixed({ bytes: 4, head: 1, counts: ['length', 'body'] }),
       'Q\0\0\0\x03',
       1,
-      'the length, 3, is less than the 4 bytes that it counts beside the body',
+      'the length, 3, is less than the 4 bytes that it counts in addition to the body',
     ],
     ['a varint of eleven bytes', varintPrefixed(), `${LONG}\x01`, 9, 'the length is a varint of more than 64 bits'],
     ['a varint of 65 bits', varintPrefixed(), '\x80'.repeat(9) + '\x02', 9, 'a varint of more than 64 bits'],
     ['a varint above the bound', varintPrefixed(), '\xff\x01', undefined, 'the message is longer than 100', 100],
-    ['a netstring with a sign', netstrings(), '-1:a,', 0, 'in decimal digits, not with byte 45'],
-    ['a netstring without a length', netstrings(), ':,', 0, 'in decimal digits, not with byte 58'],
-    ['a netstring with a needless zero', netstrings(), '03:abc,', 0, 'begins with a needless 0'],
-    ['a netstring with a space', netstrings(), '3 :abc,', 1, 'in decimal digits, not with byte 32'],
+    [
+      'a netstring with a sign',
+      netstrings(),
+      '-1:a,',
+      0,
+      'byte 45 in the length of a netstring is not a decimal digit',
+    ],
+    [
+      'a netstring without a length',
+      netstrings(),
+      ':,',
+      0,
+      'byte 58 in the length of a netstring is not a decimal digit',
+    ],
+    ['a netstring with a leading zero', netstrings(), '03:abc,', 0, 'has a leading zero'],
+    [
+      'a netstring with a space',
+      netstrings(),
+      '3 :abc,',
+      1,
+      'byte 32 in the length of a netstring is not a decimal digit',
+    ],
     ['a netstring without its comma', netstrings(), '3:abcd', 5, 'a netstring ends with a comma, not with byte 100'],
     ['a netstring that announces too much', netstrings(), '99999999999999', undefined, 'longer than 1048576 bytes'],
     ['a netstring of 2^31 bytes without a bound', netstrings(), '2147483648', 0, 'the announced length', Infinity],
     ['a record above the bound', fixedRecords(8), '', undefined, 'the record is longer than 7 bytes', 7],
-  ])('%s', (_, framing, text, offset, message, maxBytes) => {
+  ])('are refused: %s', (_, framing, text, offset, message, maxBytes) => {
     const error = failure(() => first(framing, text, maxBytes));
     expect(error).toBeInstanceOf(offset === undefined ? BoundsError : FramingError);
     expect((error as Error).message).toContain(message);
     if (offset !== undefined) expect(error).toMatchObject({ offset, code: 'ERR_WANTIO_FRAMING' });
   });
 
-  it('are told with the error of a decoder of their own as the cause', () => {
+  it('fail with the error of a decoder as the cause', () => {
     const error = failure(() => first(lines().map<unknown>(JSON.stringify, JSON.parse), 'no JSON\n'));
     expect(error).toMatchObject({ name: 'FramingError', cause: { name: 'SyntaxError' } });
     expect((error as Error).message).toMatch(/^the message cannot be decoded: /);
   });
 
-  it('are not cut off when measure returns more than has come', () => {
+  it('are not taken when measure returns more than the number of bytes that have come', () => {
     const wrong = fixedRecords(3);
     wrong.measure = () => 4;
     expect(() => first(wrong, 'abc')).toThrow(
@@ -111,14 +129,14 @@ describe('messages', () => {
     ['a message with a part of the delimiter', delimited('END'), 'ENEND', 'EN'],
     ['a message that counts everything', lengthPrefixed({ bytes: 2, counts: 'all' }), '\0\x05abc', 'abc'],
     ['a little-endian length', lengthPrefixed({ bytes: 3, order: 'little' }), '\x03\0\0abc', 'abc'],
-    ['a varint with needless bytes', varintPrefixed(), '\x83\x80\x00abc', 'abc'],
+    ['a varint that is longer than necessary', varintPrefixed(), '\x83\x80\x00abc', 'abc'],
     ['an empty netstring', netstrings(), '0:,', ''],
-  ])('%s', (_, framing, text, message) => {
+  ])('are received: %s', (_, framing, text, message) => {
     const received = first(framing, text) as string | Uint8Array;
     expect(Buffer.from(received).toString('latin1')).toBe(message);
   });
 
-  it('is received in parts with a head and a trailer', () => {
+  it('are received in parts when they have a head and a trailer', () => {
     const framing = lengthPrefixed({ bytes: 1, head: 2, trailer: 1, counts: 'all' });
     const message = first(framing, 'ab\x07xyz!') as PartedMessage;
     const parts = Object.entries(message as unknown as Record<string, Uint8Array>).map(([part, bytes]) => [
@@ -128,7 +146,7 @@ describe('messages', () => {
     expect(Object.fromEntries(parts)).toEqual({ head: 'ab', body: 'xyz', trailer: '!' });
   });
 
-  it('that are longer than the bound of a varint wait for the body', () => {
+  it('wait for the body when a varint announces exactly maxBytes', () => {
     expect(first(varintPrefixed(), '\xac\x02', 300)).toBe(MORE);
   });
 });
@@ -151,8 +169,8 @@ describe('a message that cannot be sent', () => {
       () => lengthPrefixed({ bytes: 1, head: 2 }).encode({ head: latin1('a'), body: latin1(''), trailer: latin1('') }),
       'its head has 1 bytes instead of 2',
     ],
-    ['a record of another length', () => fixedRecords(3).encode(latin1('ab')), 'a record has 3 bytes; one of 2'],
-  ])('%s', (_, encode, message) => {
+    ['a record of another length', () => fixedRecords(3).encode(latin1('ab')), 'it has 2 bytes instead of 3'],
+  ])('is refused: %s', (_, encode, message) => {
     const error = failure(encode);
     expect(error).toBeInstanceOf(FramingError);
     expect((error as Error).message).toContain(message);
@@ -171,7 +189,7 @@ describe('options that are not valid', () => {
     ['lengthPrefixed without a size', () => lengthPrefixed({} as never), 'lengthPrefixed needs bytes: 1, 2, 3, 4 or 8'],
     ['counts without the body', () => lengthPrefixed({ bytes: 1, counts: ['length'] }), 'lengthPrefixed: counts takes'],
     ['fixedRecords', () => fixedRecords(0), 'fixedRecords: the size takes'],
-  ])('%s', (_, make, message) => {
+  ])('are refused: %s', (_, make, message) => {
     expect(make).toThrow(message);
   });
 });

@@ -59,8 +59,8 @@ class Layout {
   readonly bodyAt: number;
   readonly #size: number;
   readonly #isBig: boolean;
-  /** The bytes that the length counts beside those of the body. */
-  readonly #countedToo: number;
+  /** How many bytes the length counts in addition to the body. */
+  readonly #countedExtra: number;
 
   constructor({ bytes, order = 'big', counts = 'body', head = 0, trailer = 0 }: PartedOptions) {
     this.head = head;
@@ -70,16 +70,16 @@ class Layout {
     this.#isBig = order === 'big';
     const sizes: Record<MessagePart, number> = { head, length: bytes, body: 0, trailer };
     const parts = counts === 'all' ? (Object.keys(sizes) as MessagePart[]) : counts === 'body' ? [] : new Set(counts);
-    this.#countedToo = [...parts].reduce((sum, each) => sum + sizes[each], 0);
+    this.#countedExtra = [...parts].reduce((sum, each) => sum + sizes[each], 0);
   }
 
   measure(input: FramingInput, maxBytes: number): number {
     if (input.length < this.bodyAt) return MORE;
     const length = this.#lengthIn(input);
-    const body = length - this.#countedToo;
+    const body = length - this.#countedExtra;
     if (body < 0)
       throw new FramingError(
-        `the length, ${String(length)}, is less than the ${String(this.#countedToo)} bytes that it counts beside the body`,
+        `the length, ${String(length)}, is less than the ${String(this.#countedExtra)} bytes that it counts in addition to the body`,
         this.head,
       );
     checkLength(body, maxBytes, this.head);
@@ -89,7 +89,7 @@ class Layout {
 
   /** @returns the head and the length. @throws {FramingError} when the length does not fit. */
   prefix(head: Uint8Array, bodyLength: number): Uint8Array {
-    const length = bodyLength + this.#countedToo;
+    const length = bodyLength + this.#countedExtra;
     if (length >= 2 ** (8 * this.#size))
       throw new FramingError(
         `the message cannot be sent: its length, ${String(length)}, does not fit in ${String(this.#size)} bytes`,

@@ -63,7 +63,7 @@ class Lines extends Framing<string> {
 
 /**
  * Lines of text in UTF-8, each without its line feed and without a carriage return before that. Bytes that are not
- * UTF-8 are refused, so that two different lines never become the same text; `delimited('\n')` receives them as bytes.
+ * UTF-8 are refused, so that two different lines never become the same text. To receive them, use `delimited('\n')`.
  * A line has at most 64 KiB by default.
  * @returns a framing of strings. It refuses to send a string that would not arrive as the same single line.
  * @throws {TypeError | RangeError} when an option is not valid.
@@ -75,8 +75,8 @@ export function lines(options: LinesOptions = {}): Framing<string> {
 
 /** @returns the index of the first byte that is not valid UTF-8. */
 function firstInvalid(line: Buffer): number {
-  const mended = Buffer.from(line.toString('utf8'));
-  for (let at = 0; ; at++) if (line[at] !== mended[at]) return at;
+  const replaced = Buffer.from(line.toString('utf8'));
+  for (let at = 0; ; at++) if (line[at] !== replaced[at]) return at;
 }
 
 const LF = 10;

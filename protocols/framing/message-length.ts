@@ -4,7 +4,7 @@ import { BoundsError, FramingError } from '../../core/errors.ts';
 
 /**
  * Checks the announced length of a message before any of its bytes are awaited.
- * @param offset where the length stands, in bytes from the beginning of the message.
+ * @param offset the index of the length in the message.
  * @throws {BoundsError} when it is more than `maxBytes`. @throws {FramingError} when no message can be that long.
  */
 export function checkLength(length: number, maxBytes: number, offset: number): void {
@@ -16,5 +16,5 @@ export function checkLength(length: number, maxBytes: number, offset: number): v
     );
 }
 
-/** The longest message, in bytes. A caller may set `maxBytes` to Infinity, and this limit remains. */
+/** The longest message, in bytes. This limit applies even if a caller sets `maxBytes` to Infinity. */
 export const LONGEST = 2 ** 31 - 1;

@@ -18,7 +18,7 @@ const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1'
 const readable = (reactor: Reactor, connection: Connection) => reactor.select({ read: [connection] }, 2_000);
 
 describe('tryReceive with a framing', () => {
-  it('returns whole messages, wants to read in between, and is not readable before more bytes have come', () =>
+  it('returns whole messages, or a want, after which only more bytes make the connection readable', () =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor);
       expect(server.tryReceive(lines())).toBe(WANT_READ);
@@ -26,7 +26,7 @@ describe('tryReceive with a framing', () => {
       await readable(reactor, server);
       expect(server.tryReceive(lines())).toEqual({ message: 'one' });
       expect(server.tryReceive(lines())).toBe(WANT_READ);
-      // The bytes of the unfinished line are there, but they are no news.
+      // The bytes of the unfinished line do not make the connection readable again.
       expect((await reactor.select({ read: [server] }, 20)).timedOut).toBe(true);
       await client.send('o\n');
       expect((await readable(reactor, server)).readable).toEqual([server]);
@@ -50,7 +50,7 @@ describe('tryReceive with a framing', () => {
       await Promise.all([client.close(), server.close()]);
     }));
 
-  it('throws when the peer ends in the middle of a message, and leaves its bytes', () =>
+  it('throws when the peer ends in the middle of a message, and leaves the bytes in the connection', () =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor);
       await client.send('5:abc');
@@ -66,7 +66,7 @@ describe('tryReceive with a framing', () => {
       await Promise.all([client.close(), server.close()]);
     }));
 
-  it('throws a typed error for a message above maxBytes and for a wrong one, and leaves their bytes', () =>
+  it('throws for a message above maxBytes and for an invalid one, and leaves the bytes in the connection', () =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor);
       await client.send('3:abc,4:abcd,x');
@@ -100,7 +100,7 @@ describe('tryReceive with a framing', () => {
 });
 
 describe('messages', () => {
-  it('leave the connection to other framings when the iteration stops', () =>
+  it('leave the remaining bytes to other framings when the iteration stops', () =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor);
       await client.send('hello\nSTART\n5:bytes,abcd;efgh;last');
@@ -126,7 +126,7 @@ describe('messages', () => {
       await Promise.all([client.close(), server.close()]);
     }));
 
-  it('have limits of their own: a message that comes too slowly times out, with its bytes as partial', () =>
+  it('time out when they arrive too slowly, and the error has the received bytes as partial', () =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor);
       await client.send('10:abc');

@@ -14,11 +14,8 @@ class Netstrings extends Framing<Uint8Array, string | Uint8Array> {
       const byte = input.at(at);
       if (byte === COLON && at > 0) return wholeLength(input, at + 1 + length);
       if (!(byte >= ZERO && byte <= NINE))
-        throw new FramingError(
-          `a netstring begins with its length in decimal digits, not with byte ${String(byte)}`,
-          at,
-        );
-      if (at > 0 && length === 0) throw new FramingError('the length of a netstring begins with a needless 0', 0);
+        throw new FramingError(`byte ${String(byte)} in the length of a netstring is not a decimal digit`, at);
+      if (at > 0 && length === 0) throw new FramingError('the length of a netstring has a leading zero', 0);
       length = length * 10 + byte - ZERO;
       checkLength(length, maxBytes, 0);
     }
@@ -43,7 +40,7 @@ export function netstrings(): Framing<Uint8Array, string | Uint8Array> {
   return new Netstrings();
 }
 
-/** @param comma where the comma must stand. */
+/** @param comma the index of the comma. @returns the length of the whole netstring, or `MORE`. */
 function wholeLength(input: FramingInput, comma: number): number {
   if (input.length <= comma) return MORE;
   if (input.at(comma) !== COMMA)

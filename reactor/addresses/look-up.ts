@@ -18,7 +18,8 @@ export function abandonedLookUps(): number {
  * Looks up the addresses of a name, in the order of the system's preference. getaddrinfo(3) cannot be cancelled, and it
  * occupies a thread of the pool that file access and crypto need too. So only two look-ups run at a time. When one is
  * cancelled, the next one starts, although the thread stays busy until the system answers. libuv gives look-ups half of
- * its threads (two of four by default): behind that many cancelled ones, a look-up waits, within the caller's timeouts.
+ * its threads (two of four by default). While cancelled look-ups occupy all of these, the next look-up waits, within
+ * the caller's timeouts.
  * @throws {SystemError} such as `ENOTFOUND`. @throws {AbortError} when `signal` is aborted.
  * @throws {UnsupportedError} when as many cancelled look-ups have no answer as the pool has threads.
  */

@@ -51,8 +51,8 @@ export class Closing {
     const watch = await this.#leaveWith(new SendStep(this.#slots.outflow, NOTHING, undefined), 'broken off');
     await this.#acknowledged(watch);
     if (this.#owner.closed) return;
-    const hasGoodbye = this.#slots.transport !== this.#basis.socket;
-    if (watch.expired || !hasGoodbye) this.#owner.abort(reason);
+    const isLayered = this.#slots.transport !== this.#basis.socket;
+    if (watch.expired || !isLayered) this.#owner.abort(reason);
     else this.#owner.destroy(reason, this.#limits);
   }
 

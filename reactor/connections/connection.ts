@@ -1,6 +1,6 @@
 /**
- * A connection: the public interface of one transport. Long because it holds everything that users
- * call. The running operations are in `slots.ts`; the ways to end are in `closing.ts` and `ends.ts`.
+ * A connection: the public interface of one transport. The file is long because it has everything that users call. The
+ * running operations are in `slots.ts`; the ways to end are in `closing.ts` and `ends.ts`.
  */
 
 import { EventEmitter } from 'eventemitter3';
@@ -133,7 +133,8 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
   }
 
   /**
-   * Sends a message of a framing: the same as `send(framing.encode(message), options)`.
+   * Sends a message of a framing: the same as `send(framing.encode(message), options)`. If the message is or contains
+   * bytes, they must not change until the operation settles.
    * @throws {FramingError} when the framing cannot carry the message.
    */
   sendMessage<Out>(framing: Framing<unknown, Out>, message: Out, options?: OperationOptions): Operation<number> {
@@ -184,7 +185,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
   }
 
   /**
-   * Receives `count` bytes and discards them. Resolves to `count`. After a failure, the bytes that came are lost; the
+   * Receives `count` bytes and discards them. Resolves to `count`. After a failure, the received bytes are lost; the
    * `last` of the operation is their number.
    * @throws {RangeError} when `count` is not a whole number of at least 0.
    */
@@ -220,8 +221,8 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
   }
 
   /**
-   * Called when the layer's handshake is complete. A waiting `handshake` operation succeeds now, although another
-   * operation has completed the handshake, and whatever happens to the connection later.
+   * Called when the layer's handshake is complete. A waiting `handshake` operation succeeds now, even if another
+   * operation has completed the handshake. A later failure of the connection does not change that.
    * @internal
    */
   protected handshakeIsComplete(): void {
@@ -231,8 +232,8 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
 
   /**
    * Half-closes the connection, waits until the peer does, or both.
-   * @param what `'send'` tells the peer that nothing more will be sent, `'receive'` waits until the peer has said so
-   * and drops the data that still come, `'both'` does both.
+   * @param what `'send'` tells the peer that nothing more will be sent, `'receive'` waits until the peer has ended its
+   * direction and drops the data that still arrive, `'both'` does both.
    */
   shutdown(what: Direction = 'send', options?: OperationOptions): Operation<void> {
     checkArgument('shutdown', 'the direction', what, direction);
@@ -246,7 +247,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
 
   /**
    * Closes the connection gracefully. It lets a running send finish, half-closes the connection, waits for the peer's
-   * half-close, then closes the descriptor. It drops data that still come while it waits, because unread data would
+   * half-close, then closes the descriptor. It drops data that arrive while it waits, because unread data would
    * make the kernel send a reset, which would destroy the last data on their way. A running receive fails. When a limit
    * passes, the connection is closed anyway.
    * @param options how long the close may take: by default 30 seconds, with at most 2 without progress.
@@ -386,7 +387,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
       }
       const pulled = this.#tryRead(undefined);
       if (pulled === END || pulled >= 0) continue;
-      // The connection is ready again when more bytes come, not because these are here.
+      // Only more bytes make the connection readable again. The bytes of the unfinished message do not.
       inflow.input.lookedAtAll();
       return pulled as WantCode;
     }
@@ -444,8 +445,8 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
   // Readiness.
 
   /**
-   * Emits this connection, at most once a turn, while bytes or the end can be received. It is a hint: a try may still
-   * return a want.
+   * Emits this connection, at most once a turn, while bytes or the end can be received; after `tryReceive` of a framing
+   * has returned a want, when more bytes have come. It is a hint: a try may still return a want.
    */
   get readable$(): Observable<this> {
     return this.#slots.readable() as Observable<this>;
@@ -506,7 +507,10 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
     return this;
   }
 
-  /** Whether a receive may succeed now. Buffered bytes and the end count. */
+  /**
+   * Whether a receive may succeed now. Buffered bytes and the end count, but not the bytes of a message that
+   * `tryReceive` has found incomplete.
+   */
   get readableNow(): boolean {
     return this.#slots.readableNow;
   }
@@ -703,7 +707,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
     return error;
   }
 
-  /** @throws unless a try of that kind may be made now. The try counts as a response to emitted readiness. */
+  /** @throws unless this kind of try is allowed now. The try counts as a response to emitted readiness. */
   #assertFree(name: OperationName, running: Operation<unknown> | undefined): void {
     if (this.#slots.state !== 'open') throw this.#closedError(name, 'refused');
     this.#slots.assertFree(name, running);

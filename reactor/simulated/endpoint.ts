@@ -5,10 +5,11 @@
  * the send queue. The link carries them in segments, in order, to the receive queue of the peer, while that has room.
  * Each segment takes the latency of the link and the time that its bandwidth needs. When several segments arrive at the
  * same moment, the peer's reactor has a turn after each, so that a reader sees the stream in pieces. A segment occupies
- * room in the send queue until it has arrived, as with TCP's acknowledgements. Like Linux, an endpoint waits for half of
- * the peer's buffer and reports a third of its own as writable, so that segments do not become smaller and smaller. The
- * end of the stream and a reset travel behind the bytes that have left. A reset drops the bytes that have not left.
- * Bytes that have arrived can always be received. Readiness is reported when it begins, to the selector that watches.
+ * room in the send queue until it has arrived, as with TCP's acknowledgements. To avoid ever smaller segments, as TCP
+ * does, an endpoint sends only when the peer has room for the whole segment or half of the peer's receive buffer is
+ * free. As in Linux, it is writable only when a third of its own send buffer is free. The end of the stream and a reset
+ * travel behind the bytes that have left. A reset drops the bytes that have not left. Bytes that have arrived can
+ * always be received. Readiness is reported when it begins, to the selector that watches.
  */
 
 import type { Address } from '../addresses/address.ts';
@@ -21,13 +22,13 @@ import type { Link } from './link.ts';
 export interface Surroundings {
   /** Reports that `endpoint` has become ready. */
   ready(endpoint: Endpoint, readiness: number): void;
-  /** The moment at which `bytes` bytes that leave now arrive: after the latency and the time of the bandwidth. */
+  /** The moment at which `bytes` bytes arrive if they leave now, by the latency and the bandwidth of the link. */
   arrivalTime(link: Link, bytes: number): number;
   /** Runs `task` at `at`, or now if that is past; if the link is partitioned then, when it heals. */
   deliver(link: Link, at: number, task: () => void): void;
 }
 
-/** Something on its way to the peer. */
+/** A segment, an end or a reset on its way to the peer. */
 interface Arrival {
   readonly at: number;
   readonly link: Link;
@@ -45,7 +46,7 @@ export class Endpoint {
   remote: Address | undefined;
   /** SO_ERROR, which is reported only once. */
   pendingError = 0;
-  /** Of a listener: the connections that wait to be accepted. */
+  /** The connections that wait to be accepted, if this is a listener. */
   readonly backlog: Endpoint[] = [];
   backlogLimit = 0;
   /** Cancels the timeout of a connect. */
@@ -236,7 +237,7 @@ export class Endpoint {
     });
   }
 
-  /** Sends a segment, the end or a reset. They arrive in order, even when the link becomes faster meanwhile. */
+  /** Sends a segment, the end or a reset. They arrive in order, even if the link becomes faster before they arrive. */
   #depart(link: Link, bytes: number, arrive: () => void): void {
     this.#arrivals.push({ at: this.#around.arrivalTime(link, bytes), link, arrive });
     if (this.#arrivals.length === 1) this.#scheduleArrival();

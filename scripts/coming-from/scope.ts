@@ -123,10 +123,10 @@ export async function withScope(code: string, use: (scope: Scope) => Promise<unk
  * The behaviour of an end that the code does not use: it sends two lines, half-closes if the code waits for that, reads
  * until its peer ends, and closes.
  */
-async function playing(end: SecureConnection, saysGoodbye: boolean): Promise<void> {
+async function playing(end: SecureConnection, halfCloses: boolean): Promise<void> {
   try {
     await end.send('hello\nworld\n');
-    if (saysGoodbye) await end.shutdown('send');
+    if (halfCloses) await end.shutdown('send');
     for await (const _ of end);
     await end.close();
   } catch {

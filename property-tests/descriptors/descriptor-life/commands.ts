@@ -314,5 +314,5 @@ export function commands(): fc.Arbitrary<Command>[] {
 
 // Less than a receive asks for, so that the receive still waits after one send.
 const SHORT = 10;
-// More than two kernel buffers and one buffer of the library hold, but less than a polite close drops.
+// More than two kernel buffers and one buffer of the library hold, but less than a graceful close drops.
 const FLOOD = 220_000;

@@ -21,7 +21,7 @@ export class End {
   receiving: number | undefined;
   /** Whether a send waits because it is longer than the buffers between both ends. */
   flooding = false;
-  /** The moment at which a polite close gives up. */
+  /** The moment at which a graceful close gives up. */
   closingUntil: number | undefined;
   /**
    * Whether the model cannot know how many bytes still arrive, because a flood of the peer was cut off. From then on,
@@ -158,7 +158,7 @@ export class Model {
   close(end: End, now: number): void {
     end.receiving = undefined;
     end.closingUntil = now + CLOSE_MS;
-    this.#sayGoodbye(end);
+    this.#endGracefully(end);
   }
 
   abort(end: End): void {
@@ -166,7 +166,7 @@ export class Model {
     this.#destroy(end);
   }
 
-  /** Ends the polite closes whose time is over. */
+  /** Ends the graceful closes whose time is over. */
   pass(now: number): void {
     for (const end of this.ends) {
       if (!end.open || end.closingUntil === undefined || end.closingUntil > now) continue;
@@ -178,10 +178,10 @@ export class Model {
   }
 
   /**
-   * Ends the sending direction for a polite close, after all pending bytes were sent. Incoming bytes are dropped until
-   * the peer ends as well.
+   * Ends the sending direction for a graceful close, after all pending bytes were sent. Incoming bytes are dropped
+   * until the peer ends as well.
    */
-  #sayGoodbye(end: End): void {
+  #endGracefully(end: End): void {
     if (end.flooding) return;
     end.inbox = 0;
     this.#floodDone(end.peer);
@@ -201,7 +201,7 @@ export class Model {
   #floodDone(end: End): void {
     if (!end.flooding) return;
     end.flooding = false;
-    if (end.closingUntil !== undefined) this.#sayGoodbye(end);
+    if (end.closingUntil !== undefined) this.#endGracefully(end);
   }
 
   /** Fails the receive. Its error carries the bytes gathered so far, so the inbox is empty. */
@@ -251,5 +251,5 @@ export class Model {
   }
 }
 
-/** The longest duration of a polite close, in milliseconds. */
+/** The longest duration of a graceful close, in milliseconds. */
 export const CLOSE_MS = 2_000;

@@ -61,7 +61,7 @@ export class Real {
   /** Lets everything in flight arrive. */
   async settle(model: Model, ms = 1): Promise<void> {
     await this.world.sleep(ms);
-    // Skips moments at which a polite close may or may not have ended.
+    // Skips moments at which a graceful close may or may not have ended.
     while (
       model.ends.some(
         ({ open, closingUntil }) =>

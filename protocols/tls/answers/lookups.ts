@@ -1,8 +1,8 @@
-/** How a connection waits for answers of the application or a store. */
+/** How a handshake waits for an answer of the application or of a session store. */
 
 import type { TimeSource } from '../../../core/clock.ts';
 
-/** The clock of one connection, the timer of its look-up, and what continues the handshake. */
+/** The look-ups of one connection: their clock, their timer, and the callback that continues the handshake. */
 export class Lookups implements TimeSource {
   /** A transport without a connection uses the process's clock. */
   time: TimeSource = PROCESS_TIME;
