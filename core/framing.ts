@@ -52,7 +52,7 @@ export interface FramingInput {
  *     return low + high * 256;
  *   }
  *   encode(message: number): Uint8Array {
- *     if (!(message >= 0 && message <= 65_535)) throw new FramingError(`${String(message)} is not in 0…65,535`);
+ *     if (!(Number.isInteger(message) && message >= 0 && message <= 65_535)) throw new FramingError(`${String(message)} is not in 0…65,535`);
  *     return Uint8Array.of(message % 256, message / 256);
  *   }
  * }
@@ -165,16 +165,15 @@ function makePattern<In>(framing: Framing<In, never>): Pattern<In> {
 
 /** Removes a message from the input and decodes it. When that fails, its bytes stay in the input. */
 function decoded<In>(framing: Framing<In, never>, input: InputBuffer, count: number): In {
-  if (framing.decodesFromView) {
-    const message = decode(framing, input.view(0, count));
-    input.skip(count);
-    return message;
-  }
-  const frame = input.takeFrame(count);
+  const { decodesFromView } = framing;
+  const frame = decodesFromView ? input.view(0, count) : input.takeFrame(count);
   try {
-    return decode(framing, frame);
+    const message = decode(framing, frame);
+    if (decodesFromView) input.skip(count);
+    return message;
   } catch (error) {
-    input.prepend(frame);
+    if (decodesFromView) input.forget();
+    else input.prepend(frame);
     throw error;
   }
 }

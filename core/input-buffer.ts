@@ -76,7 +76,7 @@ export class InputBuffer {
     if (chunk.length > this.#start) this.#makeRoom(chunk.length, 0);
     this.#start -= chunk.length;
     this.#bytes.set(chunk, this.#start);
-    this.#changed();
+    this.forget();
   }
 
   /**
@@ -87,6 +87,8 @@ export class InputBuffer {
    * @returns the index of the first occurrence, counted from the front, or -1.
    */
   indexOf(wanted: number | Uint8Array, begin = 0): number {
+    if (!(Number.isInteger(begin) && begin >= 0))
+      throw new RangeError(`a search begins at a whole number of at least 0, not at ${String(begin)}`);
     if (this.#searchedFor !== wanted || this.#searchedFrom !== begin) {
       this.#searchedFor = wanted;
       this.#searchedFrom = begin;
@@ -136,6 +138,13 @@ export class InputBuffer {
     return count;
   }
 
+  /** Forgets what was found out about the bytes at the front. */
+  forget(): void {
+    this.#searchedFor = -1;
+    this.#state = undefined;
+    this.#looked = 0;
+  }
+
   /** Drops all bytes. */
   clear(): void {
     this.#drop(this.length);
@@ -150,13 +159,6 @@ export class InputBuffer {
     this.#bytes = NOTHING;
     this.#start = this.#end = 0;
     this.#searchedFor = -1;
-  }
-
-  /** Forgets what was recorded about the bytes, because other bytes are at the front now. */
-  #changed(): void {
-    this.#searchedFor = -1;
-    this.#state = undefined;
-    this.#looked = 0;
   }
 
   /** Moves the content so that `before` bytes fit in front of it and `after` bytes behind it. Grows by doubling. */

@@ -69,7 +69,7 @@ describe('docs/framing.md', () => {
         env: { ...process.env, NO_COLOR: '1' },
       },
     );
-    expect(stdout + stderr).toMatch(/Tests +5 passed \(5\)/);
+    expect(stdout + stderr).toMatch(/Tests +6 passed \(6\)/);
     expect(status).toBe(0);
   });
 });

@@ -23,7 +23,7 @@ export interface FramingCheckOptions<In, Out> {
    * other messages must be deeply equal.
    */
   readonly equals?: ((received: In, sent: Out) => boolean) | undefined;
-  /** The most bytes that the framing adds to a message, 64 by default. */
+  /** The most bytes that the framing adds to a message, 16 by default. */
   readonly overhead?: number | undefined;
   /** How many random inputs each check tries, 500 by default. */
   readonly inputs?: number | undefined;
@@ -55,7 +55,7 @@ export function checkFraming<In, Out>(
   options: FramingCheckOptions<In, Out> = {},
 ): Check[] {
   checkOptions('checkFraming', options, FRAMING_CHECK_RULES);
-  const { equals = isSame, overhead = 64, inputs = 500 } = options;
+  const { equals = isSame, overhead = 16, inputs = 500 } = options;
   const some = fc.array(messages, { minLength: 1, maxLength: 5 });
   const encoded = some.map((list) => Buffer.concat(list.map((each) => bytesOf(framing.encode(each)))));
   const anyInput = fc.oneof(fc.uint8Array({ maxLength: 80 }), edited(encoded));
@@ -78,6 +78,16 @@ export function checkFraming<In, Out>(
           assert.deepEqual({ failure, left: left.length }, { failure: undefined, left: 0 });
           assertSame(received, sent);
         }
+        await Promise.resolve();
+      }),
+    ),
+    law(
+      'keeps no reference to its bytes in a message if it sets decodesFromView',
+      fc.asyncProperty(messages, async (sent) => {
+        const frame = bytesOf(framing.encode(sent));
+        const received = framing.decode(frame);
+        if (framing.decodesFromView) frame.fill(0xa5);
+        assertSame([received], [sent]);
         await Promise.resolve();
       }),
     ),

@@ -6,6 +6,7 @@ import type { FramingInput } from '../../core/framing.ts';
 import { checkArgument, either, thing } from '../../core/options.ts';
 import { MORE } from '../../core/pattern.ts';
 import type { Sendable } from '../../core/send.ts';
+import { messageBytes, wellFormed } from './message-bytes.ts';
 
 const delimiterRule = either(
   thing('a non-empty string', (value) => typeof value === 'string' && (value !== '' || 'range')),
@@ -36,7 +37,7 @@ class Delimited extends Framing<Uint8Array, string | Uint8Array> {
 
   encode(message: string | Uint8Array): Sendable {
     const delimiter = this.#delimiter;
-    const bytes = typeof message === 'string' ? Buffer.from(message) : asBuffer(message);
+    const bytes = asBuffer(messageBytes(message));
     // A delimiter may also begin in the message and end in the delimiter that follows.
     const tail = bytes.subarray(Math.max(0, bytes.length - (delimiter.length - 1)));
     const inside = bytes.indexOf(delimiter);
@@ -57,7 +58,7 @@ class Delimited extends Framing<Uint8Array, string | Uint8Array> {
  */
 export function delimited(delimiter: string | Uint8Array): Framing<Uint8Array, string | Uint8Array> {
   checkArgument('delimited', 'the delimiter', delimiter, delimiterRule);
-  return new Delimited(Buffer.from(delimiter));
+  return new Delimited(Buffer.from(typeof delimiter === 'string' ? wellFormed(delimiter) : delimiter));
 }
 
 function asBuffer({ buffer, byteOffset, length }: Uint8Array): Buffer {

@@ -7,6 +7,7 @@ import { checkOptions, count, either, listOf, oneOf, required, thing } from '../
 import type { Rules } from '../../core/options.ts';
 import { MORE } from '../../core/pattern.ts';
 import type { Sendable } from '../../core/send.ts';
+import { messageBytes } from './message-bytes.ts';
 import { checkLength } from './message-length.ts';
 
 /** A part of a message: `head`, `length`, `body` and `trailer` follow each other in this order. */
@@ -126,7 +127,7 @@ class Bodies extends Framing<Uint8Array, string | Uint8Array> {
   }
 
   encode(message: string | Uint8Array): Sendable {
-    const body = typeof message === 'string' ? Buffer.from(message) : message;
+    const body = messageBytes(message);
     return [this.#layout.prefix(NONE, body.length), body];
   }
 }
@@ -156,7 +157,7 @@ class PartedMessages extends Framing<PartedMessage> {
   encode({ head, body, trailer }: PartedMessage): Sendable {
     checkPart('head', head, this.#layout.head);
     checkPart('trailer', trailer, this.#layout.trailer);
-    return [this.#layout.prefix(head, body.length), body, trailer];
+    return [this.#layout.prefix(head, messageBytes(body).length), body, trailer];
   }
 }
 

@@ -8,6 +8,7 @@ import type { FramingInput } from '../../core/framing.ts';
 import { checkOptions, thing } from '../../core/options.ts';
 import type { Rules } from '../../core/options.ts';
 import { MORE } from '../../core/pattern.ts';
+import { kindOf, wellFormed } from './message-bytes.ts';
 
 /** How lines are sent. */
 export interface LinesOptions {
@@ -49,15 +50,11 @@ class Lines extends Framing<string> {
   }
 
   encode(line: string): string {
-    const fault = line.includes('\n')
-      ? 'it contains a line feed'
-      : line.endsWith('\r')
-        ? 'it ends with a carriage return, which the receiver would drop'
-        : /\p{Surrogate}/u.test(line)
-          ? 'it has half of a surrogate pair, which UTF-8 cannot encode'
-          : undefined;
-    if (fault !== undefined) throw new FramingError(`a line cannot be sent: ${fault}`);
-    return line + this.#ending;
+    if (typeof line !== 'string') throw new FramingError(`a line is a string, not ${kindOf(line)}`);
+    if (line.includes('\n')) throw new FramingError('the line cannot be sent: it contains a line feed');
+    if (this.#ending === '\n' && line.endsWith('\r'))
+      throw new FramingError('the line cannot be sent: the receiver would drop the carriage return at its end');
+    return wellFormed(line) + this.#ending;
   }
 }
 

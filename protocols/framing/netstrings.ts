@@ -5,6 +5,7 @@ import { Framing } from '../../core/framing.ts';
 import type { FramingInput } from '../../core/framing.ts';
 import { MORE } from '../../core/pattern.ts';
 import type { Sendable } from '../../core/send.ts';
+import { messageBytes } from './message-bytes.ts';
 import { checkLength } from './message-length.ts';
 
 class Netstrings extends Framing<Uint8Array, string | Uint8Array> {
@@ -27,7 +28,7 @@ class Netstrings extends Framing<Uint8Array, string | Uint8Array> {
   }
 
   encode(message: string | Uint8Array): Sendable {
-    const body = typeof message === 'string' ? Buffer.from(message) : message;
+    const body = messageBytes(message);
     return [`${String(body.length)}:`, body, ','];
   }
 }

@@ -5,6 +5,7 @@ import { Framing } from '../../core/framing.ts';
 import type { FramingInput } from '../../core/framing.ts';
 import { MORE } from '../../core/pattern.ts';
 import type { Sendable } from '../../core/send.ts';
+import { messageBytes } from './message-bytes.ts';
 import { checkLength } from './message-length.ts';
 
 class VarintPrefixed extends Framing<Uint8Array, string | Uint8Array> {
@@ -28,7 +29,7 @@ class VarintPrefixed extends Framing<Uint8Array, string | Uint8Array> {
   }
 
   encode(message: string | Uint8Array): Sendable {
-    const body = typeof message === 'string' ? Buffer.from(message) : message;
+    const body = messageBytes(message);
     const prefix = [];
     let rest = body.length;
     for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) prefix.push((rest % 0x80) + 0x80);

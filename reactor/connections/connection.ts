@@ -25,7 +25,7 @@ import type { TimeoutMode, Timeouts } from '../../core/timeouts.ts';
 import { layerRule, LAYING_RULES } from '../../core/transport-layer.ts';
 import type { LayingOptions, TransportLayer } from '../../core/transport-layer.ts';
 import type { Transport } from '../../core/transport.ts';
-import { END } from '../../core/want.ts';
+import { END, WANT_READ } from '../../core/want.ts';
 import type { StepCode, Want, WantCode } from '../../core/want.ts';
 import type { Address } from '../addresses/address.ts';
 import { guarded } from '../guarded.ts';
@@ -378,16 +378,19 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
     this.#assertFree('receive', this.#slots.receiving);
     const { inflow } = this.#slots;
     const pattern = patternOfFraming(framing);
-    for (;;) {
+    for (let budget = TRY_AT_MOST; ;) {
       const count = measured(inflow, pattern, options?.maxBytes ?? framing.defaultMaxBytes);
       if (count >= 0) return { message: taken(inflow, pattern, count) };
       if (count === TOO_EARLY) {
         if (inflow.input.length === 0) return END;
         throw endedEarly(inflow);
       }
+      // The connection is still ready, so the next turn tries again.
+      if (budget <= 0) return WANT_READ;
       const pulled = this.#tryRead(undefined);
+      budget -= pulled;
       if (pulled === END || pulled >= 0) continue;
-      // Only more bytes make the connection readable again. The bytes of the unfinished message do not.
+      // The connection is ready again when more bytes come, not because these are here.
       inflow.input.lookedAtAll();
       return pulled as WantCode;
     }
@@ -765,4 +768,6 @@ export class Connection extends EventEmitter<ConnectionEvents> implements Select
 
 // An alert needs no more than one round trip. Bytes before it may take longer, as long as the peer acknowledges some.
 const ALERT_LIMITS = closeLimits({ idleMs: 500 });
+// The most that one try reads for a message before other connections get their turn.
+const TRY_AT_MOST = 1024 * 1024;
 const TRY_BYTES = 64 * 1024;
