@@ -1460,7 +1460,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'core/framing.ts',
     find: 'else input.prepend(frame);',
     replace: '',
-    by: 'property-tests/connections/messages.test.ts',
+    by: 'core/framing.test.ts',
   },
   {
     name: 'a connection is readable because of bytes that were not enough',

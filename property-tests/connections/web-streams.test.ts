@@ -127,7 +127,7 @@ describe('web streams over connections', () => {
       200,
       ({ link: carrying, faults, ends }) =>
         simulate({ link: carrying, faults }, async (world) => {
-          const { client, server } = await pairIn(world);
+          const { there, client, server } = await pairIn(world);
           const { readable, writable } = toWebStreams(server);
           const closed = new Promise((resolve) => server.once('close', resolve));
           const peer = client.receive('*a').then(
@@ -140,6 +140,7 @@ describe('web streams over connections', () => {
             await world.sleep(1);
             await reader.cancel('enough');
             expect((await reading).done).toBe(true);
+            expect(there.reactor.operations()).toEqual([]);
             await writable.close();
           } else if (ends === 'cancel and close') {
             await readable.cancel('enough');
