@@ -123,7 +123,7 @@ export class InputBuffer {
   }
 
   /** The same as {@link take}, but small results share memory: see {@link smallBytes}. */
-  takeFrame(count: number): Uint8Array<ArrayBuffer> {
+  takeFrame(count: number): Uint8Array {
     if (count > SMALL) return this.take(count);
     const taken = smallBytes(count);
     this.takeInto(taken);

@@ -1,29 +1,23 @@
 /** Memory for small arrays of bytes. */
 
-import { markAsUntransferable } from 'node:worker_threads';
-
 /**
  * @returns memory for `count` bytes, at most {@link SMALL}, with any content. Many such arrays share one piece of
- * memory, as small Buffers of Node.js do: allocating a piece for each would take longer than the rest of receiving a
- * small message. The piece cannot be transferred to another thread, because that would take it from all of them.
+ * memory: allocating a piece for each would take longer than the rest of receiving a small message. The pieces come
+ * from the pool of Node's Buffers, whose memory cannot be transferred to another thread, away from the other arrays.
  */
-export function smallBytes(count: number): Uint8Array<ArrayBuffer> {
+export function smallBytes(count: number): Uint8Array {
   if (count > slab.length - used) {
-    slab = newSlab();
+    const { buffer, byteOffset, length } = Buffer.allocUnsafe(SLAB_BYTES);
+    slab = new Uint8Array(buffer, byteOffset, length);
     used = 0;
   }
   return slab.subarray(used, (used += count));
 }
 
-/** The most bytes of an array in shared memory. An array keeps at most sixteen times as much alive. */
+/** The most bytes of an array in shared memory. Even a single byte keeps the 8 KiB of Node's pool alive. */
 export const SMALL = 1024;
 
-function newSlab(): Uint8Array<ArrayBuffer> {
-  const memory = new ArrayBuffer(SLAB_BYTES);
-  markAsUntransferable(memory);
-  return new Uint8Array(memory);
-}
-
-const SLAB_BYTES = 16 * SMALL;
-let slab = new Uint8Array(0);
+// The pool serves requests of less than half its size.
+const SLAB_BYTES = 4_000;
+let slab = new Uint8Array(0) as Uint8Array;
 let used = 0;

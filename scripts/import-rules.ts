@@ -195,6 +195,11 @@ const ALLOWANCES: readonly { readonly under: string; readonly module: string; re
   { under: 'protocols/', module: 'node:net', names: ['isIP', 'isIPv4', 'isIPv6'] },
   // Only these files connect connections with Node streams.
   { under: 'reactor/streams/', module: 'node:stream', names: ['Duplex'] },
+  {
+    under: 'reactor/streams/',
+    module: 'node:stream/web',
+    names: ['ReadableByteStreamController', 'ReadableStream', 'WritableStream'],
+  },
   { under: 'reactor/testing/stream-pair.ts', module: 'node:stream', names: ['Duplex'] },
   // HTTP of Node over such a stream.
   {

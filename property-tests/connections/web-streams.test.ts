@@ -6,7 +6,7 @@ import type { ReadableStream, WritableStream } from 'node:stream/web';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { ClosedError } from '../../core/errors.ts';
+import { ClosedError, OperationTimeoutError } from '../../core/errors.ts';
 import type { Connection } from '../../reactor/connections/connection.ts';
 import { fromWebStreams, toWebStreams } from '../../reactor/streams/web-streams.ts';
 import { buffers, harmlessFaults, link, payload } from '../kit/arbitraries.ts';
@@ -122,7 +122,16 @@ describe('web streams over connections', () => {
       fc.record({
         link: link(),
         faults: harmlessFaults(),
-        ends: fc.constantFrom('cancel and close', 'close and cancel', 'abort', 'cancel while reading', 'destroyed'),
+        ends: fc.constantFrom(
+          'cancel and close',
+          'close and cancel',
+          'abort',
+          'cancel while reading',
+          'destroyed',
+          'a write times out',
+          'a read times out',
+          'a chunk is not bytes',
+        ),
       }),
       200,
       ({ link: carrying, faults, ends }) =>
@@ -130,7 +139,8 @@ describe('web streams over connections', () => {
           const { there, client, server } = await pairIn(world);
           const { readable, writable } = toWebStreams(server);
           const closed = new Promise((resolve) => server.once('close', resolve));
-          const peer = client.receive('*a').then(
+          // A peer that does not read makes writes time out.
+          const peer = (ends === 'a write times out' ? closed : client.receive('*a')).then(
             () => client.close(),
             () => client.close(),
           );
@@ -148,6 +158,18 @@ describe('web streams over connections', () => {
           } else if (ends === 'close and cancel') {
             await writable.close();
             await readable.cancel('enough');
+          } else if (ends === 'a write times out') {
+            server.timeouts = { totalMs: 50 };
+            const writer = writable.getWriter();
+            await expect(writer.write(new Uint8Array(5_000_000))).rejects.toThrow(OperationTimeoutError);
+            await readable.cancel('enough');
+          } else if (ends === 'a chunk is not bytes') {
+            await expect(writable.getWriter().write('text' as never)).rejects.toThrow(TypeError);
+            await readable.cancel('enough');
+          } else if (ends === 'a read times out') {
+            server.timeouts = { totalMs: 50 };
+            await expect(readable.getReader().read()).rejects.toThrow(OperationTimeoutError);
+            await writable.close();
           } else if (ends === 'abort') await writable.abort(new Error('broken'));
           else {
             server.abort();

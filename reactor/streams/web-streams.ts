@@ -2,9 +2,10 @@
 
 import { Duplex } from 'node:stream';
 import type { ReadableByteStreamController } from 'node:stream/web';
-import { ByteLengthQueuingStrategy, ReadableStream, WritableStream } from 'node:stream/web';
+import { ReadableStream, WritableStream } from 'node:stream/web';
 
 import { ClosedError } from '../../core/errors.ts';
+import type { Operation } from '../../core/operation.ts';
 import { checkArgument, checkOptions, count, partWith, thing } from '../../core/options.ts';
 import type { Rules } from '../../core/options.ts';
 import type { Connection } from '../connections/connection.ts';
@@ -46,7 +47,7 @@ export interface WebStreams {
  *
  * The readable stream receives only while it is read, with one receive at a time. Closing the writable stream
  * half-closes the connection; reading still works. Cancelling the readable stream drops what is not read; writing still
- * works. When both directions are over, the connection is closed. Aborting the writable stream resets the connection.
+ * works. When both directions are over, the connection is closed; after a write that has failed, it is reset. Aborting the writable stream resets the connection.
  * Each operation runs within the limits of the connection. A stream whose operation fails has the error of the
  * operation. **The readable stream gives all data that were received before an error first.**
  * @throws {ClosedError} when the connection is closed.
@@ -73,10 +74,11 @@ export function toWebStreams(connection: Connection, options: ToWebStreamsOption
   const life = new Life(connection);
   return {
     readable: new ReadableStream(new Source(connection, life), { highWaterMark: 0 }),
-    writable: new WritableStream(
-      new Sink(connection, life),
-      new ByteLengthQueuingStrategy({ highWaterMark: options.highWaterMark ?? HIGH_WATER_MARK }),
-    ),
+    writable: new WritableStream(new Sink(connection, life), {
+      highWaterMark: options.highWaterMark ?? HIGH_WATER_MARK,
+      // The sink refuses other chunks.
+      size: (chunk) => (chunk instanceof Uint8Array ? chunk.byteLength : 1),
+    }),
   };
 }
 
@@ -94,17 +96,22 @@ export function fromWebStreams(reactor: Reactor, streams: WebStreams, options: F
   return fromDuplex(reactor, Duplex.fromWeb(streams), options);
 }
 
-/** Closes the connection when both directions are over. */
+/** Ends the connection when both directions are over. */
 class Life {
   readonly #connection: Connection;
   #directions = 2;
+  #writeFailure: Error | undefined;
 
   constructor(connection: Connection) {
     this.#connection = connection;
   }
 
-  directionEnded(): void {
-    if (--this.#directions === 0) void this.#connection.close();
+  /** @param writeFailure why bytes are missing at the peer: it then sees a reset instead of an end. */
+  directionEnded(writeFailure?: Error): void {
+    this.#writeFailure ??= writeFailure;
+    if (--this.#directions > 0) return;
+    if (this.#writeFailure === undefined) void this.#connection.close();
+    else this.#connection.abort(this.#writeFailure);
   }
 }
 
@@ -135,7 +142,9 @@ class Source {
       }
     } catch (error) {
       // After a cancel, nobody waits for the result.
-      if (!signal.aborted) throw error;
+      if (signal.aborted) return;
+      this.#life.directionEnded();
+      throw error;
     }
   }
 
@@ -168,14 +177,27 @@ class Sink {
   }
 
   async write(chunk: Uint8Array): Promise<void> {
-    if (!(chunk instanceof Uint8Array))
-      throw new TypeError('the writable stream of a connection takes chunks of bytes (Uint8Array)');
-    await this.#connection.send(chunk);
+    if (!(chunk instanceof Uint8Array)) {
+      const error = new TypeError('the writable stream of a connection takes chunks of bytes (Uint8Array)');
+      this.#life.directionEnded(error);
+      throw error;
+    }
+    await this.#run(this.#connection.send(chunk));
   }
 
   async close(): Promise<void> {
-    await this.#connection.shutdown('send');
+    await this.#run(this.#connection.shutdown('send'));
     this.#life.directionEnded();
+  }
+
+  /** A failure ends the stream, so the direction is over. */
+  async #run(operation: Operation<unknown>): Promise<void> {
+    try {
+      await operation;
+    } catch (error) {
+      this.#life.directionEnded(error as Error);
+      throw error;
+    }
   }
 
   abort(reason: unknown): void {
