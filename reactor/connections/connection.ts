@@ -1,6 +1,6 @@
 /**
- * A connection: the public interface of one transport. The file is long because it has everything that users call. The
- * running operations are in `slots.ts`; the ways to end are in `closing.ts` and `ends.ts`.
+ * A connection: the public interface of one transport. Long because it has everything that users call. The running
+ * operations are in `slots.ts`; the ways to end are in `closing.ts` and `ends.ts`.
  */
 
 import { EventEmitter } from 'eventemitter3';
