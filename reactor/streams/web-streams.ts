@@ -16,8 +16,8 @@ import type { FromDuplexOptions } from './from-duplex.ts';
 /** The options of `toWebStreams`. */
 export interface ToWebStreamsOptions {
   /**
-   * How many bytes, at least 1, the writable stream takes before its writer should wait; 64 KiB by default. The readable
-   * stream buffers nothing: the connection receives only while the stream is read.
+   * How many bytes, at least 1, the writable stream takes before its writer should wait; 64 KiB by default. The
+   * readable stream buffers nothing: the connection receives only while the stream is read.
    */
   readonly highWaterMark?: number | undefined;
 }
@@ -48,8 +48,9 @@ export interface WebStreams {
  * The readable stream receives only while it is read, with one receive at a time. Closing the writable stream
  * half-closes the connection; reading still works. Cancelling the readable stream drops what is not read; writing still
  * works. When both directions are over, the connection is closed; after a write that has failed, it is reset. Aborting
- * the writable stream resets the connection. Each operation runs within the limits of the connection. A stream whose operation fails has the error of the
- * operation. **The readable stream gives all data that were received before an error first.**
+ * the writable stream resets the connection. Each operation runs within the limits of the connection. A stream whose
+ * operation fails has the error of the operation. **The readable stream gives all data that were received before an
+ * error first.**
  * @throws {ClosedError} when the connection is closed.
  * @example
  * import { Reactor, toWebStreams } from 'wantio';
