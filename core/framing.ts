@@ -52,7 +52,8 @@ export interface FramingInput {
  *     return low + high * 256;
  *   }
  *   encode(message: number): Uint8Array {
- *     if (!(Number.isInteger(message) && message >= 0 && message <= 65_535)) throw new FramingError(`${String(message)} is not in 0…65,535`);
+ *     if (!(Number.isInteger(message) && message >= 0 && message <= 65_535))
+ *       throw new FramingError(`${String(message)} is not in 0…65,535`);
  *     return Uint8Array.of(message % 256, message / 256);
  *   }
  * }

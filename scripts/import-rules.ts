@@ -198,7 +198,7 @@ const ALLOWANCES: readonly { readonly under: string; readonly module: string; re
   {
     under: 'reactor/streams/',
     module: 'node:stream/web',
-    names: ['ReadableByteStreamController', 'ReadableStream', 'WritableStream'],
+    names: ['ReadableByteStreamController', 'ReadableStream', 'WritableStream', 'WritableStreamDefaultController'],
   },
   { under: 'reactor/testing/stream-pair.ts', module: 'node:stream', names: ['Duplex'] },
   // HTTP of Node over such a stream.

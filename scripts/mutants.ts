@@ -1568,6 +1568,13 @@ export const MUTANTS: readonly Mutant[] = [
     by: 'property-tests/connections/web-streams.test.ts',
   },
   {
+    name: 'an abort of a web stream waits for its write',
+    file: 'reactor/streams/web-streams.ts',
+    find: 'this.#connection.send(chunk, { signal })',
+    replace: '(void signal, this.#connection.send(chunk))',
+    by: 'property-tests/connections/web-streams.test.ts',
+  },
+  {
     name: 'a writer of a web stream does not hear of a reset',
     file: 'reactor/streams/web-streams.ts',
     find: "controller.error(error ?? new ClosedError('the connection is closed'));",

@@ -129,6 +129,7 @@ describe('web streams over connections', () => {
           'cancel while reading',
           'destroyed',
           'a write times out',
+          'abort while writing',
           'a read times out',
           'a chunk is not bytes',
         ),
@@ -140,7 +141,9 @@ describe('web streams over connections', () => {
           const { readable, writable } = toWebStreams(server);
           const closed = new Promise((resolve) => server.once('close', resolve));
           // A peer that does not read makes writes time out.
-          const peer = (ends === 'a write times out' ? closed : client.receive('*a')).then(
+          const peer = (
+            ends === 'a write times out' || ends === 'abort while writing' ? closed : client.receive('*a')
+          ).then(
             () => client.close(),
             () => client.close(),
           );
@@ -163,6 +166,12 @@ describe('web streams over connections', () => {
             const writer = writable.getWriter();
             await expect(writer.write(new Uint8Array(50_000))).rejects.toThrow(OperationTimeoutError);
             await readable.cancel('enough');
+          } else if (ends === 'abort while writing') {
+            const writer = writable.getWriter();
+            const writing = writer.write(new Uint8Array(50_000)).catch((error: unknown) => error);
+            await world.sleep(1_000);
+            await writer.abort(new Error('enough'));
+            expect(await writing).toBeInstanceOf(Error);
           } else if (ends === 'a chunk is not bytes') {
             await expect(writable.getWriter().write('text' as never)).rejects.toThrow(TypeError);
             await readable.cancel('enough');

@@ -110,42 +110,33 @@ class Layout {
   }
 }
 
-class Bodies extends Framing<Uint8Array, string | Uint8Array> {
-  readonly #layout: Layout;
+abstract class LengthPrefixed<In, Out> extends Framing<In, Out> {
+  protected readonly layout: Layout;
 
   constructor(layout: Layout) {
     super();
-    this.#layout = layout;
+    this.layout = layout;
   }
 
   measure(input: FramingInput, maxBytes: number): number {
-    return this.#layout.measure(input, maxBytes);
+    return this.layout.measure(input, maxBytes);
   }
+}
 
+class Bodies extends LengthPrefixed<Uint8Array, string | Uint8Array> {
   decode(frame: Uint8Array): Uint8Array {
-    return frame.subarray(this.#layout.bodyAt);
+    return frame.subarray(this.layout.bodyAt);
   }
 
   encode(message: string | Uint8Array): Sendable {
     const body = messageBytes(message);
-    return [this.#layout.prefix(NONE, body.length), body];
+    return [this.layout.prefix(NONE, body.length), body];
   }
 }
 
-class PartedMessages extends Framing<PartedMessage> {
-  readonly #layout: Layout;
-
-  constructor(layout: Layout) {
-    super();
-    this.#layout = layout;
-  }
-
-  measure(input: FramingInput, maxBytes: number): number {
-    return this.#layout.measure(input, maxBytes);
-  }
-
+class PartedMessages extends LengthPrefixed<PartedMessage, PartedMessage> {
   decode(frame: Uint8Array): PartedMessage {
-    const { head, bodyAt, trailer } = this.#layout;
+    const { head, bodyAt, trailer } = this.layout;
     const trailerAt = frame.length - trailer;
     return {
       head: frame.subarray(0, head),
@@ -155,9 +146,9 @@ class PartedMessages extends Framing<PartedMessage> {
   }
 
   encode({ head, body, trailer }: PartedMessage): Sendable {
-    checkPart('head', head, this.#layout.head);
-    checkPart('trailer', trailer, this.#layout.trailer);
-    return [this.#layout.prefix(head, messageBytes(body).length), body, trailer];
+    checkPart('head', head, this.layout.head);
+    checkPart('trailer', trailer, this.layout.trailer);
+    return [this.layout.prefix(head, messageBytes(body).length), body, trailer];
   }
 }
 

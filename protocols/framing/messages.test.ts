@@ -116,6 +116,27 @@ describe('messages', () => {
       await Promise.all([client.close(), server.close()]);
     }));
 
+  it('are given in order to calls of next that do not wait for each other, and end after a failure', () =>
+    withReactor(async (reactor) => {
+      const [client, server] = await pair(reactor);
+      const iteration = server.messages(lines());
+      const calls = [iteration.next(), iteration.next(), iteration.return(), iteration.next()];
+      await client.send('one\ntwo\nthree\n');
+      expect(await Promise.all(calls)).toEqual([
+        { done: false, value: 'one' },
+        { done: false, value: 'two' },
+        { done: true, value: undefined },
+        { done: true, value: undefined },
+      ]);
+      expect(await server.receive()).toBe('three');
+      const failing = server.messages(netstrings());
+      await client.send('x');
+      await expect(failing.next()).rejects.toThrow(FramingError);
+      expect(await failing.next()).toEqual({ done: true, value: undefined });
+      await expect(server.messages(lines()).throw(new Error('mine'))).rejects.toThrow('mine');
+      await Promise.all([client.close(), server.close()]);
+    }));
+
   it('that cannot be sent are refused before anything is sent', () =>
     withReactor(async (reactor) => {
       const [client, server] = await pair(reactor);

@@ -417,8 +417,8 @@ export class TlsTransport implements Transport, SslOwner, RehandshakeOwner {
     for (const session of sessions.takeMade()) {
       if (role === 'client') {
         session.madeIn(trustScope);
-        this.offer.keep(session, this.#lookups);
-      } else sessions.save(session, this.#lookups);
+        this.offer.keep(session, this.#lookups.time);
+      } else sessions.save(session, this.#lookups.time);
       this.settings.sessions.announce(session);
       this.#listener.sessionMade(session);
     }
@@ -497,7 +497,7 @@ export class TlsTransport implements Transport, SslOwner, RehandshakeOwner {
     this.#failure = exchange.error ?? this.#reason();
     this.#openssl.ERR_clear_error();
     if (settings.role === 'server') this.#restoreSession();
-    else if (this.#mayBlameSession(this.#failure, progress.established)) this.offer.blame(this.#lookups);
+    else if (this.#mayBlameSession(this.#failure, progress.established)) this.offer.blame(this.#lookups.time);
     try {
       this.#ciphertext.seal();
     } catch {

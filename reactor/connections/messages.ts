@@ -67,13 +67,16 @@ export class Messages<T> implements AsyncGenerator<T, void, undefined> {
   }
 
   #afterRunning(run: () => Promise<IteratorResult<T, void>>): Promise<IteratorResult<T, void>> {
-    const running = this.#running === undefined ? run() : this.#running.then(run, run);
-    const settled = (): void => {
-      if (this.#running === running) this.#running = undefined;
+    const settles = async (previous: Promise<unknown> | undefined): Promise<IteratorResult<T, void>> => {
+      try {
+        if (previous !== undefined) await previous.catch(() => undefined);
+        return await run();
+      } finally {
+        if (this.#running === running) this.#running = undefined;
+      }
     };
-    this.#running = running;
-    running.then(settled, settled);
-    return running;
+    const running = settles(this.#running);
+    return (this.#running = running);
   }
 
   /** @returns the next message if all of it has come. Whatever is not as it should be is left to a receive. */

@@ -1,7 +1,7 @@
 /** Web streams over connections, and connections over web streams. */
 
 import { Duplex } from 'node:stream';
-import type { ReadableByteStreamController } from 'node:stream/web';
+import type { ReadableByteStreamController, WritableStreamDefaultController } from 'node:stream/web';
 import { ReadableStream, WritableStream } from 'node:stream/web';
 
 import { ClosedError } from '../../core/errors.ts';
@@ -160,6 +160,11 @@ class Source {
   }
 }
 
+/** The types of Node 20 lack the signal, which is aborted when the stream is. */
+interface SinkController extends WritableStreamDefaultController {
+  readonly signal: AbortSignal;
+}
+
 /** The sink of the writable stream. */
 class Sink {
   readonly #connection: Connection;
@@ -177,13 +182,15 @@ class Sink {
     });
   }
 
-  async write(chunk: Uint8Array): Promise<void> {
+  async write(chunk: Uint8Array, controller: WritableStreamDefaultController): Promise<void> {
     if (!(chunk instanceof Uint8Array)) {
       const error = new TypeError('the writable stream of a connection takes chunks of bytes (Uint8Array)');
       this.#life.directionEnded(error);
       throw error;
     }
-    await this.#run(this.#connection.send(chunk));
+    // An abort of the stream waits for the running write, so it must end that.
+    const { signal } = controller as SinkController;
+    await this.#run(this.#connection.send(chunk, { signal }));
   }
 
   async close(): Promise<void> {
